@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// backoff spaces out attempts on an API server in trouble: half a second at
+// first, then twice as long each time up to half a minute, each with up to half
+// of it more, so that the clients of a server that comes back do not all come
+// back with it.
+type backoff struct{ wait.Backoff }
+
+func newBackoff() *backoff {
+	b := &backoff{}
+	b.reset()
+	return b
+}
+
+func (b *backoff) reset() {
+	b.Backoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 1 << 30, Cap: 30 * time.Second}
+}
+
+// next returns how long to wait after err, longer if the server asks for it.
+func (b *backoff) next(err error) time.Duration {
+	d := b.Step()
+	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+		d = max(d, time.Duration(seconds)*time.Second)
+	}
+	return d
+}

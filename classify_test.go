@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource"
+)
+
+// pod makes an executor pod of application "app" and applies changes to it.
+func pod(id string, changes ...func(*corev1.Pod)) *corev1.Pod {
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      "exec-" + id,
+			Namespace: "jobs",
+			Labels: map[string]string{
+				watchsource.LabelApp:        "app",
+				watchsource.LabelRole:       watchsource.RoleExecutor,
+				watchsource.LabelExecutorID: id,
+			},
+		},
+		Spec:   corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever},
+		Status: corev1.PodStatus{Phase: corev1.PodPending},
+	}
+	for _, change := range changes {
+		change(p)
+	}
+	return p
+}
+
+func phase(phase corev1.PodPhase) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Status.Phase = phase }
+}
+
+func version(resourceVersion string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.ResourceVersion = resourceVersion }
+}
+
+func uid(uid string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.UID = uidOf(uid) }
+}
+
+func label(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Labels[key] = value }
+}
+
+func deleting(p *corev1.Pod) {
+	now := metav1.NewTime(time.Unix(1_700_000_000, 0))
+	p.DeletionTimestamp = &now
+}
+
+func status(reason, message string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Status.Reason, p.Status.Message = reason, message }
+}
+
+func condition(kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: status, Reason: reason})
+	}
+}
+
+const executorContainer = "spark-kubernetes-executor"
+
+// container adds a container and its state to a pod.
+func container(name string, state corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: name})
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: name, State: state})
+	}
+}
+
+// initContainer adds an init container, a native sidecar if it has the restart
+// policy Always.
+func initContainer(name string, policy corev1.ContainerRestartPolicy, state corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		c := corev1.Container{Name: name}
+		if policy != "" {
+			c.RestartPolicy = &policy
+		}
+		p.Spec.InitContainers = append(p.Spec.InitContainers, c)
+		p.Status.InitContainerStatuses = append(p.Status.InitContainerStatuses, corev1.ContainerStatus{Name: name, State: state})
+	}
+}
+
+func containerPolicy(name string, policy corev1.ContainerRestartPolicy) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		for i := range p.Spec.Containers {
+			if p.Spec.Containers[i].Name == name {
+				p.Spec.Containers[i].RestartPolicy = &policy
+			}
+		}
+	}
+}
+
+func running() corev1.ContainerState {
+	return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(time.Unix(1_700_000_100, 0))}}
+}
+
+func ended(code int32, reason string) corev1.ContainerState {
+	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, Reason: reason,
+		StartedAt:  metav1.NewTime(time.Unix(1_700_000_100, 0)),
+		FinishedAt: metav1.NewTime(time.Unix(1_700_000_200, 0)),
+	}}
+}
+
+func waiting(reason string) corev1.ContainerState {
+	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: reason + " it is"}}
+}
+
+// The cases of Spark's ExecutorPodsSnapshotSuite (N1 to N3, with SPARK-30821
+// and SPARK-49804), and those where this library repairs the table.
+func TestExecutorState(t *testing.T) {
+	type want struct {
+		state       watchsource.State
+		terminating bool
+		exitCode    int32
+		reason      string
+	}
+	const none = watchsource.UnknownExitCode
+	only := []watchsource.StoreOption{watchsource.WithExecutorContainerOnly()}
+	tests := []struct {
+		name    string
+		options []watchsource.StoreOption
+		pod     *corev1.Pod
+		want    want
+	}{
+		{"pending", nil, pod("1"), want{watchsource.Pending, false, none, ""}},
+		{"phase in lower case", nil, pod("1", phase("running")), want{watchsource.Running, false, none, ""}},
+		{"running", nil, pod("1", phase(corev1.PodRunning), container(executorContainer, running())), want{watchsource.Running, false, none, ""}},
+		{"succeeded", nil, pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))), want{watchsource.Succeeded, false, 0, "Completed"}},
+		{"failed", nil, pod("1", phase(corev1.PodFailed), container(executorContainer, ended(1, "Error"))), want{watchsource.Failed, false, 1, "Error"}},
+		{"unknown to Kubernetes too", nil, pod("1", phase(corev1.PodUnknown)), want{watchsource.Unknown, false, none, ""}},
+		{"no phase Kubernetes defines", nil, pod("1", phase("Dreaming")), want{watchsource.Unknown, false, none, ""}},
+		{"no status", nil, pod("1", phase("")), want{watchsource.Unknown, false, none, ""}},
+
+		{"executor done, sidecar alive", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", running()), container(executorContainer, ended(0, "Completed"))),
+			want{watchsource.Succeeded, false, 0, "Completed"}},
+		{"executor failed, sidecar alive", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", running()), container(executorContainer, ended(52, "Error"))),
+			want{watchsource.Failed, false, 52, "Error"}},
+		{"sidecar failed, executor alive", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(1, "Error")), container(executorContainer, running())),
+			want{watchsource.Failed, false, none, "Error"}},
+		{"sidecar failed, executor alive, executor container only", only,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(1, "Error")), container(executorContainer, running())),
+			want{watchsource.Running, false, none, ""}},
+		{"sidecar done", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(0, "Completed")), container(executorContainer, running())),
+			want{watchsource.Running, false, none, ""}},
+		{"sidecar failed where the pod restarts it", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(1, "Error")), container(executorContainer, running()),
+				func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways }),
+			want{watchsource.Running, false, none, ""}},
+		{"sidecar failed that has its own restart policy", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(1, "Error")), container(executorContainer, running()), containerPolicy("sidecar", "OnFailure")),
+			want{watchsource.Running, false, none, ""}},
+		{"exit code of the executor, not of the sidecar before it", nil,
+			pod("1", phase(corev1.PodFailed), container("sidecar", ended(2, "Error")), container(executorContainer, ended(137, "OOMKilled"))),
+			want{watchsource.Failed, false, 137, "OOMKilled"}},
+		{"running without a container status", nil, pod("1", phase(corev1.PodRunning)), want{watchsource.Running, false, none, ""}},
+		{"running, a container without a state", nil, pod("1", phase(corev1.PodRunning), container(executorContainer, corev1.ContainerState{})), want{watchsource.Running, false, none, ""}},
+		{"another name for the executor container", []watchsource.StoreOption{watchsource.WithExecutorContainer("worker"), watchsource.WithExecutorContainerOnly()},
+			pod("1", phase(corev1.PodRunning), container("worker", ended(3, "Error")), container(executorContainer, running())),
+			want{watchsource.Failed, false, 3, "Error"}},
+
+		{"native sidecar crashed, to be restarted", nil,
+			pod("1", phase(corev1.PodRunning), initContainer("proxy", "Always", ended(1, "Error")), container(executorContainer, running())),
+			want{watchsource.Running, false, none, ""}},
+		{"native sidecar ended after the executor", nil,
+			pod("1", phase(corev1.PodRunning), initContainer("proxy", "Always", ended(143, "Error")), container(executorContainer, ended(0, "Completed"))),
+			want{watchsource.Succeeded, false, 0, "Completed"}},
+		{"native sidecar holds the pod up", nil,
+			pod("1", initContainer("proxy", "Always", waiting("CrashLoopBackOff")), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Pending, false, none, "CrashLoopBackOff"}},
+		{"the executor as a native sidecar", nil,
+			pod("1", phase(corev1.PodRunning), initContainer(executorContainer, "Always", running()), container("job", running())),
+			want{watchsource.Running, false, none, ""}},
+		{"init container failed the pod", nil,
+			pod("1", phase(corev1.PodFailed), initContainer("fetch", "", ended(4, "Error")), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Failed, false, none, "Error"}},
+
+		{"image pull back-off", nil, pod("1", container(executorContainer, waiting("ImagePullBackOff"))), want{watchsource.Pending, false, none, "ImagePullBackOff"}},
+		{"on the way up", nil, pod("1", container(executorContainer, waiting("ContainerCreating"))), want{watchsource.Pending, false, none, "ContainerCreating"}},
+		{"no node fits", nil, pod("1", condition(corev1.PodScheduled, corev1.ConditionFalse, "Unschedulable")), want{watchsource.Pending, false, none, "Unschedulable"}},
+		{"evicted", nil, pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(137, "Error"))), want{watchsource.Failed, false, 137, "Evicted"}},
+		{"node lost", nil, pod("1", phase(corev1.PodRunning), deleting, status("NodeLost", "")), want{watchsource.Running, true, none, "NodeLost"}},
+		{"node lost and cleaned up", nil, pod("1", phase(corev1.PodFailed), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "DeletionByPodGC")), want{watchsource.Failed, false, none, "DeletionByPodGC"}},
+		{"about to be preempted", nil, pod("1", phase(corev1.PodRunning), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")), want{watchsource.Running, false, none, "PreemptionByScheduler"}},
+
+		{"draining", nil, pod("1", phase(corev1.PodRunning), deleting, container(executorContainer, running())), want{watchsource.Running, true, none, ""}},
+		{"failed and being deleted stays failed", nil, pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, ended(1, "Error"))), want{watchsource.Failed, true, 1, "Error"}},
+		{"succeeded and being deleted stays succeeded", nil, pod("1", phase(corev1.PodSucceeded), deleting), want{watchsource.Succeeded, true, none, ""}},
+		{"pending and being deleted", nil, pod("1", deleting), want{watchsource.Pending, true, none, ""}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			store := watchsource.NewStore(test.options...)
+			store.UpdatePod(test.pod)
+			e, ok := store.Snapshot().Get("exec-1")
+			if !ok {
+				t.Fatal("the executor is not in the snapshot")
+			}
+			got := want{e.State, e.Terminating, e.ExitCode, e.Reason}
+			if got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestExecutorFields(t *testing.T) {
+	p := pod("7", uid("u-7"), version("42"), phase(corev1.PodFailed), container(executorContainer, ended(137, "OOMKilled")), func(p *corev1.Pod) {
+		p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0))
+		p.Spec.NodeName = "node-3"
+		p.Status.PodIP = "10.1.2.3"
+		p.Status.ContainerStatuses[0].State.Terminated.Message = "the heap was full"
+	})
+	want := watchsource.Executor{
+		Name: "exec-7", Namespace: "jobs", UID: "u-7", ID: "7", Node: "node-3", PodIP: "10.1.2.3",
+		State: watchsource.Failed, ExitCode: 137, Reason: "OOMKilled", Message: "the heap was full",
+		CreatedAt: time.Unix(1_700_000_000, 0), StartedAt: time.Unix(1_700_000_100, 0), FinishedAt: time.Unix(1_700_000_200, 0),
+		ResourceVersion: "42", Pod: p,
+	}
+	store := watchsource.NewStore()
+	store.UpdatePod(p)
+	if got, _ := store.Snapshot().ByID("7"); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+
+	want.Pod = nil
+	slim := watchsource.NewStore(watchsource.WithoutPods())
+	slim.UpdatePod(p)
+	if got, _ := slim.Snapshot().ByID("7"); got != want {
+		t.Errorf("without pods: got  %+v\nwant %+v", got, want)
+	}
+}
+
+// G11: a pod that cannot be understood is tracked and reported by itself, and
+// no other is disturbed.
+func TestGuarantee11BadPods(t *testing.T) {
+	bad := []struct {
+		name    string
+		pod     *corev1.Pod
+		id      string
+		state   watchsource.State
+		problem string
+	}{
+		{"no labels", pod("a", func(p *corev1.Pod) { p.Labels = nil }), "", watchsource.Pending, "no label spark-exec-id"},
+		{"no status", pod("2", func(p *corev1.Pod) { p.Status = corev1.PodStatus{} }), "2", watchsource.Unknown, `unknown phase ""`},
+		{"placeholder", pod("EXECID"), "", watchsource.Pending, "label spark-exec-id holds the placeholder EXECID"},
+		{"no number", pod("x"), "x", watchsource.Pending, `label spark-exec-id is not a number: "x"`},
+		{"unknown phase", pod("3", phase("Dreaming")), "3", watchsource.Unknown, `unknown phase "Dreaming"`},
+		{"two at once", pod("y", phase("Dreaming")), "y", watchsource.Unknown, `label spark-exec-id is not a number: "y"; unknown phase "Dreaming"`},
+		{"nothing at all", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-bare"}}, "", watchsource.Unknown, `no label spark-exec-id; unknown phase ""`},
+	}
+	log := &logLines{}
+	store := watchsource.NewStore(watchsource.WithLogger(log.logger(0)))
+	good := []*corev1.Pod{pod("100", phase(corev1.PodRunning)), pod("101", phase(corev1.PodSucceeded))}
+	all := good
+	for _, b := range bad {
+		all = append(all, b.pod)
+	}
+	store.ReplaceSnapshot(all)
+	for _, b := range bad {
+		store.UpdatePod(b.pod) // again, and not logged again
+	}
+
+	snapshot := store.Snapshot()
+	for _, b := range bad {
+		e, ok := snapshot.Get(b.pod.Name)
+		if !ok || e.ID != b.id || e.State != b.state || e.Problem != b.problem {
+			t.Errorf("%s: got %v, id %q, %v, problem %q; want id %q, %v, problem %q", b.name, ok, e.ID, e.State, e.Problem, b.id, b.state, b.problem)
+		}
+	}
+	if got := snapshot.Len(); got != len(all) {
+		t.Errorf("%d executors, want %d", got, len(all))
+	}
+	if e, _ := snapshot.ByID("100"); e.State != watchsource.Running || e.Problem != "" {
+		t.Errorf("a good executor became %v, problem %q", e.State, e.Problem)
+	}
+	if lines := log.matching("Executor pod not fully understood"); len(lines) != len(bad) {
+		t.Errorf("%d bad pods gave %d log lines:\n%v", len(bad), len(lines), lines)
+	}
+}

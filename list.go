@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	clientfeatures "k8s.io/client-go/features"
+	"k8s.io/client-go/tools/pager"
+)
+
+// plainListsFor is how long a server that could not stream a list is asked for
+// plain ones.
+const plainListsFor = 10 * time.Minute
+
+// fullView is everything there is at a resource version, and, from a streaming
+// list, the stream that continues from there.
+type fullView struct {
+	pods            []*corev1.Pod
+	resourceVersion string
+	stream          *stream
+}
+
+// list fetches everything. It asks for the most recent state, never for what a
+// cache of the API server happens to hold, so that a view is never replaced by
+// an older one. It prefers a streaming list (KEP-3157), which is cheaper for
+// both sides.
+func (l *listWatch) list(ctx context.Context) (fullView, error) {
+	if l.streamsLists() {
+		view, err := l.streamList(ctx)
+		if err == nil || ctx.Err() != nil || !worthPlainList(err) {
+			return view, err
+		}
+		l.plainUntil = time.Now().Add(plainListsFor)
+		l.logger.V(4).Info("Streaming list failed, falling back to plain lists", "err", err, "until", l.plainUntil)
+	}
+	return l.plainList(ctx)
+}
+
+// streamsLists heeds the switch that client-go has for its own informers.
+func (l *listWatch) streamsLists() bool {
+	return !l.fake && clientfeatures.FeatureGates().Enabled(clientfeatures.WatchListClient) && !time.Now().Before(l.plainUntil)
+}
+
+// worthPlainList reports whether a plain list may work where a streaming one
+// did not: not if the server was not reached, or has refused the watch that
+// must follow any list.
+func worthPlainList(err error) bool {
+	if errors.Is(err, errStalled) || errors.Is(err, errNotUnderstood) || errors.Is(err, errListCut) {
+		return true
+	}
+	return apierrors.ReasonForError(err) != metav1.StatusReasonUnknown &&
+		!apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err)
+}
+
+// streamList opens a watch that begins with everything there is.
+func (l *listWatch) streamList(ctx context.Context) (fullView, error) {
+	sendInitialEvents := true
+	s, err := l.open(ctx, metav1.ListOptions{
+		SendInitialEvents:    &sendInitialEvents,
+		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+		AllowWatchBookmarks:  true,
+	})
+	if err != nil {
+		return fullView{}, err
+	}
+	view, err := l.collect(ctx, s)
+	if err != nil {
+		s.close()
+		return fullView{}, err
+	}
+	view.stream = s
+	return view, nil
+}
+
+// collect reads a stream up to the bookmark that ends the initial events.
+func (l *listWatch) collect(ctx context.Context, s *stream) (fullView, error) {
+	var pods gathering
+	silence := time.NewTimer(l.patience)
+	defer silence.Stop()
+	for {
+		select {
+		case event, open := <-s.ResultChan():
+			if !open {
+				return fullView{}, errListCut
+			}
+			pod, err := podOf(event)
+			if err != nil {
+				return fullView{}, &requestError{verb: "watch", namespace: l.namespace, err: err}
+			}
+			switch event.Type {
+			case watch.Added, watch.Modified:
+				pods.put(pod)
+			case watch.Deleted:
+				pods.remove(pod)
+			case watch.Bookmark:
+				if pod.Annotations[metav1.InitialEventsAnnotationKey] == "true" {
+					return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
+				}
+			}
+			silence.Reset(l.patience)
+		case <-silence.C:
+			return fullView{}, errStalled
+		case <-ctx.Done():
+			return fullView{}, context.Cause(ctx)
+		}
+	}
+}
+
+// gathering is a list in the making. Changes may arrive before it is complete.
+type gathering struct {
+	pods []*corev1.Pod // nil where one was removed
+	at   map[types.UID]int
+}
+
+func (g *gathering) put(pod *corev1.Pod) {
+	if i, ok := g.at[lifeOf(pod)]; ok {
+		g.pods[i] = pod
+		return
+	}
+	if g.at == nil {
+		g.at = map[types.UID]int{}
+	}
+	g.at[lifeOf(pod)] = len(g.pods)
+	g.pods = append(g.pods, pod)
+}
+
+func (g *gathering) remove(pod *corev1.Pod) {
+	if i, ok := g.at[lifeOf(pod)]; ok {
+		g.pods[i] = nil
+		delete(g.at, lifeOf(pod))
+	}
+}
+
+func (g *gathering) all() []*corev1.Pod {
+	return slices.DeleteFunc(g.pods, func(pod *corev1.Pod) bool { return pod == nil })
+}
+
+// plainList lists, in pages.
+func (l *listWatch) plainList(ctx context.Context) (fullView, error) {
+	page := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
+		defer cancel()
+		return request(ctx, func() (*corev1.PodList, error) { return l.pods.List(ctx, options) }, func(*corev1.PodList) {})
+	}
+	var view fullView
+	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: l.selector})
+	if err != nil {
+		return view, &requestError{verb: "list", namespace: l.namespace, err: err}
+	}
+	accessor, err := meta.ListAccessor(list)
+	if err != nil {
+		return view, fmt.Errorf("%w: %w", errNotUnderstood, err)
+	}
+	view.resourceVersion = accessor.GetResourceVersion()
+	// WithAlloc, so that one pod that lives on does not keep its whole page.
+	err = meta.EachListItemWithAlloc(list, func(object runtime.Object) error {
+		pod, ok := object.(*corev1.Pod)
+		if !ok {
+			return fmt.Errorf("%w: %T in a list of pods", errNotUnderstood, object)
+		}
+		view.pods = append(view.pods, pod)
+		return nil
+	})
+	return view, err
+}
+
+// dropDeleted takes out of a view what was deleted between its list and the
+// watch that follows: of all changes in between, a deletion is the one that the
+// fake clientset's watch does not catch up on.
+func (l *listWatch) dropDeleted(ctx context.Context, view *fullView, s *stream) error {
+	now, err := l.plainList(ctx)
+	if err != nil {
+		s.close()
+		return err
+	}
+	var present gathering
+	for _, pod := range now.pods {
+		present.put(pod)
+	}
+	view.pods = slices.DeleteFunc(view.pods, func(pod *corev1.Pod) bool {
+		_, ok := present.at[lifeOf(pod)]
+		return !ok
+	})
+	return nil
+}

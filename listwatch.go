@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+)
+
+const (
+	// openTimeout bounds how long a watch or a page of a list may take to be
+	// answered once the source has started.
+	openTimeout = time.Minute
+
+	// A watch is asked to end after a random time between these, client-go's
+	// own, so that the watches of many clients spread over the API servers.
+	minWatchTimeout = 5 * time.Minute
+	maxWatchTimeout = 10 * time.Minute
+
+	// healthyLife is how long a stream must last to count as a healthy one.
+	healthyLife = 5 * time.Second
+
+	// maxFruitless is how many streams in a row may end soon and empty before
+	// the version they start from is given up. Some servers and proxies answer
+	// a version they have lost with a stream that closes cleanly (fabric8
+	// kubernetes-client, issue 7896).
+	maxFruitless = 4
+
+	// bookmarkPatience is how long a stream may be silent on a server that
+	// sends bookmarks, which kube-apiserver does every minute or so.
+	bookmarkPatience = 150 * time.Second
+	// timeoutPatience is how much longer than the timeout it was asked for a
+	// stream may last on a server that sends none.
+	timeoutPatience = 30 * time.Second
+)
+
+// listWatch keeps a Watcher told: it lists, watches, resumes where a watch has
+// ended, and lists again when there is no place to resume from.
+//
+// It stands in the place of client-go's Reflector, which answers a transport
+// error, a watch that ends within a second and an error inside the stream with
+// a new list, reports none of them, and waits in places where its context does
+// not reach it.
+type listWatch struct {
+	// Fixed after it was made.
+	pods      typedcorev1.PodInterface
+	namespace string
+	selector  string
+	fake      bool // the client is client-go's fake clientset, or like it
+	patience  time.Duration
+	watcher   *Watcher
+	status    *statusBoard
+	logger    logr.Logger
+	opened    func() // to be called when the first watch is open
+
+	// Owned by the watch goroutine.
+	started      bool
+	backoff      *backoff
+	fruitless    int       // streams in a row that ended soon and empty
+	bookmarks    bool      // this server sends bookmarks
+	plainUntil   time.Time // no streaming lists before
+	reportedFail string    // the failure last logged, "" when all is well
+}
+
+// run works until ctx ends, and returns the cause of that. Before the first
+// watch is open it also gives up on an error that waiting will not cure.
+func (l *listWatch) run(ctx context.Context) error {
+	for {
+		var delay time.Duration
+		stream, err := l.connect(ctx)
+		if err == nil {
+			l.connected()
+			delay = l.follow(ctx, stream)
+		} else if ctx.Err() == nil {
+			if !l.started && !asksToWait(err) && !versionGone(err) {
+				return err
+			}
+			delay = l.disconnected(err)
+		}
+		if !pause(ctx, delay) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// connect opens a stream: from where the last one ended, or after a list.
+func (l *listWatch) connect(ctx context.Context) (*stream, error) {
+	if l.watcher.resourceVersion == "" {
+		return l.relist(ctx)
+	}
+	stream, err := l.watch(ctx, l.watcher.resourceVersion)
+	if err == nil {
+		l.status.write(func(s *Status) { s.Resumes++ })
+	}
+	return stream, err
+}
+
+// relist fetches everything and opens the stream that continues from there.
+func (l *listWatch) relist(ctx context.Context) (*stream, error) {
+	view, err := l.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stream := view.stream
+	if stream == nil {
+		stream, err = l.watch(ctx, view.resourceVersion)
+		if err == nil && l.fake {
+			err = l.dropDeleted(ctx, &view, stream)
+		}
+	}
+	if err != nil && !l.started {
+		return nil, err // and the store was told nothing
+	}
+	l.watcher.Replace(view.pods, view.resourceVersion)
+	l.status.write(func(s *Status) {
+		s.Lists++
+		if l.started {
+			s.Relists++
+		}
+	})
+	return stream, err
+}
+
+// connected is called with every stream that has been opened.
+func (l *listWatch) connected() {
+	if !l.started {
+		l.started = true
+		l.opened()
+	}
+	if l.reportedFail != "" {
+		l.reportedFail = ""
+		l.logger.Info("Watch restored", "since", l.status.read().Since)
+	}
+	l.status.write(func(s *Status) { s.Phase = Watching })
+	l.status.contact(l.watcher.resourceVersion, 0)
+}
+
+// disconnected takes note of a list or a watch that was refused, and returns
+// how long to wait. The log hears of a trouble once, not at every attempt.
+func (l *listWatch) disconnected(err error) time.Duration {
+	l.status.failed(err)
+	delay := l.backoff.next(err)
+	if !l.started {
+		return delay
+	}
+	if versionGone(err) {
+		l.watcher.forget()
+	}
+	l.status.write(func(s *Status) { s.Phase = Retrying })
+	if trouble := kindOf(err); trouble != l.reportedFail {
+		l.reportedFail = trouble
+		l.logger.Info("Watch interrupted, retrying", "err", err, "delay", delay)
+	} else {
+		l.logger.V(4).Info("Retrying watch", "err", err, "delay", delay)
+	}
+	return delay
+}
+
+// kindOf tells troubles apart that an operator would call different.
+func kindOf(err error) string {
+	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
+		return string(reason)
+	}
+	return "NoAnswer"
+}
+
+// follow hands the events of a stream on until it ends, and returns how long to
+// wait before the next.
+func (l *listWatch) follow(ctx context.Context, s *stream) time.Duration {
+	from := l.watcher.resourceVersion
+	err := l.receive(ctx, s)
+	s.close()
+	if ctx.Err() != nil {
+		return 0
+	}
+	l.logger.V(4).Info("Watch ended", "err", err, "resourceVersion", l.watcher.resourceVersion)
+	if err != nil {
+		l.status.failed(err)
+	}
+	return l.ended(err, time.Since(s.opened), l.watcher.resourceVersion != from)
+}
+
+// receive returns nil when the stream was closed, and otherwise why it is of no
+// more use.
+func (l *listWatch) receive(ctx context.Context, s *stream) error {
+	silence := time.NewTimer(l.silenceAllowed(s))
+	defer silence.Stop()
+	for {
+		select {
+		case event, open := <-s.ResultChan():
+			if !open {
+				return nil
+			}
+			if err := l.watcher.receive(event); err != nil {
+				return err
+			}
+			events := 1
+			if event.Type == watch.Bookmark {
+				l.bookmarks = true
+				events = 0
+			}
+			l.status.contact(l.watcher.resourceVersion, events)
+			silence.Reset(l.silenceAllowed(s))
+		case <-silence.C:
+			l.status.write(func(s *Status) { s.Stalls++ })
+			return errStalled
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// silenceAllowed is how long a stream may say nothing before it is taken for
+// dead, also where its connection looks alive, as behind a proxy.
+func (l *listWatch) silenceAllowed(s *stream) time.Duration {
+	if l.bookmarks {
+		return bookmarkPatience
+	}
+	return s.timeout + timeoutPatience
+}
+
+// ended decides from how a stream ended where the next one starts and how soon.
+func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.Duration {
+	if life >= healthyLife || progressed {
+		l.fruitless = 0
+		l.backoff.reset()
+	} else {
+		l.fruitless++
+	}
+	lost := versionGone(err) || errors.Is(err, errNotUnderstood)
+	if l.fruitless >= maxFruitless {
+		l.status.failed(errFruitless)
+		l.fruitless, lost = 0, true
+	}
+	if lost || l.fake {
+		// The fake clientset knows no version to resume from.
+		l.watcher.forget()
+	}
+	switch _, wait := apierrors.SuggestsClientDelay(err); {
+	case wait:
+		return l.backoff.next(err)
+	case life >= healthyLife, lost && l.fruitless <= 1:
+		return 0
+	default:
+		return l.backoff.next(err)
+	}
+}
+
+// watch opens a stream from a resource version.
+func (l *listWatch) watch(ctx context.Context, resourceVersion string) (*stream, error) {
+	return l.open(ctx, metav1.ListOptions{
+		ResourceVersion:     resourceVersion,
+		AllowWatchBookmarks: true,
+	})
+}
+
+func (l *listWatch) open(ctx context.Context, options metav1.ListOptions) (*stream, error) {
+	timeout := minWatchTimeout + rand.N(maxWatchTimeout-minWatchTimeout)
+	seconds := int64(timeout.Seconds())
+	options.TimeoutSeconds = &seconds
+	options.LabelSelector = l.selector
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	limit := time.AfterFunc(openTimeout, func() { cancel(errNoAnswer) })
+	defer limit.Stop()
+	w, err := request(ctx, func() (watch.Interface, error) { return l.pods.Watch(ctx, options) }, watch.Interface.Stop)
+	if err != nil {
+		cancel(nil)
+		return nil, &requestError{verb: "watch", namespace: l.namespace, err: err}
+	}
+	return &stream{Interface: w, cancel: func() { cancel(nil) }, opened: time.Now(), timeout: timeout}, nil
+}

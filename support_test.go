@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// TestMain fails the run if a goroutine of this package outlives the tests.
+// Most tests run in a bubble, which checks the same for each.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if left := lingering(); left != "" && code == 0 {
+		fmt.Fprintf(os.Stderr, "goroutines left behind:\n%s\n", left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// lingering returns the stacks of goroutines that run this package's code,
+// after those that have nothing left to do were given the chance to end.
+func lingering() string {
+	var left []string
+	for range 1000 {
+		buf := make([]byte, 1<<20)
+		buf = buf[:runtime.Stack(buf, true)]
+		left = nil
+		for stack := range bytes.SplitSeq(buf, []byte("\n\n")) {
+			if bytes.Contains(stack, []byte("executorpods/watchsource")) && !bytes.Contains(stack, []byte("TestMain")) {
+				left = append(left, string(stack))
+			}
+		}
+		if left == nil {
+			return ""
+		}
+		runtime.Gosched()
+	}
+	return strings.Join(left, "\n\n")
+}
+
+func uidOf(s string) types.UID { return types.UID(s) }
+
+// logLines is a logger that remembers.
+type logLines struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logLines) logger(verbosity int) logr.Logger {
+	return funcr.New(func(prefix, args string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lines = append(l.lines, args)
+	}, funcr.Options{Verbosity: verbosity})
+}
+
+// matching returns the lines that contain all the parts.
+func (l *logLines) matching(parts ...string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []string
+next:
+	for _, line := range l.lines {
+		for _, part := range parts {
+			if !strings.Contains(line, part) {
+				continue next
+			}
+		}
+		found = append(found, line)
+	}
+	return found
+}
+
+// told is a SnapshotsStore that writes down what it is told, one line a call.
+type told struct {
+	mu    sync.Mutex
+	calls []string
+	block chan struct{} // if not nil, every call waits for it
+}
+
+func (s *told) record(line string) {
+	s.mu.Lock()
+	s.calls = append(s.calls, line)
+	block := s.block
+	s.mu.Unlock()
+	if block != nil {
+		<-block
+	}
+}
+
+func (s *told) UpdatePod(p *corev1.Pod) { s.record("update " + p.Name) }
+func (s *told) DeletePod(p *corev1.Pod) { s.record("delete " + p.Name) }
+func (s *told) ReplaceSnapshot(pods []*corev1.Pod) {
+	names := []string{"replace"}
+	for _, p := range pods {
+		names = append(names, p.Name)
+	}
+	s.record(strings.Join(names, " "))
+}
+
+func (s *told) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.calls...)
+}
+
+// equalPods leaves the kind aside, which some clients fill in.
+func equalPods(a, b *corev1.Pod) bool {
+	a, b = a.DeepCopy(), b.DeepCopy()
+	a.TypeMeta, b.TypeMeta = metav1.TypeMeta{}, metav1.TypeMeta{}
+	return apiequality.Semantic.DeepEqual(a, b)
+}

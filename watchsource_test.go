@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
+
+	"github.com/executorpods/watchsource"
+)
+
+// The tests of this file use client-go's fake clientset, as users do in theirs.
+
+func create(t *testing.T, client kubernetes.Interface, p *corev1.Pod) {
+	t.Helper()
+	if _, err := client.CoreV1().Pods(p.Namespace).Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, client kubernetes.Interface, p *corev1.Pod) {
+	t.Helper()
+	if err := client.CoreV1().Pods(p.Namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func modify(t *testing.T, client kubernetes.Interface, p *corev1.Pod) {
+	t.Helper()
+	if _, err := client.CoreV1().Pods(p.Namespace).UpdateStatus(t.Context(), p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func start(t *testing.T, source *watchsource.WatchSnapshotSource, appID string) {
+	t.Helper()
+	if err := source.Start(appID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// names lists the executors of a snapshot with their states.
+func names(s watchsource.Snapshot) string {
+	var all []string
+	for e := range s.All() {
+		all = append(all, fmt.Sprintf("%s=%v", e.Name, e.State))
+	}
+	return strings.Join(all, " ")
+}
+
+func wantNames(t *testing.T, store *watchsource.Store, want string) {
+	t.Helper()
+	synctest.Wait()
+	if got := names(store.Snapshot()); got != want {
+		t.Errorf("snapshot %q, want %q", got, want)
+	}
+}
+
+func driver(app string) *corev1.Pod {
+	return pod("driver", label(watchsource.LabelApp, app), label(watchsource.LabelRole, "driver"))
+}
+
+func TestFakeClientsetLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(pod("1", phase(corev1.PodRunning)), driver("app"), pod("9", label(watchsource.LabelApp, "other")))
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		start(t, source, "app")
+		defer source.Stop()
+		wantNames(t, store, "exec-1=Running")
+
+		create(t, client, pod("2"))
+		create(t, client, pod("driver-2", label(watchsource.LabelRole, "driver")))
+		create(t, client, pod("8", label(watchsource.LabelApp, "other")))
+		wantNames(t, store, "exec-1=Running exec-2=Pending")
+
+		modify(t, client, pod("2", phase(corev1.PodRunning)))
+		modify(t, client, pod("1", phase(corev1.PodFailed), container(executorContainer, ended(137, "OOMKilled"))))
+		wantNames(t, store, "exec-1=Failed exec-2=Running")
+
+		// Relabelled out of the application, and the driver into it.
+		modify(t, client, pod("2", phase(corev1.PodRunning), label(watchsource.LabelApp, "other")))
+		modify(t, client, pod("driver", phase(corev1.PodRunning), label(watchsource.LabelRole, watchsource.RoleExecutor)))
+		wantNames(t, store, "exec-1=Failed exec-driver=Running")
+
+		remove(t, client, pod("1"))
+		wantNames(t, store, "exec-driver=Running")
+	})
+}
+
+// A pod created right after Start returned is seen, and nothing else.
+func TestFakeClientsetAfterStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for round := range 50 {
+			client := fake.NewClientset()
+			store := &told{}
+			source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace("jobs"))
+			start(t, source, "app")
+			create(t, client, pod("1"))
+			create(t, client, driver("app"))
+			create(t, client, pod("2", label(watchsource.LabelApp, "other")))
+			create(t, client, pod("3", func(p *corev1.Pod) { p.Namespace = "elsewhere" }))
+			synctest.Wait()
+			source.Stop()
+			if got := strings.Join(store.all(), ", "); got != "replace, update exec-1" {
+				t.Fatalf("round %d: the store was told %q", round, got)
+			}
+		}
+	})
+}
+
+// The fake clientset's watch does not catch up on a deletion that came between
+// the list and the watch.
+func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(pod("1"), pod("2"))
+		once := sync.OnceFunc(func() {
+			if err := client.Tracker().Delete(podsResource, "jobs", "exec-1"); err != nil {
+				t.Error(err)
+			}
+		})
+		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) {
+			once()
+			return false, nil, nil
+		})
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		start(t, source, "app")
+		defer source.Stop()
+		wantNames(t, store, "exec-2=Pending")
+	})
+}
+
+var podsResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+
+// The cases W1 of Spark's ExecutorPodsWatchSnapshotSourceSuite, and the DELETED
+// that it leaves out: events of a watch that the test holds in its hand.
+func TestFakeWatchReactor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		events := watch.NewFake()
+		client.PrependWatchReactor("pods", k8stesting.DefaultWatchReactor(events, nil))
+		store := &told{}
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		start(t, source, "app")
+		events.Add(pod("1"))
+		events.Modify(pod("2"))
+		events.Add(driver("app"))
+		events.Delete(driver("app"))
+		events.Delete(pod("1"))
+		synctest.Wait()
+		source.Stop()
+		if got := strings.Join(store.all(), ", "); got != "replace, update exec-1, update exec-2, delete exec-1" {
+			t.Errorf("the store was told %q", got)
+		}
+		if !events.IsStopped() {
+			t.Error("Stop left the watch open")
+		}
+	})
+}
+
+func TestWatchIsLabelSelected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client, watchsource.WithNamespace("jobs"))
+		start(t, source, "app-7")
+		source.Stop()
+		for _, action := range client.Actions() {
+			var selector labels.Selector
+			switch action := action.(type) {
+			case k8stesting.ListAction:
+				selector = action.GetListRestrictions().Labels
+			case k8stesting.WatchAction:
+				selector = action.GetWatchRestrictions().Labels
+			}
+			if got := selector.String(); got != "spark-app-selector=app-7,spark-role=executor" {
+				t.Errorf("%s with the selector %q", action.GetVerb(), got)
+			}
+			if action.GetNamespace() != "jobs" {
+				t.Errorf("%s in namespace %q", action.GetVerb(), action.GetNamespace())
+			}
+		}
+	})
+}
+
+func TestStartRefusesBadApplicationIDs(t *testing.T) {
+	client := fake.NewClientset()
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+	for _, appID := range []string{"", " ", "a b", "ends-with-dash-", "a=b", strings.Repeat("x", 64)} {
+		if err := source.Start(appID); !errors.Is(err, watchsource.ErrInvalidAppID) {
+			t.Errorf("Start(%q) = %v", appID, err)
+		}
+	}
+	if actions := client.Actions(); len(actions) > 0 {
+		t.Errorf("the client was used: %v", actions)
+	}
+}
+
+func TestStartRefusesNil(t *testing.T) {
+	var noStore *watchsource.Store
+	var noClient *kubernetes.Clientset
+	for _, test := range []struct {
+		store  watchsource.SnapshotsStore
+		client kubernetes.Interface
+		want   string
+	}{
+		{nil, fake.NewClientset(), "the store is nil"},
+		{noStore, fake.NewClientset(), "the store is nil"},
+		{watchsource.NewStore(), nil, "the client is nil"},
+		{watchsource.NewStore(), noClient, "the client is nil"},
+	} {
+		err := watchsource.NewWatchSnapshotSource(test.store, test.client).Start("app")
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Start = %v, want %q", err, test.want)
+		}
+	}
+}
+
+func TestStartRefusesSelectorOfEverything(t *testing.T) {
+	for _, selector := range []labels.Selector{nil, labels.Everything(), labels.NewSelector()} {
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), fake.NewClientset(),
+			watchsource.WithSelector(func(string) labels.Selector { return selector }))
+		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selects every pod") {
+			t.Errorf("Start = %v", err)
+		}
+	}
+}
+
+func TestWithSelector(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mine := pod("1", label("batch.example/job", "nightly"))
+		client := fake.NewClientset(mine, pod("2"))
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithSelector(func(appID string) labels.Selector {
+			return labels.SelectorFromSet(labels.Set{"batch.example/job": appID})
+		}))
+		start(t, source, "nightly")
+		defer source.Stop()
+		create(t, client, pod("3"))
+		create(t, client, pod("4", label("batch.example/job", "nightly")))
+		wantNames(t, store, "exec-1=Pending exec-4=Pending")
+	})
+}
+
+func TestSecondStartLeavesTheFirstWatchAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		start(t, source, "app")
+		defer source.Stop()
+		used := len(client.Actions())
+		for _, appID := range []string{"app", "other"} {
+			if err := source.Start(appID); !errors.Is(err, watchsource.ErrAlreadyStarted) {
+				t.Errorf("second Start(%q) = %v", appID, err)
+			}
+		}
+		if len(client.Actions()) != used {
+			t.Error("the second Start used the client")
+		}
+		create(t, client, pod("1"))
+		wantNames(t, store, "exec-1=Pending")
+		if got := source.Status().AppID; got != "app" {
+			t.Errorf("Status names application %q", got)
+		}
+	})
+}
+
+func TestStopAndStartAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(pod("1"), pod("2", label(watchsource.LabelApp, "other")))
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		source.Stop() // before Start
+		start(t, source, "app")
+		wantNames(t, store, "exec-1=Pending")
+		source.Stop()
+		source.Stop()
+		create(t, client, pod("3"))
+		wantNames(t, store, "exec-1=Pending")
+		start(t, source, "other")
+		defer source.Stop()
+		wantNames(t, store, "exec-2=Pending")
+	})
+}
+
+func TestStartFailsWithWhatTheServerSays(t *testing.T) {
+	forbidden := apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("no rights"))
+	for _, test := range []struct {
+		name      string
+		verb      string
+		err       error
+		namespace string
+		is        func(error) bool
+		says      []string
+	}{
+		{"list forbidden", "list", forbidden, "jobs", apierrors.IsForbidden, []string{`list pods in namespace "jobs"`, "grant the verb list on the resource pods by a Role"}},
+		{"list forbidden everywhere", "list", forbidden, "", apierrors.IsForbidden, []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
+		{"watch forbidden though the list worked", "watch", forbidden, "jobs", apierrors.IsForbidden, []string{`watch pods in namespace "jobs"`, "grant the verb watch"}},
+		{"unauthorized", "list", apierrors.NewUnauthorized("who are you"), "jobs", apierrors.IsUnauthorized, []string{"check the token"}},
+		{"internal error", "list", apierrors.NewInternalError(errors.New("boom")), "jobs", apierrors.IsInternalError, []string{"boom"}},
+		{"no API error", "watch", errors.New("a plug was pulled"), "jobs", func(err error) bool { return true }, []string{"watch pods", "a plug was pulled"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := fake.NewClientset(pod("1"))
+				broken := true
+				client.PrependReactor(test.verb, "pods", func(k8stesting.Action) (bool, runtime.Object, error) {
+					return broken, nil, test.err
+				})
+				client.PrependWatchReactor("pods", func(action k8stesting.Action) (bool, watch.Interface, error) {
+					return broken && test.verb == "watch", nil, test.err
+				})
+				store := &told{}
+				source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace(test.namespace))
+				began := time.Now()
+				err := source.Start("app")
+				if err == nil || !test.is(err) || !errors.Is(err, test.err) {
+					t.Fatalf("Start = %v", err)
+				}
+				for _, part := range append(test.says, "watchsource: start: ") {
+					if strings.Count(err.Error(), part) != 1 {
+						t.Errorf("the error %q does not say %q once", err, part)
+					}
+				}
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("Start took %v", took)
+				}
+				if calls := store.all(); len(calls) > 0 {
+					t.Errorf("the store was told %q", calls)
+				}
+				if got := source.Status().Phase; got != watchsource.Stopped {
+					t.Errorf("phase %v", got)
+				}
+
+				broken = false
+				start(t, source, "app")
+				source.Stop()
+				if calls := store.all(); len(calls) != 1 || calls[0] != "replace exec-1" {
+					t.Errorf("the store was told %q", calls)
+				}
+			})
+		})
+	}
+}
+
+// hanging returns a client whose lists are not answered until released, and do
+// not heed their context.
+func hanging(release <-chan struct{}) *fake.Clientset {
+	client := fake.NewClientset()
+	client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) {
+		<-release
+		return false, nil, nil
+	})
+	return client
+}
+
+func TestStartTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hanging(release), watchsource.WithStartTimeout(5*time.Second))
+		began := time.Now()
+		err := source.Start("app")
+		if !errors.Is(err, context.DeadlineExceeded) || !apierrors.IsTimeout(err) {
+			t.Errorf("Start = %v", err)
+		}
+		if took := time.Since(began); took < 5*time.Second || took > 6*time.Second {
+			t.Errorf("Start took %v", took)
+		}
+	})
+}
+
+func TestStopDuringStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hanging(release))
+		failed := make(chan error)
+		go func() { failed <- source.Start("app") }()
+		synctest.Wait()
+		if err := source.Start("other"); !errors.Is(err, watchsource.ErrAlreadyStarted) {
+			t.Errorf("Start while starting = %v", err)
+		}
+
+		began := time.Now()
+		var stops sync.WaitGroup
+		for range 3 {
+			stops.Go(source.Stop)
+		}
+		if err := <-failed; !errors.Is(err, watchsource.ErrStopped) {
+			t.Errorf("Start = %v", err)
+		}
+		stops.Wait()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("Stop took %v", took)
+		}
+	})
+}
+
+// G10: Stop waits for the call of the store that is in progress, and after it
+// the store is not called.
+func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		store := &told{}
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		start(t, source, "app")
+
+		release := make(chan struct{})
+		store.mu.Lock()
+		store.block = release
+		store.mu.Unlock()
+		create(t, client, pod("1"))
+		create(t, client, pod("2"))
+		stopped := make(chan struct{})
+		go func() { source.Stop(); close(stopped) }()
+		synctest.Wait()
+		select {
+		case <-stopped:
+			t.Error("Stop returned while the store was being called")
+		default:
+		}
+		close(release)
+		<-stopped
+		calls := len(store.all())
+		create(t, client, pod("3"))
+		time.Sleep(time.Hour)
+		if got := store.all(); len(got) != calls {
+			t.Errorf("after Stop the store was told %q", got[calls:])
+		}
+	})
+}
+
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error)
+		go func() { result <- source.Run(ctx, "app") }()
+		synctest.Wait()
+		create(t, client, pod("1"))
+		wantNames(t, store, "exec-1=Pending")
+		cancel()
+		if err := <-result; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if err := source.Run(ctx, "app"); err != nil {
+			t.Errorf("Run with an ended context = %v", err)
+		}
+		if err := source.Run(t.Context(), ""); !errors.Is(err, watchsource.ErrInvalidAppID) {
+			t.Errorf("Run without an application = %v", err)
+		}
+
+		// Somebody else stops it, and starts it for another application.
+		go func() { result <- source.Run(t.Context(), "app") }()
+		synctest.Wait()
+		source.Stop()
+		if err := <-result; err != nil {
+			t.Errorf("Run after Stop = %v", err)
+		}
+		start(t, source, "other")
+		source.Stop()
+	})
+}
+
+func TestLogging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, quiet := &logLines{}, &logLines{}
+		for _, l := range []struct {
+			lines     *logLines
+			verbosity int
+		}{{log, 4}, {quiet, 3}} {
+			client := fake.NewClientset()
+			source := watchsource.NewWatchSnapshotSource(&told{}, client, watchsource.WithLogger(l.lines.logger(l.verbosity)))
+			start(t, source, "app-1")
+			create(t, client, pod("1", label(watchsource.LabelApp, "app-1"), func(p *corev1.Pod) {
+				p.Spec.Containers = []corev1.Container{{Name: "c", Env: []corev1.EnvVar{{Name: "PASSWORD", Value: "s3cret"}}}}
+			}))
+			remove(t, client, pod("1"))
+			synctest.Wait()
+			source.Stop()
+		}
+		for _, want := range [][]string{
+			{`"msg"="Starting watch for pods with labels spark-app-selector=app-1, spark-role=executor."`},
+			{`"msg"="Received pod event"`, `"name"="exec-1"`, `"type"="ADDED"`},
+			{`"msg"="Received pod event"`, `"name"="exec-1"`, `"type"="DELETED"`},
+		} {
+			if lines := log.matching(want...); len(lines) != 1 {
+				t.Errorf("%d lines with %s, want 1: %q", len(lines), want, log.matching())
+			}
+		}
+		if lines := log.matching("s3cret"); len(lines) > 0 {
+			t.Errorf("the environment of a pod was logged: %s", lines)
+		}
+		if lines := quiet.matching(); len(lines) > 0 {
+			t.Errorf("below debug level an undisturbed watch logged %s", lines)
+		}
+	})
+}
+
+func TestTrimmedPods(t *testing.T) {
+	full := pod("1", phase(corev1.PodRunning), container("side", running()), container(executorContainer, running()), containerPolicy("side", "Always"),
+		func(p *corev1.Pod) {
+			p.Spec.NodeName = "node-1"
+			p.Spec.Volumes = []corev1.Volume{{Name: "scratch"}}
+			p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
+			p.Annotations = map[string]string{"note": "kept"}
+		})
+	before := full.DeepCopy()
+	for _, test := range []struct {
+		name    string
+		options []watchsource.Option
+		want    func(p *corev1.Pod)
+	}{
+		{"default", nil, func(p *corev1.Pod) { p.ManagedFields = nil }},
+		{"trimmed", []watchsource.Option{watchsource.WithTrimmedPods()}, func(p *corev1.Pod) {
+			always := corev1.ContainerRestartPolicyAlways
+			p.ManagedFields = nil
+			p.Spec = corev1.PodSpec{NodeName: "node-1", RestartPolicy: corev1.RestartPolicyNever,
+				Containers: []corev1.Container{{Name: "side", RestartPolicy: &always}}}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := fake.NewClientset(full)
+				store := watchsource.NewStore()
+				source := watchsource.NewWatchSnapshotSource(store, client, test.options...)
+				start(t, source, "app")
+				defer source.Stop()
+				second := full.DeepCopy()
+				second.Name = "exec-2"
+				create(t, client, second)
+				synctest.Wait()
+				for _, name := range []string{"exec-1", "exec-2"} {
+					want := before.DeepCopy()
+					want.Name = name
+					test.want(want)
+					e, _ := store.Snapshot().Get(name)
+					if e.Pod == nil {
+						t.Fatalf("%s: no pod", name)
+					}
+					if got := e.Pod; !equalPods(got, want) {
+						t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
+					}
+					if e.State != watchsource.Running || e.Node != "node-1" {
+						t.Errorf("%s: %v on %q", name, e.State, e.Node)
+					}
+				}
+			})
+		})
+	}
+	if !equalPods(full, before) {
+		t.Error("the pod that the client holds was changed")
+	}
+}
