@@ -63,7 +63,7 @@ func (r *rules) executorID(pod *corev1.Pod) (id, problem string) {
 		return "", fmt.Sprintf("no label %s", r.idLabel)
 	case id == executorIDPlaceholder:
 		return "", fmt.Sprintf("label %s holds the placeholder %s", r.idLabel, executorIDPlaceholder)
-	case !isDecimal(id):
+	case r.idLabel == LabelExecutorID && !isDecimal(id):
 		return id, fmt.Sprintf("label %s is not a number: %q", r.idLabel, id)
 	default:
 		return id, ""

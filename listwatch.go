@@ -202,12 +202,7 @@ func (l *listWatch) receive(ctx context.Context, s *stream) error {
 			if err := l.watcher.receive(event); err != nil {
 				return err
 			}
-			events := 1
-			if event.Type == watch.Bookmark {
-				l.bookmarks = true
-				events = 0
-			}
-			l.status.contact(l.watcher.resourceVersion, events)
+			l.note(event.Type, s)
 			silence.Reset(l.silenceAllowed(s))
 		case <-silence.C:
 			l.status.write(func(s *Status) { s.Stalls++ })
@@ -215,6 +210,20 @@ func (l *listWatch) receive(ctx context.Context, s *stream) error {
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// note records that the server has been heard.
+func (l *listWatch) note(event watch.EventType, s *stream) {
+	if event != watch.Bookmark {
+		l.status.contact(l.watcher.resourceVersion, 1)
+		return
+	}
+	l.status.contact(l.watcher.resourceVersion, 0)
+	// A bookmark that comes just before the timeout is a farewell, and promises
+	// no others in between.
+	if time.Since(s.opened) < s.timeout-timeoutPatience {
+		l.bookmarks = true
 	}
 }
 

@@ -5,8 +5,9 @@ package watchsource_test
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
-	"runtime"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -15,13 +16,18 @@ import (
 	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 // TestMain fails the run if a goroutine of this package outlives the tests.
 // Most tests run in a bubble, which checks the same for each.
 func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	if left := lingering(); left != "" && code == 0 {
 		fmt.Fprintf(os.Stderr, "goroutines left behind:\n%s\n", left)
@@ -36,7 +42,7 @@ func lingering() string {
 	var left []string
 	for range 1000 {
 		buf := make([]byte, 1<<20)
-		buf = buf[:runtime.Stack(buf, true)]
+		buf = buf[:goruntime.Stack(buf, true)]
 		left = nil
 		for stack := range bytes.SplitSeq(buf, []byte("\n\n")) {
 			if bytes.Contains(stack, []byte("executorpods/watchsource")) && !bytes.Contains(stack, []byte("TestMain")) {
@@ -46,7 +52,7 @@ func lingering() string {
 		if left == nil {
 			return ""
 		}
-		runtime.Gosched()
+		goruntime.Gosched()
 	}
 	return strings.Join(left, "\n\n")
 }
@@ -123,3 +129,31 @@ func equalPods(a, b *corev1.Pod) bool {
 	a.TypeMeta, b.TypeMeta = metav1.TypeMeta{}, metav1.TypeMeta{}
 	return apiequality.Semantic.DeepEqual(a, b)
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func added(p *corev1.Pod) watch.Event    { return watch.Event{Type: watch.Added, Object: p} }
+func modified(p *corev1.Pod) watch.Event { return watch.Event{Type: watch.Modified, Object: p} }
+func deleted(p *corev1.Pod) watch.Event  { return watch.Event{Type: watch.Deleted, Object: p} }
+
+func selectorOf(t *testing.T, s string) labels.Selector {
+	t.Helper()
+	selector, err := labels.Parse(s)
+	must(t, err)
+	return selector
+}
+
+func errorEvent(err *apierrors.StatusError) watch.Event {
+	return watch.Event{Type: watch.Error, Object: &err.ErrStatus}
+}
+
+func modifiedObject(object runtime.Object) watch.Event {
+	return watch.Event{Type: watch.Modified, Object: object}
+}
+
+func unknownEvent(p *corev1.Pod) watch.Event { return watch.Event{Type: "RENAMED", Object: p} }

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// executorPod is an executor of application "app-1" in a phase.
+func executorPod(id string, phase corev1.PodPhase, statuses ...corev1.ContainerStatus) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      "app-1-exec-" + id,
+			Namespace: "jobs",
+			Labels: map[string]string{
+				watchsource.LabelApp:        "app-1",
+				watchsource.LabelRole:       watchsource.RoleExecutor,
+				watchsource.LabelExecutorID: id,
+			},
+		},
+		Status: corev1.PodStatus{Phase: phase, ContainerStatuses: statuses},
+	}
+}
+
+func outOfMemory() corev1.ContainerStatus {
+	return corev1.ContainerStatus{
+		Name:  "spark-kubernetes-executor",
+		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}},
+	}
+}
+
+func follow(ctx context.Context, client kubernetes.Interface) error {
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace("jobs"))
+	if err := source.Start("app-1"); err != nil {
+		return err
+	}
+	defer source.Stop()
+	for batch := range store.Batches(ctx, time.Second) {
+		for _, change := range batch.Changes {
+			if e := change.After; e.State.Ended() {
+				fmt.Println("executor", e.ID, e.State, "exit code", e.ExitCode, e.Reason)
+			}
+		}
+	}
+	return nil
+}
+
+// The quick start: a scheduler's loop over what happens to its executors.
+func Example() {
+	client := fake.NewClientset(executorPod("1", corev1.PodRunning), executorPod("2", corev1.PodFailed, outOfMemory()))
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := follow(ctx, client); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// executor 2 Failed exit code 137 OOMKilled
+}
+
+func ExampleStore_WaitFor() {
+	client := fake.NewClientset(executorPod("1", corev1.PodRunning))
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+
+	ctx := context.Background()
+	_, err := client.CoreV1().Pods("jobs").Create(ctx, executorPod("2", corev1.PodRunning), metav1.CreateOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	snapshot, err := store.WaitFor(ctx, func(s watchsource.Snapshot) bool {
+		return s.Count(watchsource.Running) == 2
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for executor := range snapshot.All() {
+		fmt.Println(executor.Name, executor.State)
+	}
+	// Output:
+	// app-1-exec-1 Running
+	// app-1-exec-2 Running
+}
+
+// A scheduler that has created a pod waits until its view contains it, so that
+// it does not create the pod twice.
+func ExampleStore_WaitForResourceVersion() {
+	client := watchtest.NewServer().Client() // the fake clientset has no versions
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+
+	ctx := context.Background()
+	pod, err := client.CoreV1().Pods("jobs").Create(ctx, executorPod("7", corev1.PodPending), metav1.CreateOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	snapshot, err := store.WaitForResourceVersion(ctx, pod.ResourceVersion)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	executor, seen := snapshot.ByID("7")
+	fmt.Println(executor.Name, seen)
+	// Output: app-1-exec-7 true
+}
+
+// A reader is shown ends and disappearances, also when it was away meanwhile.
+func ExampleStore_Batches() {
+	store := watchsource.NewStore()
+	store.UpdatePod(executorPod("1", corev1.PodRunning))
+	for batch := range store.Batches(context.Background(), 0) {
+		for _, c := range batch.Changes {
+			switch {
+			case c.Before == nil:
+				fmt.Println("new:", c.After.ID, c.After.State)
+			case c.After.State == watchsource.Deleted:
+				fmt.Println("gone:", c.After.ID, "was", c.Before.State)
+			case c.After.State.Ended():
+				fmt.Println("ended:", c.After.ID, c.After.State, c.After.ExitCode, c.After.Reason)
+			}
+		}
+		fmt.Println(batch.Snapshot.Len(), "left")
+		if batch.Snapshot.Len() == 0 {
+			break
+		}
+		// While this reader is busy, executor 1 ends and its pod is deleted.
+		store.UpdatePod(executorPod("1", corev1.PodFailed, outOfMemory()))
+		store.DeletePod(executorPod("1", corev1.PodFailed, outOfMemory()))
+	}
+	// Output:
+	// new: 1 Running
+	// 1 left
+	// ended: 1 Failed 137 OOMKilled
+	// gone: 1 was Failed
+	// 0 left
+}
+
+// podNames is a store of one's own: it only keeps names.
+type podNames map[string]bool
+
+func (n podNames) UpdatePod(pod *corev1.Pod) { n[pod.Name] = true }
+func (n podNames) DeletePod(pod *corev1.Pod) { delete(n, pod.Name) }
+func (n podNames) ReplaceSnapshot(pods []*corev1.Pod) {
+	clear(n)
+	for _, pod := range pods {
+		n.UpdatePod(pod)
+	}
+}
+
+func ExampleSnapshotsStore() {
+	names := podNames{}
+	client := fake.NewClientset(executorPod("1", corev1.PodRunning), executorPod("2", corev1.PodPending))
+	source := watchsource.NewWatchSnapshotSource(names, client)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	source.Stop() // after this nobody else touches names
+	fmt.Println(len(names), "pods")
+	// Output: 2 pods
+}
+
+// Start says at once what is wrong, in a form that a program can look at.
+func ExampleWatchSnapshotSource_Start() {
+	server := watchtest.NewServer()
+	server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(
+		schema.GroupResource{Resource: "pods"}, "", errors.New("no RBAC policy matched")))})
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client(), watchsource.WithNamespace("jobs"))
+	err := source.Start("app-1")
+	fmt.Println(apierrors.IsForbidden(err))
+	fmt.Println(err)
+	fmt.Println(errors.Is(source.Start(""), watchsource.ErrInvalidAppID))
+	// Output:
+	// true
+	// watchsource: start: watch pods in namespace "jobs": pods is forbidden: no RBAC policy matched; grant the verb watch on the resource pods by a Role in namespace "jobs"
+	// true
+}
+
+func ExampleWatchSnapshotSource_Status() {
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), fake.NewClientset())
+	fmt.Println(source.Status().Phase)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(source.Status().Phase, source.Status().AppID)
+	source.Stop()
+	fmt.Println(source.Status().Phase)
+	// Output:
+	// Stopped
+	// Watching app-1
+	// Stopped
+}
+
+// Debug logging with slog: every message of the library, and of client-go's
+// requests on its behalf, goes to the same logger.
+func ExampleWithLogger() {
+	handler := slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		Level: slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), fake.NewClientset(),
+		watchsource.WithLogger(logr.FromSlogHandler(handler)))
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+	}
+	source.Stop()
+	// Output:
+	// level=DEBUG msg="Starting watch for pods with labels spark-app-selector=app-1, spark-role=executor."
+}
+
+// Labels of one's own in the place of Spark's.
+func ExampleWithSelector() {
+	pod := executorPod("1", corev1.PodRunning)
+	pod.Labels = map[string]string{"batch.example/job": "nightly", "batch.example/worker": "w-17"}
+	store := watchsource.NewStore(watchsource.WithExecutorIDLabel("batch.example/worker"))
+	source := watchsource.NewWatchSnapshotSource(store, fake.NewClientset(pod),
+		watchsource.WithSelector(func(appID string) labels.Selector {
+			return labels.SelectorFromSet(labels.Set{"batch.example/job": appID})
+		}))
+	if err := source.Start("nightly"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+	executor, _ := store.Snapshot().ByID("w-17")
+	fmt.Println(executor.ID, executor.State)
+	// Output: w-17 Running
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/executorpods/watchsource/examples/scheduler/internal/embedded"
+)
+
+// cluster is where the executors run. All that the scheduler needs of it is
+// the client.
+type cluster struct {
+	name      string
+	client    kubernetes.Interface
+	namespace string
+	close     func()
+}
+
+// connect finds the cluster that the user asked for.
+func connect(cfg config) (*cluster, error) {
+	inPod := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
+	if cfg.kubeconfig != "" || cfg.inCluster || inPod {
+		return realCluster(cfg)
+	}
+	return embeddedCluster(cfg, demoTroubles()), nil
+}
+
+func realCluster(cfg config) (*cluster, error) {
+	restConfig, namespace, err := credentials(cfg.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(restConfig)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{
+		name:      "the cluster at " + restConfig.Host,
+		client:    client,
+		namespace: cmp.Or(cfg.namespace, namespace),
+		close:     func() {},
+	}, nil
+}
+
+// credentials come from the kubeconfig, or without one from the pod's service
+// account. The namespace is the one that they stand for.
+func credentials(kubeconfig string) (*rest.Config, string, error) {
+	if kubeconfig == "" {
+		if _, err := rest.InClusterConfig(); err != nil {
+			return nil, "", fmt.Errorf("use the pod's service account: %w", err)
+		}
+	}
+	// With an empty path clientcmd itself falls back on the service account, of
+	// which it knows the namespace as well.
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}, nil)
+	restConfig, err := loader.ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	namespace, _, err := loader.Namespace()
+	return restConfig, namespace, err
+}
+
+// embeddedCluster starts a cluster in this process. Its close waits until
+// nothing of it runs any more.
+func embeddedCluster(cfg config, troubles embedded.Troubles) *cluster {
+	simulated := embedded.New(troubles)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { simulated.Run(ctx) })
+	return &cluster{
+		name:      "an embedded cluster",
+		client:    simulated.Client(),
+		namespace: cmp.Or(cfg.namespace, "default"),
+		close: func() {
+			stop()
+			running.Wait()
+		},
+	}
+}
+
+// demoTroubles is what befalls executors of the embedded cluster from outside.
+// On a real one, "kubectl delete pod" does as well.
+func demoTroubles() embedded.Troubles {
+	return embedded.Troubles{
+		"1": {EvictAfter: 5400 * time.Millisecond},
+		"5": {DeleteAfter: 3700 * time.Millisecond},
+		"7": {PullFailsFor: 1500 * time.Millisecond},
+	}
+}

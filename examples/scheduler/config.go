@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Limits that nobody needs to turn. Spark's are longer: its executors take
+// minutes to come up and hours to work.
+const (
+	batchInterval  = 100 * time.Millisecond // at most so many looks at the changes
+	tickInterval   = time.Second            // for what must be done although nothing changes
+	upTimeout      = time.Minute            // for all executors to be up
+	requestTimeout = 10 * time.Second       // for one request to the API server
+	seenTimeout    = 5 * time.Second        // for the last creations to show in the view
+	cleanUpTimeout = 30 * time.Second       // for the pods to be gone at the end
+)
+
+// config is what the user chose.
+type config struct {
+	appID       string
+	executors   int
+	runFor      time.Duration
+	maxFailures int
+	image       string
+	namespace   string
+	kubeconfig  string
+	inCluster   bool
+	logLevel    slog.Level
+
+	work func(executorID int) work
+}
+
+func parseFlags(args []string, stderr io.Writer) (config, error) {
+	c := config{work: demoWork}
+	flags := flag.NewFlagSet("scheduler", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintf(stderr, "Keeps executor pods alive for an application, on an embedded cluster\nunless told to use a real one.\n\nUsage: scheduler [flags]\n\n")
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&c.appID, "app", "", "application `id`; give that of an earlier run to adopt the executors it left (default \"spark-\" and the time)")
+	flags.IntVar(&c.executors, "executors", 5, "`number` of executors to keep alive")
+	flags.DurationVar(&c.runFor, "for", 8*time.Second, "`time` the application works once all executors are up")
+	flags.IntVar(&c.maxFailures, "max-failures", 10, "`number` of failed executors that is still tolerated")
+	flags.StringVar(&c.image, "image", "busybox", "container `image` of the executors; it needs a sh")
+	flags.StringVar(&c.namespace, "namespace", "", "`namespace` of the executors (default that of the kubeconfig's context, or of the pod)")
+	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig: run on that cluster")
+	flags.BoolVar(&c.inCluster, "in-cluster", false, "run on the cluster that this pod is in (default where KUBERNETES_SERVICE_HOST is set and -kubeconfig is not)")
+	verbose := flags.Bool("v", false, "show the library's debug log")
+	if err := flags.Parse(args); err != nil {
+		return config{}, err
+	}
+	if c.appID == "" {
+		c.appID = "spark-" + time.Now().UTC().Format("20060102-150405")
+	}
+	if *verbose {
+		c.logLevel = slog.LevelDebug
+	}
+	if err := c.check(flags.NArg()); err != nil {
+		fmt.Fprintf(stderr, "scheduler: %v; -h shows the flags\n", err)
+		return config{}, err
+	}
+	return c, nil
+}
+
+func (c config) check(arguments int) error {
+	switch {
+	case arguments > 0:
+		return fmt.Errorf("there are flags only, no arguments")
+	case c.executors < 1:
+		return fmt.Errorf("-executors must be at least 1, not %d", c.executors)
+	case c.maxFailures < 0:
+		return fmt.Errorf("-max-failures must not be negative, as %d is", c.maxFailures)
+	case c.kubeconfig != "" && c.inCluster:
+		return fmt.Errorf("-kubeconfig and -in-cluster exclude each other")
+	default:
+		return nil
+	}
+}

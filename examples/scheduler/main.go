@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command scheduler shows how a scheduler uses watchsource: it keeps a number
+// of executor pods alive for an application, replaces those that fail or
+// vanish, gives up after too many failures, and cleans up behind itself.
+//
+// Without flags it runs on a small cluster inside the process, so that there is
+// nothing to install; with -kubeconfig, or in a pod, it runs on a real one. The
+// scheduler is the same in both cases.
+//
+// Read it in this order: manager.go (what is made), backend.go (how it runs),
+// lifecycle.go (what the changes mean), allocator.go (who is created). They
+// bear the names of their models in Spark on Kubernetes.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first Ctrl-C cleans up, a second one ends the program at once
+	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// command is the program without its process, and returns the exit code.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cfg, err := parseFlags(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2 // the flag package has said why
+	}
+	// The library logs where slog does, unless WithLogger says otherwise.
+	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.logLevel})))
+
+	if err := schedule(ctx, cfg, stdout); err != nil {
+		fmt.Fprintln(stderr, "scheduler:", err)
+		return 1
+	}
+	return 0
+}
+
+func schedule(ctx context.Context, cfg config, stdout io.Writer) error {
+	cluster, err := connect(cfg)
+	if err != nil {
+		return err
+	}
+	defer cluster.close()
+	cfg.namespace = cluster.namespace
+
+	account := newAccount(stdout)
+	account.say("application %s wants %d executors in namespace %s on %s", cfg.appID, cfg.executors, cfg.namespace, cluster.name)
+	return runApplication(ctx, cfg, cluster.client, account)
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// Everything that an API server does to a watch, and how long it may take until
+// the store is right again.
+
+const allLists = watchtest.List | watchtest.StreamingList
+
+var (
+	forbidden    = apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("RBAC"))
+	unauthorized = apierrors.NewUnauthorized("who are you")
+	internal     = apierrors.NewInternalError(errors.New("etcd has a cold"))
+	expired      = apierrors.NewResourceExpired("too old resource version")
+	busy         = apierrors.NewTooManyRequests("come back later", 20)
+)
+
+func TestWatchLivesThrough(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		options []watchtest.Option
+		happen  func(server *watchtest.Server) (lift func())
+		within  time.Duration // to recover once lifted
+		lists   int           // it may cost
+	}{
+		{"the end of the watch", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Cut()) }, 2 * time.Second, 0},
+		{"a reset connection", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Reset()) }, 2 * time.Second, 0},
+		{"a frame torn in the middle", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Tear()) }, 2 * time.Second, 0},
+		{"410 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(expired)) }, 2 * time.Second, 1},
+		{"410 in the first event", nil, func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
+		{"410 at connect", []watchtest.Option{watchtest.WithExpiredAtConnect()}, func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
+		{"410 at connect without streaming lists", []watchtest.Option{watchtest.WithExpiredAtConnect(), watchtest.WithoutStreamingLists()},
+			func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
+		{"500 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(internal)) }, 2 * time.Second, 0},
+		{"429 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(busy)) }, 25 * time.Second, 0},
+		{"429 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(busy), 3) }, 90 * time.Second, 0},
+		{"500 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(internal), 3) }, 15 * time.Second, 0},
+		{"a server that is away", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Refuse(), 5) }, 60 * time.Second, 0},
+		{"a server that hangs", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Hang(), 1) }, 90 * time.Second, 0},
+		{"rights withdrawn for a while", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(forbidden), 4) }, 45 * time.Second, 0},
+		// Read as the length of a frame these are a gigabyte, for which client-go
+		// waits: to the user of the stream it is silence.
+		{"bytes that are no frame", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.SendRaw([]byte("<html>"))) }, 3 * time.Minute, 0},
+		{"an object that cannot be decoded", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Malform()) }, 2 * time.Second, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.options...)
+				server.Create(pod("1", phase(corev1.PodRunning)))
+				server.Create(pod("2", phase(corev1.PodRunning)))
+				store := watchsource.NewStore()
+				source := watching(t, server, store)
+				time.Sleep(90 * time.Second) // for a bookmark
+				before := server.Count(allLists)
+
+				lift := test.happen(server)
+				server.Create(pod("3"))
+				server.Update("jobs", "exec-1", phase(corev1.PodFailed))
+				server.Delete("jobs", "exec-2")
+				time.Sleep(test.within)
+				lift()
+				wantEqualToList(t, server, store)
+				if cost := source.Status().Relists; cost != test.lists {
+					t.Errorf("it cost %d relists (%d requests), want %d", cost, server.Count(allLists)-before, test.lists)
+				}
+				if got := source.Status(); got.Phase != watchsource.Watching {
+					t.Errorf("phase %v, %v", got.Phase, got.Err)
+				}
+			})
+		})
+	}
+}
+
+// refusing breaks off the open streams, and strikes the next requests.
+func refusing(server *watchtest.Server, effect watchtest.Effect, times int) (lift func()) {
+	lift = server.Inject(watchtest.Fault{Times: times, Do: effect})
+	server.Strike(watchtest.Reset())
+	return lift
+}
+
+// compacted makes the version that a client holds too old while it is away.
+func compacted(server *watchtest.Server) (lift func()) {
+	lift = refusing(server, watchtest.Refuse(), 1)
+	server.Create(pod("1000"))
+	server.Compact()
+	return lift
+}
+
+// A watch ends after five to ten minutes, every time.
+func TestWatchEndsAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		source := watching(t, server, store)
+		for i := range 24 {
+			time.Sleep(time.Hour)
+			server.Create(pod(fmt.Sprint(i)))
+			wantEqualToList(t, server, store)
+		}
+		if n := server.Count(allLists); n != 1 {
+			t.Errorf("%d lists in a day", n)
+		}
+		if n := server.Count(watchtest.Watch); n < 24*6 || n > 24*12 {
+			t.Errorf("%d watches in a day", n)
+		}
+		if got := source.Status(); got.Errors != 0 {
+			t.Errorf("a quiet day had %d errors: %v", got.Errors, got.Err)
+		}
+	})
+}
+
+func TestStreamingListThatCannotBeHad(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		option []watchtest.Option
+		fault  watchtest.Fault
+	}{
+		{"unknown to the server", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{}},
+		{"its last bookmark never comes", nil, watchtest.Fault{Do: watchtest.OmitInitialEventsEnd()}},
+		{"silent from the start", nil, watchtest.Fault{Do: watchtest.Silence()}},
+		{"cut in the middle", nil, watchtest.Fault{After: 2, Do: watchtest.Cut()}},
+		{"reset in the middle", nil, watchtest.Fault{After: 2, Do: watchtest.Reset()}},
+		{"429", nil, watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the cache lags", 1))}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.option...)
+				for i := range 5 {
+					server.Create(pod(fmt.Sprint(i)))
+				}
+				if test.option == nil {
+					test.fault.On = watchtest.StreamingList
+					defer server.Inject(test.fault)()
+				}
+				store := watchsource.NewStore()
+				watching(t, server, store)
+				wantEqualToList(t, server, store)
+				server.Create(pod("6"))
+				wantEqualToList(t, server, store)
+				tries := server.Count(watchtest.StreamingList)
+
+				// For a while it is not tried again.
+				server.Strike(watchtest.Answer(expired))
+				time.Sleep(time.Minute)
+				wantEqualToList(t, server, store)
+				if n := server.Count(watchtest.StreamingList); n != tries {
+					t.Errorf("the streaming list was tried again at once")
+				}
+			})
+		})
+	}
+}
+
+// Pods change while a streaming list is being read.
+func TestChangesDuringStreamingList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		for i := range 20 {
+			server.Create(pod(fmt.Sprint(i)))
+		}
+		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(200, 100*time.Millisecond)})()
+		go func() {
+			time.Sleep(time.Second)
+			server.Delete("jobs", "exec-3")
+			server.Update("jobs", "exec-4", phase(corev1.PodRunning))
+			server.Delete("jobs", "exec-5")
+			server.Create(pod("5", phase(corev1.PodRunning)))
+			server.Create(pod("99"))
+		}()
+		store := watchsource.NewStore()
+		watching(t, server, store)
+		time.Sleep(time.Minute)
+		wantEqualToList(t, server, store)
+	})
+}
+
+func TestStartAgainstRealTroubles(t *testing.T) {
+	onlyWatch := watchtest.Watch | watchtest.StreamingList
+	for _, test := range []struct {
+		name   string
+		option []watchtest.Option
+		fault  watchtest.Fault
+		is     func(error) bool
+		says   string
+		within time.Duration
+	}{
+		{"forbidden", nil, watchtest.Fault{Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verb watch on the resource pods by a Role", time.Second},
+		{"list forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verb list", time.Second},
+		{"watch forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verb watch", time.Second},
+		{"unauthorized", nil, watchtest.Fault{Do: watchtest.Answer(unauthorized)}, apierrors.IsUnauthorized, "check the token", time.Second},
+		{"connection refused", nil, watchtest.Fault{Do: watchtest.Refuse()}, is(syscall.ECONNREFUSED), "check the address", time.Second},
+		{"connection closed", nil, watchtest.Fault{Do: watchtest.Break(io.EOF)}, is(io.EOF), "EOF", 35 * time.Second},
+		{"never answers", nil, watchtest.Fault{Do: watchtest.Hang()}, is(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
+		{"silent", nil, watchtest.Fault{Do: watchtest.Silence()}, is(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
+		{"busy for ever", nil, watchtest.Fault{Do: watchtest.Answer(busy)}, apierrors.IsTimeout, "no complete view within 30s", 31 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.option...)
+				server.Create(pod("1"))
+				lift := server.Inject(test.fault)
+				store := &told{}
+				source := watchsource.NewWatchSnapshotSource(store, server.Client(), watchsource.WithNamespace("jobs"))
+				began := time.Now()
+				err := source.Start("app")
+				if err == nil || !test.is(err) || !strings.Contains(err.Error(), test.says) || strings.Count(err.Error(), "watchsource:") != 1 {
+					t.Errorf("Start = %v", err)
+				}
+				if took := time.Since(began); took > test.within {
+					t.Errorf("Start took %v", took)
+				}
+				if calls := store.all(); len(calls) > 0 {
+					t.Errorf("the store was told %q", calls)
+				}
+				lift()
+				synctest.Wait()
+				if streams := server.Streams(); len(streams) > 0 {
+					t.Errorf("%d streams left open", len(streams))
+				}
+				start(t, source, "app")
+				source.Stop()
+			})
+		})
+	}
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+// A server that is busy for a while, or an apiserver that just comes up, does
+// not fail Start.
+func TestStartWaitsForABusyServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(pod("1"))
+		server.Inject(watchtest.Fault{Times: 3, Do: watchtest.Answer(apierrors.NewServiceUnavailable("starting up"))})
+		store := watchsource.NewStore()
+		watching(t, server, store)
+		wantEqualToList(t, server, store)
+	})
+}
+
+func TestStopIsQuickInEveryState(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fault watchtest.Effect
+		cut   bool // the open stream as well
+	}{
+		{"watching", watchtest.Effect{}, false},
+		{"backing off from a server that is away", watchtest.Refuse(), true},
+		{"backing off as the server asked", watchtest.Answer(busy), true},
+		{"waiting for an answer", watchtest.Hang(), true},
+		{"waiting for a silent stream", watchtest.Silence(), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				source := watching(t, server, watchsource.NewStore())
+				if test.cut {
+					defer server.Inject(watchtest.Fault{Do: test.fault})()
+					server.Strike(watchtest.Reset())
+					time.Sleep(20 * time.Second)
+				}
+				began := time.Now()
+				source.Stop()
+				if took := time.Since(began); took > 100*time.Millisecond {
+					t.Errorf("Stop took %v", took)
+				}
+				synctest.Wait()
+				if streams := server.Streams(); len(streams) > 0 {
+					t.Errorf("%d streams left open", len(streams))
+				}
+			})
+		})
+	}
+}
+
+// Some servers answer a version they have lost with a stream that ends at once
+// (fabric8 kubernetes-client, issue 7896): after a few of them in a row the
+// library lists, and does not go round in circles.
+func TestStreamsThatEndAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		source := watching(t, server, store)
+		defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Cut()})()
+		server.Strike(watchtest.Cut())
+		server.Create(pod("1"))
+		time.Sleep(time.Minute)
+		wantEqualToList(t, server, store)
+		if got := source.Status(); got.Relists != 1 {
+			t.Errorf("%d relists", got.Relists)
+		}
+		if n := server.Count(watchtest.Watch); n > 10 {
+			t.Errorf("%d watches in a minute", n)
+		}
+	})
+}
+
+// A server whose watch ends with what is no pod.
+func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
+	store := &told{}
+	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
+	must(t, watcher.Receive(added(pod("1", uid("u")))))
+	for _, event := range []struct {
+		name string
+		err  error
+		is   func(error) bool
+	}{
+		{"ERROR", watcher.Receive(errorEvent(expired)), apierrors.IsResourceExpired},
+		{"no object", watcher.Receive(modifiedObject(nil)), is(nil)},
+		{"a status for a pod", watcher.Receive(modifiedObject(&metav1.Status{})), is(nil)},
+		{"an unknown type", watcher.Receive(unknownEvent(pod("1", uid("u")))), is(nil)},
+	} {
+		if event.err == nil || !strings.HasPrefix(event.err.Error(), "watchsource: ") {
+			t.Errorf("%s: %v", event.name, event.err)
+		}
+	}
+	if got := store.all(); len(got) != 1 {
+		t.Errorf("the store was told %q", got)
+	}
+}

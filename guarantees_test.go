@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// One test, or a few, for each numbered claim of the package documentation.
+// Those for 10 and 11 stand with what they are about: see
+// TestGuarantee10StopWaitsForTheStore and TestGuarantee11BadPods.
+
+const executors = watchsource.LabelApp + "=app," + watchsource.LabelRole + "=" + watchsource.RoleExecutor
+
+// watching starts a source for application "app" on the server.
+func watching(t *testing.T, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
+	t.Helper()
+	source := watchsource.NewWatchSnapshotSource(store, server.Client(), opts...)
+	start(t, source, "app")
+	t.Cleanup(source.Stop)
+	return source
+}
+
+// wantEqualToList fails unless the store holds exactly what the server does.
+func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.Store) {
+	t.Helper()
+	synctest.Wait()
+	snapshot := store.Snapshot()
+	want := server.List(executors)
+	if snapshot.Len() != len(want) {
+		t.Fatalf("%d executors, a LIST has %d", snapshot.Len(), len(want))
+	}
+	for i := range want {
+		e, ok := snapshot.Get(want[i].Name)
+		if !ok {
+			t.Fatalf("%s is missing", want[i].Name)
+		}
+		want[i].ManagedFields = nil
+		if !equalPods(e.Pod, &want[i]) {
+			t.Errorf("%s at version %s differs from the LIST, which has it at %s", e.Name, e.ResourceVersion, want[i].ResourceVersion)
+		}
+	}
+}
+
+// G1: after Start the store has the complete state, and later equals a LIST at
+// its resource version, with streaming lists and without, in protobuf and JSON.
+func TestGuarantee1EqualsList(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		server []watchtest.Option
+		json   bool
+		pods   int
+	}{
+		{"streaming list", nil, false, 30},
+		{"streaming list, JSON", nil, true, 30},
+		{"list", []watchtest.Option{watchtest.WithoutStreamingLists()}, false, 30},
+		{"list, JSON", []watchtest.Option{watchtest.WithoutStreamingLists()}, true, 30},
+		{"list in pages", []watchtest.Option{watchtest.WithoutStreamingLists()}, false, 1201},
+		{"nothing there yet", nil, false, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.server...)
+				for i := range test.pods {
+					server.Create(pod(fmt.Sprint(i)))
+				}
+				server.Create(driver("app"))
+				client := server.Client()
+				if test.json {
+					client = server.JSONClient()
+				}
+				store := watchsource.NewStore()
+				source := watchsource.NewWatchSnapshotSource(store, client)
+				start(t, source, "app")
+				defer source.Stop()
+
+				snapshot := store.Snapshot() // at once, without waiting
+				if snapshot.Len() != test.pods || !snapshot.Complete() || snapshot.ResourceVersion() != server.ResourceVersion() {
+					t.Errorf("after Start %d executors at version %q, complete %v; want %d at %q",
+						snapshot.Len(), snapshot.ResourceVersion(), snapshot.Complete(), test.pods, server.ResourceVersion())
+				}
+				wantEqualToList(t, server, store)
+				churn(server, rand.New(rand.NewPCG(1, 2)), 300)
+				server.Create(pod("last"))
+				wantEqualToList(t, server, store)
+				if got, want := store.Snapshot().ResourceVersion(), server.ResourceVersion(); got != want {
+					t.Errorf("at version %q, the server at %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// churn lets pods come, change and go.
+func churn(server *watchtest.Server, random *rand.Rand, steps int) {
+	for step := range steps {
+		pods := server.List("")
+		if len(pods) == 0 || random.IntN(3) == 0 {
+			server.Create(pod(fmt.Sprintf("churn-%d-%s", step, server.ResourceVersion())))
+			continue
+		}
+		p := pods[random.IntN(len(pods))]
+		switch random.IntN(6) {
+		case 0:
+			server.Delete(p.Namespace, p.Name)
+		case 1:
+			server.Update(p.Namespace, p.Name, label(watchsource.LabelApp, []string{"app", "other"}[random.IntN(2)]))
+		default:
+			phases := []corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed}
+			server.Update(p.Namespace, p.Name, phase(phases[random.IntN(len(phases))]))
+		}
+	}
+}
+
+// versions is a store that checks that nothing goes back.
+type versions struct {
+	watchsource.SnapshotsStore
+	history []string
+}
+
+func (v *versions) UpdatePod(p *corev1.Pod) {
+	v.history = append(v.history, p.Annotations["step"])
+	v.SnapshotsStore.UpdatePod(p)
+}
+
+// G2: states arrive in the order in which the API server produced them, all of
+// them while the watch stands, and none older than one that came before.
+func TestGuarantee2InOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(pod("1"))
+		store := &versions{SnapshotsStore: watchsource.NewStore()}
+		watching(t, server, store)
+		var want []string
+		for step := range 100 {
+			server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(step)} })
+			want = append(want, fmt.Sprint(step))
+			if step%10 == 5 {
+				server.Strike(watchtest.Cut())
+				time.Sleep(time.Minute)
+			}
+		}
+		synctest.Wait()
+		if !slices.Equal(store.history, want) {
+			t.Errorf("states arrived as %v", store.history)
+		}
+	})
+}
+
+func TestGuarantee2OlderStatesAreIgnored(t *testing.T) {
+	store := &told{}
+	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
+	must(t, watcher.Receive(added(pod("1", uid("u"), version("10")))))
+	must(t, watcher.Receive(modified(pod("1", uid("u"), version("9")))))
+	must(t, watcher.Receive(modified(pod("1", uid("u"), version("11")))))
+	must(t, watcher.Receive(modified(pod("1", uid("u"), version("odd")))))
+	if got := strings.Join(store.all(), ", "); got != "update exec-1, update exec-1, update exec-1" {
+		t.Errorf("the watcher told the store %q", got)
+	}
+
+	memory := watchsource.NewStore()
+	memory.UpdatePod(pod("1", uid("u"), version("10"), phase(corev1.PodRunning)))
+	memory.UpdatePod(pod("1", uid("u"), version("9"), phase(corev1.PodPending)))
+	memory.ReplaceSnapshot([]*corev1.Pod{pod("1", uid("u"), version("8"), phase(corev1.PodPending))})
+	if got := names(memory.Snapshot()); got != "exec-1=Running" {
+		t.Errorf("the store went back to %q", got)
+	}
+}
+
+// G3: however a pod leaves, it is reported gone exactly once, with its last
+// known state.
+func TestGuarantee3GoneOnce(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		leave func(t *testing.T, server *watchtest.Server)
+	}{
+		{"deleted", func(t *testing.T, server *watchtest.Server) { server.Delete("jobs", "exec-1") }},
+		{"relabelled", func(t *testing.T, server *watchtest.Server) {
+			server.Update("jobs", "exec-1", label(watchsource.LabelApp, "other"))
+		}},
+		{"created again under its name", func(t *testing.T, server *watchtest.Server) {
+			server.Delete("jobs", "exec-1")
+			server.Create(pod("1", label(watchsource.LabelRole, "driver")))
+		}},
+		{"while disconnected, and resumed", func(t *testing.T, server *watchtest.Server) {
+			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+			server.Strike(watchtest.Reset())
+			time.Sleep(time.Minute)
+			server.Delete("jobs", "exec-1")
+			lift()
+		}},
+		{"while disconnected, and listed again", func(t *testing.T, server *watchtest.Server) {
+			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+			server.Strike(watchtest.Reset())
+			time.Sleep(time.Minute)
+			server.Delete("jobs", "exec-1")
+			server.Compact()
+			lift()
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				server.Create(pod("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }))
+				server.Create(pod("2", phase(corev1.PodRunning)))
+				store := watchsource.NewStore()
+				watching(t, server, store)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var gone []watchsource.Change
+				go func() {
+					for batch := range store.Batches(ctx, 0) {
+						for _, c := range batch.Changes {
+							if c.After.State == watchsource.Deleted {
+								gone = append(gone, c)
+							}
+						}
+					}
+				}()
+				synctest.Wait()
+				test.leave(t, server)
+				time.Sleep(10 * time.Minute)
+				cancel()
+				synctest.Wait()
+				if len(gone) != 1 {
+					t.Fatalf("reported gone %d times", len(gone))
+				}
+				if c := gone[0]; c.After.Name != "exec-1" || c.After.Node != "node-1" || c.Before == nil || c.Before.State != watchsource.Running {
+					t.Errorf("reported gone as %+v, before %+v", c.After, c.Before)
+				}
+				if got := names(store.Snapshot()); got != "exec-2=Running" {
+					t.Errorf("left in the snapshot: %s", got)
+				}
+			})
+		})
+	}
+}
+
+// G4: every reader is shown every end, however slow it is and however briefly
+// the pod was there.
+func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		watching(t, server, store)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		intervals := []time.Duration{0, time.Second, time.Hour}
+		ends := make([]map[string]int, len(intervals))
+		gone := make([]map[string]int, len(intervals))
+		for i, interval := range intervals {
+			ends[i], gone[i] = map[string]int{}, map[string]int{}
+			go func() {
+				for batch := range store.Batches(ctx, interval) {
+					for _, c := range batch.Changes {
+						switch {
+						case c.After.State.Ended():
+							ends[i][fmt.Sprintf("%s %v %d", c.After.ID, c.After.State, c.After.ExitCode)]++
+						case c.After.State == watchsource.Deleted:
+							gone[i][c.After.ID]++
+						}
+					}
+				}
+			}()
+		}
+		synctest.Wait()
+		want := map[string]int{}
+		for i := range 200 {
+			id := fmt.Sprint(i)
+			server.Create(pod(id))
+			server.Update("jobs", "exec-"+id, phase(corev1.PodRunning))
+			server.Update("jobs", "exec-"+id, func(p *corev1.Pod) {
+				phase(corev1.PodFailed)(p)
+				container(executorContainer, ended(int32(i), "Error"))(p)
+			})
+			server.Delete("jobs", "exec-"+id)
+			want[fmt.Sprintf("%d Failed %d", i, i)] = 1
+			if i%50 == 0 {
+				time.Sleep(3 * time.Second)
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		cancel()
+		synctest.Wait()
+		for i, interval := range intervals {
+			if fmt.Sprint(ends[i]) != fmt.Sprint(want) {
+				t.Errorf("the reader of every %v saw %d ends, want %d, each once", interval, len(ends[i]), len(want))
+			}
+			for id, times := range gone[i] {
+				if times != 1 {
+					t.Errorf("the reader of every %v saw %s go %d times", interval, id, times)
+				}
+			}
+			if len(gone[i]) != len(want) {
+				t.Errorf("the reader of every %v saw %d executors go, want %d", interval, len(gone[i]), len(want))
+			}
+		}
+	})
+}
+
+// G5: a fault of the transport costs a resume and no list; a version that is
+// gone costs a list.
+func TestGuarantee5ResumeNotRelist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(pod("1"))
+		store := watchsource.NewStore()
+		source := watching(t, server, store)
+		lists := watchtest.List | watchtest.StreamingList
+		faults := []watchtest.Effect{
+			watchtest.Cut(), watchtest.Reset(), watchtest.Tear(), watchtest.SendRaw([]byte{0, 0, 0, 2, 'x', 'y'}),
+			watchtest.SendError(apierrors.NewInternalError(fmt.Errorf("etcd has a cold"))),
+		}
+		for round := range 100 {
+			server.Strike(faults[round%len(faults)])
+			server.Create(pod(fmt.Sprintf("round-%d", round)))
+			time.Sleep(10 * time.Second)
+			wantEqualToList(t, server, store)
+		}
+		if n := server.Count(lists); n != 1 {
+			t.Errorf("100 faults cost %d lists", n-1)
+		}
+		if got := source.Status(); got.Resumes < 100 || got.Relists != 0 {
+			t.Errorf("Status counts %d resumes and %d relists", got.Resumes, got.Relists)
+		}
+
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		server.Strike(watchtest.Reset())
+		server.Create(pod("while-away"))
+		server.Delete("jobs", "exec-1")
+		server.Compact()
+		lift()
+		time.Sleep(time.Minute)
+		wantEqualToList(t, server, store)
+		if n := server.Count(lists); n != 2 {
+			t.Errorf("a version that was gone cost %d lists, want 1", n-1)
+		}
+		if got := source.Status(); got.Relists != 1 {
+			t.Errorf("Status counts %d relists", got.Relists)
+		}
+	})
+}
+
+// G6: a watch that has silently died is noticed and replaced, with and without
+// bookmarks, and a server without bookmarks is not hammered.
+func TestGuarantee6SilenceIsNoticed(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		server []watchtest.Option
+		within time.Duration
+	}{
+		{"bookmarks", nil, 3 * time.Minute},
+		{"no bookmarks", []watchtest.Option{watchtest.WithBookmarkInterval(0)}, 11 * time.Minute},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.server...)
+				store := watchsource.NewStore()
+				source := watching(t, server, store)
+				time.Sleep(2 * time.Minute) // for a bookmark, if there are any
+				server.Strike(watchtest.Silence())
+				server.Create(pod("1"))
+				server.Create(pod("2"))
+				time.Sleep(test.within)
+				wantEqualToList(t, server, store)
+				if got := source.Status(); got.Stalls != 1 || got.Relists != 0 {
+					t.Errorf("Status counts %d stalls and %d relists", got.Stalls, got.Relists)
+				}
+				before := server.Count(^watchtest.Verb(0))
+				time.Sleep(time.Hour)
+				if n := server.Count(^watchtest.Verb(0)) - before; n > 13 {
+					t.Errorf("%d requests in a quiet hour", n)
+				}
+			})
+		})
+	}
+}
+
+// G7: what goes wrong shows in Status, and in the log once per change.
+func TestGuarantee7TroubleIsVisible(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		log := &logLines{}
+		source := watching(t, server, watchsource.NewStore(), watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
+		wantPhase := func(want watchsource.Phase) {
+			t.Helper()
+			synctest.Wait()
+			if got := source.Status().Phase; got != want {
+				t.Errorf("phase %v, want %v", got, want)
+			}
+		}
+		wantPhase(watchsource.Watching)
+		if got := source.Status(); got.Err != nil || got.Lists != 1 || got.AppID != "app" || got.LastContact.IsZero() {
+			t.Errorf("Status after Start: %+v", got)
+		}
+
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		server.Strike(watchtest.Reset())
+		time.Sleep(10 * time.Minute)
+		wantPhase(watchsource.Retrying)
+		if err := source.Status().Err; err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {
+			t.Errorf("Status.Err = %v", err)
+		}
+		lift()
+
+		lift = server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(podsResource.GroupResource(), "", fmt.Errorf("RBAC")))})
+		time.Sleep(10 * time.Minute)
+		wantPhase(watchsource.Retrying)
+		if err := source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verb watch") {
+			t.Errorf("Status.Err = %v", err)
+		}
+		lift()
+		time.Sleep(time.Minute)
+		wantPhase(watchsource.Watching)
+
+		if lines := log.matching("Watch interrupted, retrying"); len(lines) != 2 {
+			t.Errorf("two troubles gave %d lines:\n%s", len(lines), strings.Join(lines, "\n"))
+		}
+		if lines := log.matching("Watch restored"); len(lines) != 1 {
+			t.Errorf("one recovery gave %d lines", len(lines))
+		}
+		source.Stop()
+		wantPhase(watchsource.Stopped)
+	})
+}
+
+// G8: a reader that stays away delays nobody, and what is kept for it is
+// bounded by the executors, not by the events.
+func TestGuarantee8SlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := watchsource.NewStore()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		resume := make(chan struct{})
+		var batches []int
+		go func() {
+			for batch := range store.Batches(ctx, 0) {
+				batches = append(batches, len(batch.Changes))
+				<-resume
+			}
+		}()
+		synctest.Wait() // the reader sits on its first batch
+		const pods, events = 10, 10_000
+		for i := range events {
+			store.UpdatePod(pod(fmt.Sprint(i%pods), uid(fmt.Sprint(i%pods)), version(fmt.Sprint(i+1)), phase(corev1.PodRunning)))
+		}
+		if got := store.Snapshot().Count(watchsource.Running); got != pods {
+			t.Errorf("%d running, want %d, while a reader is away", got, pods)
+		}
+		close(resume)
+		synctest.Wait()
+		if !slices.Equal(batches, []int{0, pods}) {
+			t.Errorf("after %d events of %d pods the batches had %v changes", events, pods, batches)
+		}
+	})
+}
+
+// G9: a snapshot does not change, costs nothing to take, and says how fresh and
+// how complete it is.
+func TestGuarantee9Snapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := watchsource.NewStore()
+		if s := store.Snapshot(); s.Complete() || !s.SyncedAt().IsZero() || s.ResourceVersion() != "" || s.Len() != 0 {
+			t.Error("a new store claims to know something")
+		}
+		store.UpdatePod(pod("0"))
+		if store.Snapshot().Complete() {
+			t.Error("complete before the first list")
+		}
+		time.Sleep(time.Minute)
+		var list []*corev1.Pod
+		for i := range 1000 {
+			list = append(list, pod(fmt.Sprint(i), uid(fmt.Sprint(i)), version("5"), phase(corev1.PodRunning)))
+		}
+		store.ReplaceSnapshot(list)
+		store.ObserveResourceVersion("7")
+		synced := time.Now()
+		old := store.Snapshot()
+		before := names(old)
+		if !old.Complete() || !old.SyncedAt().Equal(synced) || old.ResourceVersion() != "7" {
+			t.Errorf("complete %v, synced at %v, version %q", old.Complete(), old.SyncedAt(), old.ResourceVersion())
+		}
+
+		time.Sleep(time.Minute)
+		for i := range 500 {
+			store.DeletePod(pod(fmt.Sprint(i), uid(fmt.Sprint(i)), version("8")))
+			store.UpdatePod(pod(fmt.Sprint(500+i), uid(fmt.Sprint(500+i)), version("9"), phase(corev1.PodFailed)))
+		}
+		if names(old) != before || old.Count(watchsource.Running) != 1000 || old.Len() != 1000 {
+			t.Error("a snapshot has changed")
+		}
+		if now := store.Snapshot(); now.Count(watchsource.Failed) != 500 || now.Len() != 500 || now.ResourceVersion() != "9" || !now.SyncedAt().Equal(synced) {
+			t.Errorf("now %d failed of %d at version %q, synced at %v", now.Count(watchsource.Failed), now.Len(), now.ResourceVersion(), now.SyncedAt())
+		}
+		if n := testing.AllocsPerRun(100, func() { old = store.Snapshot() }); n != 0 {
+			t.Errorf("taking a snapshot allocates %v times", n)
+		}
+	})
+}

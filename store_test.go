@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource"
+)
+
+var seed = flag.Uint64("seed", 0, "seed of the random tests, 0 for a random one")
+
+// random returns a source of random numbers that -seed replays.
+func random(t *testing.T) *rand.Rand {
+	s := *seed
+	if s == 0 {
+		s = rand.Uint64()
+	}
+	t.Logf("replay with -seed=%d", s)
+	return rand.New(rand.NewPCG(s, 0))
+}
+
+// The case N3 of Spark's ExecutorPodsSnapshotSuite.
+func TestUpdateReplacesAddsAndKeeps(t *testing.T) {
+	store := watchsource.NewStore()
+	store.ReplaceSnapshot([]*corev1.Pod{pod("0"), pod("1", phase(corev1.PodRunning))})
+	original := store.Snapshot()
+	store.UpdatePod(pod("1", phase(corev1.PodSucceeded)))
+	store.UpdatePod(pod("2"))
+	if got := names(original); got != "exec-0=Pending exec-1=Running" {
+		t.Errorf("the original snapshot became %q", got)
+	}
+	if got := names(store.Snapshot()); got != "exec-0=Pending exec-1=Succeeded exec-2=Pending" {
+		t.Errorf("snapshot %q", got)
+	}
+}
+
+func TestSnapshotLookups(t *testing.T) {
+	createdAt := func(seconds int64) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(seconds, 0)) }
+	}
+	named := func(name, namespace string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Name, p.Namespace = name, namespace }
+	}
+	store := watchsource.NewStore()
+	store.ReplaceSnapshot([]*corev1.Pod{
+		pod("1", named("b", "n2"), createdAt(10)),
+		pod("1", named("a", "n1"), createdAt(20)), // the same id again, younger
+		pod("2", named("b", "n1"), createdAt(5)),
+		pod("22", named("bb", "n1"), createdAt(5)),
+		pod("EXECID", named("c", "n1")),
+	})
+	s := store.Snapshot()
+	if e, ok := s.Get("b"); !ok || e.Namespace != "n1" {
+		t.Errorf("Get(b) = %v in %q, want the first namespace", ok, e.Namespace)
+	}
+	if e, ok := s.ByID("1"); !ok || e.Name != "a" {
+		t.Errorf("ByID(1) = %v %q, want the younger pod", ok, e.Name)
+	}
+	if e, ok := s.ByID("2"); !ok || e.Name != "b" {
+		t.Errorf("ByID(2) = %v %q", ok, e.Name)
+	}
+	for _, id := range []string{"", "3", "EXECID"} {
+		if e, ok := s.ByID(id); ok {
+			t.Errorf("ByID(%q) found %s", id, e.Name)
+		}
+	}
+	if _, ok := s.Get("bbb"); ok {
+		t.Error("Get found a pod that is not there")
+	}
+	var order []string
+	for e := range s.All() {
+		order = append(order, e.Name+"/"+e.Namespace)
+	}
+	if got := strings.Join(order, " "); got != "a/n1 b/n1 b/n2 bb/n1 c/n1" {
+		t.Errorf("order %s", got)
+	}
+
+	// An executor id that moves to another pod's label.
+	store.UpdatePod(pod("3", named("a", "n1"), createdAt(20)))
+	if e, _ := store.Snapshot().ByID("1"); e.Name != "b" {
+		t.Errorf("ByID(1) = %q after the other pod gave the id up", e.Name)
+	}
+	store.DeletePod(pod("2", named("b", "n1")))
+	if _, ok := store.Snapshot().ByID("2"); ok {
+		t.Error("ByID(2) finds a deleted executor")
+	}
+}
+
+func TestZeroSnapshot(t *testing.T) {
+	var s watchsource.Snapshot
+	for range s.All() {
+		t.Error("the zero Snapshot has an executor")
+	}
+	_, named := s.Get("a")
+	_, identified := s.ByID("1")
+	if named || identified || s.Len() != 0 || s.Count(watchsource.Running) != 0 || s.Complete() || s.ResourceVersion() != "" || !s.SyncedAt().IsZero() {
+		t.Error("the zero Snapshot is not empty")
+	}
+	if s.Count(200) != 0 {
+		t.Error("an impossible state is counted")
+	}
+}
+
+// changeLines spells changes out: name, states, and whether the pod is new.
+func changeLines(changes []watchsource.Change) string {
+	var lines []string
+	for _, c := range changes {
+		before := "nothing"
+		if c.Before != nil {
+			before = c.Before.State.String()
+		}
+		lines = append(lines, fmt.Sprintf("%s %s>%v", c.After.Name, before, c.After.State))
+	}
+	return strings.Join(lines, ", ")
+}
+
+// next returns the changes of a batch that must be there, and false at the end.
+type batchReader struct {
+	next func() (watchsource.Batch, bool)
+	stop func()
+}
+
+func (r batchReader) want(t *testing.T, want string) {
+	t.Helper()
+	batch, ok := r.next()
+	if !ok {
+		t.Fatal("the batches have ended")
+	}
+	if got := changeLines(batch.Changes); got != want {
+		t.Errorf("batch %q, want %q", got, want)
+	}
+}
+
+func TestBatchesMerge(t *testing.T) {
+	store := watchsource.NewStore()
+	store.UpdatePod(pod("0", uid("0"), phase(corev1.PodRunning)))
+	r := newBatchReader(t, store, 0)
+	r.want(t, "exec-0 nothing>Running")
+
+	// Merged: changes of one pod that are no end.
+	store.UpdatePod(pod("1", uid("1")))
+	store.UpdatePod(pod("2", uid("2")))
+	store.UpdatePod(pod("1", uid("1"), phase(corev1.PodRunning)))
+	r.want(t, "exec-1 nothing>Running, exec-2 nothing>Pending")
+
+	// Not merged: an end and what follows it.
+	store.UpdatePod(pod("1", uid("1"), phase(corev1.PodFailed)))
+	store.UpdatePod(pod("1", uid("1"), phase(corev1.PodFailed), deleting))
+	store.DeletePod(pod("1", uid("1"), phase(corev1.PodFailed), deleting))
+	r.want(t, "exec-1 Running>Failed, exec-1 Failed>Deleted")
+
+	// Not lost: an executor that came and went.
+	store.UpdatePod(pod("3", uid("3")))
+	store.DeletePod(pod("3", uid("3")))
+	r.want(t, "exec-3 nothing>Deleted")
+
+	// One name, two pods in turn, also where the first was never reported gone.
+	store.DeletePod(pod("2", uid("2")))
+	store.UpdatePod(pod("2", uid("2b"), phase(corev1.PodRunning)))
+	store.UpdatePod(pod("0", uid("0b")))
+	r.want(t, "exec-2 Pending>Deleted, exec-2 nothing>Running, exec-0 Running>Deleted, exec-0 nothing>Pending")
+
+	// The same without UIDs, as with fakes.
+	store.UpdatePod(pod("4"))
+	store.DeletePod(pod("4"))
+	store.UpdatePod(pod("4", phase(corev1.PodRunning)))
+	r.want(t, "exec-4 nothing>Deleted, exec-4 nothing>Running")
+
+	// An end that only the last state shows.
+	store.DeletePod(pod("2", uid("2b"), phase(corev1.PodFailed)))
+	r.want(t, "exec-2 Running>Failed, exec-2 Failed>Deleted")
+
+	// What a full list brings: the vanished first, the unchanged not at all.
+	store.UpdatePod(pod("5", uid("5"), version("1"), phase(corev1.PodRunning)))
+	store.UpdatePod(pod("6", uid("6"), version("2")))
+	r.want(t, "exec-5 nothing>Running, exec-6 nothing>Pending")
+	store.ReplaceSnapshot([]*corev1.Pod{pod("5", uid("5"), version("1"), phase(corev1.PodRunning)), pod("6", uid("6b"), version("3"))})
+	r.want(t, "exec-0 Pending>Deleted, exec-4 Running>Deleted, exec-6 Pending>Deleted, exec-6 nothing>Pending")
+
+	// What the store has never heard of cannot leave it.
+	store.DeletePod(pod("77", uid("77")))
+	store.DeletePod(pod("5", uid("another life")))
+	store.UpdatePod(pod("8", uid("8")))
+	r.want(t, "exec-8 nothing>Pending")
+}
+
+func TestBatchesKeepTheirInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := watchsource.NewStore()
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		var log []string
+		var reader sync.WaitGroup
+		reader.Go(func() {
+			for batch := range store.Batches(ctx, 10*time.Second) {
+				log = append(log, fmt.Sprintf("%v %s", time.Since(began), changeLines(batch.Changes)))
+			}
+		})
+		time.Sleep(3 * time.Second)
+		store.UpdatePod(pod("1"))
+		time.Sleep(3 * time.Second)
+		store.UpdatePod(pod("1", phase(corev1.PodRunning)))
+		time.Sleep(28 * time.Second) // the time is 34 s: two batches were empty and did not come
+		store.UpdatePod(pod("2"))
+		time.Sleep(time.Second)
+		store.UpdatePod(pod("3"))
+		time.Sleep(time.Minute)
+		cancel()
+		reader.Wait()
+		want := []string{"0s ", "10s exec-1 nothing>Running", "34s exec-2 nothing>Pending", "44s exec-3 nothing>Pending"}
+		if !slices.Equal(log, want) {
+			t.Errorf("batches\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func TestBatchesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := watchsource.NewStore()
+		ctx, cancel := context.WithCancel(t.Context())
+		var readers sync.WaitGroup
+		for _, interval := range []time.Duration{0, time.Hour} {
+			readers.Go(func() {
+				for range store.Batches(ctx, interval) {
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		readers.Wait() // a reader that stayed would fail the bubble
+		for range store.Batches(ctx, 0) {
+			t.Error("a batch although the context has ended")
+		}
+		for range store.Batches(t.Context(), 0) {
+			break
+		}
+	})
+}
+
+// Any interleaving of what a store can be told, before readers that come, lag
+// and go: the store equals the model, and every reader sees a history that
+// leads from what it knew to the snapshot beside it, with every end and every
+// disappearance in it.
+func TestStoreEqualsModel(t *testing.T) {
+	r := random(t)
+	for range 200 {
+		m := newModel(t)
+		for range 300 {
+			m.step(r)
+		}
+		m.check()
+	}
+}
+
+// model is a store, what it should hold, and readers who check their batches.
+type model struct {
+	t       *testing.T
+	store   *watchsource.Store
+	pods    map[string]*corev1.Pod
+	version int
+	readers []*modelReader
+}
+
+// modelReader rebuilds the view from changes alone.
+type modelReader struct {
+	batchReader
+	view map[string]watchsource.State // by UID
+	ends map[string]int               // by UID, since it came
+	gone map[string]int
+	owed struct{ ends, gone map[string]bool }
+}
+
+func newModel(t *testing.T) *model {
+	return &model{t: t, store: watchsource.NewStore(), pods: map[string]*corev1.Pod{}}
+}
+
+var modelPhases = []corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed}
+
+func (m *model) step(r *rand.Rand) {
+	m.version++
+	id := fmt.Sprint(r.IntN(12))
+	known := m.pods["exec-"+id]
+	switch n := r.IntN(20); {
+	case n == 0:
+		m.replace(r)
+	case n == 1 && len(m.readers) < 4:
+		reader := &modelReader{batchReader: newBatchReader(m.t, m.store, 0), view: map[string]watchsource.State{}, ends: map[string]int{}, gone: map[string]int{}}
+		reader.owed.ends, reader.owed.gone = map[string]bool{}, map[string]bool{}
+		m.readers = append(m.readers, reader)
+		m.read(reader)
+	case n == 2 && len(m.readers) > 1:
+		m.readers[0].stop()
+		m.readers = m.readers[1:]
+	case n < 6 && len(m.readers) > 0:
+		m.update(pod("100", uid(fmt.Sprint("u", m.version)))) // so that there is something to read
+		m.read(m.readers[r.IntN(len(m.readers))])
+	case n < 9 && known != nil:
+		m.leave(known)
+		m.store.DeletePod(m.stamped(known))
+		delete(m.pods, known.Name)
+	case known != nil && modelEnded(known):
+		// An end is final; the pod may only be asked to go.
+		m.update(m.stamped(known))
+	case known != nil:
+		next := m.stamped(known)
+		next.Status.Phase = modelPhases[r.IntN(len(modelPhases))]
+		m.update(next)
+	default:
+		m.update(pod(id, uid(fmt.Sprint("u", m.version)), phase(modelPhases[r.IntN(2)])))
+	}
+}
+
+func modelEnded(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
+}
+
+func (m *model) stamped(p *corev1.Pod) *corev1.Pod {
+	next := p.DeepCopy()
+	next.ResourceVersion = fmt.Sprint(m.version)
+	return next
+}
+
+func (m *model) update(p *corev1.Pod) {
+	p = m.stamped(p)
+	if known := m.pods[p.Name]; known != nil && known.UID != p.UID {
+		m.leave(known)
+	}
+	m.enter(p)
+	m.pods[p.Name] = p
+	m.store.UpdatePod(p)
+}
+
+func (m *model) replace(r *rand.Rand) {
+	var list []*corev1.Pod
+	for name, p := range m.pods {
+		switch r.IntN(4) {
+		case 0:
+			m.leave(p)
+			delete(m.pods, name)
+			continue
+		case 1:
+			if !modelEnded(p) {
+				p = m.stamped(p)
+				p.Status.Phase = modelPhases[r.IntN(len(modelPhases))]
+				m.enter(p)
+				m.pods[name] = p
+			}
+		}
+		list = append(list, p)
+	}
+	m.store.ReplaceSnapshot(list)
+}
+
+// enter and leave note what every reader is owed.
+
+func (m *model) enter(p *corev1.Pod) {
+	for _, r := range m.readers {
+		if modelEnded(p) {
+			r.owed.ends[string(p.UID)] = true
+		}
+	}
+}
+
+func (m *model) leave(p *corev1.Pod) {
+	for _, r := range m.readers {
+		r.owed.gone[string(p.UID)] = true
+	}
+}
+
+// read takes one batch, and checks that it leads to the snapshot beside it.
+func (m *model) read(r *modelReader) {
+	m.t.Helper()
+	batch, ok := r.next()
+	if !ok {
+		m.t.Fatal("the batches have ended")
+	}
+	for _, c := range batch.Changes {
+		key := string(c.After.UID)
+		before, known := r.view[key]
+		if known != (c.Before != nil) || known && before != c.Before.State {
+			m.t.Fatalf("a change of %s from %v, but the reader knows %v %v", key, c.Before, known, before)
+		}
+		if c.After.State.Ended() && !before.Ended() {
+			r.ends[key]++
+		}
+		if c.After.State == watchsource.Deleted {
+			r.gone[key]++
+			delete(r.view, key)
+		} else {
+			r.view[key] = c.After.State
+		}
+	}
+	if len(r.view) != batch.Snapshot.Len() {
+		m.t.Fatalf("the changes lead to %d executors, the snapshot has %d", len(r.view), batch.Snapshot.Len())
+	}
+	for e := range batch.Snapshot.All() {
+		if r.view[string(e.UID)] != e.State {
+			m.t.Fatalf("the changes lead to %v for %s, the snapshot says %v", r.view[string(e.UID)], e.Name, e.State)
+		}
+	}
+}
+
+func (m *model) check() {
+	m.t.Helper()
+	m.version++
+	m.update(pod("100", uid("end")))
+	snapshot := m.store.Snapshot()
+	if snapshot.Len() != len(m.pods) {
+		m.t.Fatalf("%d executors, want %d", snapshot.Len(), len(m.pods))
+	}
+	for name, p := range m.pods {
+		if e, ok := snapshot.Get(name); !ok || e.Pod != p {
+			m.t.Fatalf("%s: %v, %+v", name, ok, e)
+		}
+	}
+	for _, r := range m.readers {
+		m.read(r)
+		r.stop()
+		for key := range r.owed.ends {
+			if r.ends[key] != 1 {
+				m.t.Fatalf("a reader saw the end of %s %d times", key, r.ends[key])
+			}
+		}
+		for key := range r.owed.gone {
+			if r.gone[key] != 1 {
+				m.t.Fatalf("a reader saw %s go %d times", key, r.gone[key])
+			}
+		}
+	}
+}
+
+// Readers and a writer at once, for the race detector.
+func TestStoreUnderConcurrency(t *testing.T) {
+	store := watchsource.NewStore()
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for i := range 4 {
+		readers.Go(func() {
+			for batch := range store.Batches(ctx, time.Duration(i)) {
+				for e := range batch.Snapshot.All() {
+					if got, ok := batch.Snapshot.ByID(e.ID); !ok || got.Name != e.Name {
+						t.Errorf("ByID(%s) = %v", e.ID, ok)
+					}
+				}
+			}
+		})
+		readers.Go(func() {
+			_, err := store.WaitFor(ctx, func(s watchsource.Snapshot) bool { return s.Len() == i && s.Count(watchsource.Failed) == 1000 })
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("WaitFor = %v", err)
+			}
+		})
+	}
+	for i := range 5000 {
+		store.UpdatePod(pod(fmt.Sprint(i%50), uid(fmt.Sprint(i%50)), version(fmt.Sprint(i+1)), phase(corev1.PodRunning)))
+		if i%7 == 0 {
+			store.DeletePod(pod(fmt.Sprint(i%50), uid(fmt.Sprint(i%50))))
+		}
+	}
+	cancel()
+	readers.Wait()
+}
+
+func TestLatest(t *testing.T) {
+	store := watchsource.NewStore()
+	_, changed := store.Latest()
+	_, again := store.Latest()
+	if changed != again {
+		t.Error("two channels for one version")
+	}
+	select {
+	case <-changed:
+		t.Error("superseded by nothing")
+	default:
+	}
+	store.UpdatePod(pod("1"))
+	<-changed
+	snapshot, changed := store.Latest()
+	if snapshot.Len() != 1 {
+		t.Errorf("%d executors", snapshot.Len())
+	}
+	select {
+	case <-changed:
+		t.Error("the newest snapshot is superseded")
+	default:
+	}
+}
+
+func TestWaitFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := watchsource.NewStore()
+		go func() {
+			for i := range 5 {
+				time.Sleep(time.Second)
+				store.UpdatePod(pod(fmt.Sprint(i), version(fmt.Sprint(10+i))))
+			}
+			time.Sleep(time.Second)
+			store.ObserveResourceVersion("20") // a bookmark
+		}()
+		snapshot, err := store.WaitFor(t.Context(), func(s watchsource.Snapshot) bool { return s.Len() >= 3 })
+		if err != nil || snapshot.Len() != 3 {
+			t.Errorf("WaitFor = %d executors, %v", snapshot.Len(), err)
+		}
+		if snapshot, err = store.WaitForResourceVersion(t.Context(), "14"); err != nil || snapshot.Len() != 5 {
+			t.Errorf("WaitForResourceVersion = %d executors, %v", snapshot.Len(), err)
+		}
+		if _, err = store.WaitForResourceVersion(t.Context(), "19"); err != nil {
+			t.Errorf("WaitForResourceVersion with a bookmark = %v", err)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		snapshot, err = store.WaitFor(ctx, func(watchsource.Snapshot) bool { return false })
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "watchsource: ") || snapshot.Len() != 5 {
+			t.Errorf("WaitFor = %d executors, %v", snapshot.Len(), err)
+		}
+		for _, version := range []string{"", "0", "v1"} {
+			if _, err := store.WaitForResourceVersion(t.Context(), version); err == nil {
+				t.Errorf("WaitForResourceVersion(%q) did not fail", version)
+			}
+		}
+	})
+}
+
+func TestStateString(t *testing.T) {
+	if got := fmt.Sprint(watchsource.Unknown, watchsource.Deleted, watchsource.State(77), watchsource.Retrying, watchsource.Phase(9)); got != "Unknown Deleted State(77) Retrying Phase(9)" {
+		t.Error(got)
+	}
+}
+
+func newBatchReader(t *testing.T, store *watchsource.Store, interval time.Duration) batchReader {
+	next, stop := iter.Pull(store.Batches(t.Context(), interval))
+	t.Cleanup(stop)
+	return batchReader{next: next, stop: stop}
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchtest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// body is the body of a response: a queue that writers append to without ever
+// waiting and one reader takes from, in order. What a test does to a stream is
+// queued like everything else, so it comes after what was sent before it.
+//
+// A Read waits on channels and timers alone, and a body has no goroutine.
+type body struct {
+	media *media
+	wake  chan struct{} // holds one: there may be something new
+	leave func() bool   // forgets the request's context
+	gone  func()        // called when the client is, without mu
+
+	mu       sync.Mutex // guards the following
+	queue    []item
+	finished bool  // nothing can be queued any more
+	err      error // what Read returns from now on
+
+	// State of reading.
+	pending   []byte          // of the item that is being read
+	held      <-chan struct{} // silent until it is closed
+	tear      bool            // the next document breaks off
+	malform   bool            // the next document is damaged
+	chunk     int             // bytes per pause; 0 for no limit
+	pause     time.Duration
+	notBefore time.Time // end of the current pause
+}
+
+// item is an entry of the queue: exactly one field is set.
+type item struct {
+	document document
+	raw      []byte
+	strike   *strike
+	end      error
+}
+
+func newBody(ctx context.Context, m *media, gone func()) *body {
+	b := &body{media: m, wake: make(chan struct{}, 1), gone: gone}
+	// Not a case of Read's select: a context made outside of a bubble would
+	// keep Read from counting as blocked.
+	b.leave = context.AfterFunc(ctx, func() { b.abandon(ctx.Err()) })
+	return b
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	for {
+		n, held, pause, err := b.take(p)
+		if err != nil {
+			b.gone() // a torn stream ends here, unknown to the server
+		}
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, err
+		}
+		var resume <-chan time.Time
+		if pause > 0 {
+			resume = time.After(pause)
+		}
+		select {
+		case <-b.wake:
+		case <-held:
+		case <-resume:
+		}
+	}
+}
+
+// Close ends a Read in progress; the server's side learns of it.
+func (b *body) Close() error {
+	b.leave()
+	b.abandon(http.ErrBodyReadAfterClose)
+	return nil
+}
+
+// abandon is the end from the client's side: what is queued is lost.
+func (b *body) abandon(err error) {
+	b.mu.Lock()
+	if b.err == nil {
+		b.err = err
+	}
+	b.finished, b.queue, b.pending = true, nil, nil
+	b.mu.Unlock()
+	b.signal()
+	b.gone()
+}
+
+func (b *body) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push queues an item.
+func (b *body) push(it item) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.finished {
+		b.queue = append(b.queue, it)
+		b.signal()
+	}
+}
+
+// finish queues the end.
+func (b *body) finish(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.finishLocked(err)
+}
+
+func (b *body) finishLocked(err error) {
+	if !b.finished {
+		b.queue = append(b.queue, item{end: err})
+		b.finished = true
+		b.signal()
+	}
+}
+
+// strike lets an effect happen at this point of the body.
+func (b *body) strike(k strike) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k.effect.kind == breaking {
+		b.dropSilent()
+		b.finishLocked(k.effect.err)
+		return
+	}
+	it := item{strike: &k}
+	if k.effect.kind == sendingRaw {
+		it = item{raw: k.effect.raw}
+	}
+	if !b.finished {
+		b.queue = append(b.queue, it)
+		b.signal()
+	}
+}
+
+// dropSilent forgets what silence holds back: a connection that breaks is
+// noticed by both sides, and does not deliver what it swallowed before.
+func (b *body) dropSilent() {
+	if b.held != nil && !closed(b.held) {
+		b.held, b.queue = nil, nil
+		return
+	}
+	silent := slices.IndexFunc(b.queue, func(it item) bool {
+		return it.strike != nil && it.strike.effect.kind == silence && !closed(it.strike.lifted)
+	})
+	if silent >= 0 {
+		b.queue = b.queue[:silent]
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// take reads without waiting. If there is nothing to read, it says what can
+// change that, besides the wake channel.
+func (b *body) take(p []byte) (n int, held <-chan struct{}, pause time.Duration, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if wait := time.Until(b.notBefore); wait > 0 && b.err == nil {
+		return 0, nil, wait, nil
+	}
+	for b.advance() && n < b.room(p) { // in this order: to advance may take room
+		m := copy(p[n:b.room(p)], b.pending)
+		b.pending = b.pending[m:]
+		n += m
+	}
+	if n == 0 {
+		return 0, b.held, 0, b.err
+	}
+	if b.pause > 0 {
+		b.notBefore = time.Now().Add(b.pause)
+	}
+	return n, nil, 0, nil
+}
+
+// room returns how many bytes one Read may return.
+func (b *body) room(p []byte) int {
+	if b.chunk > 0 {
+		return min(len(p), b.chunk)
+	}
+	return len(p)
+}
+
+// advance makes bytes pending, if there are any to be had now.
+func (b *body) advance() bool {
+	for len(b.pending) == 0 {
+		if b.held != nil && closed(b.held) {
+			b.held = nil
+		}
+		if b.err != nil || b.held != nil || len(b.queue) == 0 {
+			return false
+		}
+		next := b.queue[0]
+		b.queue[0] = item{}
+		b.queue = b.queue[1:]
+		b.apply(next)
+	}
+	return true
+}
+
+func (b *body) apply(next item) {
+	switch {
+	case next.end != nil:
+		b.err = next.end
+	case next.raw != nil:
+		b.pending = next.raw
+	case next.document != nil:
+		b.write(next.document)
+	case next.strike != nil:
+		b.applyStrike(next.strike)
+	}
+}
+
+func (b *body) write(d document) {
+	b.pending = d.encode(b.media, b.malform)
+	b.malform = false
+	if b.tear {
+		b.tear = false
+		b.pending = b.pending[:len(b.pending)/2]
+		b.queue, b.finished = []item{{end: errTorn}}, true
+	}
+}
+
+func (b *body) applyStrike(k *strike) {
+	switch k.effect.kind {
+	case silence:
+		b.held = k.lifted
+	case tear:
+		b.tear = true
+	case malform:
+		b.malform = true
+	case slow:
+		b.chunk, b.pause = k.effect.bytes, k.effect.pause
+	}
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchtest_test
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// failures is the code to be tested: it tells the names of pods that fail, and
+// goes on where it was when a watch ends.
+func failures(ctx context.Context, client kubernetes.Interface, version string, failed chan<- string) error {
+	for ctx.Err() == nil {
+		w, err := client.CoreV1().Pods("default").Watch(ctx, metav1.ListOptions{ResourceVersion: version})
+		if err != nil {
+			return err
+		}
+		for e := range w.ResultChan() {
+			pod, ok := e.Object.(*corev1.Pod)
+			if !ok {
+				continue
+			}
+			version = pod.ResourceVersion
+			if pod.Status.Phase == corev1.PodFailed {
+				failed <- pod.Name
+			}
+		}
+	}
+	return nil
+}
+
+func Example() {
+	srv := watchtest.NewServer()
+	for _, name := range []string{"exec-1", "exec-2"} {
+		srv.Create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	fail := func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }
+
+	ctx, cancel := context.WithCancel(context.Background())
+	failed, done := make(chan string), make(chan error)
+	go func() { done <- failures(ctx, srv.Client(), srv.ResourceVersion(), failed) }()
+
+	srv.Update("default", "exec-1", fail)
+	fmt.Println(<-failed)
+
+	// The connection ends, and exec-2 while nobody looks.
+	srv.Strike(watchtest.Cut())
+	srv.Update("default", "exec-2", fail)
+	fmt.Println(<-failed)
+
+	cancel()
+	fmt.Println(<-done, srv.Count(watchtest.Watch))
+	// Output:
+	// exec-1
+	// exec-2
+	// <nil> 2
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// media is one way to write objects: JSON or protobuf.
+type media struct {
+	index       int
+	contentType string
+	streamType  string // of a watch
+	object      runtime.Serializer
+	event       runtime.Serializer // of the envelope of an event
+	framer      runtime.Framer
+}
+
+const (
+	jsonIndex = iota
+	protobufIndex
+	mediaCount
+)
+
+var (
+	jsonMedia     = newMedia(jsonIndex, runtime.ContentTypeJSON, "")
+	protobufMedia = newMedia(protobufIndex, runtime.ContentTypeProtobuf, ";stream=watch")
+)
+
+func newMedia(index int, contentType, streamSuffix string) *media {
+	info, ok := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), contentType)
+	if !ok {
+		panic("watchtest: client-go cannot write " + contentType)
+	}
+	return &media{
+		index:       index,
+		contentType: contentType,
+		streamType:  contentType + streamSuffix,
+		object:      info.Serializer,
+		event:       info.StreamSerializer.Serializer,
+		framer:      info.StreamSerializer.Framer,
+	}
+}
+
+// negotiate returns the first kind of media that the client accepts. Entries
+// with a transformation ("as=Table") are passed over: there is none here.
+func negotiate(header http.Header) (*media, bool) {
+	accept := header.Get("Accept")
+	if accept == "" {
+		return jsonMedia, true
+	}
+	for entry := range strings.SplitSeq(accept, ",") {
+		name, params, err := mime.ParseMediaType(entry)
+		if err != nil || params["as"] != "" {
+			continue
+		}
+		switch name {
+		case runtime.ContentTypeProtobuf:
+			return protobufMedia, true
+		case runtime.ContentTypeJSON, "application/*", "*/*":
+			return jsonMedia, true
+		}
+	}
+	return nil, false
+}
+
+// encode writes one object, which must bear its kind and version: the plain
+// serializers used here do not set them, so that objects may be shared.
+func (m *media) encode(object runtime.Object) []byte {
+	var out bytes.Buffer
+	if err := m.object.Encode(object, &out); err != nil {
+		panic(fmt.Sprintf("watchtest: encode %T: %v", object, err))
+	}
+	return out.Bytes()
+}
+
+// frame wraps an encoded object into an event and the event into a frame.
+func (m *media) frame(eventType string, object []byte) []byte {
+	var out, framed bytes.Buffer
+	event := &metav1.WatchEvent{Type: eventType, Object: runtime.RawExtension{Raw: object}}
+	if err := m.event.Encode(event, &out); err != nil {
+		panic(fmt.Sprintf("watchtest: encode a watch event: %v", err))
+	}
+	if _, err := m.framer.NewFrameWriter(&framed).Write(out.Bytes()); err != nil {
+		panic(fmt.Sprintf("watchtest: frame a watch event: %v", err))
+	}
+	return framed.Bytes()
+}
+
+// malform returns the object with a part that no decoder can read, its
+// metadata intact: damage as a broken proxy or a newer API does it.
+func (m *media) malform(encoded []byte) []byte {
+	if m.index == jsonIndex {
+		return malformJSON(encoded)
+	}
+	return malformProtobuf(encoded)
+}
+
+func malformJSON(encoded []byte) []byte {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(encoded, &object); err != nil {
+		panic(fmt.Sprintf("watchtest: malform: %v", err))
+	}
+	wrong := json.RawMessage("7") // neither a list nor a message
+	if _, isList := object["items"]; isList {
+		object["items"] = wrong
+	} else {
+		object["spec"] = wrong
+	}
+	damaged, err := json.Marshal(object)
+	if err != nil {
+		panic(fmt.Sprintf("watchtest: malform: %v", err))
+	}
+	return damaged
+}
+
+func malformProtobuf(encoded []byte) []byte {
+	prefix := encoded[:4] // "k8s" and a zero
+	var envelope runtime.Unknown
+	if err := envelope.Unmarshal(encoded[4:]); err != nil {
+		panic(fmt.Sprintf("watchtest: malform: %v", err))
+	}
+	// Field 2, the pod's spec or an item of the list, with 127 bytes to come
+	// of which there is none.
+	envelope.Raw = append(bytes.Clone(envelope.Raw), 2<<3|2, 0x7f)
+	damaged, err := envelope.Marshal()
+	if err != nil {
+		panic(fmt.Sprintf("watchtest: malform: %v", err))
+	}
+	return append(bytes.Clone(prefix), damaged...)
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchtest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// A Verb says what a request wants. Verbs can be joined with | to speak of
+// several; each request has exactly one.
+type Verb uint16
+
+// The verbs. A streaming list is a WATCH with sendInitialEvents=true, which
+// begins with what a LIST would return; Watch means every other WATCH.
+const (
+	Get Verb = 1 << iota
+	List
+	Watch
+	StreamingList
+	Create
+	Update
+	Patch
+	Delete
+	DeleteCollection
+
+	otherVerb Verb = 0 // a path or method this server does not know
+)
+
+var verbNames = []string{
+	"get", "list", "watch", "streaming list", "create", "update", "patch", "delete", "delete collection",
+}
+
+// String returns the verb in words, several joined with "|".
+func (v Verb) String() string {
+	var names []string
+	for i, name := range verbNames {
+		if v&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return "other"
+	}
+	return strings.Join(names, "|")
+}
+
+// A Request is what a client asked for, as it came in.
+type Request struct {
+	Time        time.Time
+	Verb        Verb
+	Namespace   string // empty for all namespaces
+	Name        string // empty for a collection
+	Subresource string // "status" or empty
+
+	// Options of a LIST, WATCH or delete collection: selectors, resource
+	// version, limit, continue, timeout.
+	Options metav1.ListOptions
+
+	Header http.Header
+}
+
+// call is a request on its way through the server.
+type call struct {
+	Request
+	http      *http.Request
+	media     *media
+	selection selection
+	opts      metav1.ListOptions // Options, with what the server adds to them
+}
+
+// newCall reads a request. The call can be recorded and struck by faults even
+// if it comes with an error.
+func newCall(req *http.Request) (*call, *apierrors.StatusError) {
+	c := &call{http: req, Request: Request{Time: time.Now(), Header: req.Header.Clone()}}
+	var ok bool
+	if c.media, ok = negotiate(req.Header); !ok {
+		c.media = jsonMedia
+		return c, notAcceptable()
+	}
+	if !c.readPath(req.URL.Path) {
+		return c, unknownPath(req.URL.Path)
+	}
+	if err := scheme.ParameterCodec.DecodeParameters(req.URL.Query(), corev1.SchemeGroupVersion, &c.Options); err != nil {
+		return c, apierrors.NewBadRequest(err.Error())
+	}
+	if !c.readVerb(req.Method) {
+		return c, apierrors.NewMethodNotSupported(podResource, strings.ToLower(req.Method))
+	}
+	c.opts = c.Options
+	var err *apierrors.StatusError
+	c.selection, err = newSelection(c.Namespace, c.Options)
+	return c, err
+}
+
+// readPath takes /api/v1/pods and /api/v1/namespaces/NS/pods[/NAME[/status]]
+// apart. Whatever is in front of /api/v1 is the address of the server.
+func (c *call) readPath(path string) bool {
+	_, rest, found := strings.Cut(path, "/api/v1/")
+	if !found {
+		return false
+	}
+	parts := strings.Split(rest, "/")
+	if len(parts) >= 3 && parts[0] == "namespaces" && parts[1] != "" {
+		c.Namespace, parts = parts[1], parts[2:]
+	} else if len(parts) != 1 {
+		return false
+	}
+	if parts[0] != "pods" || len(parts) > 3 {
+		return false
+	}
+	if len(parts) > 1 {
+		c.Name = parts[1]
+	}
+	if len(parts) > 2 {
+		c.Subresource = parts[2]
+	}
+	return c.Subresource == "" || c.Subresource == "status"
+}
+
+func (c *call) readVerb(method string) bool {
+	collection, named := map[string]Verb{
+		http.MethodPost:   Create,
+		http.MethodDelete: DeleteCollection,
+		http.MethodGet:    c.listVerb(),
+	}, map[string]Verb{
+		http.MethodGet:    Get,
+		http.MethodPut:    Update,
+		http.MethodPatch:  Patch,
+		http.MethodDelete: Delete,
+	}
+	if c.Name == "" {
+		c.Verb = collection[method]
+	} else {
+		c.Verb = named[method]
+	}
+	return c.Verb != otherVerb
+}
+
+func (c *call) listVerb() Verb {
+	switch {
+	case !c.Options.Watch:
+		return List
+	case c.Options.SendInitialEvents != nil && *c.Options.SendInitialEvents:
+		return StreamingList
+	default:
+		return Watch
+	}
+}
+
+// String returns the request on one line.
+func (r Request) String() string {
+	where := "pods"
+	if r.Namespace != "" {
+		where = r.Namespace + "/pods"
+	}
+	if r.Name != "" {
+		where += "/" + r.Name
+	}
+	if r.Subresource != "" {
+		where += "/" + r.Subresource
+	}
+	line := fmt.Sprintf("%v %s", r.Verb, where)
+	if r.Verb&(List|Watch|StreamingList) != 0 {
+		line += fmt.Sprintf(" resourceVersion=%q", r.Options.ResourceVersion)
+	}
+	return line
+}

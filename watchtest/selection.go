@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchtest
+
+import (
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// selection is which pods a request is about.
+type selection struct {
+	namespace string // empty for all
+	labels    labels.Selector
+	fields    fields.Selector
+}
+
+func newSelection(namespace string, opts metav1.ListOptions) (selection, *apierrors.StatusError) {
+	byLabel, err := labels.Parse(opts.LabelSelector)
+	if err != nil {
+		return selection{}, apierrors.NewBadRequest(err.Error())
+	}
+	byField, err := fields.ParseSelector(opts.FieldSelector)
+	if err != nil {
+		return selection{}, apierrors.NewBadRequest(err.Error())
+	}
+	known := selectableFields(&corev1.Pod{})
+	for _, requirement := range byField.Requirements() {
+		if !known.Has(requirement.Field) {
+			return selection{}, apierrors.NewBadRequest(fmt.Sprintf("field label not supported: %s", requirement.Field))
+		}
+	}
+	return selection{namespace: namespace, labels: byLabel, fields: byField}, nil
+}
+
+// everything tells whether no pod of the namespace can be left out.
+func (s selection) everything() bool { return s.labels.Empty() && s.fields.Empty() }
+
+func (s selection) matches(pod *corev1.Pod) bool {
+	return (s.namespace == "" || s.namespace == pod.Namespace) &&
+		s.labels.Matches(labels.Set(pod.Labels)) &&
+		(s.fields.Empty() || s.fields.Matches(selectableFields(pod)))
+}
+
+func selectableFields(pod *corev1.Pod) fields.Set {
+	return fields.Set{
+		"metadata.name":            pod.Name,
+		"metadata.namespace":       pod.Namespace,
+		"spec.nodeName":            pod.Spec.NodeName,
+		"spec.restartPolicy":       string(pod.Spec.RestartPolicy),
+		"spec.schedulerName":       pod.Spec.SchedulerName,
+		"spec.serviceAccountName":  pod.Spec.ServiceAccountName,
+		"spec.hostNetwork":         strconv.FormatBool(pod.Spec.HostNetwork),
+		"status.phase":             string(pod.Status.Phase),
+		"status.podIP":             pod.Status.PodIP,
+		"status.nominatedNodeName": pod.Status.NominatedNodeName,
+	}
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchtest
+
+import (
+	"io"
+	"slices"
+	"sync"
+	"time"
+)
+
+// beforeTimeout is how long before the end of a stream its last bookmark comes.
+const beforeTimeout = 2 * time.Second
+
+// A Stream is an open WATCH or streaming list.
+type Stream struct {
+	// Fixed at the start.
+	server  *Server
+	call    *call
+	body    *body
+	from    uint64 // changes up to this version are not for it
+	expires time.Time
+
+	// Guarded by Server.mu.
+	frames         int      // queued so far
+	due            []strike // what happens after some frames
+	omitInitialEnd bool
+	ended          bool
+	timeout        *time.Timer
+	bookmark       *time.Timer
+}
+
+// Streams returns the open streams, the oldest first.
+func (s *Server) Streams() []*Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.streams)
+}
+
+// Strike lets the effect happen to all open streams, now; later ones need a
+// [Fault]. See [Stream.Strike].
+func (s *Server) Strike(e Effect) (lift func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, lift := newStrike(e)
+	for _, st := range slices.Clone(s.streams) {
+		st.strike(k)
+	}
+	return lift
+}
+
+// Request returns the request that opened the stream.
+func (st *Stream) Request() Request { return st.call.Request }
+
+// Strike lets the effect happen to the stream, after what has been sent so far.
+// Of the effects only [Silence] and [Hang] can be lifted.
+func (st *Stream) Strike(e Effect) (lift func()) {
+	st.server.mu.Lock()
+	defer st.server.mu.Unlock()
+	k, lift := newStrike(e)
+	st.strike(k)
+	return lift
+}
+
+func newStrike(e Effect) (k strike, lift func()) {
+	lifted := make(chan struct{})
+	return strike{effect: e, lifted: lifted}, sync.OnceFunc(func() { close(lifted) })
+}
+
+// The methods below need Server.mu.
+
+// start takes the stream among the open ones, once what comes first is sent.
+func (st *Stream) start() {
+	if st.ended {
+		return
+	}
+	s := st.server
+	s.streams = append(s.streams, st)
+	st.timeout = time.AfterFunc(time.Until(st.expires), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		st.end(io.EOF)
+	})
+	if st.call.Options.AllowWatchBookmarks {
+		st.planBookmark()
+	}
+}
+
+// planBookmark waits for the next bookmark to be due: each interval, and a last
+// time shortly before the end, so that the client resumes from there.
+func (st *Stream) planBookmark() {
+	last := time.Until(st.expires) - beforeTimeout
+	wait := st.server.config.bookmarks
+	if wait <= 0 || last < wait {
+		wait = last
+	}
+	if wait <= 0 {
+		return
+	}
+	st.bookmark = time.AfterFunc(wait, func() {
+		s := st.server
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !st.ended {
+			st.send(bookmark(versionString(s.store.version), false))
+			st.planBookmark()
+		}
+	})
+}
+
+// send queues one frame.
+func (st *Stream) send(e *event) {
+	if st.ended || e.initialEnd && st.omitInitialEnd {
+		return
+	}
+	st.body.push(item{document: e})
+	st.frames++
+	st.strikeDue()
+}
+
+func (st *Stream) strikeDue() {
+	st.due = slices.DeleteFunc(st.due, func(k strike) bool {
+		if k.after > st.frames {
+			return false
+		}
+		st.strike(k)
+		return true
+	})
+}
+
+func (st *Stream) strike(k strike) {
+	switch k.effect.kind {
+	case omitInitialEnd:
+		st.omitInitialEnd = true
+	case answering, sending:
+		st.body.push(item{document: errorEvent(k.effect.status)})
+	case hang:
+		k.effect.kind = silence
+		st.body.strike(k)
+	case breaking:
+		st.body.strike(k)
+		st.forget()
+	default:
+		st.body.strike(k)
+	}
+}
+
+// end ends the stream from the server's side.
+func (st *Stream) end(err error) {
+	st.body.finish(err)
+	st.forget()
+}
+
+// forget takes the stream from the open ones.
+func (st *Stream) forget() {
+	st.ended = true
+	for _, timer := range []*time.Timer{st.timeout, st.bookmark} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	s := st.server
+	s.streams = slices.DeleteFunc(s.streams, func(other *Stream) bool { return other == st })
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchtest
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// defaultTimeout is how long a watch without timeoutSeconds lasts: somewhere
+// between 30 and 60 minutes in a real server.
+const defaultTimeout = 45 * time.Minute
+
+// watch opens a stream. Everything the stream begins with is queued before any
+// later change can be.
+func (s *Server) watch(c *call, strikes []strike) *http.Response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, err := s.firstEvents(c)
+	if err != nil && (apierrors.IsBadRequest(err) || s.config.expiredAtConnect && apierrors.IsResourceExpired(err)) {
+		return c.refuse(err, strikes)
+	}
+	st := s.newStream(c, strikes)
+	for _, e := range first {
+		st.send(e)
+	}
+	if err != nil {
+		// As the watch cache does it: a request that is in order is accepted,
+		// and what is wrong with its version said in the stream.
+		st.send(errorEvent(err.Status()))
+		st.end(io.EOF)
+	}
+	st.start()
+	return c.response(http.StatusOK, http.Header{}, c.media.streamType, st.body)
+}
+
+func (s *Server) newStream(c *call, strikes []strike) *Stream {
+	st := &Stream{
+		server:  s,
+		call:    c,
+		expires: time.Now().Add(timeoutOf(c.opts)),
+		due:     strikes,
+	}
+	if !sendsState(c.opts) {
+		st.from, _ = parseVersion(c.opts.ResourceVersion)
+	}
+	st.body = newBody(c.http.Context(), c.media, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		st.forget()
+	})
+	st.strikeDue()
+	return st
+}
+
+func timeoutOf(opts metav1.ListOptions) time.Duration {
+	if opts.TimeoutSeconds == nil || *opts.TimeoutSeconds <= 0 {
+		return defaultTimeout
+	}
+	return time.Duration(*opts.TimeoutSeconds) * time.Second
+}
+
+// firstEvents returns what a stream begins with: the state of things, the
+// changes since a version, or nothing.
+func (s *Server) firstEvents(c *call) ([]*event, *apierrors.StatusError) {
+	from, err := parseVersion(c.opts.ResourceVersion)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case sendsState(c.opts) && from > s.store.version:
+		return nil, tooLarge(from, s.store.version)
+	case sendsState(c.opts):
+		return s.state(c), nil
+	case from == 0:
+		return nil, nil
+	case from < s.store.compacted:
+		return nil, tooOld(from, s.store.compacted)
+	default:
+		return s.changesAfter(from, c.selection), nil
+	}
+}
+
+// sendsState tells whether a stream begins with the state: when the client asks
+// for it or, as it has always been, does not say from where to watch.
+func sendsState(opts metav1.ListOptions) bool {
+	if opts.SendInitialEvents != nil {
+		return *opts.SendInitialEvents
+	}
+	return opts.ResourceVersion == "" || opts.ResourceVersion == "0"
+}
+
+// state returns every selected pod as an ADDED event.
+func (s *Server) state(c *call) []*event {
+	var events []*event
+	for _, pod := range s.store.at(s.store.version) {
+		if c.selection.matches(pod) {
+			events = append(events, podEvent(watch.Added, pod))
+		}
+	}
+	if c.opts.SendInitialEvents != nil && c.opts.AllowWatchBookmarks {
+		events = append(events, bookmark(versionString(s.store.version), true))
+	}
+	return events
+}
+
+func (s *Server) changesAfter(version uint64, sel selection) []*event {
+	var events []*event
+	for _, change := range s.store.after(version) {
+		if e := change.eventFor(sel); e != nil {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// publish sends a change to the open streams.
+func (s *Server) publish(change *change) {
+	for _, st := range slices.Clone(s.streams) {
+		if e := change.eventFor(st.call.selection); e != nil && change.version > st.from {
+			st.send(e)
+		}
+	}
+}
