@@ -139,7 +139,6 @@ func must(t *testing.T, err error) {
 
 func added(p *corev1.Pod) watch.Event    { return watch.Event{Type: watch.Added, Object: p} }
 func modified(p *corev1.Pod) watch.Event { return watch.Event{Type: watch.Modified, Object: p} }
-func deleted(p *corev1.Pod) watch.Event  { return watch.Event{Type: watch.Deleted, Object: p} }
 
 func selectorOf(t *testing.T, s string) labels.Selector {
 	t.Helper()

@@ -44,7 +44,8 @@ func Example() {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	failed, done := make(chan string), make(chan error)
-	go func() { done <- failures(ctx, srv.Client(), srv.ResourceVersion(), failed) }()
+	version := srv.ResourceVersion()
+	go func() { done <- failures(ctx, srv.Client(), version, failed) }()
 
 	srv.Update("default", "exec-1", fail)
 	fmt.Println(<-failed)

@@ -234,8 +234,11 @@ func (b *schedulerBackend) cleanUp(ctx context.Context) error {
 			b.account.say("executor %s could not be deleted: %v", e.ID, err)
 		}
 	}
-	_, err := b.store.WaitFor(ctx, func(s watchsource.Snapshot) bool { return s.Len() == 0 })
-	return err
+	view, err := b.store.WaitFor(ctx, func(s watchsource.Snapshot) bool { return s.Len() == 0 })
+	if err != nil {
+		return fmt.Errorf("%d pods are still there after %v", view.Len(), cleanUpTimeout)
+	}
+	return nil
 }
 
 // waitUntilSeen returns a view with everything that was created. A pod created
