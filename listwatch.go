@@ -81,6 +81,7 @@ func (l *listWatch) run(ctx context.Context) error {
 			delay = l.follow(ctx, stream)
 		} else if ctx.Err() == nil {
 			if !l.started && !asksToWait(err) && !versionGone(err) {
+				l.status.failed(err)
 				return err
 			}
 			delay = l.disconnected(err)
@@ -131,16 +132,16 @@ func (l *listWatch) relist(ctx context.Context) (*stream, error) {
 
 // connected is called with every stream that has been opened.
 func (l *listWatch) connected() {
-	if !l.started {
-		l.started = true
-		l.opened()
-	}
 	if l.reportedFail != "" {
 		l.reportedFail = ""
 		l.logger.Info("Watch restored", "since", l.status.read().Since)
 	}
 	l.status.write(func(s *Status) { s.Phase = Watching })
 	l.status.contact(l.watcher.resourceVersion, 0)
+	if !l.started {
+		l.started = true
+		l.opened()
+	}
 }
 
 // disconnected takes note of a list or a watch that was refused, and returns
@@ -151,7 +152,7 @@ func (l *listWatch) disconnected(err error) time.Duration {
 	if !l.started {
 		return delay
 	}
-	if versionGone(err) {
+	if versionGone(err) || l.fake {
 		l.watcher.forget()
 	}
 	l.status.write(func(s *Status) { s.Phase = Retrying })

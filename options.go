@@ -86,9 +86,14 @@ func WithTrimmedPods() Option {
 	return sourceOption(func(o *sourceOptions) { o.trimPods = true })
 }
 
-// WithStartTimeout bounds how long Start may take, 30 seconds by default.
+// WithStartTimeout bounds how long Start may take, 30 seconds by default and
+// where d is not positive.
 func WithStartTimeout(d time.Duration) Option {
-	return sourceOption(func(o *sourceOptions) { o.startTimeout = d })
+	return sourceOption(func(o *sourceOptions) {
+		if d > 0 {
+			o.startTimeout = d
+		}
+	})
 }
 
 // WithLogger sets where a source or a store logs. The default is the handler

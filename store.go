@@ -17,9 +17,9 @@ import (
 // your own. The model is Spark's ExecutorPodsSnapshotsStore.
 //
 // One goroutine calls it, from within Start until Stop returns, and waits for
-// each call: a store that blocks holds up the watch, and Stop. The pods belong
-// to the store, which must not change them, because with client-go's fake
-// clientset the test that made them holds them as well.
+// each call: a store that blocks holds up the watch, and Stop. It may keep the
+// pods but must not change them; with client-go's fake clientset the test that
+// made them holds them as well.
 //
 // A store that also has the method
 //

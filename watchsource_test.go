@@ -148,6 +148,33 @@ func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
 	})
 }
 
+// Nor does it when it was refused for a while after a list.
+func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(pod("1"), pod("2"))
+		first, refusals := watch.NewFake(), 2
+		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) {
+			if first != nil {
+				w := first
+				first = nil
+				return true, w, nil
+			}
+			refusals--
+			return refusals >= 0, nil, errors.New("not now")
+		})
+		opened := first
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		start(t, source, "app")
+		defer source.Stop()
+		opened.Stop()
+		time.Sleep(time.Second) // listed again, and refused
+		remove(t, client, pod("1"))
+		time.Sleep(time.Minute)
+		wantNames(t, store, "exec-2=Pending")
+	})
+}
+
 var podsResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 // The cases W1 of Spark's ExecutorPodsWatchSnapshotSourceSuite, and the DELETED

@@ -62,7 +62,9 @@ func SendError(status apierrors.APIStatus) Effect {
 	return Effect{kind: sending, status: failure(status)}
 }
 
-// SendRaw puts bytes into a body that do not belong there.
+// SendRaw puts bytes into a body that do not belong there. In a protobuf stream
+// a client takes the first four for the length of a frame and waits for as many
+// more, so most text makes it swallow what follows rather than fail.
 func SendRaw(data []byte) Effect {
 	return Effect{kind: sendingRaw, raw: data}
 }

@@ -96,8 +96,8 @@ func (m *media) frame(eventType string, object []byte) []byte {
 	return framed.Bytes()
 }
 
-// malform returns the object with a part that no decoder can read, its
-// metadata intact: damage as a broken proxy or a newer API does it.
+// malform returns the object with a part that no decoder can read. The metadata
+// of a pod stays intact.
 func (m *media) malform(encoded []byte) []byte {
 	if m.index == jsonIndex {
 		return malformJSON(encoded)
@@ -110,12 +110,13 @@ func malformJSON(encoded []byte) []byte {
 	if err := json.Unmarshal(encoded, &object); err != nil {
 		panic(fmt.Sprintf("watchtest: malform: %v", err))
 	}
-	wrong := json.RawMessage("7") // neither a list nor a message
-	if _, isList := object["items"]; isList {
-		object["items"] = wrong
-	} else {
-		object["spec"] = wrong
+	part := "metadata"
+	for _, other := range []string{"items", "spec"} {
+		if _, has := object[other]; has {
+			part = other
+		}
 	}
+	object[part] = json.RawMessage("7") // neither a list nor a message
 	damaged, err := json.Marshal(object)
 	if err != nil {
 		panic(fmt.Sprintf("watchtest: malform: %v", err))

@@ -33,7 +33,7 @@ func (s *Server) Create(pod *corev1.Pod) *corev1.Pod {
 
 // Update changes a pod in any way but its name, and returns it as stored. The
 // resource version rises even if nothing else changes. It panics if there is
-// no such pod.
+// no such pod. The function must not call the server.
 func (s *Server) Update(namespace, name string, change func(*corev1.Pod)) *corev1.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,8 +3,8 @@
 package watchtest
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -95,22 +95,18 @@ func (s *store) at(version uint64) []*corev1.Pod {
 	if s.view.version == version {
 		return s.view.pods
 	}
-	past := make(map[string]*corev1.Pod)
+	then := maps.Clone(s.pods)
 	for _, c := range slices.Backward(s.after(version)) {
-		past[c.key()] = c.before
-	}
-	pods := make([]*corev1.Pod, 0, len(s.pods)+len(past))
-	for key, pod := range s.pods {
-		if _, changed := past[key]; !changed {
-			pods = append(pods, pod)
+		if c.before != nil {
+			then[c.key()] = c.before
+		} else {
+			delete(then, c.key())
 		}
 	}
-	for _, pod := range past {
-		if pod != nil {
-			pods = append(pods, pod)
-		}
+	pods := make([]*corev1.Pod, 0, len(then))
+	for _, key := range slices.Sorted(maps.Keys(then)) {
+		pods = append(pods, then[key])
 	}
-	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return cmp.Compare(keyOf(a), keyOf(b)) })
 	s.view = view{version: version, pods: pods}
 	return pods
 }
