@@ -16,6 +16,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/watchtest"
@@ -170,26 +174,55 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// Pods change while a streaming list is being read.
+// streaming hides that a client is a fake, so that it is asked for streaming
+// lists.
+type streaming struct{ kubernetes.Interface }
+
+// Pods change while a streaming list is being read, as when the cache of the API
+// server has to catch up first.
 func TestChangesDuringStreamingList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		for i := range 20 {
-			server.Create(pod(fmt.Sprint(i)))
+		client := fake.NewClientset()
+		events := watch.NewFakeWithChanSize(10, false)
+		client.PrependWatchReactor("pods", k8stesting.DefaultWatchReactor(events, nil))
+		for _, id := range []string{"1", "2", "3"} {
+			events.Add(pod(id, uid(id), version("1"+id)))
 		}
-		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(200, 100*time.Millisecond)})()
-		go func() {
-			time.Sleep(time.Second)
-			server.Delete("jobs", "exec-3")
-			server.Update("jobs", "exec-4", phase(corev1.PodRunning))
-			server.Delete("jobs", "exec-5")
-			server.Create(pod("5", phase(corev1.PodRunning)))
-			server.Create(pod("99"))
-		}()
+		events.Modify(pod("2", uid("2"), version("20"), phase(corev1.PodRunning)))
+		events.Delete(pod("3", uid("3"), version("21")))
+		events.Delete(pod("1", uid("1"), version("22")))
+		events.Add(pod("1", uid("1b"), version("23"), phase(corev1.PodRunning)))
+		events.Action(watch.Bookmark, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			ResourceVersion: "24", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+		}})
 		store := watchsource.NewStore()
-		watching(t, server, store)
+		source := watchsource.NewWatchSnapshotSource(store, streaming{client})
+		start(t, source, "app")
+		defer source.Stop()
+		if got := names(store.Snapshot()); got != "exec-1=Running exec-2=Running" || store.Snapshot().ResourceVersion() != "24" {
+			t.Errorf("snapshot %q at version %q", got, store.Snapshot().ResourceVersion())
+		}
+		events.Add(pod("4", version("25")))
+		wantNames(t, store, "exec-1=Running exec-2=Running exec-4=Pending")
+	})
+}
+
+// A server that says when to come back is not asked before.
+func TestRetryAfterIsHonoured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		watching(t, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
-		wantEqualToList(t, server, store)
+		before := server.Count(watchtest.Watch)
+		server.Strike(watchtest.Answer(busy))
+		time.Sleep(19 * time.Second)
+		if n := server.Count(watchtest.Watch) - before; n != 0 {
+			t.Errorf("%d watches within 20 seconds", n)
+		}
+		time.Sleep(2 * time.Second)
+		if n := server.Count(watchtest.Watch) - before; n != 1 {
+			t.Errorf("%d watches after 20 seconds", n)
+		}
 	})
 }
 
