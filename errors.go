@@ -38,9 +38,6 @@ var (
 	errNoAnswer = fmt.Errorf("no answer within %v: %w", openTimeout, context.DeadlineExceeded)
 	// errStartTimeout ends a Start that takes too long.
 	errStartTimeout = errors.New("start timeout")
-	// errFruitless is a version from which streams end again and again without
-	// bringing anything.
-	errFruitless = errors.New("the watch keeps ending at once")
 )
 
 // requestError is what went wrong with one request to the API server, in words
@@ -72,9 +69,9 @@ func (e *requestError) where() string {
 func (e *requestError) hint() string {
 	switch {
 	case apierrors.IsForbidden(e.err) && e.namespace == metav1.NamespaceAll:
-		return fmt.Sprintf("grant the verb %s on the resource pods by a ClusterRole, or watch one namespace with WithNamespace", e.verb)
+		return "grant the verbs list and watch on the resource pods by a ClusterRole, or watch one namespace with WithNamespace"
 	case apierrors.IsForbidden(e.err):
-		return fmt.Sprintf("grant the verb %s on the resource pods by a Role in %s", e.verb, e.where())
+		return "grant the verbs list and watch on the resource pods by a Role in " + e.where()
 	case apierrors.IsUnauthorized(e.err):
 		return "check the token or the client certificate"
 	default:

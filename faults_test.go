@@ -143,7 +143,7 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 		{"silent from the start", nil, watchtest.Fault{Do: watchtest.Silence()}},
 		{"cut in the middle", nil, watchtest.Fault{After: 2, Do: watchtest.Cut()}},
 		{"reset in the middle", nil, watchtest.Fault{After: 2, Do: watchtest.Reset()}},
-		{"429", nil, watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the cache lags", 1))}},
+		{"a cache that lags behind", nil, watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the cache lags", 1))}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -162,12 +162,13 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 				wantEqualToList(t, server, store)
 				tries := server.Count(watchtest.StreamingList)
 
-				// For a while it is not tried again.
+				// For a while it is not tried again, unless the server was just busy.
+				busy := strings.Contains(test.name, "lags")
 				server.Strike(watchtest.Answer(expired))
 				time.Sleep(time.Minute)
 				wantEqualToList(t, server, store)
-				if n := server.Count(watchtest.StreamingList); n != tries {
-					t.Errorf("the streaming list was tried again at once")
+				if again := server.Count(watchtest.StreamingList) > tries; again != busy {
+					t.Errorf("tried again within a minute: %v", again)
 				}
 			})
 		})
@@ -236,9 +237,9 @@ func TestStartAgainstRealTroubles(t *testing.T) {
 		says   string
 		within time.Duration
 	}{
-		{"forbidden", nil, watchtest.Fault{Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verb watch on the resource pods by a Role", time.Second},
-		{"list forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verb list", time.Second},
-		{"watch forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verb watch", time.Second},
+		{"forbidden", nil, watchtest.Fault{Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch on the resource pods by a Role", time.Second},
+		{"list forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch", time.Second},
+		{"watch forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch", time.Second},
 		{"unauthorized", nil, watchtest.Fault{Do: watchtest.Answer(unauthorized)}, apierrors.IsUnauthorized, "check the token", time.Second},
 		{"connection refused", nil, watchtest.Fault{Do: watchtest.Refuse()}, is(syscall.ECONNREFUSED), "check the address", time.Second},
 		{"connection closed", nil, watchtest.Fault{Do: watchtest.Break(io.EOF)}, is(io.EOF), "EOF", 35 * time.Second},

@@ -358,30 +358,34 @@ func TestGuarantee5ResumeNotRelist(t *testing.T) {
 // bookmarks, and a server without bookmarks is not hammered.
 func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		server []watchtest.Option
-		within time.Duration
+		name    string
+		server  []watchtest.Option
+		options []watchsource.Option
+		within  time.Duration
+		hourly  int // requests at the most in a quiet hour
 	}{
-		{"bookmarks", nil, 3 * time.Minute},
-		{"no bookmarks", []watchtest.Option{watchtest.WithBookmarkInterval(0)}, 11 * time.Minute},
+		{"bookmarks", nil, nil, 3 * time.Minute, 13},
+		{"no bookmarks", []watchtest.Option{watchtest.WithBookmarkInterval(0)}, nil, 11 * time.Minute, 13},
+		{"a stall timeout", nil, []watchsource.Option{watchsource.WithStallTimeout(90 * time.Second)}, 92 * time.Second, 13},
+		{"a stall timeout without bookmarks", []watchtest.Option{watchtest.WithBookmarkInterval(0)}, []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, 62 * time.Second, 61},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(test.server...)
 				store := watchsource.NewStore()
-				source := watching(t, server, store)
+				source := watching(t, server, store, test.options...)
 				time.Sleep(2 * time.Minute) // for a bookmark, if there are any
 				server.Strike(watchtest.Silence())
 				server.Create(pod("1"))
 				server.Create(pod("2"))
 				time.Sleep(test.within)
 				wantEqualToList(t, server, store)
-				if got := source.Status(); got.Stalls != 1 || got.Relists != 0 {
+				if got := source.Status(); got.Stalls == 0 || got.Relists != 0 {
 					t.Errorf("Status counts %d stalls and %d relists", got.Stalls, got.Relists)
 				}
 				before := server.Count(^watchtest.Verb(0))
 				time.Sleep(time.Hour)
-				if n := server.Count(^watchtest.Verb(0)) - before; n > 13 {
+				if n := server.Count(^watchtest.Verb(0)) - before; n > test.hourly {
 					t.Errorf("%d requests in a quiet hour", n)
 				}
 			})
@@ -419,7 +423,7 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 		lift = server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(podsResource.GroupResource(), "", fmt.Errorf("RBAC")))})
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
-		if err := source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verb watch") {
+		if err := source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch") {
 			t.Errorf("Status.Err = %v", err)
 		}
 		lift()
@@ -434,6 +438,77 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 		}
 		source.Stop()
 		wantPhase(watchsource.Stopped)
+	})
+}
+
+// Healthy does not flap on a reconnection, and does not stay well for long
+// without sight, whatever the reason.
+func TestGuarantee7Healthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const maxSilence = 3 * time.Minute
+		server := watchtest.NewServer()
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client())
+		if err := source.Healthy(maxSilence); err == nil {
+			t.Error("healthy although it was not started")
+		}
+		start(t, source, "app")
+		t.Cleanup(source.Stop)
+		always := func(d time.Duration) {
+			t.Helper()
+			for range int(d / (10 * time.Second)) {
+				if err := source.Healthy(maxSilence); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+			}
+		}
+		always(time.Hour) // of silence but for bookmarks
+		for range 20 {
+			server.Strike(watchtest.Reset())
+			always(time.Minute)
+		}
+		for name, effect := range map[string]watchtest.Effect{
+			"away": watchtest.Refuse(), "hanging": watchtest.Hang(), "forbidding": watchtest.Answer(forbidden), "silent": watchtest.Silence(),
+		} {
+			lift := server.Inject(watchtest.Fault{Do: effect})
+			server.Strike(watchtest.Reset())
+			time.Sleep(10 * time.Minute)
+			if err := source.Healthy(maxSilence); err == nil {
+				t.Errorf("healthy with a server that is %s", name)
+			}
+			lift()
+			time.Sleep(2 * time.Minute)
+			always(time.Minute)
+		}
+	})
+}
+
+func TestGuarantee7Observer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(pod("1"))
+		var seen []string
+		watching(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+			seen = append(seen, fmt.Sprintf("%v pods=%d resumed=%v event=%q err=%v", o.Kind, o.Pods, o.Resumed, o.Event, o.Err != nil))
+		}))
+		step := func(want ...string) {
+			t.Helper()
+			time.Sleep(20 * time.Second)
+			if !slices.Equal(seen, want) {
+				t.Errorf("observed\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
+			}
+			seen = nil
+		}
+		step("Listed pods=1 resumed=false event=\"\" err=false", "Opened pods=0 resumed=false event=\"\" err=false")
+		server.Create(pod("2"))
+		step("Received pods=0 resumed=false event=\"ADDED\" err=false")
+		server.Strike(watchtest.Answer(internal)) // inside the stream
+		step("Closed pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
+		server.Inject(watchtest.Fault{Times: 1, Do: watchtest.Refuse()})
+		server.Strike(watchtest.Cut())
+		step("Closed pods=0 resumed=false event=\"\" err=false", "Refused pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
+		server.Strike(watchtest.Answer(expired))
+		step("Closed pods=0 resumed=false event=\"\" err=true", "Listed pods=2 resumed=false event=\"\" err=false", "Opened pods=0 resumed=false event=\"\" err=false")
 	})
 }
 

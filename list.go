@@ -20,9 +20,13 @@ import (
 	"k8s.io/client-go/tools/pager"
 )
 
-// plainListsFor is how long a server that could not stream a list is asked for
-// plain ones.
-const plainListsFor = 10 * time.Minute
+const (
+	// plainListsFor is how long a server that could not stream a list is asked
+	// for plain ones.
+	plainListsFor = 10 * time.Minute
+	// listPatience is how long a streaming list may say nothing.
+	listPatience = 10 * time.Second
+)
 
 // fullView is everything there is at a resource version, and, from a streaming
 // list, the stream that continues from there.
@@ -37,15 +41,19 @@ type fullView struct {
 // an older one. It prefers a streaming list (KEP-3157), which is cheaper for
 // both sides.
 func (l *listWatch) list(ctx context.Context) (fullView, error) {
-	if l.streamsLists() {
-		view, err := l.streamList(ctx)
-		if err == nil || ctx.Err() != nil || !worthPlainList(err) {
-			return view, err
-		}
-		l.plainUntil = time.Now().Add(plainListsFor)
-		l.logger.V(4).Info("Streaming list failed, falling back to plain lists", "err", err, "until", l.plainUntil)
+	if !l.streamsLists() {
+		return l.plainList(ctx)
 	}
-	return l.plainList(ctx)
+	view, err := l.streamList(ctx)
+	if err == nil || ctx.Err() != nil || !worthPlainList(err) {
+		return view, err
+	}
+	l.logger.V(4).Info("Streaming list failed, falling back to a plain list", "err", err)
+	view, plainErr := l.plainList(ctx)
+	if plainErr == nil && cannotStream(err) {
+		l.plainUntil = time.Now().Add(plainListsFor)
+	}
+	return view, plainErr
 }
 
 // streamsLists heeds the switch that client-go has for its own informers.
@@ -53,15 +61,24 @@ func (l *listWatch) streamsLists() bool {
 	return !l.fake && clientfeatures.FeatureGates().Enabled(clientfeatures.WatchListClient) && !time.Now().Before(l.plainUntil)
 }
 
-// worthPlainList reports whether a plain list may work where a streaming one
-// did not: not if the server was not reached, or has refused the watch that
-// must follow any list.
+// worthPlainList reports whether a plain list may work now where a streaming
+// one did not. It would not if the server was not reached, or has refused the
+// watch that must follow any list. A server that is too busy has been asked ten
+// times by then, by client-go, and one whose cache lags refuses streaming lists
+// for longer than plain ones (kubernetes issue 139766).
 func worthPlainList(err error) bool {
-	if errors.Is(err, errStalled) || errors.Is(err, errNotUnderstood) || errors.Is(err, errListCut) {
+	if cannotStream(err) {
 		return true
 	}
 	return apierrors.ReasonForError(err) != metav1.StatusReasonUnknown &&
 		!apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err)
+}
+
+// cannotStream reports whether a streaming list failed in a way that another
+// one would too.
+func cannotStream(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
+		errors.Is(err, errStalled) || errors.Is(err, errListCut) || errors.Is(err, errNotUnderstood)
 }
 
 // streamList opens a watch that begins with everything there is.
@@ -78,7 +95,7 @@ func (l *listWatch) streamList(ctx context.Context) (fullView, error) {
 	view, err := l.collect(ctx, s)
 	if err != nil {
 		s.close()
-		return fullView{}, err
+		return fullView{}, l.failed("watch", err)
 	}
 	view.stream = s
 	return view, nil
@@ -87,7 +104,14 @@ func (l *listWatch) streamList(ctx context.Context) (fullView, error) {
 // collect reads a stream up to the bookmark that ends the initial events.
 func (l *listWatch) collect(ctx context.Context, s *stream) (fullView, error) {
 	var pods gathering
-	silence := time.NewTimer(l.patience)
+	patience := min(listPatience, l.options.startTimeout/3)
+	if !l.started {
+		// Start must have time left for a plain list.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, l.options.startTimeout/2, errStalled)
+		defer cancel()
+	}
+	silence := time.NewTimer(patience)
 	defer silence.Stop()
 	for {
 		select {
@@ -97,7 +121,7 @@ func (l *listWatch) collect(ctx context.Context, s *stream) (fullView, error) {
 			}
 			pod, err := podOf(event)
 			if err != nil {
-				return fullView{}, &requestError{verb: "watch", namespace: l.namespace, err: err}
+				return fullView{}, err
 			}
 			switch event.Type {
 			case watch.Added, watch.Modified:
@@ -109,7 +133,7 @@ func (l *listWatch) collect(ctx context.Context, s *stream) (fullView, error) {
 					return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
 				}
 			}
-			silence.Reset(l.patience)
+			silence.Reset(patience)
 		case <-silence.C:
 			return fullView{}, errStalled
 		case <-ctx.Done():
@@ -157,7 +181,7 @@ func (l *listWatch) plainList(ctx context.Context) (fullView, error) {
 	var view fullView
 	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: l.selector})
 	if err != nil {
-		return view, &requestError{verb: "list", namespace: l.namespace, err: err}
+		return view, l.failed("list", err)
 	}
 	accessor, err := meta.ListAccessor(list)
 	if err != nil {

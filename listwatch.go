@@ -25,14 +25,16 @@ const (
 	minWatchTimeout = 5 * time.Minute
 	maxWatchTimeout = 10 * time.Minute
 
-	// healthyLife is how long a stream must last to count as a healthy one.
+	// healthyLife is how long a stream must last to be followed by the next
+	// without a pause.
 	healthyLife = 5 * time.Second
 
-	// maxFruitless is how many streams in a row may end soon and empty before
-	// the version they start from is given up. Some servers and proxies answer
-	// a version they have lost with a stream that closes cleanly (fabric8
-	// kubernetes-client, issue 7896).
-	maxFruitless = 4
+	// Streams that end within fruitlessLife and bring nothing are a sign that
+	// the server has lost the version they start from: some servers and proxies
+	// then close the stream in good order (fabric8 kubernetes-client, issue
+	// 7896). After maxFruitless of them in a row the version is given up.
+	fruitlessLife = 2 * time.Second
+	maxFruitless  = 4
 
 	// bookmarkPatience is how long a stream may be silent on a server that
 	// sends bookmarks, which kube-apiserver does every minute or so.
@@ -51,23 +53,22 @@ const (
 // not reach it.
 type listWatch struct {
 	// Fixed after it was made.
-	pods      typedcorev1.PodInterface
-	namespace string
-	selector  string
-	fake      bool // the client is client-go's fake clientset, or like it
-	patience  time.Duration
-	watcher   *Watcher
-	status    *statusBoard
-	logger    logr.Logger
-	opened    func() // to be called when the first watch is open
+	options  *sourceOptions
+	pods     typedcorev1.PodInterface
+	selector string
+	fake     bool // the client is client-go's fake clientset, or like it
+	watcher  *Watcher
+	status   *statusBoard
+	logger   logr.Logger
+	opened   func() // to be called when the first watch is open
 
 	// Owned by the watch goroutine.
-	started      bool
-	backoff      *backoff
-	fruitless    int       // streams in a row that ended soon and empty
-	bookmarks    bool      // this server sends bookmarks
-	plainUntil   time.Time // no streaming lists before
-	reportedFail string    // the failure last logged, "" when all is well
+	started    bool
+	backoff    *backoff
+	fruitless  int       // streams in a row that ended at once and empty
+	bookmarks  bool      // this server sends bookmarks
+	plainUntil time.Time // no streaming lists before
+	trouble    string    // the one last logged, "" when all is well
 }
 
 // run works until ctx ends, and returns the cause of that. Before the first
@@ -75,13 +76,14 @@ type listWatch struct {
 func (l *listWatch) run(ctx context.Context) error {
 	for {
 		var delay time.Duration
+		began := time.Now()
 		stream, err := l.connect(ctx)
 		if err == nil {
 			l.connected()
 			delay = l.follow(ctx, stream)
 		} else if ctx.Err() == nil {
+			l.observe(Observation{Kind: Refused, Took: time.Since(began), Err: err})
 			if !l.started && !asksToWait(err) && !versionGone(err) {
-				l.status.failed(err)
 				return err
 			}
 			delay = l.disconnected(err)
@@ -94,22 +96,25 @@ func (l *listWatch) run(ctx context.Context) error {
 
 // connect opens a stream: from where the last one ended, or after a list.
 func (l *listWatch) connect(ctx context.Context) (*stream, error) {
-	if l.watcher.resourceVersion == "" {
+	from := l.watcher.resourceVersion
+	if from == "" {
 		return l.relist(ctx)
 	}
-	stream, err := l.watch(ctx, l.watcher.resourceVersion)
+	stream, err := l.watch(ctx, from)
 	if err == nil {
-		l.status.write(func(s *Status) { s.Resumes++ })
+		l.observe(Observation{Kind: Opened, ResourceVersion: from, Resumed: true})
 	}
 	return stream, err
 }
 
 // relist fetches everything and opens the stream that continues from there.
 func (l *listWatch) relist(ctx context.Context) (*stream, error) {
+	began := time.Now()
 	view, err := l.list(ctx)
 	if err != nil {
 		return nil, err
 	}
+	took := time.Since(began)
 	stream := view.stream
 	if stream == nil {
 		stream, err = l.watch(ctx, view.resourceVersion)
@@ -121,23 +126,28 @@ func (l *listWatch) relist(ctx context.Context) (*stream, error) {
 		return nil, err // and the store was told nothing
 	}
 	l.watcher.Replace(view.pods, view.resourceVersion)
-	l.status.write(func(s *Status) {
-		s.Lists++
-		if l.started {
-			s.Relists++
-		}
-	})
+	l.observe(Observation{Kind: Listed, ResourceVersion: view.resourceVersion, Pods: len(view.pods), Took: took})
+	if err == nil {
+		l.observe(Observation{Kind: Opened, ResourceVersion: view.resourceVersion})
+	}
 	return stream, err
+}
+
+// observe tells the status and the observer.
+func (l *listWatch) observe(o Observation) {
+	l.status.record(o, l.started)
+	if l.options.observer != nil {
+		l.options.observer(o)
+	}
 }
 
 // connected is called with every stream that has been opened.
 func (l *listWatch) connected() {
-	if l.reportedFail != "" {
-		l.reportedFail = ""
+	if l.trouble != "" {
+		l.trouble = ""
 		l.logger.Info("Watch restored", "since", l.status.read().Since)
 	}
-	l.status.write(func(s *Status) { s.Phase = Watching })
-	l.status.contact(l.watcher.resourceVersion, 0)
+	l.status.enter(Watching)
 	if !l.started {
 		l.started = true
 		l.opened()
@@ -147,19 +157,21 @@ func (l *listWatch) connected() {
 // disconnected takes note of a list or a watch that was refused, and returns
 // how long to wait. The log hears of a trouble once, not at every attempt.
 func (l *listWatch) disconnected(err error) time.Duration {
-	l.status.failed(err)
 	delay := l.backoff.next(err)
-	if !l.started {
-		return delay
-	}
 	if versionGone(err) || l.fake {
 		l.watcher.forget()
 	}
-	l.status.write(func(s *Status) { s.Phase = Retrying })
-	if trouble := kindOf(err); trouble != l.reportedFail {
-		l.reportedFail = trouble
+	switch trouble := kindOf(err); {
+	case versionGone(err) && l.backoff.attempts == 1:
+		// Nothing is wrong with the server. The list comes at once.
+		l.logger.V(4).Info("Version to watch from is gone, listing", "err", err)
+		return 0
+	case !l.started:
+	case trouble != l.trouble:
+		l.trouble = trouble
+		l.status.enter(Retrying)
 		l.logger.Info("Watch interrupted, retrying", "err", err, "delay", delay)
-	} else {
+	default:
 		l.logger.V(4).Info("Retrying watch", "err", err, "delay", delay)
 	}
 	return delay
@@ -182,11 +194,11 @@ func (l *listWatch) follow(ctx context.Context, s *stream) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
-	l.logger.V(4).Info("Watch ended", "err", err, "resourceVersion", l.watcher.resourceVersion)
-	if err != nil {
-		l.status.failed(err)
-	}
-	return l.ended(err, time.Since(s.opened), l.watcher.resourceVersion != from)
+	life := time.Since(s.opened)
+	delay := l.ended(err, life, l.watcher.resourceVersion != from)
+	l.observe(Observation{Kind: Closed, ResourceVersion: l.watcher.resourceVersion, Took: life, Err: err})
+	l.logger.V(4).Info("Watch ended", "err", err, "resourceVersion", l.watcher.resourceVersion, "delay", delay)
+	return delay
 }
 
 // receive returns nil when the stream was closed, and otherwise why it is of no
@@ -203,10 +215,14 @@ func (l *listWatch) receive(ctx context.Context, s *stream) error {
 			if err := l.watcher.receive(event); err != nil {
 				return err
 			}
-			l.note(event.Type, s)
+			// A bookmark that comes just before the timeout is a farewell, and
+			// promises no others in between.
+			if event.Type == watch.Bookmark && time.Since(s.opened) < s.timeout-timeoutPatience {
+				l.bookmarks = true
+			}
+			l.observe(Observation{Kind: Received, ResourceVersion: l.watcher.resourceVersion, Event: event.Type})
 			silence.Reset(l.silenceAllowed(s))
 		case <-silence.C:
-			l.status.write(func(s *Status) { s.Stalls++ })
 			return errStalled
 		case <-ctx.Done():
 			return nil
@@ -214,54 +230,41 @@ func (l *listWatch) receive(ctx context.Context, s *stream) error {
 	}
 }
 
-// note records that the server has been heard.
-func (l *listWatch) note(event watch.EventType, s *stream) {
-	if event != watch.Bookmark {
-		l.status.contact(l.watcher.resourceVersion, 1)
-		return
-	}
-	l.status.contact(l.watcher.resourceVersion, 0)
-	// A bookmark that comes just before the timeout is a farewell, and promises
-	// no others in between.
-	if time.Since(s.opened) < s.timeout-timeoutPatience {
-		l.bookmarks = true
-	}
-}
-
 // silenceAllowed is how long a stream may say nothing before it is taken for
 // dead, also where its connection looks alive, as behind a proxy.
 func (l *listWatch) silenceAllowed(s *stream) time.Duration {
-	if l.bookmarks {
+	switch {
+	case l.options.stallTimeout > 0:
+		return l.options.stallTimeout
+	case l.bookmarks:
 		return bookmarkPatience
+	default:
+		return s.timeout + timeoutPatience
 	}
-	return s.timeout + timeoutPatience
 }
 
 // ended decides from how a stream ended where the next one starts and how soon.
 func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.Duration {
 	if life >= healthyLife || progressed {
-		l.fruitless = 0
 		l.backoff.reset()
+	}
+	if progressed || life >= fruitlessLife || errors.Is(err, errStalled) {
+		l.fruitless = 0
 	} else {
 		l.fruitless++
 	}
-	lost := versionGone(err) || errors.Is(err, errNotUnderstood)
-	if l.fruitless >= maxFruitless {
-		l.status.failed(errFruitless)
-		l.fruitless, lost = 0, true
-	}
-	if lost || l.fake {
+	gone := versionGone(err) || errors.Is(err, errNotUnderstood)
+	if gone || l.fruitless >= maxFruitless || l.fake {
 		// The fake clientset knows no version to resume from.
 		l.watcher.forget()
+		l.fruitless = 0
 	}
-	switch _, wait := apierrors.SuggestsClientDelay(err); {
-	case wait:
-		return l.backoff.next(err)
-	case life >= healthyLife, lost && l.fruitless <= 1:
+	_, asked := apierrors.SuggestsClientDelay(err)
+	delay := l.backoff.next(err)
+	if !asked && (life >= healthyLife || gone && l.backoff.attempts == 1) {
 		return 0
-	default:
-		return l.backoff.next(err)
 	}
+	return delay
 }
 
 // watch opens a stream from a resource version.
@@ -284,7 +287,11 @@ func (l *listWatch) open(ctx context.Context, options metav1.ListOptions) (*stre
 	w, err := request(ctx, func() (watch.Interface, error) { return l.pods.Watch(ctx, options) }, watch.Interface.Stop)
 	if err != nil {
 		cancel(nil)
-		return nil, &requestError{verb: "watch", namespace: l.namespace, err: err}
+		return nil, l.failed("watch", err)
 	}
 	return &stream{Interface: w, cancel: func() { cancel(nil) }, opened: time.Now(), timeout: timeout}, nil
+}
+
+func (l *listWatch) failed(verb string, err error) error {
+	return &requestError{verb: verb, namespace: l.options.namespace, err: err}
 }

@@ -23,6 +23,8 @@ type sourceOptions struct {
 	selector     func(appID string) labels.Selector
 	trimPods     bool
 	startTimeout time.Duration
+	stallTimeout time.Duration // 0: as the server's bookmarks suggest
+	observer     func(Observation)
 }
 
 type storeOptions struct {
@@ -94,6 +96,26 @@ func WithStartTimeout(d time.Duration) Option {
 			o.startTimeout = d
 		}
 	})
+}
+
+// WithStallTimeout sets how long a watch may be silent, without an event or a
+// bookmark, before it is taken for dead and replaced. By default, and where d is
+// not positive, that is two and a half minutes once the API server has shown
+// that it sends bookmarks, which kube-apiserver does about once a minute, and
+// until then half a minute more than the five to ten that the watch was asked
+// to last.
+//
+// A time below the period of the bookmarks costs a new watch each time that
+// nothing happens for so long, but never a list.
+func WithStallTimeout(d time.Duration) Option {
+	return sourceOption(func(o *sourceOptions) { o.stallTimeout = max(d, 0) })
+}
+
+// WithObserver has a function called with everything that happens between the
+// source and the API server, such as for metrics. The goroutine that watches
+// calls it and waits for it.
+func WithObserver(observer func(Observation)) Option {
+	return sourceOption(func(o *sourceOptions) { o.observer = observer })
 }
 
 // WithLogger sets where a source or a store logs. The default is the handler

@@ -3,9 +3,12 @@
 package watchsource
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 // A Phase says what a [WatchSnapshotSource] is doing.
@@ -40,8 +43,8 @@ type Status struct {
 	Err   error
 	ErrAt time.Time
 
-	// LastContact is when the API server last said anything: an answer, an
-	// event, a bookmark. The server sends a bookmark about once a minute.
+	// LastContact is when the API server last showed anything: a list, a watch
+	// that opened, an event, a bookmark. A refusal is no contact.
 	LastContact     time.Time
 	ResourceVersion string // up to which the store has been told everything
 
@@ -57,6 +60,7 @@ type Status struct {
 type statusBoard struct {
 	mu     sync.Mutex
 	status Status
+	mute   bool // the last watch went silent, and nothing was heard since
 }
 
 func (b *statusBoard) read() Status {
@@ -79,20 +83,48 @@ func (b *statusBoard) write(change func(*Status)) {
 func (b *statusBoard) start(appID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.mute = false
 	b.status = Status{Phase: Starting, Since: time.Now(), AppID: appID}
 }
 
-func (b *statusBoard) contact(resourceVersion string, events int) {
+// record derives the counts from what happened. A refusal is no contact: what
+// counts is sight.
+func (b *statusBoard) record(o Observation, started bool) {
 	b.write(func(s *Status) {
+		switch o.Kind {
+		case Listed:
+			s.Lists++
+			if started {
+				s.Relists++
+			}
+		case Opened:
+			if o.Resumed {
+				s.Resumes++
+			}
+		case Received:
+			if o.Event != watch.Bookmark {
+				s.Events++
+			}
+		case Closed, Refused:
+			if errors.Is(o.Err, errStalled) {
+				s.Stalls++
+				b.mute = true
+			}
+			if o.Err != nil {
+				s.Err, s.ErrAt = o.Err, time.Now()
+				s.Errors++
+			}
+			return
+		}
+		s.ResourceVersion = o.ResourceVersion
+		if b.mute && o.Kind == Opened {
+			return // as the one before that went silent
+		}
+		b.mute = false
 		s.LastContact = time.Now()
-		s.ResourceVersion = resourceVersion
-		s.Events += events
 	})
 }
 
-func (b *statusBoard) failed(err error) {
-	b.write(func(s *Status) {
-		s.Err, s.ErrAt = err, time.Now()
-		s.Errors++
-	})
+func (b *statusBoard) enter(phase Phase) {
+	b.write(func(s *Status) { s.Phase = phase })
 }

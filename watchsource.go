@@ -61,6 +61,9 @@ func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, o
 // the error is recognised by apierrors.IsTimeout and errors.Is with
 // context.DeadlineExceeded. After a failure nothing runs, the store was told
 // nothing, and Start may be called again.
+//
+// To give it a context, call Stop when that ends: context.AfterFunc(ctx,
+// source.Stop). Run does so.
 func (s *WatchSnapshotSource) Start(appID string) error {
 	_, err := s.start(context.Background(), appID)
 	return err
@@ -104,6 +107,35 @@ func (s *WatchSnapshotSource) Status() Status {
 		status.Err = fmt.Errorf("watchsource: %w", status.Err)
 	}
 	return status
+}
+
+// Healthy returns nil if the API server has been heard within maxSilence, and
+// otherwise an error that says since when not, and why. It fits a liveness
+// probe: one reconnection does not make a source ill, and one that has lost
+// sight does not look well for long, whatever the reason.
+//
+// An API server that sends bookmarks, as kube-apiserver does about once a
+// minute, is heard that often, and three minutes are a good maxSilence; one that
+// sends none may have nothing to say for the ten minutes that a watch lasts. A
+// source that is not started is not healthy.
+func (s *WatchSnapshotSource) Healthy(maxSilence time.Duration) error {
+	status := s.status.read()
+	if status.Phase == Stopped {
+		return errors.New("watchsource: not started")
+	}
+	heard := status.LastContact
+	if heard.IsZero() {
+		heard = status.Since // of the start
+	}
+	silence := time.Since(heard)
+	switch {
+	case silence <= maxSilence:
+		return nil
+	case status.Err == nil:
+		return fmt.Errorf("watchsource: nothing heard from the API server for %v", silence)
+	default:
+		return fmt.Errorf("watchsource: nothing heard from the API server for %v: %w", silence, status.Err)
+	}
 }
 
 func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session, error) {
@@ -164,16 +196,15 @@ func isNil(v any) bool {
 func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, opened func()) *listWatch {
 	o := &s.options
 	return &listWatch{
-		pods:      s.client.CoreV1().Pods(o.namespace),
-		namespace: o.namespace,
-		selector:  selector.String(),
-		fake:      watchlist.DoesClientNotSupportWatchListSemantics(s.client),
-		patience:  min(10*time.Second, o.startTimeout/3),
-		watcher:   newWatcher(s.store, selector, o),
-		status:    &s.status,
-		logger:    o.logger,
-		opened:    opened,
-		backoff:   newBackoff(),
+		options:  o,
+		pods:     s.client.CoreV1().Pods(o.namespace),
+		selector: selector.String(),
+		fake:     watchlist.DoesClientNotSupportWatchListSemantics(s.client),
+		watcher:  newWatcher(s.store, selector, o),
+		status:   &s.status,
+		logger:   o.logger,
+		opened:   opened,
+		backoff:  newBackoff(),
 	}
 }
 
@@ -207,6 +238,6 @@ func (s *WatchSnapshotSource) stop(running *session) {
 	defer s.mu.Unlock()
 	if s.session == running {
 		s.session = nil
-		s.status.write(func(status *Status) { status.Phase = Stopped })
+		s.status.enter(Stopped)
 	}
 }

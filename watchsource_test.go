@@ -338,9 +338,9 @@ func TestStartFailsWithWhatTheServerSays(t *testing.T) {
 		is        func(error) bool
 		says      []string
 	}{
-		{"list forbidden", "list", forbidden, "jobs", apierrors.IsForbidden, []string{`list pods in namespace "jobs"`, "grant the verb list on the resource pods by a Role"}},
+		{"list forbidden", "list", forbidden, "jobs", apierrors.IsForbidden, []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods by a Role"}},
 		{"list forbidden everywhere", "list", forbidden, "", apierrors.IsForbidden, []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
-		{"watch forbidden though the list worked", "watch", forbidden, "jobs", apierrors.IsForbidden, []string{`watch pods in namespace "jobs"`, "grant the verb watch"}},
+		{"watch forbidden though the list worked", "watch", forbidden, "jobs", apierrors.IsForbidden, []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"}},
 		{"unauthorized", "list", apierrors.NewUnauthorized("who are you"), "jobs", apierrors.IsUnauthorized, []string{"check the token"}},
 		{"internal error", "list", apierrors.NewInternalError(errors.New("boom")), "jobs", apierrors.IsInternalError, []string{"boom"}},
 		{"no API error", "watch", errors.New("a plug was pulled"), "jobs", func(err error) bool { return true }, []string{"watch pods", "a plug was pulled"}},

@@ -203,7 +203,7 @@ func TestSaysWhatToDoWhenStartIsForbidden(t *testing.T) {
 			return true, nil, apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("User \"spark\" cannot list resource \"pods\""))
 		})
 		err := runApplication(r.ctx, r.config, client, newAccount(&r.out))
-		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verb list on the resource pods by a Role in namespace \"default\"") {
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch on the resource pods by a Role in namespace \"default\"") {
 			t.Errorf("error = %v", err)
 		}
 		if strings.Contains(err.Error(), "\n") {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/executorpods/watchsource"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/conversion"
+	"k8s.io/client-go/kubernetes"
+)
+
+// equal compares like the API machinery, for which an empty list is as good as
+// none and the unit of a quantity does not count.
+var equal = func() conversion.Equalities {
+	equalities := equality.Semantic.Copy()
+	if err := equalities.AddFunc(time.Time.Equal); err != nil {
+		panic(err)
+	}
+	return equalities
+}()
+
+// difference is that between a snapshot and what the server lists at the same
+// resource version, "" if there is none.
+func difference(ctx context.Context, client kubernetes.Interface, namespace string, snapshot watchsource.Snapshot, trimmed bool) (string, error) {
+	list, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
+		LabelSelector:        executorSelector(appID),
+		ResourceVersion:      snapshot.ResourceVersion(),
+		ResourceVersionMatch: metav1.ResourceVersionMatchExact,
+	})
+	if err != nil {
+		return "", fmt.Errorf("list at resource version %s: %w", snapshot.ResourceVersion(), err)
+	}
+	pods := make([]*corev1.Pod, len(list.Items))
+	for i := range list.Items {
+		pods[i] = &list.Items[i]
+		pods[i].ManagedFields = nil
+		if trimmed {
+			// No container here has a restart policy of its own.
+			pods[i].Spec = corev1.PodSpec{
+				NodeName:      pods[i].Spec.NodeName,
+				RestartPolicy: pods[i].Spec.RestartPolicy,
+			}
+		}
+	}
+	listed, held := executorsOf(pods), executorsIn(snapshot)
+	if equal.DeepEqual(listed, held) {
+		return "", nil
+	}
+	return fmt.Sprintf("at resource version %s (-listed +held):\n%s", snapshot.ResourceVersion(), cmp.Diff(listed, held)), nil
+}
+
+// executorsOf reads the pods with a store of its own, so that Executor is
+// compared as well as the pod within.
+func executorsOf(pods []*corev1.Pod) []watchsource.Executor {
+	store := watchsource.NewStore()
+	store.ReplaceSnapshot(pods)
+	return executorsIn(store.Snapshot())
+}
+
+func executorsIn(snapshot watchsource.Snapshot) []watchsource.Executor {
+	var executors []watchsource.Executor
+	for e := range snapshot.All() {
+		executors = append(executors, e)
+	}
+	return executors
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/executorpods/watchsource"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// patience is how long anything may take to be seen.
+const patience = 30 * time.Second
+
+// A witness is a source and the store that it feeds.
+type witness struct {
+	name      string
+	namespace string
+	trimmed   bool
+	forgetful bool // has to list again when a watch has ended
+	store     *watchsource.Store
+	source    *watchsource.WatchSnapshotSource
+}
+
+// newWitness starts to watch and stops after the test.
+func newWitness(t *testing.T, name string, config *rest.Config, namespace string, options ...watchsource.Option) *witness {
+	t.Helper()
+	w := &witness{name: name, namespace: namespace, store: watchsource.NewStore()}
+	options = append(options, watchsource.WithNamespace(namespace))
+	w.source = watchsource.NewWatchSnapshotSource(w.store, newClient(t, config), options...)
+	if err := w.source.Start(appID); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	t.Cleanup(w.source.Stop)
+	return w
+}
+
+// waitFor fails the test if cond does not come true.
+func (w *witness) waitFor(t *testing.T, what string, cond func(watchsource.Snapshot) bool) watchsource.Snapshot {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	snapshot, err := w.store.WaitFor(ctx, cond)
+	if err != nil {
+		t.Fatalf("%s does not see %s: %v; status %+v", w.name, what, err, w.source.Status())
+	}
+	return snapshot
+}
+
+// mustAgree waits until the witness has caught up with the server, on which
+// nothing may be happening, and then demands that it holds what the server
+// lists.
+func (w *witness) mustAgree(t *testing.T, client kubernetes.Interface, when string) {
+	t.Helper()
+	list, err := client.CoreV1().Pods(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: executorSelector(appID)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := w.waitFor(t, "what the server has "+when, holding(list.Items))
+	diff, err := difference(t.Context(), client, w.namespace, snapshot, w.trimmed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff != "" {
+		t.Errorf("%s: the server and %s differ %s", when, w.name, diff)
+	}
+}
+
+// holding is the condition that a snapshot has these pods in these versions and
+// no other, and knows its own version.
+func holding(pods []corev1.Pod) func(watchsource.Snapshot) bool {
+	versions := make(map[types.UID]string, len(pods))
+	for i := range pods {
+		versions[pods[i].UID] = pods[i].ResourceVersion
+	}
+	return func(snapshot watchsource.Snapshot) bool {
+		if snapshot.Len() != len(versions) || snapshot.ResourceVersion() == "" {
+			return false
+		}
+		for e := range snapshot.All() {
+			if versions[e.UID] != e.ResourceVersion {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// A tally is what one reader of Batches saw of each pod.
+type tally struct {
+	reader     string
+	forgetful  bool
+	ends, gone map[types.UID]int
+	last       map[types.UID]*watchsource.Executor
+	broken     []watchsource.Change // that do not continue where the last one left off
+}
+
+// count reads until it sees an executor of the given name, which tells it that
+// it has seen all that came before.
+func (w *witness) count(ctx context.Context, interval time.Duration, until string) tally {
+	seen := tally{
+		reader:    fmt.Sprintf("%s, read every %v", w.name, interval),
+		forgetful: w.forgetful,
+		ends:      map[types.UID]int{},
+		gone:      map[types.UID]int{},
+		last:      map[types.UID]*watchsource.Executor{},
+	}
+	for batch := range w.store.Batches(ctx, interval) {
+		for _, change := range batch.Changes {
+			if change.After.Name == until {
+				return seen
+			}
+			seen.add(change)
+		}
+	}
+	return seen
+}
+
+func (s *tally) add(change watchsource.Change) {
+	before, after := change.Before, change.After
+	if !same(before, s.last[after.UID]) {
+		s.broken = append(s.broken, change)
+	}
+	s.last[after.UID] = after
+	switch {
+	case after.State == watchsource.Deleted:
+		s.gone[after.UID]++
+		delete(s.last, after.UID)
+	case after.State.Ended() && (before == nil || !before.State.Ended()):
+		s.ends[after.UID]++
+	}
+}
+
+// same reports whether two sights of a pod are one.
+func same(a, b *watchsource.Executor) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.UID == b.UID && a.ResourceVersion == b.ResourceVersion && a.State == b.State
+}
