@@ -49,8 +49,9 @@
 //     which nothing comes, or an answer that cannot be understood costs one.
 //  6. A watch that has silently died is noticed and replaced, also when a proxy
 //     keeps the connection alive.
-//  7. Whatever goes wrong is visible: in [WatchSnapshotSource.Status], and in
-//     the log once per change of condition.
+//  7. Whatever goes wrong is visible: in [WatchSnapshotSource.Status] and
+//     [WatchSnapshotSource.Healthy], in the log once per change of condition,
+//     and to an observer, see [WithObserver].
 //  8. A slow reader delays nobody, and costs memory by the number of distinct
 //     executors that it has not yet seen, never by events.
 //  9. A snapshot is immutable, O(1) to take, and says how fresh and how

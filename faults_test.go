@@ -208,6 +208,35 @@ func TestChangesDuringStreamingList(t *testing.T) {
 	})
 }
 
+// A version that is gone is no trouble of the server: the list comes at once,
+// and nothing is logged.
+func TestExpiredVersionCostsNoTime(t *testing.T) {
+	for name, option := range map[string][]watchtest.Option{
+		"in the first event": nil,
+		"at connect":         {watchtest.WithExpiredAtConnect()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(option...)
+				log := &logLines{}
+				store := watchsource.NewStore()
+				source := watching(t, server, store, watchsource.WithLogger(log.logger(0)))
+				time.Sleep(time.Minute)
+				server.Strike(watchtest.Cut())
+				server.Create(pod("1"))
+				server.Compact()
+				wantEqualToList(t, server, store) // in no time
+				if got := source.Status(); got.Relists != 1 || got.Phase != watchsource.Watching {
+					t.Errorf("%d relists, phase %v", got.Relists, got.Phase)
+				}
+				if lines := log.matching(); len(lines) > 0 {
+					t.Errorf("logged %s", lines)
+				}
+			})
+		})
+	}
+}
+
 // A server that says when to come back is not asked before.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -163,7 +163,7 @@ func (l *listWatch) disconnected(err error) time.Duration {
 	}
 	switch trouble := kindOf(err); {
 	case versionGone(err) && l.backoff.attempts == 1:
-		// Nothing is wrong with the server. The list comes at once.
+		// Nothing is wrong with the server.
 		l.logger.V(4).Info("Version to watch from is gone, listing", "err", err)
 		return 0
 	case !l.started:
@@ -259,12 +259,13 @@ func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.D
 		l.watcher.forget()
 		l.fruitless = 0
 	}
-	_, asked := apierrors.SuggestsClientDelay(err)
-	delay := l.backoff.next(err)
-	if !asked && (life >= healthyLife || gone && l.backoff.attempts == 1) {
+	if _, asked := apierrors.SuggestsClientDelay(err); !asked && life >= healthyLife {
 		return 0
 	}
-	return delay
+	if delay := l.backoff.next(err); !gone || l.backoff.attempts > 1 {
+		return delay
+	}
+	return 0 // nothing is wrong with the server
 }
 
 // watch opens a stream from a resource version.
