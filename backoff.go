@@ -13,10 +13,7 @@ import (
 // first, then twice as long each time up to half a minute, each with up to half
 // of it more, so that the clients of a server that comes back do not all come
 // back with it.
-type backoff struct {
-	wait.Backoff
-	attempts int // since the last reset
-}
+type backoff struct{ wait.Backoff }
 
 func newBackoff() *backoff {
 	b := &backoff{}
@@ -25,13 +22,11 @@ func newBackoff() *backoff {
 }
 
 func (b *backoff) reset() {
-	b.attempts = 0
 	b.Backoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 1 << 30, Cap: 30 * time.Second}
 }
 
 // next returns how long to wait after err, longer if the server asks for it.
 func (b *backoff) next(err error) time.Duration {
-	b.attempts++
 	d := b.Step()
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
 		d = max(d, time.Duration(seconds)*time.Second)

@@ -38,6 +38,14 @@ var (
 	busy         = apierrors.NewTooManyRequests("come back later", 20)
 )
 
+// tooLarge is what an API server says whose cache is behind the version that it
+// is asked for; client-go asks ten times more before it passes this on.
+func tooLarge() *apierrors.StatusError {
+	err := apierrors.NewTimeoutError("Too large resource version", 1)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
+	return err
+}
+
 func TestWatchLivesThrough(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -54,6 +62,7 @@ func TestWatchLivesThrough(t *testing.T) {
 		{"410 at connect", []watchtest.Option{watchtest.WithExpiredAtConnect()}, func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
 		{"410 at connect without streaming lists", []watchtest.Option{watchtest.WithExpiredAtConnect(), watchtest.WithoutStreamingLists()},
 			func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
+		{"a server that has not caught up with the version", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(tooLarge()), 12) }, 20 * time.Second, 1},
 		{"500 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(internal)) }, 2 * time.Second, 0},
 		{"429 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(busy)) }, 25 * time.Second, 0},
 		{"429 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(busy), 3) }, 90 * time.Second, 0},
@@ -226,7 +235,19 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 				server.Create(pod("1"))
 				server.Compact()
 				wantEqualToList(t, server, store) // in no time
-				if got := source.Status(); got.Relists != 1 || got.Phase != watchsource.Watching {
+
+				// Nor does a server that loses every version go round in circles.
+				time.Sleep(time.Minute)
+				lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
+				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})()
+				before := server.Count(allLists)
+				server.Strike(watchtest.Cut())
+				time.Sleep(time.Minute)
+				lift()
+				if n := server.Count(allLists) - before; n > 10 {
+					t.Errorf("%d lists in a minute", n)
+				}
+				if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
 					t.Errorf("%d relists, phase %v", got.Relists, got.Phase)
 				}
 				if lines := log.matching(); len(lines) > 0 {
@@ -235,6 +256,42 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server that is away is asked less and less often, but at least every 45
+// seconds; once it is back and well, soon again.
+func TestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		watching(t, server, watchsource.NewStore())
+		time.Sleep(time.Minute)
+		for range 2 {
+			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+			before := len(server.Requests())
+			server.Strike(watchtest.Reset())
+			time.Sleep(10 * time.Minute)
+			asked := server.Requests()[before:]
+			if n := len(asked); n < 15 || n > 27 {
+				t.Errorf("asked %d times in ten minutes", n)
+			}
+			if d := asked[2].Time.Sub(asked[0].Time); d > 3*time.Second {
+				t.Errorf("the first three attempts took %v", d)
+			}
+			jitter := map[time.Duration]bool{}
+			for i := 10; i < len(asked); i++ {
+				d := asked[i].Time.Sub(asked[i-1].Time)
+				jitter[d] = true
+				if d < 30*time.Second || d > 45*time.Second {
+					t.Errorf("%v between attempts", d)
+				}
+			}
+			if len(jitter) < 3 {
+				t.Error("attempts without jitter")
+			}
+			lift()
+			time.Sleep(10 * time.Minute)
+		}
+	})
 }
 
 // A server that says when to come back is not asked before.

@@ -66,6 +66,7 @@ type listWatch struct {
 	started    bool
 	backoff    *backoff
 	fruitless  int       // streams in a row that ended at once and empty
+	gone       int       // versions in a row that were gone
 	bookmarks  bool      // this server sends bookmarks
 	plainUntil time.Time // no streaming lists before
 	trouble    string    // the one last logged, "" when all is well
@@ -157,15 +158,14 @@ func (l *listWatch) connected() {
 // disconnected takes note of a list or a watch that was refused, and returns
 // how long to wait. The log hears of a trouble once, not at every attempt.
 func (l *listWatch) disconnected(err error) time.Duration {
-	delay := l.backoff.next(err)
-	if versionGone(err) || l.fake {
+	if versionGone(err) {
+		return l.relistSoon(err)
+	}
+	if l.fake {
 		l.watcher.forget()
 	}
+	delay := l.backoff.next(err)
 	switch trouble := kindOf(err); {
-	case versionGone(err) && l.backoff.attempts == 1:
-		// Nothing is wrong with the server.
-		l.logger.V(4).Info("Version to watch from is gone, listing", "err", err)
-		return 0
 	case !l.started:
 	case trouble != l.trouble:
 		l.trouble = trouble
@@ -175,6 +175,18 @@ func (l *listWatch) disconnected(err error) time.Duration {
 		l.logger.V(4).Info("Retrying watch", "err", err, "delay", delay)
 	}
 	return delay
+}
+
+// relistSoon gives up the version, and returns how long to wait: nothing is
+// wrong with the server, unless it loses one version after the other.
+func (l *listWatch) relistSoon(err error) time.Duration {
+	l.logger.V(4).Info("Version to watch from is gone, listing", "err", err)
+	l.watcher.forget()
+	l.gone++
+	if l.gone == 1 {
+		return 0
+	}
+	return l.backoff.next(err)
 }
 
 // kindOf tells troubles apart that an operator would call different.
@@ -247,14 +259,17 @@ func (l *listWatch) silenceAllowed(s *stream) time.Duration {
 func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.Duration {
 	if life >= healthyLife || progressed {
 		l.backoff.reset()
+		l.gone = 0
 	}
 	if progressed || life >= fruitlessLife || errors.Is(err, errStalled) {
 		l.fruitless = 0
 	} else {
 		l.fruitless++
 	}
-	gone := versionGone(err) || errors.Is(err, errNotUnderstood)
-	if gone || l.fruitless >= maxFruitless || l.fake {
+	if versionGone(err) || errors.Is(err, errNotUnderstood) {
+		return l.relistSoon(err)
+	}
+	if l.fruitless >= maxFruitless || l.fake {
 		// The fake clientset knows no version to resume from.
 		l.watcher.forget()
 		l.fruitless = 0
@@ -262,10 +277,7 @@ func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.D
 	if _, asked := apierrors.SuggestsClientDelay(err); !asked && life >= healthyLife {
 		return 0
 	}
-	if delay := l.backoff.next(err); !gone || l.backoff.attempts > 1 {
-		return delay
-	}
-	return 0 // nothing is wrong with the server
+	return l.backoff.next(err)
 }
 
 // watch opens a stream from a resource version.
