@@ -165,8 +165,11 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 					defer server.Inject(test.fault)()
 				}
 				store := watchsource.NewStore()
-				watching(t, server, store)
+				source := watching(t, server, store)
 				wantEqualToList(t, server, store)
+				if old, errs := test.option != nil, source.Status().Errors; old != (errs == 0) {
+					t.Errorf("Status counts %d errors", errs)
+				}
 				server.Create(pod("6"))
 				wantEqualToList(t, server, store)
 				tries := server.Count(watchtest.StreamingList)

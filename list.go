@@ -44,11 +44,15 @@ func (l *listWatch) list(ctx context.Context) (fullView, error) {
 	if !l.streamsLists() {
 		return l.plainList(ctx)
 	}
+	began := time.Now()
 	view, err := l.streamList(ctx)
 	if err == nil || ctx.Err() != nil || !worthPlainList(err) {
 		return view, err
 	}
 	l.logger.V(4).Info("Streaming list failed, falling back to a plain list", "err", err)
+	if !unsupported(err) {
+		l.observe(Observation{Kind: Refused, Took: time.Since(began), Err: err})
+	}
 	view, plainErr := l.plainList(ctx)
 	if plainErr == nil && cannotStream(err) {
 		l.plainUntil = time.Now().Add(plainListsFor)
@@ -77,8 +81,13 @@ func worthPlainList(err error) bool {
 // cannotStream reports whether a streaming list failed in a way that another
 // one would too.
 func cannotStream(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
-		errors.Is(err, errStalled) || errors.Is(err, errListCut) || errors.Is(err, errNotUnderstood)
+	return unsupported(err) || errors.Is(err, errStalled) || errors.Is(err, errListCut) || errors.Is(err, errNotUnderstood)
+}
+
+// unsupported reports whether the server is one that knows no streaming lists,
+// with which nothing is wrong.
+func unsupported(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
 }
 
 // streamList opens a watch that begins with everything there is.
