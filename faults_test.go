@@ -187,6 +187,21 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 	}
 }
 
+// Long after Start as well a streaming list that goes silent is given up.
+func TestSilentStreamingListWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		watching(t, server, store)
+		time.Sleep(time.Hour)
+		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Silence()})()
+		server.Strike(watchtest.Answer(expired))
+		server.Create(pod("1"))
+		time.Sleep(15 * time.Second)
+		wantEqualToList(t, server, store)
+	})
+}
+
 // streaming hides that a client is a fake, so that it is asked for streaming
 // lists.
 type streaming struct{ kubernetes.Interface }
