@@ -292,7 +292,7 @@ func TestBackoff(t *testing.T) {
 			if n := len(asked); n < 15 || n > 27 {
 				t.Errorf("asked %d times in ten minutes", n)
 			}
-			if d := asked[2].Time.Sub(asked[0].Time); d > 3*time.Second {
+			if d := asked[2].Time.Sub(asked[0].Time); d > 5*time.Second {
 				t.Errorf("the first three attempts took %v", d)
 			}
 			jitter := map[time.Duration]bool{}

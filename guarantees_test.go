@@ -494,6 +494,7 @@ func TestGuarantee7Observer(t *testing.T) {
 		step := func(want ...string) {
 			t.Helper()
 			time.Sleep(20 * time.Second)
+			synctest.Wait()
 			if !slices.Equal(seen, want) {
 				t.Errorf("observed\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
 			}
