@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 	"time"
 
@@ -36,6 +37,8 @@ var (
 	errListCut = errors.New("the streaming list ended early")
 	// errNoAnswer is a request that was not answered in time.
 	errNoAnswer = fmt.Errorf("no answer within %v: %w", openTimeout, context.DeadlineExceeded)
+	// errHungUp is a request whose connection was closed before the answer.
+	errHungUp = fmt.Errorf("the connection was closed before an answer: %w", io.EOF)
 	// errStartTimeout ends a Start that takes too long.
 	errStartTimeout = errors.New("start timeout")
 )

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -280,6 +281,10 @@ func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.D
 	return l.backoff.next(err)
 }
 
+// emptyWatch is what client-go returns, without an error, if the connection was
+// closed each time before there was an answer (rest.Request.Watch).
+var emptyWatch = reflect.TypeOf(watch.NewEmptyWatch())
+
 // watch opens a stream from a resource version.
 func (l *listWatch) watch(ctx context.Context, resourceVersion string) (*stream, error) {
 	return l.open(ctx, metav1.ListOptions{
@@ -298,6 +303,9 @@ func (l *listWatch) open(ctx context.Context, options metav1.ListOptions) (*stre
 	limit := time.AfterFunc(openTimeout, func() { cancel(errNoAnswer) })
 	defer limit.Stop()
 	w, err := request(ctx, func() (watch.Interface, error) { return l.pods.Watch(ctx, options) }, watch.Interface.Stop)
+	if err == nil && !l.fake && reflect.TypeOf(w) == emptyWatch {
+		err = errHungUp
+	}
 	if err != nil {
 		cancel(nil)
 		return nil, l.failed("watch", err)

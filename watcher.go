@@ -85,7 +85,7 @@ func (w *Watcher) receive(event watch.Event) error {
 	case watch.Deleted:
 		w.delete(event.Type, pod)
 	}
-	w.observe(pod.ResourceVersion)
+	w.observe(newer(w.resourceVersion, pod.ResourceVersion))
 	return nil
 }
 

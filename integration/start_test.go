@@ -128,7 +128,7 @@ func TestStartFails(t *testing.T) {
 			if test.allNamespaces {
 				watched = ""
 			}
-			err, took := failToStart(t, test.config, watched)
+			took, err := failToStart(t, test.config, watched)
 			t.Logf("after %v: %v", took.Round(time.Millisecond), err)
 			if !test.is(err) {
 				t.Errorf("error not recognised: %v", err)
@@ -148,7 +148,7 @@ func TestStartFails(t *testing.T) {
 
 // failToStart tries to start and returns how it failed, with the client's
 // connections closed.
-func failToStart(t *testing.T, config *rest.Config, namespace string) (error, time.Duration) {
+func failToStart(t *testing.T, config *rest.Config, namespace string) (time.Duration, error) {
 	t.Helper()
 	var err error
 	var took time.Duration
@@ -173,7 +173,7 @@ func failToStart(t *testing.T, config *rest.Config, namespace string) (error, ti
 	if t.Failed() {
 		t.FailNow()
 	}
-	return err, took
+	return took, err
 }
 
 func isA[E error](err error) bool {

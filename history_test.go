@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// What the generator knows of a pod is written on the pod, so that a test needs
+// no second opinion on how a pod is read.
+const (
+	noteState = "test/state" // the State that an executor in such a pod has
+	noteEnd   = "test/end"   // the number of its end, none while it has not ended
+	noteStep  = "test/step"  // makes each version of a pod unlike all others
+)
+
+func stateOf(p *corev1.Pod) string { return p.Annotations[noteState] }
+func endOf(p *corev1.Pod) string   { return p.Annotations[noteEnd] }
+
+// history lets random things happen to the pods of a server, and remembers what
+// a watch that misses nothing is told of them.
+type history struct {
+	server    *watchtest.Server
+	random    *rand.Rand
+	namespace string // that is watched, empty for all
+	trace     *trace
+	selector  labels.Selector
+
+	steps int
+	pods  map[types.NamespacedName]*corev1.Pod
+
+	mu     sync.Mutex
+	events []watch.Event // of the selection, oldest first
+}
+
+// act lets one thing happen.
+func (h *history) act() {
+	h.steps++
+	at := types.NamespacedName{
+		Namespace: []string{"jobs", "jobs", "jobs", "lab"}[h.random.IntN(4)],
+		Name:      "exec-" + strconv.Itoa(h.random.IntN(6)),
+	}
+	known := h.pods[at]
+	switch {
+	case known == nil && h.random.IntN(6) == 0:
+		h.comeAndGo(at)
+	case known == nil:
+		h.create(at)
+	case stateOf(known) == "Pending" && h.random.IntN(3) > 0:
+		h.update(at, "starts", started)
+	case endOf(known) != "" && restarts(known) && h.random.IntN(2) == 0:
+		h.update(at, "is started again", started)
+	case h.random.IntN(5) == 0:
+		h.remove(at)
+	case h.random.IntN(8) == 0:
+		h.remove(at)
+		h.create(at) // under another UID
+	case h.random.IntN(6) == 0:
+		h.relabel(at)
+	case endOf(known) == "" && h.random.IntN(2) == 0:
+		h.end(at)
+	case h.random.IntN(4) == 0:
+		h.update(at, "is asked to go", deleting)
+	default:
+		h.update(at, "changes", func(p *corev1.Pod) { p.Annotations["note"] = strconv.Itoa(h.steps) })
+	}
+}
+
+// comeAndGo is a life too short for anybody to look in between.
+func (h *history) comeAndGo(at types.NamespacedName) {
+	h.create(at)
+	h.end(at)
+	h.remove(at)
+}
+
+func (h *history) create(at types.NamespacedName) {
+	p := pod(strings.TrimPrefix(at.Name, "exec-"), noted(noteState, "Pending"), furnished)
+	p.Namespace = at.Namespace
+	p.UID = types.UID(fmt.Sprintf("uid-%d-%s", h.steps, at.Name))
+	switch h.random.IntN(14) {
+	case 0:
+		p.Labels[watchsource.LabelApp] = "other"
+	case 1:
+		p.Labels[watchsource.LabelRole] = "driver"
+	case 2:
+		delete(p.Labels, watchsource.LabelExecutorID)
+	case 3:
+		p.Labels[watchsource.LabelExecutorID] = "EXECID"
+	case 4:
+		p.Status.Phase = "Dreaming"
+		noted(noteState, "Unknown")(p)
+	case 5, 6, 7:
+		p.Spec.RestartPolicy = corev1.RestartPolicyAlways
+	}
+	h.trace.add("%s is created as %s", at, p.UID)
+	h.write(at, func() *corev1.Pod { return h.server.Create(p) })
+}
+
+// update changes a pod, in the same way whatever it was.
+func (h *history) update(at types.NamespacedName, what string, changes ...func(*corev1.Pod)) {
+	h.trace.add("%s %s", at, what)
+	h.steps++
+	changes = append(changes, noted(noteStep, strconv.Itoa(h.steps)))
+	h.write(at, func() *corev1.Pod {
+		return h.server.Update(at.Namespace, at.Name, func(p *corev1.Pod) {
+			for _, change := range changes {
+				change(p)
+			}
+		})
+	})
+}
+
+func (h *history) remove(at types.NamespacedName) {
+	h.trace.add("%s is deleted", at)
+	h.write(at, func() *corev1.Pod {
+		h.server.Delete(at.Namespace, at.Name)
+		return nil
+	})
+}
+
+// relabel takes a pod out of the selection, or back in.
+func (h *history) relabel(at types.NamespacedName) {
+	app := "app"
+	if h.pods[at].Labels[watchsource.LabelApp] == app {
+		app = "other"
+	}
+	h.update(at, "moves to application "+app, label(watchsource.LabelApp, app))
+}
+
+// end is one of the ways in which an executor ends.
+func (h *history) end(at types.NamespacedName) {
+	number := noted(noteEnd, strconv.Itoa(h.steps))
+	code := int32(h.random.IntN(3))
+	state, phase := "Succeeded", phase(corev1.PodSucceeded)
+	if code != 0 {
+		state, phase = "Failed", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }
+	}
+	exit := executorIs(ended(code, "Done"))
+	switch h.random.IntN(4) {
+	case 0:
+		h.update(at, "is evicted", noted(noteState, "Failed"), number, func(p *corev1.Pod) {
+			p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted"
+		})
+	case 1:
+		h.update(at, "ends beside a sidecar: "+state, noted(noteState, state), number, exit, func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodRunning
+		})
+	default:
+		h.update(at, "ends: "+state, noted(noteState, state), number, exit, phase)
+	}
+}
+
+// restarts reports whether the containers of a pod are started again, as those
+// of a StatefulSet are.
+func restarts(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodRunning && p.Spec.RestartPolicy == corev1.RestartPolicyAlways
+}
+
+func started(p *corev1.Pod) {
+	p.Status.Phase, p.Status.PodIP, p.Spec.NodeName = corev1.PodRunning, "10.0.0.1", "node-1"
+	executorIs(running())(p)
+	noted(noteState, "Running")(p)
+	delete(p.Annotations, noteEnd)
+}
+
+func executorIs(state corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: executorContainer, State: state}}
+	}
+}
+
+// furnished gives a pod what a trimmed one lacks.
+func furnished(p *corev1.Pod) {
+	always := corev1.ContainerRestartPolicyAlways
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", Operation: metav1.ManagedFieldsOperationUpdate}}
+	p.Spec.ServiceAccountName = "spark"
+	p.Spec.Containers = []corev1.Container{
+		{Name: executorContainer, Image: "spark:4", Env: []corev1.EnvVar{{Name: "SPARK_USER", Value: "root"}}},
+		{Name: "logs", Image: "logs:1", RestartPolicy: &always},
+	}
+}
+
+func noted(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		if p.Annotations == nil {
+			p.Annotations = map[string]string{}
+		}
+		p.Annotations[key] = value
+	}
+}
+
+// write carries a write out and notes what a watch is told of it. The lock is
+// held meanwhile, so that nobody asks about an event before it is noted.
+func (h *history) write(at types.NamespacedName, apply func() *corev1.Pod) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before, after := h.pods[at], apply()
+	was, is := h.selects(before), h.selects(after)
+	switch {
+	case is && was:
+		h.events = append(h.events, watch.Event{Type: watch.Modified, Object: after})
+	case is:
+		h.events = append(h.events, watch.Event{Type: watch.Added, Object: after})
+	case was:
+		left := before.DeepCopy()
+		left.ResourceVersion = h.server.ResourceVersion()
+		h.events = append(h.events, watch.Event{Type: watch.Deleted, Object: left})
+	}
+	if after == nil {
+		delete(h.pods, at)
+	} else {
+		h.pods[at] = after
+	}
+}
+
+func (h *history) selects(p *corev1.Pod) bool {
+	return p != nil && (h.namespace == "" || p.Namespace == h.namespace) && h.selector.Matches(labels.Set(p.Labels))
+}
+
+// event returns the event with a number, false if it has not happened yet.
+func (h *history) event(n int) (watch.Event, *corev1.Pod, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n >= len(h.events) {
+		return watch.Event{}, nil, false
+	}
+	return h.events[n], h.events[n].Object.(*corev1.Pod), true
+}
+
+// at returns the selected pods as of a version, and the number of the first
+// event after it.
+func (h *history) at(version uint64) (map[types.NamespacedName]*corev1.Pod, int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	pods := map[types.NamespacedName]*corev1.Pod{}
+	for i, event := range h.events {
+		p := event.Object.(*corev1.Pod)
+		switch {
+		case versionOf(p) > version:
+			return pods, i
+		case event.Type == watch.Deleted:
+			delete(pods, keyOf(p))
+		default:
+			pods[keyOf(p)] = p
+		}
+	}
+	return pods, len(h.events)
+}
+
+// superseded returns a state of a pod that is still there that is not its
+// newest, nil if there is none.
+func (h *history) superseded() *corev1.Pod {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, event := range slices.Backward(h.events) {
+		p := event.Object.(*corev1.Pod)
+		now := h.pods[keyOf(p)]
+		if h.selects(now) && now.UID == p.UID && now.ResourceVersion != p.ResourceVersion && event.Type != watch.Deleted {
+			return p
+		}
+	}
+	return nil
+}
+
+func keyOf(p *corev1.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
+}
+
+func versionOf(p *corev1.Pod) uint64 { return number(p.ResourceVersion) }
+
+// number reads a resource version of the test server, which has no others.
+func number(version string) uint64 {
+	n, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// faults makes random things go wrong with a server.
+type faults struct {
+	*history
+	json          bool
+	transportOnly bool
+
+	lifts []func() // of what may still be going on
+	mute  bool     // a stream may have been left that says nothing for long
+}
+
+// effect is what goes wrong, with a name for the trace.
+type effect struct {
+	watchtest.Effect
+	name string
+}
+
+// strike lets something happen now.
+func (f *faults) strike() {
+	if n := f.random.IntN(8); n == 0 {
+		f.trace.add("a version passes that changes nothing")
+		f.server.Advance(1 + f.random.IntN(20))
+		return
+	} else if n < 3 && !f.transportOnly {
+		f.trace.add("the history is compacted")
+		f.server.Compact()
+		return
+	}
+	e, kept := f.effect(true), f.random.IntN(2) == 0
+	f.trace.add("open streams: %s", e.name)
+	if lift := f.server.Strike(e.Effect); kept {
+		f.lifts = append(f.lifts, lift)
+	}
+}
+
+// begin lets something go wrong with coming requests.
+func (f *faults) begin() {
+	e := f.effect(false)
+	verbs := []watchtest.Verb{
+		0, 0, watchtest.Watch, watchtest.Watch, watchtest.Watch | watchtest.StreamingList,
+		watchtest.StreamingList, watchtest.List, allLists,
+	}
+	fault := watchtest.Fault{On: verbs[f.random.IntN(len(verbs))], Skip: max(0, f.random.IntN(6)-3), Times: f.random.IntN(5), Do: e.Effect}
+	if f.random.IntN(2) == 0 {
+		fault.After = f.random.IntN(5)
+	}
+	f.trace.add("requests (%v, after skipping %d, %d times, after %d frames): %s", fault.On, fault.Skip, fault.Times, fault.After, e.name)
+	f.lifts = append(f.lifts, f.server.Inject(fault))
+}
+
+func (f *faults) liftOne() {
+	n := f.random.IntN(8)
+	if n >= len(f.lifts) {
+		return
+	}
+	f.trace.add("a fault is lifted")
+	f.lifts[n]()
+	f.lifts = slices.Delete(f.lifts, n, n+1)
+}
+
+func (f *faults) liftAll() {
+	for _, lift := range f.lifts {
+		lift()
+	}
+	f.lifts = nil
+}
+
+// effect draws something that goes wrong with streams that are open, or with
+// coming requests.
+func (f *faults) effect(open bool) effect {
+	if f.transportOnly || f.random.IntN(2) == 0 {
+		return f.transportEffect()
+	}
+	switch n := f.random.IntN(8); {
+	case n == 0:
+		return effect{watchtest.Malform(), "malformed object"}
+	case n == 1 && !open:
+		return effect{watchtest.OmitInitialEventsEnd(), "no end of the initial events"}
+	case n == 1 && f.json:
+		return effect{watchtest.SendRaw(frame(watch.Modified, foreignObject)), "an object that is no pod"}
+	case n == 2 && f.json && open:
+		if p := f.superseded(); p != nil {
+			return effect{watchtest.SendRaw(frame(watch.Modified, p)), "an old state of " + p.Name + " at " + p.ResourceVersion}
+		}
+	}
+	status := f.status()
+	return effect{watchtest.Answer(status), "answer " + string(status.Status().Reason)}
+}
+
+func (f *faults) transportEffect() effect {
+	switch f.random.IntN(11) {
+	case 0:
+		return effect{watchtest.Refuse(), "refused"}
+	case 1:
+		return effect{watchtest.Reset(), "reset"}
+	case 2:
+		return effect{watchtest.Break(io.EOF), "closed"}
+	case 3, 4:
+		return effect{watchtest.Cut(), "cut"}
+	case 5:
+		return effect{watchtest.Tear(), "torn"}
+	case 6:
+		f.mute = true
+		return effect{watchtest.Silence(), "silence"}
+	case 7:
+		f.mute = true
+		bytes, pause := 64+f.random.IntN(400), time.Duration(1+f.random.IntN(50))*time.Millisecond
+		return effect{watchtest.Slow(bytes, pause), fmt.Sprintf("slow, %d bytes each %v", bytes, pause)}
+	case 8:
+		f.mute = true
+		bytes := f.garbage()
+		return effect{watchtest.SendRaw(bytes), fmt.Sprintf("garbage %q", bytes)}
+	case 9:
+		f.mute = true
+		return effect{watchtest.Hang(), "hang"}
+	default:
+		d := time.Duration(1+f.random.IntN(90)) * time.Second
+		return effect{watchtest.Delay(d), fmt.Sprintf("late by %v", d)}
+	}
+}
+
+func (f *faults) garbage() []byte {
+	known := [][]byte{[]byte("<html>"), {0, 0, 0, 2, 'x', 'y'}, {0, 0, 0, 0}, []byte("null"), []byte("}{"), []byte(`{"type":`)}
+	if n := f.random.IntN(2 * len(known)); n < len(known) {
+		return known[n]
+	}
+	bytes := make([]byte, 1+f.random.IntN(12))
+	for i := range bytes {
+		bytes[i] = byte(f.random.IntN(256))
+	}
+	return bytes
+}
+
+func (f *faults) status() apierrors.APIStatus {
+	seconds := 1 + f.random.IntN(20)
+	tooLarge := apierrors.NewTimeoutError("too large resource version", 1)
+	tooLarge.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
+	all := []apierrors.APIStatus{
+		forbidden, unauthorized, internal, expired, expired, tooLarge,
+		apierrors.NewTooManyRequests("come back later", seconds),
+		apierrors.NewServiceUnavailable("starting up"),
+		apierrors.NewServerTimeout(podsResource.GroupResource(), "list", seconds),
+		apierrors.NewTimeoutError("the storage is slow", 0),
+	}
+	return all[f.random.IntN(len(all))]
+}
+
+// foreign is a word that only an object that is no pod contains.
+const foreign = "ForeignObject"
+
+var foreignObject = &metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Reason: foreign}
+
+// frame is an event on the wire, in JSON.
+func frame(kind watch.EventType, object runtime.Object) []byte {
+	if p, ok := object.(*corev1.Pod); ok {
+		p = p.DeepCopy()
+		p.TypeMeta = metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}
+		object = p
+	}
+	bytes, err := json.Marshal(metav1.WatchEvent{Type: string(kind), Object: runtime.RawExtension{Object: object}})
+	if err != nil {
+		panic(err)
+	}
+	return bytes
+}
+
+// trace is the story of a schedule, for those who must find out why it failed.
+type trace struct {
+	began time.Time
+	mu    sync.Mutex
+	lines []string
+}
+
+func (t *trace) add(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines = append(t.lines, fmt.Sprintf("%9.3fs  ", time.Since(t.began).Seconds())+fmt.Sprintf(format, args...))
+}
+
+func (t *trace) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, "\n")
+}
