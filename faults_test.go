@@ -187,6 +187,38 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 	}
 }
 
+// The end of a streaming list is missing while other things go on arriving:
+// changes in the application, or bookmarks that are not the one awaited.
+func TestEndlessStreamingList(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		option watchtest.Option
+		churn  bool
+	}{
+		{"with changes", watchtest.WithBookmarkInterval(0), true},
+		{"with bookmarks", watchtest.WithBookmarkInterval(7 * time.Second), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.option)
+				server.Create(pod("1"))
+				store := watchsource.NewStore()
+				watching(t, server, store)
+				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
+				server.Strike(watchtest.Answer(expired))
+				server.Create(pod("2"))
+				for i := range 30 {
+					if test.churn {
+						server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(i)} })
+					}
+					time.Sleep(time.Second)
+				}
+				wantEqualToList(t, server, store)
+			})
+		})
+	}
+}
+
 // Long after Start as well a streaming list that goes silent is given up.
 func TestSilentStreamingListWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
