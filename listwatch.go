@@ -61,7 +61,8 @@ type listWatch struct {
 	watcher  *Watcher
 	status   *statusBoard
 	logger   logr.Logger
-	opened   func() // to be called when the first watch is open
+	settle   func() bool // to be asked before the store is told for the first time
+	opened   func()      // to be called when the first watch is open
 
 	// Owned by the watch goroutine.
 	started    bool
@@ -126,6 +127,11 @@ func (l *listWatch) relist(ctx context.Context) (*stream, error) {
 	}
 	if err != nil && !l.started {
 		return nil, err // and the store was told nothing
+	}
+	if !l.started && !l.settle() {
+		stream.close()
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
 	}
 	l.watcher.Replace(view.pods, view.resourceVersion)
 	l.observe(Observation{Kind: Listed, ResourceVersion: view.resourceVersion, Pods: len(view.pods), Took: took})
