@@ -24,8 +24,9 @@ var (
 	// value of a label.
 	ErrInvalidAppID = errors.New("watchsource: invalid application id")
 
-	// ErrStopped says that Stop ended a Start that was still waiting.
-	ErrStopped = errors.New("watchsource: stopped while starting")
+	// ErrStopped says that Stop ended a Start that was still waiting, or a wait
+	// for a snapshot that will not come any more.
+	ErrStopped = errors.New("watchsource: the source was stopped")
 )
 
 var (

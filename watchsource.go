@@ -169,6 +169,9 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 	go func() {
 		defer close(starting.done)
 		starting.err = work.run(logr.NewContext(ctx, s.options.logger))
+		if observer, ok := s.store.(stopObserver); ok && work.started {
+			observer.ObserveStop()
+		}
 	}()
 	if err := s.await(starting); err != nil {
 		s.stop(starting)
