@@ -5,6 +5,7 @@ package watchsource_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,13 +17,20 @@ import (
 
 // sparkSubscriber is a reader that writes down the batches it is given, each as
 // its changes and the snapshot after them.
-type sparkSubscriber struct{ batches []string }
+type sparkSubscriber struct {
+	mu sync.Mutex
+
+	// Guarded by mu.
+	batches []string
+}
 
 func subscribe(t *testing.T, store *watchsource.Store, interval time.Duration) *sparkSubscriber {
 	s := &sparkSubscriber{}
 	go func() {
 		for batch := range store.Batches(t.Context(), interval) {
+			s.mu.Lock()
 			s.batches = append(s.batches, fmt.Sprintf("%s: %s", changeLines(batch.Changes), names(batch.Snapshot)))
+			s.mu.Unlock()
 		}
 	}()
 	return s
@@ -31,6 +39,8 @@ func subscribe(t *testing.T, store *watchsource.Store, interval time.Duration) *
 func (s *sparkSubscriber) want(t *testing.T, step string, want ...string) {
 	t.Helper()
 	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !slices.Equal(s.batches, want) {
 		t.Errorf("%s: batches %q, want %q", step, s.batches, want)
 	}
