@@ -143,6 +143,9 @@ func (s *Store) update(e *Executor) (known *Executor) {
 	view := s.current.Load().view
 	slot := s.slots.byKey[e.key()]
 	known = view.executor(slot)
+	if known != nil && s.rules.dropPods {
+		e.share(known)
+	}
 	switch {
 	case known == nil:
 		view = s.vacate(view, e)
@@ -220,8 +223,12 @@ func (s *Store) replace(executors []*Executor) []Change {
 	defer s.unlock()
 	before, had := &s.current.Load().view, s.slots
 	for i, e := range executors {
-		if known := before.executor(had.byKey[e.key()]); known != nil && (older(e.ResourceVersion, known.ResourceVersion) || known.equals(e)) {
+		switch known := before.executor(had.byKey[e.key()]); {
+		case known == nil:
+		case older(e.ResourceVersion, known.ResourceVersion), known.equals(e):
 			executors[i] = known
+		case s.rules.dropPods:
+			e.share(known)
 		}
 	}
 	next, has := newView(executors)
