@@ -34,6 +34,8 @@ var (
 	errNotUnderstood = errors.New("answer not understood")
 	// errStalled is a stream that has been silent for too long.
 	errStalled = errors.New("the watch went silent")
+	// errBlind is a watch that ended in good order and was not replaced.
+	errBlind = fmt.Errorf("the watch ended, and no other has opened for %v", blindness)
 	// errListCut is a streaming list that ended before it was complete.
 	errListCut = errors.New("the streaming list ended early")
 	// errNoAnswer is a request that was not answered in time.

@@ -151,11 +151,10 @@ func (l *listWatch) observe(o Observation) {
 
 // connected is called with every stream that has been opened.
 func (l *listWatch) connected() {
-	if l.trouble != "" {
-		l.trouble = ""
-		l.logger.Info("Watch restored", "since", l.status.read().Since)
+	l.trouble = ""
+	if before := l.status.enter(Watching); before.Phase == Retrying {
+		l.logger.Info("Watch restored", "since", before.Since)
 	}
-	l.status.enter(Watching)
 	if !l.started {
 		l.started = true
 		l.opened()
@@ -216,6 +215,7 @@ func (l *listWatch) follow(ctx context.Context, s *stream) time.Duration {
 	life := time.Since(s.opened)
 	delay := l.ended(err, life, l.watcher.resourceVersion != from)
 	l.observe(Observation{Kind: Closed, ResourceVersion: l.watcher.resourceVersion, Took: life, Err: err})
+	l.status.lost(err)
 	l.logger.V(4).Info("Watch ended", "err", err, "resourceVersion", l.watcher.resourceVersion, "delay", delay)
 	return delay
 }
