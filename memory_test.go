@@ -115,8 +115,10 @@ func stuckReader(*testing.B) (tell func(*corev1.Pod), stop func()) {
 func stuckHandler(b *testing.B) (tell func(*corev1.Pod), stop func()) {
 	events := watch.NewFake()
 	informer := cache.NewSharedInformer(&cache.ListWatch{
-		ListFunc:  func(metav1.ListOptions) (apiruntime.Object, error) { return &corev1.PodList{}, nil },
-		WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return events, nil },
+		ListWithContextFunc: func(context.Context, metav1.ListOptions) (apiruntime.Object, error) {
+			return &corev1.PodList{}, nil
+		},
+		WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return events, nil },
 	}, &corev1.Pod{}, 0)
 	release := make(chan struct{})
 	wait := func() { <-release }
