@@ -285,23 +285,28 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 				server.Create(pod("1"))
 				server.Compact()
 				wantEqualToList(t, server, store) // in no time
+				if lines := log.matching(); len(lines) > 0 || source.Status().Phase != watchsource.Watching {
+					t.Errorf("phase %v, logged %s", source.Status().Phase, lines)
+				}
 
 				// Nor does a server that loses every version go round in circles.
 				time.Sleep(time.Minute)
-				lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
-				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})()
+				liftWatch := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
+				liftList := server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
 				before := server.Count(allLists)
 				server.Strike(watchtest.Cut())
 				time.Sleep(time.Minute)
-				lift()
 				if n := server.Count(allLists) - before; n > 10 {
 					t.Errorf("%d lists in a minute", n)
 				}
+				liftWatch()
+				liftList()
+				time.Sleep(time.Minute)
 				if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
 					t.Errorf("%d relists, phase %v", got.Relists, got.Phase)
 				}
-				if lines := log.matching(); len(lines) > 0 {
-					t.Errorf("logged %s", lines)
+				if all, restored := log.matching(), log.matching("Watch restored"); len(all) > len(restored) {
+					t.Errorf("logged %s", all)
 				}
 			})
 		})
