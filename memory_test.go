@@ -62,6 +62,25 @@ func TestHeapPerExecutorWithoutPods(t *testing.T) {
 	runtime.KeepAlive(watcher)
 }
 
+// Executors that have left leave nothing behind: no places in the view, and in
+// the backlog of a reader that is stuck no more than was allowed, up to the limit
+// and nothing from then on.
+func TestWhatHasLeftIsForgotten(t *testing.T) {
+	const executors, limit = 200_000, 1 << 20
+	store := watchsource.NewStore(watchsource.WithBacklogLimit(executors / 4))
+	newBatchReader(t, store, 0).next()
+	before := heap()
+	for i := range executors {
+		p := pod("1", uid(fmt.Sprint(i)))
+		store.UpdatePod(p)
+		store.DeletePod(p)
+	}
+	if grown := heap() - before; grown > limit {
+		t.Errorf("%d executors that have left keep %d bytes", executors, grown)
+	}
+	runtime.KeepAlive(store)
+}
+
 // What a reader that is stuck costs while pods change, next to a handler of an
 // informer that is stuck.
 func BenchmarkStuckReader(b *testing.B) {
