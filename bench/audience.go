@@ -2,7 +2,10 @@
 
 package main
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // An audience is the user's code: each consumer calls see with every pod that
 // it is shown, the initial ones included, from one goroutine at a time.
@@ -10,6 +13,7 @@ type audience struct {
 	recording bool
 	sightings []sighting
 	ended     chan struct{} // closed when the marker has been seen
+	end       func()        // for a consumer that does not look at what it reads
 }
 
 // A sighting is the moment at which the user's code saw a version of a pod.
@@ -20,7 +24,8 @@ type sighting struct {
 }
 
 func newAudience(recording bool) *audience {
-	a := &audience{recording: recording, ended: make(chan struct{})}
+	ended := make(chan struct{})
+	a := &audience{recording: recording, ended: ended, end: sync.OnceFunc(func() { close(ended) })}
 	if recording {
 		a.sightings = make([]sighting, 0, 1<<16)
 	}
@@ -35,6 +40,3 @@ func (a *audience) see(pod, version string) {
 		a.end()
 	}
 }
-
-// end is for a consumer that does not look at what it reads.
-func (a *audience) end() { close(a.ended) }
