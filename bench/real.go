@@ -30,9 +30,9 @@ func runReal(ctx context.Context, args []string, out, progress io.Writer) error 
 	flags := newFlags(realCommand)
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "use the cluster that this `file` names; by default one is started from ../integration")
 	flags.IntVar(&o.pods, "pods", 5_000, "number of pods")
-	flags.IntVar(&o.updates, "updates", 4_000, "number of updates in each round")
-	flags.IntVar(&o.rate, "rate", 400, "updates per second")
-	flags.IntVar(&o.rounds, "rounds", 4, "number of rounds")
+	flags.IntVar(&o.updates, "updates", 2_000, "number of updates in each round")
+	flags.IntVar(&o.rate, "rate", 200, "updates per second")
+	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds")
 	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed", "compare these `names`")
 	flags.StringVar(&o.results, "results", "real.json", "write all figures to this `file`")
 	if err := parse(flags, args); err != nil {
@@ -63,7 +63,10 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 		return err
 	}
 	fmt.Fprintf(progress, "creating %d pods\n", o.pods)
-	if err := writer.populate(ctx); err != nil {
+	if err := writer.createNamespace(ctx); err != nil {
+		return err
+	}
+	if err := writer.createPods(ctx); err != nil {
 		return err
 	}
 	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate}

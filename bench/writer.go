@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,12 +41,17 @@ type write struct {
 // writersAtOnce is how many requests are under way at a time.
 const writersAtOnce = 8
 
-// populate creates the pods that are not there yet.
-func (w *writer) populate(ctx context.Context) error {
+// createNamespace may find it there.
+func (w *writer) createNamespace(ctx context.Context) error {
 	_, err := w.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create namespace: %w", err)
 	}
+	return nil
+}
+
+// createPods creates those that are not there yet.
+func (w *writer) createPods(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writersAtOnce)
 	for i := range w.pods {
@@ -86,7 +92,7 @@ func (w *writer) churn(ctx context.Context) ([]write, error) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return nil, group.Wait()
+			return nil, errors.Join(group.Wait(), context.Cause(ctx))
 		}
 		i, ready := order.updated(w.written)
 		w.written++
