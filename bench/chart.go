@@ -20,13 +20,14 @@ type chart struct {
 type bar struct {
 	label string
 	value spread
+	ratio float64 // to SharedInformer, 0 if unknown
 	ours  bool
 }
 
 func cpuChart(c comparison) chart {
 	return chart{
 		title: "CPU per event",
-		note: fmt.Sprintf("user and system time of the consumer's process, %s pods, %s updates; median, and the range of %d rounds",
+		note: fmt.Sprintf("user and system time; %s pods, %s updates, rounds: %d; median and range; in brackets: of SharedInformer",
 			thousands(c.Pods), thousands(c.Updates), c.rounds()),
 		unit: "us",
 		bars: c.bars(eventCPU, 1, true),
@@ -36,7 +37,7 @@ func cpuChart(c comparison) chart {
 func memoryChart(c comparison) chart {
 	return chart{
 		title: "Heap per pod",
-		note:  fmt.Sprintf("retained by the complete view of %s pods; median of %d rounds", thousands(c.Pods), c.rounds()),
+		note:  fmt.Sprintf("retained by the complete view of %s pods, rounds: %d; in brackets: of SharedInformer", thousands(c.Pods), c.rounds()),
 		unit:  "kB",
 		bars:  c.bars(heap, 1e-3, false),
 	}
@@ -51,6 +52,7 @@ func (c comparison) rounds() int {
 
 // bars has one bar for each consumer. The floor keeps nothing.
 func (c comparison) bars(f figure, scale float64, floor bool) []bar {
+	informer, _ := c.of(informerName)
 	var bars []bar
 	for _, s := range c.Series {
 		if s.Consumer == floorName && !floor {
@@ -60,6 +62,7 @@ func (c comparison) bars(f figure, scale float64, floor bool) []bar {
 		bars = append(bars, bar{
 			label: s.Title,
 			value: spread{median: v.median * scale, min: v.min * scale, max: v.max * scale},
+			ratio: s.ratio(informer, f).median,
 			ours:  isOurs(s.Consumer),
 		})
 	}
@@ -69,8 +72,8 @@ func (c comparison) bars(f figure, scale float64, floor bool) []bar {
 // Measures in pixels.
 const (
 	chartWidth  = 820
-	labelWidth  = 270
-	valueWidth  = 80
+	labelWidth  = 260
+	valueWidth  = 140
 	chartTop    = 62
 	rowHeight   = 28
 	barHeight   = 18
@@ -86,14 +89,12 @@ text { font: 13px -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill:
 .bar { fill: #8c959f }
 .ours { fill: #0969da }
 .range { stroke: #1f2328; stroke-width: 1.5 }
-.axis { stroke: #d1d9e0 }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc }
 .note { fill: #9198a1 }
 .bar { fill: #656c76 }
 .ours { fill: #4493f8 }
 .range { stroke: #f0f6fc }
-.axis { stroke: #3d444d }
 }
 </style>
 `
@@ -111,7 +112,7 @@ func (c chart) svg() []byte {
 	for i, bar := range c.bars {
 		c.row(&b, bar, chartTop+i*rowHeight, scale)
 	}
-	fmt.Fprintf(&b, `<line class="axis" x1="%d" y1="%d" x2="%[1]d" y2="%d"/>`+"\n</svg>\n", labelWidth, chartTop-4, height-chartBottom)
+	b.WriteString("</svg>\n")
 	return b.Bytes()
 }
 
@@ -140,5 +141,12 @@ func (c chart) row(b *bytes.Buffer, r bar, y int, scale float64) {
 		fmt.Fprintf(b, `<line class="range" x1="%.1f" y1="%d" x2="%.1f" y2="%[2]d"/>`+"\n", labelWidth+r.value.min*scale, middle, labelWidth+r.value.max*scale)
 		end = labelWidth + r.value.max*scale
 	}
-	fmt.Fprintf(b, `<text x="%.1f" y="%d">%s %s</text>`+"\n", end+6, middle+5, number(r.value.median, 1), c.unit)
+	fmt.Fprintf(b, `<text x="%.1f" y="%d">%s %s%s</text>`+"\n", end+6, middle+5, number(r.value.median, 1), c.unit, percent(r.ratio))
+}
+
+func percent(ratio float64) string {
+	if ratio == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%.0f %%)", ratio*100)
 }

@@ -42,15 +42,15 @@ const (
 
 // consumers are in the order of tables and charts.
 var consumers = []consumer{
-	{floorName, "frames read, nothing else", startFloor},
+	{floorName, "the floor: frames read, nothing else", startFloor},
 	{"watch", "client-go Watch loop", startWatchLoop},
 	{"retrywatcher", "client-go RetryWatcher", startRetryWatcher},
 	{informerName, "SharedInformer", startInformer},
-	{"informer-stripped", "SharedInformer, managedFields stripped", startStrippedInformer},
+	{"informer-stripped", "SharedInformer, no managedFields", startStrippedInformer},
 	{"controller-runtime", "controller-runtime cache", startRuntimeCache},
 	{"watchsource", "watchsource", startWatchsource},
-	{"watchsource-trimmed", "watchsource, trimmed pods", startTrimmedWatchsource},
-	{"watchsource-podless", "watchsource, trimmed, store without pods", startPodlessWatchsource},
+	{"watchsource-trimmed", "watchsource, trimmed", startTrimmedWatchsource},
+	{"watchsource-podless", "watchsource, trimmed, no pods kept", startPodlessWatchsource},
 }
 
 func consumerNamed(name string) (consumer, error) {

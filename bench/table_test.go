@@ -66,11 +66,12 @@ func TestChart(t *testing.T) {
 			}
 		}
 	}
-	// 200 us is as long as there is room, 470 pixels.
+	// 200 us is as long as there is room, 420 pixels.
 	for _, want := range []string{
-		`<rect class="bar" x="270" y="90" width="282.0"`,      // 120 us
-		`<rect class="bar ours" x="270" y="118" width="94.0"`, // 40 us
-		`<line class="range" x1="505.0" y1="99" x2="740.0"`,   // 100 to 200 us
+		`<rect class="bar" x="260" y="90" width="252.0"`,      // 120 us
+		`<rect class="bar ours" x="260" y="118" width="84.0"`, // 40 us
+		`<line class="range" x1="470.0" y1="99" x2="680.0"`,   // 100 to 200 us
+		`>40.0 us (25 %)<`,
 	} {
 		if !bytes.Contains(cpu, []byte(want)) {
 			t.Errorf("cpu chart lacks %q:\n%s", want, cpu)
