@@ -35,7 +35,7 @@ func defaultPlans() []plan {
 // headlinePods is the size that the charts show.
 const headlinePods = 10_000
 
-// A run is what the flags ask for.
+// compareOptions is what the flags ask for.
 type compareOptions struct {
 	pods      string // list of sizes, "" for the default plans
 	updates   int    // 0 for the plan's

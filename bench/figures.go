@@ -28,7 +28,6 @@ func viewTime(f figures) float64    { return f.ViewSeconds }
 func eventTime(f figures) float64   { return f.EventSeconds }
 func allocations(f figures) float64 { return f.Allocations }
 func heap(f figures) float64        { return f.HeapBytes }
-func endHeap(f figures) float64     { return f.EndHeapBytes }
 func peak(f figures) float64        { return f.PeakBytes }
 
 // A series is what one consumer cost in each round of one plan.

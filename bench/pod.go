@@ -297,7 +297,7 @@ func fieldsOf(manager, subresource, fields string) metav1.ManagedFieldsEntry {
 		Time:        &created,
 		FieldsType:  "FieldsV1",
 		Subresource: subresource,
-		FieldsV1:    &metav1.FieldsV1{Raw: []byte(fields)},
+		FieldsV1:    metav1.NewFieldsV1(fields),
 	}
 }
 
