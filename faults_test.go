@@ -349,6 +349,59 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
+// A server that refuses out of conviction is asked more often, for it is well.
+func TestBackoffWithoutRights(t *testing.T) {
+	for _, answer := range []*apierrors.StatusError{unauthorized, forbidden} {
+		synctest.Test(t, func(t *testing.T) {
+			server := watchtest.NewServer()
+			source := watching(t, server, watchsource.NewStore())
+			time.Sleep(time.Minute)
+			lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(answer)})
+			server.Strike(watchtest.Reset())
+			time.Sleep(5 * time.Minute)
+			before := len(server.Requests())
+			time.Sleep(5 * time.Minute)
+			if n := len(server.Requests()) - before; n < 20 || n > 30 {
+				t.Errorf("%s: asked %d times in five minutes", apierrors.ReasonForError(answer), n)
+			}
+			lift()
+			time.Sleep(15 * time.Second)
+			if got := source.Status().Phase; got != watchsource.Watching {
+				t.Errorf("%s: phase %v within 15 seconds", apierrors.ReasonForError(answer), got)
+			}
+		})
+	}
+}
+
+// A watch that is lost is replaced in no time, also one that has lived for a
+// moment only; but not one after the other.
+func TestLostWatchIsReplacedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		watching(t, server, store)
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		time.Sleep(time.Minute)
+		server.Strike(watchtest.Reset())
+		time.Sleep(time.Minute)
+		lift()
+		if _, err := store.WaitForResourceVersion(t.Context(), server.Create(pod("1")).ResourceVersion); err != nil {
+			t.Fatal(err)
+		}
+		server.Strike(watchtest.Reset())
+		server.Create(pod("2"))
+		wantEqualToList(t, server, store)
+
+		before := server.Count(watchtest.Watch)
+		lift = server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Cut()})
+		defer lift()
+		time.Sleep(time.Minute)
+		if n := server.Count(watchtest.Watch) - before; n > 20 {
+			t.Errorf("%d watches in a minute of a server that cuts each", n)
+		}
+	})
+}
+
 // A server that says when to come back is not asked before.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,9 +26,12 @@ const (
 	minWatchTimeout = 5 * time.Minute
 	maxWatchTimeout = 10 * time.Minute
 
-	// healthyLife is how long a stream must last to be followed by the next
-	// without a pause.
+	// healthyLife is how long a stream must last for past troubles to be
+	// forgotten.
 	healthyLife = 5 * time.Second
+	// atOnceEvery is how often a stream that has ended may be followed by the next
+	// without a pause.
+	atOnceEvery = 5 * time.Second
 
 	// Streams that end within fruitlessLife and bring nothing are a sign that
 	// the server has lost the version they start from: some servers and proxies
@@ -71,6 +74,7 @@ type listWatch struct {
 	gone       int       // versions in a row that were gone
 	bookmarks  bool      // this server sends bookmarks
 	plainUntil time.Time // no streaming lists before
+	atOnce     time.Time // when a stream was last followed by the next without a pause
 	trouble    string    // the one last logged, "" when all is well
 }
 
@@ -281,7 +285,8 @@ func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.D
 		l.watcher.forget()
 		l.fruitless = 0
 	}
-	if _, asked := apierrors.SuggestsClientDelay(err); !asked && life >= healthyLife {
+	if _, asked := apierrors.SuggestsClientDelay(err); !asked && time.Since(l.atOnce) >= atOnceEvery {
+		l.atOnce = time.Now()
 		return 0
 	}
 	return l.backoff.next(err)
