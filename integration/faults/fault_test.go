@@ -53,7 +53,8 @@ func (s *scene) unreachable(t *testing.T) {
 
 func (s *scene) blackHole(t *testing.T) {
 	s.link.swallow()
-	s.lasts(t, 0, 4*time.Second)
+	// Whoever connects anew within it waits for client-go's TLS timeout of 10 s.
+	s.lasts(t, 0, 8*time.Second)
 	s.link.hear()
 }
 
