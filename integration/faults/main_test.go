@@ -3,13 +3,9 @@
 package faults
 
 import (
-	"context"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,15 +24,6 @@ var (
 var server *cluster.Cluster
 
 func TestMain(m *testing.M) {
-	code, err := runTests(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func runTests(m *testing.M) (code int, err error) {
 	flag.Parse()
 	if *seed == 0 {
 		*seed = time.Now().UnixNano()
@@ -44,19 +31,5 @@ func runTests(m *testing.M) (code int, err error) {
 	// The informer logs each of its troubles.
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
-
-	interrupted, stopListening := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stopListening()
-	server, err = cluster.Start(interrupted, func(line string) { fmt.Fprintln(os.Stderr, line) })
-	if err != nil {
-		return 0, err
-	}
-	// Should a run end in any other way, the servers notice and end by themselves.
-	forget := context.AfterFunc(interrupted, func() {
-		server.Stop()
-		os.Exit(1)
-	})
-	code = m.Run()
-	forget()
-	return code, server.Stop()
+	os.Exit(cluster.RunTests(m, func(c *cluster.Cluster) { server = c }))
 }
