@@ -13,6 +13,7 @@ import (
 	tidwall "github.com/tidwall/btree"
 
 	"github.com/executorpods/watchsource/internal/sorted"
+	"github.com/executorpods/watchsource/internal/vector"
 )
 
 // An element is what a map holds, under its key. The slot is its number among
@@ -48,6 +49,7 @@ func set[M any](m M, with func(M, *element) M) func([]*element) M {
 // below.
 func contenders() []contender {
 	return []contender{
+		slotted(),
 		sortedSet(),
 		tidwallMap(8),
 		tidwallMap(32),
@@ -60,12 +62,53 @@ func contenders() []contender {
 	}
 }
 
+// slots keeps the order apart from the states, as the Store does: only what comes
+// or goes is searched for.
+type slots struct {
+	order  sorted.Set[*element]
+	states vector.Vector[element]
+}
+
+func byKey(a, b *element) int { return strings.Compare(a.key, b.key) }
+
+func slotted() candidate[slots] {
+	with := func(m slots, e *element) slots {
+		if m.states.Get(e.slot) == nil {
+			m.order = m.order.With(e)
+		}
+		m.states = m.states.With(e.slot, e)
+		return m
+	}
+	return candidate[slots]{
+		name: "internal/sorted+vector",
+		of:   set(slots{order: sorted.New(byKey)}, with),
+		with: with,
+		without: func(m slots, e *element) slots {
+			m.order, m.states = m.order.Without(e), m.states.With(e.slot, nil)
+			return m
+		},
+		get: func(m slots, e *element) *element {
+			found, ok := m.order.Get(e)
+			if !ok {
+				return nil
+			}
+			return m.states.Get(found.slot)
+		},
+		all: func(m slots, yield func(*element) bool) {
+			for e := range m.order.All() {
+				if !yield(m.states.Get(e.slot)) {
+					return
+				}
+			}
+		},
+	}
+}
+
 func sortedSet() candidate[sorted.Set[*element]] {
 	type set = sorted.Set[*element]
-	order := func(a, b *element) int { return strings.Compare(a.key, b.key) }
 	return candidate[set]{
 		name:    "internal/sorted",
-		of:      func(elements []*element) set { return sorted.New(order, elements...) },
+		of:      func(elements []*element) set { return sorted.New(byKey, elements...) },
 		with:    set.With,
 		without: set.Without,
 		get:     func(m set, e *element) *element { found, _ := m.Get(e); return found },
