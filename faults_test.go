@@ -248,6 +248,7 @@ func TestChangesDuringStreamingList(t *testing.T) {
 		for _, id := range []string{"1", "2", "3"} {
 			events.Add(pod(id, uid(id), version("1"+id)))
 		}
+		events.Action(watch.Bookmark, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "19"}}) // which is not the end
 		events.Modify(pod("2", uid("2"), version("20"), phase(corev1.PodRunning)))
 		events.Delete(pod("3", uid("3"), version("21")))
 		events.Delete(pod("1", uid("1"), version("22")))
@@ -259,8 +260,12 @@ func TestChangesDuringStreamingList(t *testing.T) {
 		source := watchsource.NewWatchSnapshotSource(store, streaming{client})
 		start(t, source, "app")
 		defer source.Stop()
+		synctest.Wait()
 		if got := names(store.Snapshot()); got != "exec-1=Running exec-2=Running" || store.Snapshot().ResourceVersion() != "24" {
 			t.Errorf("snapshot %q at version %q", got, store.Snapshot().ResourceVersion())
+		}
+		if n := source.Status().Events; n != 0 {
+			t.Errorf("%d events before the list was complete were told one by one", n)
 		}
 		events.Add(pod("4", version("25")))
 		wantNames(t, store, "exec-1=Running exec-2=Running exec-4=Pending")

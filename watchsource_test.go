@@ -422,10 +422,13 @@ func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &told{block: make(chan struct{})}
 		time.AfterFunc(time.Minute, func() { close(store.block) })
-		source := watchsource.NewWatchSnapshotSource(store, fake.NewClientset(), watchsource.WithStartTimeout(5*time.Second))
+		client := fake.NewClientset()
+		source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithStartTimeout(5*time.Second))
 		start(t, source, "app")
+		create(t, client, pod("1"))
+		synctest.Wait()
 		source.Stop()
-		if got := store.all(); !slices.Equal(got, []string{"replace"}) {
+		if got := store.all(); !slices.Equal(got, []string{"replace", "update exec-1"}) {
 			t.Errorf("the store was told %q", got)
 		}
 	})
