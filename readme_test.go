@@ -35,7 +35,7 @@ func TestReadmeQuickStartIsTheExample(t *testing.T) {
 // Every test that the README names as a proof exists.
 func TestReadmeNamesTests(t *testing.T) {
 	var code strings.Builder
-	for _, dir := range []string{".", "integration"} {
+	for _, dir := range []string{".", "integration", "integration/faults", "bench"} {
 		entries, err := os.ReadDir(dir)
 		must(t, err)
 		for _, entry := range entries {
