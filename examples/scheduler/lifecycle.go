@@ -7,10 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-
 	"github.com/executorpods/watchsource"
 )
 
@@ -19,30 +15,65 @@ var errTooManyFailures = errors.New("giving up")
 // lifecycle understands what happens to executors: who has come up, who cannot,
 // who is lost and why. Its model is Spark's ExecutorPodsLifecycleManager.
 type lifecycle struct {
+	// Fixed after newLifecycle.
+	executors   int
 	maxFailures int
-	pods        typedcorev1.PodInterface
-	allocator   *allocator
+	roster      *roster
 	account     *account
 
+	// Owned by the goroutine of run.
 	failures int
-	waiting  map[string]bool // executors whose wait has been reported, by pod name
+	wasUp    bool // all executors, at some time
 }
 
-// outcome says which way an executor was lost.
-type outcome int
+func newLifecycle(cfg config, roster *roster, account *account) *lifecycle {
+	return &lifecycle{executors: cfg.executors, maxFailures: cfg.maxFailures, roster: roster, account: account}
+}
 
-const (
-	failed   outcome = iota // it did not do its work
-	finished                // it ended by itself, without an error
-	deleted                 // somebody else took it away
-)
+// run follows every change until ctx ends, and calls followed after each batch.
+// The error says that too many executors have failed.
+//
+// Nothing in it waits for the API server. A loop that is away for long loses
+// nothing either, until more than backlogLimit changes wait for it.
+func (l *lifecycle) run(ctx context.Context, store *watchsource.Store, followed func()) error {
+	for batch := range store.Batches(ctx, batchInterval) {
+		if err := l.follow(batch); err != nil {
+			return err
+		}
+		followed()
+	}
+	return nil
+}
 
-// ending is the moment from which on an executor works no more. Every executor
-// has one at most, however many changes follow: its pod is asked to go, fails
-// on the way, disappears.
-type ending struct {
-	executor watchsource.Executor
-	outcome  outcome
+func (l *lifecycle) follow(batch watchsource.Batch) error {
+	if batch.Anew {
+		l.rebuild(batch)
+	}
+	for _, change := range batch.Changes {
+		if works(change.After) {
+			l.meet(*change.After)
+		} else if err := l.end(*change.After); err != nil {
+			return err
+		}
+	}
+	if !l.wasUp && batch.Snapshot.Count(watchsource.Running) >= l.executors {
+		l.wasUp = true
+		l.account.say("all %d executors are up", l.executors)
+	}
+	return nil
+}
+
+// rebuild strikes off whom a backlog that was given up would have shown leaving.
+// The changes that follow show everybody who is there.
+func (l *lifecycle) rebuild(batch watchsource.Batch) {
+	if batch.Missed > 0 {
+		l.account.say("was away for so long that %d executors left unseen", batch.Missed)
+	}
+	for _, executor := range l.roster.missingFrom(batch.Snapshot) {
+		if l.roster.strike(executor.Name) {
+			l.account.lost(ending{executor, vanished})
+		}
+	}
 }
 
 // works reports whether an executor counts. The state Unknown does: its node
@@ -51,119 +82,37 @@ func works(e *watchsource.Executor) bool {
 	return !e.State.Ended() && e.State != watchsource.Deleted && !e.Terminating
 }
 
-// follow looks at the changes in their order. The error says that too many
-// executors have failed.
-func (l *lifecycle) follow(ctx context.Context, changes []watchsource.Change) ([]ending, error) {
-	var endings []ending
-	for _, change := range changes {
-		after := change.After
-		workedBefore := l.workedBefore(change)
-		switch {
-		case works(after):
-			l.progress(change)
-		case workedBefore:
-			endings = append(endings, endingOf(*after))
-		}
-		if hasJustEnded(change) {
-			l.remove(ctx, *after)
-		}
+// meet reports who is there, who is up, and who cannot come up.
+func (l *lifecycle) meet(e watchsource.Executor) {
+	before, known := l.roster.meet(e)
+	if !known {
+		l.account.adopted(e)
 	}
-	return endings, l.count(endings)
-}
-
-// workedBefore reports whether an executor counted until this change. One that
-// shows for the first time did, if this scheduler has created it: it may even
-// be gone already.
-func (l *lifecycle) workedBefore(change watchsource.Change) bool {
-	if change.Before != nil {
-		return works(change.Before)
-	}
-	created := l.allocator.acknowledge(change.After.Name)
-	if !created {
-		l.allocator.skip(change.After.ID)
-		l.account.adopted(*change.After)
-	}
-	return created
-}
-
-// progress reports who is up, and who cannot come up.
-func (l *lifecycle) progress(change watchsource.Change) {
-	after := change.After
 	switch {
-	case after.State == watchsource.Running && (change.Before == nil || change.Before.State != watchsource.Running):
-		l.account.say("executor %s runs on %s", after.ID, after.Node)
-	case after.State == watchsource.Pending && cannotStart(after.Reason) && !l.waiting[after.Name]:
+	case e.State == watchsource.Running && before.State != watchsource.Running:
+		l.account.say("executor %s runs on %s", e.ID, e.Node)
+	case e.State == watchsource.Pending && cannotStart(e.Reason) && !cannotStart(before.Reason):
 		// The kubelet goes on trying, and so nobody is replaced: the next one
 		// would need the same image. It alternates between two reasons, of
 		// which the first is enough.
-		if l.waiting == nil {
-			l.waiting = map[string]bool{}
-		}
-		l.waiting[after.Name] = true
-		l.account.say("executor %s cannot start yet: %s", after.ID, withMessage(after.Reason, after.Message))
+		l.account.say("executor %s cannot start yet: %s", e.ID, withMessage(e.Reason, e.Message))
 	}
 }
 
-// cannotStart tells trouble from the ordinary way up.
-func cannotStart(reason string) bool {
-	switch reason {
-	case "", "ContainerCreating", "PodInitializing":
-		return false
-	default:
-		return true
+// end counts an executor that works no more, however many changes say so: its
+// pod is asked to go, fails on the way, disappears.
+func (l *lifecycle) end(e watchsource.Executor) error {
+	if !l.roster.strike(e.Name) {
+		return nil // counted before, or never counted on
 	}
-}
-
-func endingOf(e watchsource.Executor) ending {
-	switch {
-	// A pod that somebody deletes ends with SIGTERM on its way out. That is not
-	// the fault of the application, and does not count against it.
-	case e.Terminating, e.State == watchsource.Deleted:
-		return ending{e, deleted}
-	case e.State == watchsource.Succeeded:
-		return ending{e, finished}
-	default:
-		return ending{e, failed}
+	end := endingOf(e)
+	l.account.lost(end)
+	if end.outcome != failed {
+		return nil
 	}
-}
-
-func (l *lifecycle) count(endings []ending) error {
-	for _, end := range endings {
-		if end.outcome != failed {
-			continue
-		}
-		if l.failures++; l.failures > l.maxFailures {
-			return fmt.Errorf("%w: %d executors have failed and -max-failures is %d; the last was executor %s: %s",
-				errTooManyFailures, l.failures, l.maxFailures, end.executor.ID, cause(end.executor))
-		}
+	if l.failures++; l.failures > l.maxFailures {
+		return fmt.Errorf("%w: %d executors have failed and -max-failures is %d; the last was executor %s: %s",
+			errTooManyFailures, l.failures, l.maxFailures, e.ID, cause(e))
 	}
 	return nil
-}
-
-func hasJustEnded(change watchsource.Change) bool {
-	return change.After.State.Ended() && (change.Before == nil || !change.Before.State.Ended())
-}
-
-// remove deletes the pod of an executor that has ended. All that there is to
-// know about the end is known by now.
-func (l *lifecycle) remove(ctx context.Context, e watchsource.Executor) {
-	if err := deletePod(ctx, l.pods, e); err != nil {
-		// It does no harm before the end, and then it is tried again.
-		l.account.say("the pod of executor %s could not be deleted: %v", e.ID, err)
-	}
-}
-
-// deletePod deletes the very pod that was seen, and no other of that name. One
-// that is going already, or gone, is left alone.
-func deletePod(ctx context.Context, pods typedcorev1.PodInterface, e watchsource.Executor) error {
-	if e.Terminating {
-		return nil
-	}
-	ctx, cancel := requestContext(ctx)
-	defer cancel()
-	err := pods.Delete(ctx, e.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(e.UID))})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
 }

@@ -6,120 +6,16 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/fake"
-	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource/examples/scheduler/internal/embedded"
+	"github.com/executorpods/watchsource/watchtest"
 )
-
-// run is one application on an embedded cluster of its own. It must be made in
-// a bubble, and then takes no time.
-type run struct {
-	config   config
-	troubles embedded.Troubles
-	prepare  func(*fake.Clientset) // before the application starts
-	ctx      context.Context
-
-	out  strings.Builder
-	err  error
-	left []corev1.Pod // in the cluster when the application has ended
-}
-
-func newRun(t *testing.T) *run {
-	return &run{
-		config: config{
-			appID:       "spark-test",
-			executors:   5,
-			runFor:      8 * time.Second,
-			maxFailures: 10,
-			image:       "busybox",
-			namespace:   "default",
-			work:        func(int) work { return work{} },
-		},
-		prepare: func(*fake.Clientset) {},
-		ctx:     t.Context(),
-	}
-}
-
-func (r *run) run(t *testing.T) {
-	t.Helper()
-	cluster := embeddedCluster(r.config, r.troubles)
-	defer cluster.close()
-	r.prepare(cluster.client.(*fake.Clientset))
-	r.err = runApplication(r.ctx, r.config, cluster.client, newAccount(&r.out))
-	r.left = podsOf(t, cluster.client)
-	if t.Failed() || testing.Verbose() {
-		t.Logf("error %v, account:\n%s", r.err, r.out.String())
-	}
-}
-
-func podsOf(t *testing.T, client kubernetes.Interface) []corev1.Pod {
-	t.Helper()
-	pods, err := client.CoreV1().Pods(metav1.NamespaceAll).List(context.Background(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pods.Items
-}
-
-// told fails the test unless the account has these lines, in this order,
-// whatever the clock before them says. A line need only begin so.
-func (r *run) told(t *testing.T, lines ...string) {
-	t.Helper()
-	rest := r.lines()
-	for _, want := range lines {
-		found := false
-		for len(rest) > 0 && !found {
-			found = strings.HasPrefix(rest[0], want)
-			rest = rest[1:]
-		}
-		if !found {
-			t.Errorf("the account lacks %q, or has it too early:\n%s", want, r.out.String())
-			return
-		}
-	}
-}
-
-// lines are those of the account, without the clock and repeated blanks.
-func (r *run) lines() []string {
-	var lines []string
-	for line := range strings.Lines(r.out.String()) {
-		words := strings.Fields(line)
-		if !strings.HasPrefix(line, "        ") {
-			words = words[1:]
-		}
-		lines = append(lines, strings.Join(words, " "))
-	}
-	return lines
-}
-
-func (r *run) count(prefix string) int {
-	n := 0
-	for _, line := range r.lines() {
-		if strings.HasPrefix(line, prefix) {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *run) cleanedUp(t *testing.T) {
-	t.Helper()
-	if len(r.left) > 0 {
-		t.Errorf("%d pods are left in the cluster, the first is %s", len(r.left), r.left[0].Name)
-	}
-}
 
 // The run that the README shows.
 func TestDemo(t *testing.T) {
@@ -128,17 +24,15 @@ func TestDemo(t *testing.T) {
 		r.config.work, r.troubles = demoWork, demoTroubles()
 		start := time.Now()
 		r.run(t)
-		if r.err != nil {
-			t.Error(r.err)
-		}
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("took %v", took)
 		}
-		r.cleanedUp(t)
+		r.succeeded(t)
 		r.told(t,
 			"created executors 1 to 5",
 			"all 5 executors are up",
 			"executor 2 failed on node-", // which node depends on who came first
+			"created executor 6",         // after the end that it makes up for
 			"executor 6 runs on node-",
 			"executor 4 failed on node-",
 			"executor 7 cannot start yet: ErrImagePull: failed to pull image \"busybox\": the registry does not answer",
@@ -155,16 +49,16 @@ func TestDemo(t *testing.T) {
 			"failed 3: 1 x Evicted, 1 x exit code 1 (Error), 1 x exit code 137 (OOMKilled)",
 			"ended by themselves 1",
 			"deleted by others 1",
-			"replaced 5",
+			"missing 0",
 			"left behind 0",
 			"the watch Watching; events ",
 		)
 		for _, end := range []string{
-			": exit code 1 (Error); replacing it by executor 6\n",
-			": exit code 137 (OOMKilled); replacing it by executor 7\n",
-			" by somebody else; replacing it by executor 8\n",
-			": Evicted: The node was low on resource: memory; replacing it by executor 9\n",
-			", without an error; replacing it by executor 10\n",
+			": exit code 1 (Error)\n",
+			": exit code 137 (OOMKilled)\n",
+			" by somebody else\n",
+			": Evicted: The node was low on resource: memory\n",
+			", without an error\n",
 		} {
 			if !strings.Contains(r.out.String(), end) {
 				t.Errorf("no line ends with %q", end)
@@ -191,26 +85,26 @@ func TestGivesUpAfterTooManyFailures(t *testing.T) {
 			t.Errorf("error = %q, want %q", got, want)
 		}
 		r.cleanedUp(t)
-		r.told(t, "executor 8 failed on node-", "too many executors have failed", "deleting the ", "failed 4: 4 x exit code 52 (Error)", "replaced 3")
+		r.told(t, "executor 8 failed on node-", "too many executors have failed", "deleting the ", "failed 4: 4 x exit code 52 (Error)")
 	})
 }
 
 func TestSaysWhatToDoWhenStartIsForbidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRun(t)
-		client := fake.NewClientset()
-		client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("User \"spark\" cannot list resource \"pods\""))
+		server := watchtest.NewServer()
+		server.Inject(watchtest.Fault{
+			Do: watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("User \"spark\" cannot list resource \"pods\""))),
 		})
-		err := runApplication(r.ctx, r.config, client, newAccount(&r.out))
+		var out strings.Builder
+		err := newScheduler(testConfig(), server.Client(), newAccount(&out)).run(t.Context())
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch on the resource pods by a Role in namespace \"default\"") {
 			t.Errorf("error = %v", err)
 		}
 		if strings.Contains(err.Error(), "\n") {
 			t.Errorf("error is more than a line: %q", err)
 		}
-		if r.out.Len() > 0 {
-			t.Errorf("unexpected account:\n%s", r.out.String())
+		if out.Len() > 0 {
+			t.Errorf("unexpected account:\n%s", out.String())
 		}
 	})
 }
@@ -249,10 +143,7 @@ func TestCleansUpWhenAskedToStop(t *testing.T) {
 				defer time.AfterFunc(tt.after, interrupt).Stop()
 				r.ctx = ctx
 				r.run(t)
-				if r.err != nil {
-					t.Error(r.err)
-				}
-				r.cleanedUp(t)
+				r.succeeded(t)
 				r.told(t, "created executors 1 to 5", "asked to stop", "deleting the 5 pods", "executors created 5", "failed 0", "left behind 0")
 			})
 		})
@@ -261,16 +152,13 @@ func TestCleansUpWhenAskedToStop(t *testing.T) {
 
 func TestStopsWhileStartWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRun(t)
-		ctx, interrupt := context.WithCancel(r.ctx)
-		r.ctx = ctx
-		client := fake.NewClientset()
-		client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, apierrors.NewTooManyRequests("later", 1)
-		})
+		ctx, interrupt := context.WithCancel(t.Context())
+		server := watchtest.NewServer()
+		server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("later", 1))})
 		defer time.AfterFunc(3*time.Second, interrupt).Stop()
 		start := time.Now()
-		err := runApplication(r.ctx, r.config, client, newAccount(&r.out))
+		var out strings.Builder
+		err := newScheduler(testConfig(), server.Client(), newAccount(&out)).run(ctx)
 		if err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("error = %v after %v", err, time.Since(start))
 		}
@@ -282,50 +170,18 @@ func TestStopsWhileStartWaits(t *testing.T) {
 func TestTriesAgainWhenACreationIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
-		until := time.Now().Add(3500 * time.Millisecond)
-		r.prepare = func(client *fake.Clientset) {
-			client.PrependReactor("create", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-				if time.Now().Before(until) {
-					return true, nil, apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("exceeded quota"))
-				}
-				return false, nil, nil
+		r.prepare = func(server *watchtest.Server) {
+			lift := server.Inject(watchtest.Fault{
+				On: watchtest.Create,
+				Do: watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("exceeded quota"))),
 			})
+			time.AfterFunc(3500*time.Millisecond, lift)
 		}
 		r.run(t)
-		if r.err != nil {
-			t.Error(r.err)
-		}
-		r.cleanedUp(t)
-		r.told(t, "could not create an executor, trying again", "created executors 1 to 5", "all 5 executors are up", "executors created 5")
+		r.succeeded(t)
+		r.told(t, "could not create an executor, trying again", "created executors 1 to 5", "all 5 executors are up", "executors created 5", "missing 0")
 		if n := r.count("could not create an executor"); n != 1 {
 			t.Errorf("told %d times of the same refusal", n)
-		}
-	})
-}
-
-// The answer to a creation gets lost, the pod is there: it is not made twice.
-func TestDoesNotRepeatACreationWhoseAnswerWasLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRun(t)
-		r.prepare = func(client *fake.Clientset) {
-			var once sync.Once
-			tracker := clienttesting.ObjectReaction(client.Tracker())
-			client.PrependReactor("create", "pods", func(action clienttesting.Action) (handled bool, _ runtime.Object, err error) {
-				once.Do(func() {
-					_, _, _ = tracker(action)
-					handled, err = true, apierrors.NewTimeoutError("the answer is lost", 1)
-				})
-				return handled, nil, err
-			})
-		}
-		r.run(t)
-		if r.err != nil {
-			t.Error(r.err)
-		}
-		r.cleanedUp(t)
-		r.told(t, "could not create an executor, trying again", "all 5 executors are up")
-		if strings.Contains(r.out.String(), "executor 6") {
-			t.Error("there is one executor too many")
 		}
 	})
 }
@@ -334,52 +190,37 @@ func TestAdoptsTheExecutorsOfAnEarlierRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
 		r.config.executors = 3
-		r.prepare = func(client *fake.Clientset) {
-			for _, id := range []int{4, 7} {
-				if _, err := client.CoreV1().Pods("default").Create(t.Context(), executorPod(r.config, id), metav1.CreateOptions{}); err != nil {
-					t.Fatal(err)
-				}
-			}
+		r.prepare = func(server *watchtest.Server) {
+			server.Create(executorPod(r.config, 4))
+			server.Create(executorPod(r.config, 7))
 			ended := executorPod(r.config, 9)
 			ended.Status.Phase = corev1.PodFailed
-			if err := client.Tracker().Add(ended); err != nil {
-				t.Fatal(err)
-			}
+			server.Create(ended)
 		}
 		r.run(t)
-		if r.err != nil {
-			t.Error(r.err)
-		}
-		r.cleanedUp(t)
+		r.succeeded(t)
 		r.told(t,
 			"executor 4 is there already and is kept",
 			"executor 7 is there already and is kept",
-			"executor 9 is there already and has ended",
 			"created executor 10",
 			"deleting the 3 pods that are left",
 			"executors created 1",
 			"found and kept 2",
-			"failed 0",
-			"replaced 0")
+			"failed 0")
 	})
 }
 
 // A pod that disappears without a farewell, as when a node is lost and its pods
 // are deleted by force.
-func TestReplacesAnExecutorThatVanishes(t *testing.T) {
+func TestReplacesAnExecutorThatIsDeletedByForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
-		r.prepare = func(client *fake.Clientset) {
-			time.AfterFunc(4*time.Second, func() {
-				_ = client.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("pods"), "default", podName("spark-test", 3))
-			})
+		r.prepare = func(server *watchtest.Server) {
+			time.AfterFunc(4*time.Second, func() { server.Delete("default", podName("spark-test", 3)) })
 		}
 		r.run(t)
-		if r.err != nil {
-			t.Error(r.err)
-		}
-		r.cleanedUp(t)
-		r.told(t, "executor 3 vanished on node-", "executor 6 runs on node-", "failed 0", "deleted by others 1", "replaced 1")
+		r.succeeded(t)
+		r.told(t, "executor 3 is gone on node-", "created executor 6", "executor 6 runs on node-", "failed 0", "deleted by others 1", "missing 0")
 	})
 }
 
@@ -394,40 +235,44 @@ func TestSurvivesTheLossOfItsWatch(t *testing.T) {
 			}
 			return work{}
 		}
-		r.prepare = func(client *fake.Clientset) {
-			pods := corev1.SchemeGroupVersion.WithResource("pods")
-			from, until := time.Now().Add(2500*time.Millisecond), time.Now().Add(6*time.Second)
-			client.PrependWatchReactor("pods", func(action clienttesting.Action) (bool, watch.Interface, error) {
-				switch now := time.Now(); {
-				case action.GetNamespace() != r.config.namespace:
-					return false, nil, nil // the kubelet's
-				case now.Before(from):
-					w, err := client.Tracker().Watch(pods, action.GetNamespace(), action.(clienttesting.WatchActionImpl).ListOptions)
-					time.AfterFunc(from.Sub(now), func() {
-						w.Stop()
-						_ = client.Tracker().Delete(pods, "default", podName("spark-test", 3))
-					})
-					return true, w, err
-				case now.Before(until):
-					return true, nil, apierrors.NewServiceUnavailable("out of order")
-				default:
-					return false, nil, nil
-				}
+		r.prepare = func(server *watchtest.Server) {
+			time.AfterFunc(2500*time.Millisecond, func() {
+				lift := server.Inject(watchtest.Fault{
+					On: watchtest.List | watchtest.Watch | watchtest.StreamingList,
+					Do: watchtest.Answer(apierrors.NewServiceUnavailable("out of order")),
+				})
+				time.AfterFunc(3500*time.Millisecond, lift)
+				server.Strike(watchtest.Cut())
+				server.Delete("default", podName("spark-test", 3))
 			})
 		}
 		r.config.runFor = time.Minute // more than the library ever waits between two attempts
 		r.run(t)
-		if r.err != nil {
-			t.Error(r.err)
-		}
-		r.cleanedUp(t)
+		r.succeeded(t)
 		r.told(t,
 			"all 5 executors are up",
 			"lost sight of the cluster, trying again",
 			"sees the cluster again",
-			"executors created 7", "failed 1", "deleted by others 1", "replaced 2", "left behind 0")
-		if !strings.Contains(r.out.String(), "executor 3 vanished on ") || !strings.Contains(r.out.String(), "executor 2 failed on ") {
+			"executors created 7", "failed 1", "deleted by others 1", "missing 0", "left behind 0")
+		if !strings.Contains(r.out.String(), "executor 3 is gone on ") || !strings.Contains(r.out.String(), "executor 2 failed on ") {
 			t.Error("what happened in between is not told")
 		}
+	})
+}
+
+// The end of the last executor that was created need not have come into view
+// when the application ends.
+func TestDeletesAlsoWhatItHasNotSeenYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, 1)
+		lift := s.server.Strike(watchtest.Silence())
+		s.allocation.fill(t.Context(), s.store.Snapshot())
+		time.AfterFunc(seenTimeout-time.Second, lift)
+
+		s.stop()
+		if left := s.server.List(""); len(left) > 0 {
+			t.Errorf("%s is left", left[0].Name)
+		}
+		s.told(t, "created executor 1", "deleting the 1 pods that are left")
 	})
 }

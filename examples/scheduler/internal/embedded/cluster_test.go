@@ -21,7 +21,7 @@ import (
 
 // What somebody who watches is shown of a pod's life.
 func TestLivesOfPods(t *testing.T) {
-	up := []string{"ADDED Pending", "MODIFIED Pending ContainerCreating", "MODIFIED Running"}
+	up := []string{"ADDED Pending", "MODIFIED Pending", "MODIFIED Pending ContainerCreating", "MODIFIED Running"}
 	for _, tt := range []struct {
 		name        string
 		annotations map[string]string
@@ -32,42 +32,42 @@ func TestLivesOfPods(t *testing.T) {
 		{
 			name:        "ends by itself",
 			annotations: map[string]string{RunForAnnotation: "2s"},
-			want:        append(up[:3:3], "MODIFIED Succeeded Completed 0"),
+			want:        append(up[:4:4], "MODIFIED Succeeded Completed 0"),
 		},
 		{
 			name:        "fails",
 			annotations: map[string]string{RunForAnnotation: "2s", ExitCodeAnnotation: "137"},
-			want:        append(up[:3:3], "MODIFIED Failed OOMKilled 137"),
+			want:        append(up[:4:4], "MODIFIED Failed OOMKilled 137"),
 		},
 		{
 			name:    "is evicted",
 			trouble: Trouble{EvictAfter: time.Second},
-			want:    append(up[:3:3], "MODIFIED Failed Evicted"),
+			want:    append(up[:4:4], "MODIFIED Failed Evicted"),
 		},
 		{
 			name:        "is deleted while it runs",
 			deleteAfter: time.Second,
-			want: append(up[:3:3], "MODIFIED Running terminating",
+			want: append(up[:4:4], "MODIFIED Running terminating",
 				"MODIFIED Failed terminating Error 143", "DELETED Failed terminating Error 143"),
 		},
 		{
 			name:        "is deleted by somebody else",
 			trouble:     Trouble{DeleteAfter: time.Second},
 			annotations: map[string]string{RunForAnnotation: "1h"},
-			want: append(up[:3:3], "MODIFIED Running terminating",
+			want: append(up[:4:4], "MODIFIED Running terminating",
 				"MODIFIED Failed terminating Error 143", "DELETED Failed terminating Error 143"),
 		},
 		{
 			name:        "is deleted after its end",
 			annotations: map[string]string{RunForAnnotation: "10ms"},
 			deleteAfter: time.Second,
-			want:        append(up[:3:3], "MODIFIED Succeeded Completed 0", "DELETED Succeeded Completed 0"),
+			want:        append(up[:4:4], "MODIFIED Succeeded Completed 0", "DELETED Succeeded Completed 0"),
 		},
 		{
 			name:        "is deleted before it runs",
 			trouble:     Trouble{PullFailsFor: time.Minute},
 			deleteAfter: time.Second,
-			want: append(up[:2:2], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff",
+			want: append(up[:3:3], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff",
 				"MODIFIED Pending terminating ImagePullBackOff", "DELETED Pending terminating ImagePullBackOff"),
 		},
 	} {
@@ -79,7 +79,6 @@ func TestLivesOfPods(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer seen.Stop()
 				ctx, stop := context.WithCancel(t.Context())
 				var running sync.WaitGroup
 				running.Go(func() { cluster.Run(ctx) })
@@ -94,14 +93,18 @@ func TestLivesOfPods(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				time.Sleep(10 * time.Second)
+				var got []string
+				for end := time.After(10 * time.Second); end != nil; {
+					select {
+					case event := <-seen.ResultChan():
+						got = append(got, spell(event))
+					case <-end:
+						end = nil
+					}
+				}
+				seen.Stop()
 				stop()
 				running.Wait()
-
-				var got []string
-				for len(seen.ResultChan()) > 0 {
-					got = append(got, spell(<-seen.ResultChan()))
-				}
 				if !slices.Equal(got, tt.want) {
 					t.Errorf("seen %q,\nwant %q", got, tt.want)
 				}
@@ -115,7 +118,10 @@ func testPod(annotations map[string]string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        "executor",
 			Annotations: annotations,
-			Labels:      map[string]string{watchsource.LabelExecutorID: "1"},
+			Labels: map[string]string{
+				watchsource.LabelRole:       watchsource.RoleExecutor,
+				watchsource.LabelExecutorID: "1",
+			},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "busybox"}}},
 	}
@@ -123,7 +129,7 @@ func testPod(annotations map[string]string) *corev1.Pod {
 
 // spell writes an event and the state of its pod in a few words.
 func spell(event watch.Event) string {
-	pod := podOf(event)
+	pod := event.Object.(*corev1.Pod)
 	words := []string{string(event.Type), string(pod.Status.Phase)}
 	if pod.DeletionTimestamp != nil {
 		words = append(words, "terminating")
