@@ -80,7 +80,7 @@ func TestGuarantee1EqualsList(t *testing.T) {
 				server.Create(driver("app"))
 				client := server.Client()
 				if test.json {
-					client = server.JSONClient()
+					client = jsonClient(t, server)
 				}
 				store := watchsource.NewStore()
 				source := watchsource.NewWatchSnapshotSource(store, client)

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/watchlist"
+
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // A WatchSnapshotSource watches the executor pods of one application at a time
@@ -195,9 +197,9 @@ func isNil(v any) bool {
 
 func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, opened func()) *listWatch {
 	o := &s.options
-	return &listWatch{
+	l := &listWatch{
 		options:  o,
-		pods:     s.client.CoreV1().Pods(o.namespace),
+		pods:     typedPods{s.client.CoreV1().Pods(o.namespace)},
 		selector: selector.String(),
 		fake:     watchlist.DoesClientNotSupportWatchListSemantics(s.client),
 		watcher:  newWatcher(s.store, selector, o),
@@ -206,6 +208,16 @@ func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, opened func
 		opened:   opened,
 		backoff:  newBackoff(),
 	}
+	ours, err := newWirePods(s.client, o.namespace, o.form)
+	if err != nil {
+		if !l.fake {
+			o.logger.V(4).Info("Pods are decoded by client-go", "err", err)
+		}
+		return l
+	}
+	l.pods = ours
+	l.watcher.form = podwire.Full // they come in their form
+	return l
 }
 
 // await returns once the first watch is open, or why it will not be.
