@@ -68,7 +68,7 @@ const corePath = "/api/v1"
 // newWirePods makes the second client from the parts of the first that can be
 // reached: its HTTP client, with all that is in it, its address and its rate
 // limit. It fails with the reason why the client must do by itself.
-func newWirePods(client kubernetes.Interface, namespace string, form podwire.Form) (*wirePods, error) {
+func newWirePods(client kubernetes.Interface, namespace string, form podwire.Form, note func(mediaType string)) (*wirePods, error) {
 	core, ok := client.CoreV1().(*typedcorev1.CoreV1Client)
 	if !ok {
 		return nil, fmt.Errorf("it is a %T", client.CoreV1())
@@ -88,7 +88,7 @@ func newWirePods(client kubernetes.Interface, namespace string, form podwire.For
 		AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
 		ContentType:        runtime.ContentTypeProtobuf,
 		GroupVersion:       corev1.SchemeGroupVersion,
-		Negotiator:         podwire.New(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), form),
+		Negotiator:         podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), form, note),
 	}, theirs.GetRateLimiter(), theirs.Client)
 	if err != nil {
 		return nil, err

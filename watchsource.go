@@ -208,11 +208,15 @@ func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, opened func
 		opened:   opened,
 		backoff:  newBackoff(),
 	}
-	ours, err := newWirePods(s.client, o.namespace, o.form)
+	if l.fake {
+		return l
+	}
+	note := func(reason string) { o.logger.V(4).Info("Pods are decoded by client-go", "reason", reason) }
+	ours, err := newWirePods(s.client, o.namespace, o.form, func(mediaType string) {
+		note("an answer in " + mediaType)
+	})
 	if err != nil {
-		if !l.fake {
-			o.logger.V(4).Info("Pods are decoded by client-go", "err", err)
-		}
+		note(err.Error())
 		return l
 	}
 	l.pods = ours
