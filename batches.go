@@ -4,7 +4,10 @@ package watchsource
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"path/filepath"
+	"runtime"
 	"time"
 )
 
@@ -15,6 +18,15 @@ type Batch struct {
 	Changes []Change
 	// Snapshot is the view after the changes.
 	Snapshot Snapshot
+
+	// Anew says that the changes do not continue those of the batch before, but
+	// show everything present as a change from nothing: in a reader's first
+	// batch, and after its backlog was given up, see [WithBacklogLimit].
+	Anew bool
+	// Missed is how many executors have left in a backlog that was given up. The
+	// reader is not shown who they were or how they ended: whomever it knows and
+	// does not find in Snapshot is one.
+	Missed int
 }
 
 // Batches returns the changes of the store, at most one batch per interval and
@@ -26,34 +38,48 @@ type Batch struct {
 // within an interval are merged into one, but an end (Succeeded, Failed) and a
 // disappearance are each shown once to every reader, also of an executor that
 // came and went within the interval. An interval of 0 means as soon as
-// possible.
+// possible. A batch costs by the changes in it, not by the executors present.
 //
 // Nobody waits for a reader. One that stays away costs the memory of the
-// executors it has not seen.
+// distinct executors it has not seen, each with its last state and its ends. So
+// one that never comes back costs more and more while executors come and go,
+// unless [WithBacklogLimit] sets a bound. A reader that leaves changes lying for
+// half a minute longer than its interval is named in the log, once, by the place
+// in the code that called Batches; [Store.Backlogs] has all of them.
 //
 // The sequence ends with ctx or a break. Each range over it is a reader of its
 // own; any number may run at a time.
 func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Batch] {
+	name := caller()
 	return func(yield func(Batch) bool) {
 		if ctx.Err() != nil {
 			return
 		}
-		r, snapshot := s.subscribe()
+		r, snapshot := s.subscribe(name, interval)
 		defer s.unsubscribe(r)
-		if !yield(Batch{Changes: arrivals(snapshot), Snapshot: snapshot}) {
+		if !yield(Batch{Changes: arrivals(snapshot), Snapshot: snapshot, Anew: true}) {
 			return
 		}
 		for pause(ctx, interval) && r.wait(ctx) {
-			if !yield(s.nextBatch(r)) {
+			if !yield(s.nextBatch(r, interval)) {
 				return
 			}
 		}
 	}
 }
 
+// caller names the code that called Batches.
+func caller() string {
+	_, file, line, ok := runtime.Caller(2)
+	if !ok {
+		return "unknown"
+	}
+	return fmt.Sprintf("%s:%d", filepath.Base(file), line)
+}
+
 // subscribe returns a reader and the snapshot after which it is told all.
-func (s *Store) subscribe() (*reader, Snapshot) {
-	r := newReader()
+func (s *Store) subscribe(name string, interval time.Duration) (*reader, Snapshot) {
+	r := newReader(name, s.backlogLimit, time.Now().Add(interval))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readers[r] = struct{}{}
@@ -67,18 +93,24 @@ func (s *Store) unsubscribe(r *reader) {
 }
 
 // nextBatch takes the changes and the snapshot in one step, so that they agree.
-func (s *Store) nextBatch(r *reader) Batch {
+func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
+	due := time.Now().Add(interval)
 	s.mu.Lock()
-	lives, snapshot := r.take(), s.Snapshot()
+	taken, snapshot := r.take(due), s.Snapshot()
 	s.mu.Unlock()
-	return Batch{Changes: changes(lives), Snapshot: snapshot}
+	if taken.givenUp {
+		return Batch{Changes: arrivals(snapshot), Snapshot: snapshot, Anew: true, Missed: taken.missed}
+	}
+	return Batch{Changes: changes(taken.order), Snapshot: snapshot}
 }
 
 // arrivals shows a whole snapshot as changes from nothing.
 func arrivals(snapshot Snapshot) []Change {
 	all := make([]Change, 0, snapshot.Len())
-	for e := range snapshot.All() {
-		all = append(all, Change{After: &e})
+	if snapshot.view != nil {
+		for e := range snapshot.view.all() {
+			all = append(all, Change{After: e})
+		}
 	}
 	return all
 }

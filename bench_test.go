@@ -3,10 +3,14 @@
 package watchsource_test
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/executorpods/watchsource"
@@ -23,9 +27,18 @@ func benchmarkPods(n int) []*corev1.Pod {
 	return pods
 }
 
+// scattered returns the pods in an order that no cache can guess.
+func scattered(pods []*corev1.Pod, i int) *corev1.Pod { return pods[i*7919%len(pods)] }
+
+func filledStore(pods []*corev1.Pod) *watchsource.Store {
+	store := watchsource.NewStore()
+	store.ReplaceSnapshot(pods)
+	return store
+}
+
 // informerStore is what stands under an informer.
-func informerStore(b *testing.B, pods []*corev1.Pod) cache.Store {
-	store := cache.NewStore(cache.MetaNamespaceKeyFunc)
+func informerStore(b *testing.B, pods []*corev1.Pod) cache.Indexer {
+	store := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	for _, p := range pods {
 		if err := store.Add(p); err != nil {
 			b.Fatal(err)
@@ -40,18 +53,44 @@ func BenchmarkUpdate(b *testing.B) {
 	for _, n := range benchmarkSizes {
 		pods := benchmarkPods(n)
 		b.Run(fmt.Sprintf("store=watchsource/pods=%d", n), func(b *testing.B) {
-			store := watchsource.NewStore()
-			store.ReplaceSnapshot(pods)
+			store := filledStore(pods)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				store.UpdatePod(pods[i*7919%n])
+				store.UpdatePod(scattered(pods, i))
 			}
 		})
 		b.Run(fmt.Sprintf("store=informer/pods=%d", n), func(b *testing.B) {
 			store := informerStore(b, pods)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if err := store.Update(pods[i*7919%n]); err != nil {
+				if err := store.Update(scattered(pods, i)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What it costs that one pod leaves and another one comes.
+func BenchmarkLeaveAndArrive(b *testing.B) {
+	for _, n := range benchmarkSizes {
+		pods := benchmarkPods(n)
+		b.Run(fmt.Sprintf("store=watchsource/pods=%d", n), func(b *testing.B) {
+			store := filledStore(pods)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				store.DeletePod(scattered(pods, i))
+				store.UpdatePod(scattered(pods, i))
+			}
+		})
+		b.Run(fmt.Sprintf("store=informer/pods=%d", n), func(b *testing.B) {
+			store := informerStore(b, pods)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := store.Delete(scattered(pods, i)); err != nil {
+					b.Fatal(err)
+				}
+				if err := store.Add(scattered(pods, i)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -64,8 +103,7 @@ func BenchmarkView(b *testing.B) {
 	for _, n := range benchmarkSizes {
 		pods := benchmarkPods(n)
 		b.Run(fmt.Sprintf("store=watchsource/pods=%d", n), func(b *testing.B) {
-			store := watchsource.NewStore()
-			store.ReplaceSnapshot(pods)
+			store := filledStore(pods)
 			b.ReportAllocs()
 			for b.Loop() {
 				if store.Snapshot().Len() != n {
@@ -74,11 +112,79 @@ func BenchmarkView(b *testing.B) {
 			}
 		})
 		b.Run(fmt.Sprintf("store=informer/pods=%d", n), func(b *testing.B) {
-			store := informerStore(b, pods)
+			lister := corev1listers.NewPodLister(informerStore(b, pods))
 			b.ReportAllocs()
 			for b.Loop() {
-				if len(store.List()) != n {
-					b.Fatal("not all")
+				if all, err := lister.List(labels.Everything()); err != nil || len(all) != n {
+					b.Fatal(len(all), err)
+				}
+			}
+		})
+	}
+}
+
+// What it costs a reader to find the executors that have ended among 1,000
+// changes: in a batch, and in Spark's way, where it is handed the snapshot after
+// each change and looks through all of them.
+func BenchmarkBatch(b *testing.B) {
+	const changes = 1000
+	for _, n := range benchmarkSizes {
+		pods := benchmarkPods(n)
+		// Each has one change, and half of the changes are ends.
+		changed := func(i int) *corev1.Pod {
+			p := *scattered(pods, i)
+			if i%2 == 0 {
+				p.Status.Phase = corev1.PodFailed
+			}
+			return &p
+		}
+		b.Run(fmt.Sprintf("way=batch/pods=%d", n), func(b *testing.B) {
+			store := filledStore(pods)
+			next, stop := iter.Pull(store.Batches(context.Background(), 0))
+			defer stop()
+			next()
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for i := range changes {
+					store.UpdatePod(scattered(pods, i))
+				}
+				next()
+				for i := range changes {
+					store.UpdatePod(changed(i))
+				}
+				b.StartTimer()
+				ended := 0
+				batch, _ := next()
+				for _, c := range batch.Changes {
+					if c.After.State.Ended() {
+						ended++
+					}
+				}
+				if ended != changes/2 {
+					b.Fatalf("%d have ended", ended)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("way=Spark/pods=%d", n), func(b *testing.B) {
+			store := filledStore(pods)
+			var snapshots []watchsource.Snapshot
+			for i := range changes {
+				store.UpdatePod(changed(i))
+				snapshots = append(snapshots, store.Snapshot())
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				ended := map[string]bool{}
+				for _, snapshot := range snapshots {
+					for e := range snapshot.All() {
+						if e.State.Ended() {
+							ended[e.Name] = true
+						}
+					}
+				}
+				if len(ended) != changes/2 {
+					b.Fatalf("%d have ended", len(ended))
 				}
 			}
 		})

@@ -24,8 +24,9 @@ var (
 	// value of a label.
 	ErrInvalidAppID = errors.New("watchsource: invalid application id")
 
-	// ErrStopped says that Stop ended a Start that was still waiting.
-	ErrStopped = errors.New("watchsource: stopped while starting")
+	// ErrStopped says that Stop ended a Start that was still waiting, or a wait
+	// for a snapshot that will not come any more.
+	ErrStopped = errors.New("watchsource: the source was stopped")
 )
 
 var (
@@ -33,6 +34,8 @@ var (
 	errNotUnderstood = errors.New("answer not understood")
 	// errStalled is a stream that has been silent for too long.
 	errStalled = errors.New("the watch went silent")
+	// errBlind is a watch that ended in good order and was not replaced.
+	errBlind = fmt.Errorf("the watch ended, and no other has opened for %v", blindness)
 	// errListCut is a streaming list that ended before it was complete.
 	errListCut = errors.New("the streaming list ended early")
 	// errNoAnswer is a request that was not answered in time.

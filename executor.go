@@ -73,6 +73,27 @@ func lifeKey(uid types.UID, namespace, name string) types.UID {
 	return types.UID(namespace + "/" + name)
 }
 
+// share makes e use the strings of an earlier state of the same pod where they
+// are equal. A pod that is not kept then leaves one copy of them behind, not one
+// here and one wherever the earlier state's are still in use.
+func (e *Executor) share(known *Executor) {
+	for _, pair := range [...]struct {
+		own    *string
+		common string
+	}{
+		{&e.Name, known.Name},
+		{&e.Namespace, known.Namespace},
+		{(*string)(&e.UID), string(known.UID)},
+		{&e.ID, known.ID},
+		{&e.Node, known.Node},
+		{&e.PodIP, known.PodIP},
+	} {
+		if *pair.own == pair.common {
+			*pair.own = pair.common
+		}
+	}
+}
+
 // equals reports whether other is the same state of the same pod. The resource
 // version alone does not tell, because fakes leave it as it is when the pod
 // changes.

@@ -187,6 +187,38 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 	}
 }
 
+// The end of a streaming list is missing while other things go on arriving:
+// changes in the application, or bookmarks that are not the one awaited.
+func TestEndlessStreamingList(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		option watchtest.Option
+		churn  bool
+	}{
+		{"with changes", watchtest.WithBookmarkInterval(0), true},
+		{"with bookmarks", watchtest.WithBookmarkInterval(7 * time.Second), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.option)
+				server.Create(pod("1"))
+				store := watchsource.NewStore()
+				watching(t, server, store)
+				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
+				server.Strike(watchtest.Answer(expired))
+				server.Create(pod("2"))
+				for i := range 30 {
+					if test.churn {
+						server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(i)} })
+					}
+					time.Sleep(time.Second)
+				}
+				wantEqualToList(t, server, store)
+			})
+		})
+	}
+}
+
 // Long after Start as well a streaming list that goes silent is given up.
 func TestSilentStreamingListWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -253,23 +285,28 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 				server.Create(pod("1"))
 				server.Compact()
 				wantEqualToList(t, server, store) // in no time
+				if lines := log.matching(); len(lines) > 0 || source.Status().Phase != watchsource.Watching {
+					t.Errorf("phase %v, logged %s", source.Status().Phase, lines)
+				}
 
 				// Nor does a server that loses every version go round in circles.
 				time.Sleep(time.Minute)
-				lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
-				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})()
+				liftWatch := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
+				liftList := server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
 				before := server.Count(allLists)
 				server.Strike(watchtest.Cut())
 				time.Sleep(time.Minute)
-				lift()
 				if n := server.Count(allLists) - before; n > 10 {
 					t.Errorf("%d lists in a minute", n)
 				}
+				liftWatch()
+				liftList()
+				time.Sleep(time.Minute)
 				if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
 					t.Errorf("%d relists, phase %v", got.Relists, got.Phase)
 				}
-				if lines := log.matching(); len(lines) > 0 {
-					t.Errorf("logged %s", lines)
+				if all, restored := log.matching(), log.matching("Watch restored"); len(all) > len(restored) {
+					t.Errorf("logged %s", all)
 				}
 			})
 		})
@@ -308,6 +345,59 @@ func TestBackoff(t *testing.T) {
 			}
 			lift()
 			time.Sleep(10 * time.Minute)
+		}
+	})
+}
+
+// A server that refuses out of conviction is asked more often, for it is well.
+func TestBackoffWithoutRights(t *testing.T) {
+	for _, answer := range []*apierrors.StatusError{unauthorized, forbidden} {
+		synctest.Test(t, func(t *testing.T) {
+			server := watchtest.NewServer()
+			source := watching(t, server, watchsource.NewStore())
+			time.Sleep(time.Minute)
+			lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(answer)})
+			server.Strike(watchtest.Reset())
+			time.Sleep(5 * time.Minute)
+			before := len(server.Requests())
+			time.Sleep(5 * time.Minute)
+			if n := len(server.Requests()) - before; n < 20 || n > 30 {
+				t.Errorf("%s: asked %d times in five minutes", apierrors.ReasonForError(answer), n)
+			}
+			lift()
+			time.Sleep(15 * time.Second)
+			if got := source.Status().Phase; got != watchsource.Watching {
+				t.Errorf("%s: phase %v within 15 seconds", apierrors.ReasonForError(answer), got)
+			}
+		})
+	}
+}
+
+// A watch that is lost is replaced in no time, also one that has lived for a
+// moment only; but not one after the other.
+func TestLostWatchIsReplacedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		watching(t, server, store)
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		time.Sleep(time.Minute)
+		server.Strike(watchtest.Reset())
+		time.Sleep(time.Minute)
+		lift()
+		if _, err := store.WaitForResourceVersion(t.Context(), server.Create(pod("1")).ResourceVersion); err != nil {
+			t.Fatal(err)
+		}
+		server.Strike(watchtest.Reset())
+		server.Create(pod("2"))
+		wantEqualToList(t, server, store)
+
+		before := server.Count(watchtest.Watch)
+		lift = server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Cut()})
+		defer lift()
+		time.Sleep(time.Minute)
+		if n := server.Count(watchtest.Watch) - before; n > 20 {
+			t.Errorf("%d watches in a minute of a server that cuts each", n)
 		}
 	})
 }

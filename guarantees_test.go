@@ -441,6 +441,52 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 	})
 }
 
+// A source does not claim to see while no watch is open, also where an attempt to
+// open one is neither refused nor answered; and it does not cry wolf when the
+// next one is open at once.
+func TestGuarantee7BlindnessIsVisible(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		effect watchtest.Effect // of the fault by which the watch is lost
+		blind  time.Duration    // when that must show
+	}{
+		{"reset", watchtest.Reset(), 5 * time.Second},
+		{"silent", watchtest.Silence(), 155 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				log := &logLines{}
+				source := watching(t, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+				time.Sleep(2 * time.Minute) // so that a bookmark has come
+				began := source.Status().Since
+				server.Strike(watchtest.Reset())
+				time.Sleep(time.Minute)
+				if got := source.Status(); got.Phase != watchsource.Watching || got.Since != began || got.Resumes != 1 {
+					t.Errorf("a minute after an ordinary reconnection the status is %+v", got)
+				}
+
+				lift := server.Inject(watchtest.Fault{Do: watchtest.Hang()})
+				server.Strike(test.effect)
+				time.Sleep(test.blind + time.Second)
+				synctest.Wait()
+				if got := source.Status(); got.Phase != watchsource.Retrying || got.Err == nil {
+					t.Errorf("%v after the watch was lost the status is %+v", test.blind, got)
+				}
+				lift()
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if got := source.Status(); got.Phase != watchsource.Watching || got.Relists != 0 {
+					t.Errorf("after the recovery the status is %+v", got)
+				}
+				if lines := log.matching("Watch restored"); len(lines) != 1 {
+					t.Errorf("one recovery gave %d lines", len(lines))
+				}
+			})
+		})
+	}
+}
+
 // Healthy does not flap on a reconnection, and does not stay well for long
 // without sight, whatever the reason.
 func TestGuarantee7Healthy(t *testing.T) {

@@ -24,7 +24,8 @@ const (
 	// plainListsFor is how long a server that could not stream a list is asked
 	// for plain ones.
 	plainListsFor = 10 * time.Minute
-	// listPatience is how long a streaming list may say nothing.
+	// listPatience is how long a streaming list may say nothing, and how long
+	// its end may be missing once all initial events have come.
 	listPatience = 10 * time.Second
 )
 
@@ -122,6 +123,7 @@ func (l *listWatch) collect(ctx context.Context, s *stream) (fullView, error) {
 	}
 	silence := time.NewTimer(patience)
 	defer silence.Stop()
+	ending := false
 	for {
 		select {
 		case event, open := <-s.ResultChan():
@@ -142,7 +144,12 @@ func (l *listWatch) collect(ctx context.Context, s *stream) (fullView, error) {
 					return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
 				}
 			}
-			silence.Reset(patience)
+			// The initial events are ADDED. Whatever else comes is a change
+			// after them, so the end is due, however much follows.
+			if !ending {
+				silence.Reset(patience)
+				ending = event.Type != watch.Added
+			}
 		case <-silence.C:
 			return fullView{}, errStalled
 		case <-ctx.Done():

@@ -25,9 +25,12 @@ const (
 	minWatchTimeout = 5 * time.Minute
 	maxWatchTimeout = 10 * time.Minute
 
-	// healthyLife is how long a stream must last to be followed by the next
-	// without a pause.
+	// healthyLife is how long a stream must last for past troubles to be
+	// forgotten.
 	healthyLife = 5 * time.Second
+	// atOnceEvery is how often a stream that has ended may be followed by the next
+	// without a pause.
+	atOnceEvery = 5 * time.Second
 
 	// Streams that end within fruitlessLife and bring nothing are a sign that
 	// the server has lost the version they start from: some servers and proxies
@@ -60,7 +63,8 @@ type listWatch struct {
 	watcher  *Watcher
 	status   *statusBoard
 	logger   logr.Logger
-	opened   func() // to be called when the first watch is open
+	settle   func() bool // to be asked before the store is told for the first time
+	opened   func()      // to be called when the first watch is open
 
 	// Owned by the watch goroutine.
 	started    bool
@@ -69,6 +73,7 @@ type listWatch struct {
 	gone       int       // versions in a row that were gone
 	bookmarks  bool      // this server sends bookmarks
 	plainUntil time.Time // no streaming lists before
+	atOnce     time.Time // when a stream was last followed by the next without a pause
 	trouble    string    // the one last logged, "" when all is well
 }
 
@@ -126,6 +131,11 @@ func (l *listWatch) relist(ctx context.Context) (*stream, error) {
 	if err != nil && !l.started {
 		return nil, err // and the store was told nothing
 	}
+	if !l.started && !l.settle() {
+		stream.close()
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	l.watcher.Replace(view.pods, view.resourceVersion)
 	l.observe(Observation{Kind: Listed, ResourceVersion: view.resourceVersion, Pods: len(view.pods), Took: took})
 	if err == nil {
@@ -144,11 +154,10 @@ func (l *listWatch) observe(o Observation) {
 
 // connected is called with every stream that has been opened.
 func (l *listWatch) connected() {
-	if l.trouble != "" {
-		l.trouble = ""
-		l.logger.Info("Watch restored", "since", l.status.read().Since)
+	l.trouble = ""
+	if before := l.status.enter(Watching); before.Phase == Retrying {
+		l.logger.Info("Watch restored", "since", before.Since)
 	}
-	l.status.enter(Watching)
 	if !l.started {
 		l.started = true
 		l.opened()
@@ -209,6 +218,7 @@ func (l *listWatch) follow(ctx context.Context, s *stream) time.Duration {
 	life := time.Since(s.opened)
 	delay := l.ended(err, life, l.watcher.resourceVersion != from)
 	l.observe(Observation{Kind: Closed, ResourceVersion: l.watcher.resourceVersion, Took: life, Err: err})
+	l.status.lost(err)
 	l.logger.V(4).Info("Watch ended", "err", err, "resourceVersion", l.watcher.resourceVersion, "delay", delay)
 	return delay
 }
@@ -274,7 +284,8 @@ func (l *listWatch) ended(err error, life time.Duration, progressed bool) time.D
 		l.watcher.forget()
 		l.fruitless = 0
 	}
-	if _, asked := apierrors.SuggestsClientDelay(err); !asked && life >= healthyLife {
+	if _, asked := apierrors.SuggestsClientDelay(err); !asked && time.Since(l.atOnce) >= atOnceEvery {
+		l.atOnce = time.Now()
 		return 0
 	}
 	return l.backoff.next(err)

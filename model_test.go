@@ -40,11 +40,15 @@ func TestAnyHistoryUnderAnyFaults(t *testing.T) {
 	}
 	var sum tally
 	for i := range n {
-		s := first + uint64(i)
-		synctest.Test(t, func(t *testing.T) { newSchedule(t, s, &sum).run() })
-		if t.Failed() {
-			t.Fatalf("schedule %d of %d: replay with -seed=%d", i+1, n, s)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			s := newSchedule(t, first+uint64(i), &sum)
+			defer func() {
+				if t.Failed() { // after which synctest.Test does not return
+					t.Logf("schedule %d of %d: replay with -seed=%d", i+1, n, s.seed)
+				}
+			}()
+			s.run()
+		})
 	}
 	t.Logf("%d schedules from seed %d: %+v", n, first, sum)
 	if n >= 500 {

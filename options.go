@@ -30,8 +30,9 @@ type sourceOptions struct {
 }
 
 type storeOptions struct {
-	rules  rules
-	logger logr.Logger
+	rules        rules
+	logger       logr.Logger
+	backlogLimit int
 }
 
 type (
@@ -139,6 +140,17 @@ func (o loggerOption) applyToStore(to *storeOptions)   { to.logger = o.logger }
 // is nil, and a pod's memory is free once it has been read.
 func WithoutPods() StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.dropPods = true })
+}
+
+// WithBacklogLimit bounds what is kept for a reader of [Store.Batches] that stays
+// away, by the number of changes that wait for it. There is no bound by default,
+// and where changes is not positive.
+//
+// A backlog that grows beyond it is given up, and from then on costs nothing.
+// The reader's next batch shows everything present instead, and says so in
+// [Batch.Anew] and [Batch.Missed].
+func WithBacklogLimit(changes int) StoreOption {
+	return storeOption(func(o *storeOptions) { o.backlogLimit = max(changes, 0) })
 }
 
 // WithExecutorContainer names the container that is the executor, the others

@@ -2,16 +2,60 @@
 
 package watchsource
 
-import "k8s.io/apimachinery/pkg/types"
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// lagTolerance is how long a reader may leave a change lying after it could
+// have taken it, before it is named in the log.
+const lagTolerance = 30 * time.Second
+
+// A Backlog is what one range over [Store.Batches] has not been shown yet.
+type Backlog struct {
+	Reader  string    // the call of Batches, "backend.go:153"
+	Changes int       // that wait, after merging
+	Since   time.Time // when the first of them came
+	GivenUp bool      // they are not kept any more, see WithBacklogLimit
+}
+
+// Backlogs returns the readers for which something waits, the one that has
+// stayed away longest first; such as for metrics.
+func (s *Store) Backlogs() []Backlog {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Backlog
+	for r := range s.readers {
+		if r.waiting > 0 {
+			all = append(all, r.backlog())
+		}
+	}
+	slices.SortFunc(all, func(a, b Backlog) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Reader, b.Reader))
+	})
+	return all
+}
 
 // reader is one range over [Store.Batches]: what it has not been shown yet,
 // merged per pod so that it grows with the pods and not with their events.
 type reader struct {
-	wake chan struct{} // holds a token while there is something to show
+	// Fixed after newReader.
+	name  string
+	limit int           // of changes that wait, 0 for none
+	wake  chan struct{} // holds a token while there is something to show
 
 	// Guarded by the store's mu.
-	lives map[types.UID]*life
-	order []*life // of first unseen change
+	lives   map[types.UID]*life
+	order   []*life   // of first unseen change
+	waiting int       // changes in all lives
+	since   time.Time // of the first of them
+	due     time.Time // when the reader can take them at the earliest
+	givenUp bool      // the lives, at the limit
+	missed  int       // executors that have left, among what was given up
+	named   bool      // in the log
 }
 
 // life is the unseen part of one pod's life.
@@ -20,12 +64,31 @@ type life struct {
 	steps  []*Executor // what is to be shown; only the last may be replaced
 }
 
-func newReader() *reader {
-	return &reader{wake: make(chan struct{}, 1), lives: map[types.UID]*life{}}
+func newReader(name string, limit int, due time.Time) *reader {
+	return &reader{name: name, limit: limit, wake: make(chan struct{}, 1), lives: map[types.UID]*life{}, due: due}
+}
+
+func (r *reader) backlog() Backlog {
+	return Backlog{Reader: r.name, Changes: r.waiting, Since: r.since, GivenUp: r.givenUp}
 }
 
 // add queues the step from before to after.
-func (r *reader) add(before, after *Executor) {
+func (r *reader) add(before, after *Executor, now time.Time) {
+	if r.waiting == 0 {
+		r.since = now
+	}
+	if r.givenUp {
+		r.miss(after)
+	} else {
+		r.queue(before, after)
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *reader) queue(before, after *Executor) {
 	key := after.key()
 	l := r.lives[key]
 	if l == nil || l.last().State == Deleted {
@@ -35,13 +98,54 @@ func (r *reader) add(before, after *Executor) {
 	}
 	if l.open(after) {
 		l.steps[len(l.steps)-1] = after
-	} else {
-		l.steps = append(l.steps, after)
+		return
 	}
+	l.steps = append(l.steps, after)
+	r.waiting++
+	if r.limit > 0 && r.waiting > r.limit {
+		r.giveUp()
+	}
+}
+
+// giveUp forgets the lives, and keeps none until the reader comes: it will be
+// shown everything present instead.
+func (r *reader) giveUp() {
+	r.givenUp = true
+	for _, l := range r.order {
+		r.miss(l.last())
+	}
+	r.order, r.lives = nil, nil
+}
+
+// miss counts an executor that has left, because the reader will not be shown
+// how. One that is there will be shown as it is, ended or not.
+func (r *reader) miss(after *Executor) {
+	if after.State == Deleted {
+		r.missed++
+	}
+}
+
+// lags reports whether the reader deserves to be named, and has not been yet.
+func (r *reader) lags(now time.Time) bool {
+	from := r.since
+	if r.due.After(from) {
+		from = r.due
+	}
+	return !r.named && (r.givenUp || now.Sub(from) > lagTolerance)
+}
+
+// take returns what there is to show, and forgets it. The reader will not come
+// again before due.
+func (r *reader) take(due time.Time) reader {
 	select {
-	case r.wake <- struct{}{}:
+	case <-r.wake: // added after the reader woke up, and taken with the rest
 	default:
 	}
+	taken := *r
+	r.lives, r.order = map[types.UID]*life{}, nil
+	r.waiting, r.givenUp, r.missed = 0, false, 0
+	r.due = due
+	return taken
 }
 
 // open reports whether after may replace the last step: an end may not be
@@ -56,18 +160,6 @@ func (l *life) last() *Executor {
 		return nil
 	}
 	return l.steps[len(l.steps)-1]
-}
-
-// take returns the lives with something to show, and forgets them.
-func (r *reader) take() []*life {
-	select {
-	case <-r.wake: // added after the reader woke up, and taken with the rest
-	default:
-	}
-	lives := r.order
-	r.order = nil
-	r.lives = map[types.UID]*life{}
-	return lives
 }
 
 // changes spells the lives out.

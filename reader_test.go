@@ -2,17 +2,20 @@
 
 package watchsource
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // A change that arrives between waking up and taking is taken, and does not
 // wake the reader again for an empty batch.
 func TestReaderIsNotWokenForNothing(t *testing.T) {
-	r := newReader()
-	r.add(nil, &Executor{UID: "1", State: Pending})
+	r := newReader("", 0, time.Time{})
+	r.add(nil, &Executor{UID: "1", State: Pending}, time.Time{})
 	<-r.wake
-	r.add(nil, &Executor{UID: "2", State: Pending})
-	if lives := r.take(); len(lives) != 2 {
-		t.Errorf("took %d lives, want 2", len(lives))
+	r.add(nil, &Executor{UID: "2", State: Pending}, time.Time{})
+	if taken := r.take(time.Time{}); len(taken.order) != 2 {
+		t.Errorf("took %d lives, want 2", len(taken.order))
 	}
 	select {
 	case <-r.wake:

@@ -4,10 +4,13 @@ package watchsource
 
 import (
 	"iter"
-	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
 	"github.com/executorpods/watchsource/internal/sorted"
+	"github.com/executorpods/watchsource/internal/vector"
 )
 
 // A Snapshot is the view of an application's executors at one moment. It never
@@ -22,72 +25,100 @@ type Snapshot struct {
 
 // view is what a Snapshot sees. The store makes a new one for every change.
 type view struct {
-	byName sorted.Set[*Executor]
-	byID   sorted.Set[*Executor]
+	byName sorted.Set[*slot]
+	byID   sorted.Set[*slot]
+	states vector.Vector[Executor] // by the slots' index
 	counts [stateCount]int
 
 	resourceVersion string
 	syncedAt        time.Time // zero until the first full list
 }
 
-func newView(executors []*Executor) *view {
-	v := &view{
-		byName: sorted.New(compareNames, executors...),
-		byID:   sorted.New(compareIDs),
+// newView returns the view of some executors, and the slots they have in it. Of
+// those with one key, and of those with one name, the last one counts.
+func newView(executors []*Executor) (view, slots) {
+	last := make(map[types.UID]int, len(executors))
+	for i, e := range executors {
+		last[e.key()] = i
 	}
-	var identified []*Executor
-	for e := range v.byName.All() {
+	all := make([]*slot, 0, len(last))
+	for i, e := range executors {
+		if last[e.key()] == i {
+			all = append(all, newSlot(e, i))
+		}
+	}
+	v := view{byName: sorted.New(compareNames, all...), byID: sorted.New(compareIDs)}
+	s := slots{byKey: make(map[types.UID]*slot, v.byName.Len()), used: v.byName.Len()}
+	states := make([]*Executor, 0, s.used)
+	var identified []*slot
+	for slot := range v.byName.All() {
+		e := executors[slot.index]
+		slot.index = len(states) // in the order in which All will walk
+		states = append(states, e)
+		s.byKey[e.key()] = slot
 		v.counts[e.State]++
 		if e.ID != "" {
-			identified = append(identified, e)
+			identified = append(identified, slot)
 		}
 	}
 	v.byID = sorted.New(compareIDs, identified...)
+	v.states = vector.Of(states)
+	return v, s
+}
+
+// executor returns the state in a slot, which may be nil.
+func (v *view) executor(slot *slot) *Executor {
+	if slot == nil {
+		return nil
+	}
+	return v.states.Get(slot.index)
+}
+
+// named returns the slot of the pod with a name, nil if there is none.
+func (v *view) named(namespace, name string) *slot {
+	slot, _ := v.byName.Get(&slot{name: name, namespace: namespace})
+	return slot
+}
+
+// added is the view with an executor that was not there before.
+func (v view) added(slot *slot, e *Executor) view {
+	v.byName = v.byName.With(slot)
+	if slot.id != "" {
+		v.byID = v.byID.With(slot)
+	}
+	v.states = v.states.With(slot.index, e)
+	v.counts[e.State]++
 	return v
 }
 
-// compareNames orders by name, then namespace: a look-up by name alone then
-// finds all that bear it side by side.
-func compareNames(a, b *Executor) int {
-	if c := strings.Compare(a.Name, b.Name); c != 0 {
-		return c
-	}
-	return strings.Compare(a.Namespace, b.Namespace)
+// changed is the view with another state of an executor.
+func (v view) changed(slot *slot, before, e *Executor) view {
+	v.states = v.states.With(slot.index, e)
+	v.counts[before.State]--
+	v.counts[e.State]++
+	return v
 }
 
-func compareIDs(a, b *Executor) int {
-	if c := strings.Compare(a.ID, b.ID); c != 0 {
-		return c
+// without is the view without an executor that is in it.
+func (v view) without(slot *slot, e *Executor) view {
+	v.byName = v.byName.Without(slot)
+	if slot.id != "" {
+		v.byID = v.byID.Without(slot)
 	}
-	return compareNames(a, b)
+	v.states = v.states.With(slot.index, nil)
+	v.counts[e.State]--
+	return v
 }
 
-// with returns the view with e in the place of before, which may be nil.
-func (v *view) with(before, e *Executor) *view {
-	next := *v
-	next.byName = v.byName.With(e)
-	if before != nil {
-		next.counts[before.State]--
-		if before.ID != "" && before.ID != e.ID {
-			next.byID = next.byID.Without(before)
+// all walks the executors in the order of their names, then namespaces.
+func (v *view) all() iter.Seq[*Executor] {
+	return func(yield func(*Executor) bool) {
+		for slot := range v.byName.All() {
+			if !yield(v.executor(slot)) {
+				return
+			}
 		}
 	}
-	next.counts[e.State]++
-	if e.ID != "" {
-		next.byID = next.byID.With(e)
-	}
-	return &next
-}
-
-// without returns the view without e, which must be in it.
-func (v *view) without(e *Executor) *view {
-	next := *v
-	next.byName = v.byName.Without(e)
-	next.counts[e.State]--
-	if e.ID != "" {
-		next.byID = v.byID.Without(e)
-	}
-	return &next
 }
 
 // Len returns the number of executors.
@@ -105,11 +136,11 @@ func (s Snapshot) Get(name string) (Executor, bool) {
 	if s.view == nil {
 		return Executor{}, false
 	}
-	for e := range s.view.byName.From(&Executor{Name: name}) {
-		if e.Name != name {
+	for slot := range s.view.byName.From(&slot{name: name}) {
+		if slot.name != name {
 			break
 		}
-		return *e, true
+		return *s.view.executor(slot), true
 	}
 	return Executor{}, false
 }
@@ -122,11 +153,11 @@ func (s Snapshot) ByID(executorID string) (Executor, bool) {
 		return Executor{}, false
 	}
 	var newest *Executor
-	for e := range s.view.byID.From(&Executor{ID: executorID}) {
-		if e.ID != executorID {
+	for slot := range s.view.byID.From(&slot{id: executorID}) {
+		if slot.id != executorID {
 			break
 		}
-		if newest == nil || e.CreatedAt.After(newest.CreatedAt) {
+		if e := s.view.executor(slot); newest == nil || e.CreatedAt.After(newest.CreatedAt) {
 			newest = e
 		}
 	}
@@ -143,7 +174,7 @@ func (s Snapshot) All() iter.Seq[Executor] {
 		if s.view == nil {
 			return
 		}
-		for e := range s.view.byName.All() {
+		for e := range s.view.all() {
 			if !yield(*e) {
 				return
 			}
@@ -169,12 +200,24 @@ func (s Snapshot) ResourceVersion() string {
 	return s.view.resourceVersion
 }
 
+// Contains reports whether the snapshot shows everything up to a resource
+// version. It is false where either version is unknown or cannot be compared.
+//
+// An executor whose creation is contained, and who is absent nevertheless, has
+// come and gone.
+func (s Snapshot) Contains(version string) bool {
+	order, err := resourceversion.CompareResourceVersion(s.ResourceVersion(), version)
+	return err == nil && order >= 0
+}
+
 // Complete reports whether the snapshot started from a full list. Until then
 // the absence of an executor means nothing.
 func (s Snapshot) Complete() bool { return !s.SyncedAt().IsZero() }
 
 // SyncedAt returns when the last full list arrived, the zero time if none has.
-// An executor that was registered before and is absent now is missing.
+// An executor that was registered well before, longer than a list may take, and
+// is absent now is missing (SPARK-33711). Where the version of its creation is
+// known, Contains tells that without a doubt, and sooner.
 func (s Snapshot) SyncedAt() time.Time {
 	if s.view == nil {
 		return time.Time{}

@@ -60,8 +60,13 @@ type Status struct {
 type statusBoard struct {
 	mu     sync.Mutex
 	status Status
-	mute   bool // the last watch went silent, and nothing was heard since
+	mute   bool        // the last watch went silent, and nothing was heard since
+	blind  *time.Timer // runs from the end of a watch to the next phase, nil otherwise
 }
+
+// blindness is how long no watch may be open before the view is taken for out of
+// date: longer than an ordinary reconnection takes.
+const blindness = 5 * time.Second
 
 func (b *statusBoard) read() Status {
 	b.mu.Lock()
@@ -125,6 +130,35 @@ func (b *statusBoard) record(o Observation, started bool) {
 	})
 }
 
-func (b *statusBoard) enter(phase Phase) {
-	b.write(func(s *Status) { s.Phase = phase })
+// lost notes that a watch has ended, with err or in good order. The next may be
+// a long time coming, also where its request is not refused, only not answered.
+func (b *statusBoard) lost(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var timer *time.Timer
+	timer = time.AfterFunc(blindness, func() {
+		b.write(func(s *Status) {
+			if b.blind != timer {
+				return
+			}
+			s.Phase = Retrying
+			if err == nil {
+				s.Err, s.ErrAt = errBlind, time.Now()
+			}
+		})
+	})
+	b.blind = timer
+}
+
+// enter begins a phase, and returns the status before.
+func (b *statusBoard) enter(phase Phase) (before Status) {
+	b.write(func(s *Status) {
+		before = *s
+		s.Phase = phase
+		if b.blind != nil {
+			b.blind.Stop()
+			b.blind = nil
+		}
+	})
+	return before
 }

@@ -21,12 +21,15 @@ import (
 // pods but must not change them; with client-go's fake clientset the test that
 // made them holds them as well.
 //
-// A store that also has the method
+// A store may have one or both of these methods as well:
 //
 //	ObserveResourceVersion(resourceVersion string)
+//	ObserveStop()
 //
-// is told, after every list, event and bookmark, which version of the API
-// server's state it has now been told completely.
+// The first says, after every list, event and bookmark, which version of the
+// API server's state the store has now been told completely. The second says
+// that the source is being stopped; it is the last call before Stop returns,
+// and comes only after a Start that succeeded.
 type SnapshotsStore interface {
 	// UpdatePod reports a pod that was created or has changed.
 	UpdatePod(pod *corev1.Pod)
@@ -38,10 +41,11 @@ type SnapshotsStore interface {
 	ReplaceSnapshot(pods []*corev1.Pod)
 }
 
-// resourceVersionObserver is the optional part of a SnapshotsStore.
-type resourceVersionObserver interface {
-	ObserveResourceVersion(resourceVersion string)
-}
+// The optional parts of a SnapshotsStore.
+type (
+	resourceVersionObserver interface{ ObserveResourceVersion(resourceVersion string) }
+	stopObserver            interface{ ObserveStop() }
+)
 
 // A Store is a SnapshotsStore in memory. It turns pods into executors and keeps
 // the newest [Snapshot] of them.
@@ -51,19 +55,23 @@ type resourceVersionObserver interface {
 // writing, and writing waits for no reader. Make one with NewStore.
 type Store struct {
 	// Fixed after NewStore.
-	rules  rules
-	logger logr.Logger
+	rules        rules
+	logger       logr.Logger
+	backlogLimit int // 0 for none
 
 	current atomic.Pointer[version]
 
 	mu      sync.Mutex // held to write current
+	slots   slots      // of the executors in current
 	readers map[*reader]struct{}
+	lagging []Backlog // to be reported in the log
 }
 
 // version is one view and the news that there is a newer one.
 type version struct {
-	view *view
-	next atomic.Pointer[chan struct{}] // made for the first who asks
+	view    view
+	stopped bool                          // the source was, and nothing came since
+	next    atomic.Pointer[chan struct{}] // made for the first who asks
 }
 
 var closedChannel = func() *chan struct{} {
@@ -95,22 +103,29 @@ var _ SnapshotsStore = (*Store)(nil)
 // NewStore returns an empty store.
 func NewStore(opts ...StoreOption) *Store {
 	o := newStoreOptions(opts)
-	s := &Store{rules: o.rules, logger: o.logger, readers: map[*reader]struct{}{}}
-	s.current.Store(&version{view: newView(nil)})
+	s := &Store{
+		rules:        o.rules,
+		logger:       o.logger,
+		backlogLimit: o.backlogLimit,
+		readers:      map[*reader]struct{}{},
+	}
+	first := &version{}
+	first.view, s.slots = newView(nil)
+	s.current.Store(first)
 	return s
 }
 
 // Snapshot returns the newest snapshot. It neither blocks nor allocates.
 func (s *Store) Snapshot() Snapshot {
-	return Snapshot{s.current.Load().view}
+	return Snapshot{&s.current.Load().view}
 }
 
 // Latest returns the newest snapshot and a channel that is closed when there is
-// a newer one. Whoever loops over Latest may skip snapshots; see Batches for
-// every change.
+// a newer one, or the source has stopped. Whoever loops over Latest may skip
+// snapshots; see Batches for every change.
 func (s *Store) Latest() (Snapshot, <-chan struct{}) {
 	v := s.current.Load()
-	return Snapshot{v.view}, v.superseded()
+	return Snapshot{&v.view}, v.superseded()
 }
 
 // UpdatePod implements [SnapshotsStore]. A state that is older than the known
@@ -124,25 +139,42 @@ func (s *Store) UpdatePod(pod *corev1.Pod) {
 // update stores e and returns what was known of the pod before.
 func (s *Store) update(e *Executor) (known *Executor) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	view := s.current.Load().view
-	known, _ = view.byName.Get(e)
+	slot := s.slots.byKey[e.key()]
+	known = view.executor(slot)
+	if known != nil && s.rules.dropPods {
+		e.share(known)
+	}
 	switch {
 	case known == nil:
+		view = s.vacate(view, e)
+		view = view.added(s.slots.take(e), e)
 	case older(e.ResourceVersion, known.ResourceVersion):
 		return known
-	case known.key() != e.key():
-		// The name has passed to another pod, and nobody said that the first
-		// one left.
-		view = view.without(known)
-		s.tell(known, known.gone())
-		known = nil
+	case !slot.fits(e):
+		view = s.vacate(view.without(slot, known), e)
+		view = view.added(s.slots.set(e, slot.index), e)
+	default:
+		view = view.changed(slot, known, e)
 	}
-	view = view.with(known, e)
 	view.resourceVersion = newer(view.resourceVersion, e.ResourceVersion)
 	s.publish(view)
 	s.tell(known, e)
 	return known
+}
+
+// vacate returns the view without the pod whose name has passed to e, where
+// nobody has said that it left.
+func (s *Store) vacate(view view, e *Executor) view {
+	slot := view.named(e.Namespace, e.Name)
+	if slot == nil {
+		return view
+	}
+	known := view.executor(slot)
+	s.slots.release(known)
+	s.tell(known, known.gone())
+	return view.without(slot, known)
 }
 
 // DeletePod implements [SnapshotsStore]. A pod that the store does not have is
@@ -150,16 +182,16 @@ func (s *Store) update(e *Executor) (known *Executor) {
 func (s *Store) DeletePod(pod *corev1.Pod) {
 	last := s.rules.executor(pod)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	view := s.current.Load().view
-	known, _ := view.byName.Get(last)
-	if known == nil || known.key() != last.key() {
+	known := view.executor(s.slots.byKey[last.key()])
+	if known == nil {
 		return
 	}
 	if older(last.ResourceVersion, known.ResourceVersion) {
 		last = known
 	}
-	view = view.without(known)
+	view = view.without(s.slots.release(known), known)
 	view.resourceVersion = newer(view.resourceVersion, last.ResourceVersion)
 	s.publish(view)
 	if last.State.Ended() && last.State != known.State {
@@ -177,42 +209,48 @@ func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
 	for i, pod := range pods {
 		executors[i] = s.rules.executor(pod)
 	}
-	before := s.replace(executors)
-	for _, e := range executors {
-		known, _ := before.byName.Get(e)
-		s.logProblem(known, e)
+	for _, c := range s.replace(executors) {
+		if c.After.State != Deleted {
+			s.logProblem(c.Before, c.After)
+		}
 	}
 }
 
-// replace stores the executors and returns the view that was there before.
-func (s *Store) replace(executors []*Executor) *view {
+// replace stores the executors and returns what has changed: who has left, and
+// then who has come or is in another state.
+func (s *Store) replace(executors []*Executor) []Change {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := s.current.Load().view
+	defer s.unlock()
+	before, had := &s.current.Load().view, s.slots
 	for i, e := range executors {
-		if known, _ := before.byName.Get(e); known != nil && (older(e.ResourceVersion, known.ResourceVersion) || known.equals(e)) {
+		switch known := before.executor(had.byKey[e.key()]); {
+		case known == nil:
+		case older(e.ResourceVersion, known.ResourceVersion), known.equals(e):
 			executors[i] = known
+		case s.rules.dropPods:
+			e.share(known)
 		}
 	}
-	next := newView(executors)
+	next, has := newView(executors)
 	next.syncedAt = time.Now()
+	s.slots = has
 	s.publish(next)
 
-	for known := range before.byName.All() {
-		if e, _ := next.byName.Get(known); e == nil || e.key() != known.key() {
-			s.tell(known, known.gone())
+	var changes []Change
+	for known := range before.all() {
+		if has.byKey[known.key()] == nil {
+			changes = append(changes, Change{Before: known, After: known.gone()})
 		}
 	}
-	for e := range next.byName.All() {
-		known, _ := before.byName.Get(e)
-		if known != nil && known.key() != e.key() {
-			known = nil
-		}
-		if known != e {
-			s.tell(known, e)
+	for e := range next.all() {
+		if known := before.executor(had.byKey[e.key()]); known != e {
+			changes = append(changes, Change{Before: known, After: e})
 		}
 	}
-	return before
+	for _, c := range changes {
+		s.tell(c.Before, c.After)
+	}
+	return changes
 }
 
 // ObserveResourceVersion records that the store has been told everything up to
@@ -220,22 +258,52 @@ func (s *Store) replace(executors []*Executor) *view {
 func (s *Store) ObserveResourceVersion(resourceVersion string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	view := *s.current.Load().view
-	if newest := newer(view.resourceVersion, resourceVersion); newest != view.resourceVersion {
+	held := s.current.Load().view.resourceVersion
+	if newest := newer(held, resourceVersion); newest != held {
+		view := s.current.Load().view
 		view.resourceVersion = newest
-		s.publish(&view)
+		s.publish(view)
 	}
 }
 
+// ObserveStop ends all waiting: nothing will come until the source is started
+// again. The snapshot stays as it is.
+func (s *Store) ObserveStop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.current.Load()
+	s.current.Store(&version{view: last.view, stopped: true})
+	last.supersede()
+}
+
 // publish makes view the current one. s.mu is held.
-func (s *Store) publish(view *view) {
+func (s *Store) publish(view view) {
 	s.current.Swap(&version{view: view}).supersede()
 }
 
 // tell queues a change for every reader. s.mu is held.
 func (s *Store) tell(before, after *Executor) {
+	if len(s.readers) == 0 {
+		return
+	}
+	now := time.Now()
 	for r := range s.readers {
-		r.add(before, after)
+		r.add(before, after, now)
+		if r.lags(now) {
+			r.named = true
+			s.lagging = append(s.lagging, r.backlog())
+		}
+	}
+}
+
+// unlock releases s.mu, and then reports the readers that were found to lag: a
+// logger may block, and must hold up nobody who reads.
+func (s *Store) unlock() {
+	lagging := s.lagging
+	s.lagging = nil
+	s.mu.Unlock()
+	for _, b := range lagging {
+		s.logger.Info("Reader of batches lags", "reader", b.Reader, "changes", b.Changes, "since", b.Since, "givenUp", b.GivenUp)
 	}
 }
 

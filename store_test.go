@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 var seed = flag.Uint64("seed", 0, "seed of the random tests, 0 for a random one")
@@ -135,7 +136,7 @@ type batchReader struct {
 	stop func()
 }
 
-func (r batchReader) want(t *testing.T, want string) {
+func (r batchReader) want(t *testing.T, want string) watchsource.Batch {
 	t.Helper()
 	batch, ok := r.next()
 	if !ok {
@@ -144,6 +145,7 @@ func (r batchReader) want(t *testing.T, want string) {
 	if got := changeLines(batch.Changes); got != want {
 		t.Errorf("batch %q, want %q", got, want)
 	}
+	return batch
 }
 
 func TestBatchesMerge(t *testing.T) {
@@ -255,11 +257,16 @@ func TestBatchesEnd(t *testing.T) {
 // Any interleaving of what a store can be told, before readers that come, lag
 // and go: the store equals the model, and every reader sees a history that
 // leads from what it knew to the snapshot beside it, with every end and every
-// disappearance in it.
+// disappearance in it. Where a backlog was given up it begins anew, and says how
+// many have left unseen.
 func TestStoreEqualsModel(t *testing.T) {
 	r := random(t)
-	for range 200 {
-		m := newModel(t)
+	for i := range 300 {
+		limit := 0
+		if i%3 == 0 {
+			limit = 1 + r.IntN(20)
+		}
+		m := newModel(t, limit)
 		for range 300 {
 			m.step(r)
 		}
@@ -270,6 +277,7 @@ func TestStoreEqualsModel(t *testing.T) {
 // model is a store, what it should hold, and readers who check their batches.
 type model struct {
 	t       *testing.T
+	limit   int // of the backlogs
 	store   *watchsource.Store
 	pods    map[string]*corev1.Pod
 	version int
@@ -283,10 +291,12 @@ type modelReader struct {
 	ends map[string]int               // by UID, since it came
 	gone map[string]int
 	owed struct{ ends, gone map[string]bool }
+
+	batches, missed int
 }
 
-func newModel(t *testing.T) *model {
-	return &model{t: t, store: watchsource.NewStore(), pods: map[string]*corev1.Pod{}}
+func newModel(t *testing.T, limit int) *model {
+	return &model{t: t, limit: limit, store: watchsource.NewStore(watchsource.WithBacklogLimit(limit)), pods: map[string]*corev1.Pod{}}
 }
 
 var modelPhases = []corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed}
@@ -389,13 +399,22 @@ func (m *model) read(r *modelReader) {
 	if !ok {
 		m.t.Fatal("the batches have ended")
 	}
+	if r.batches++; batch.Anew {
+		if r.batches > 1 && m.limit == 0 {
+			m.t.Fatal("a backlog was given up without a limit")
+		}
+		clear(r.view)
+		r.missed += batch.Missed
+	} else if m.limit > 0 && len(batch.Changes) > m.limit {
+		m.t.Fatalf("a backlog of %d changes, the limit is %d", len(batch.Changes), m.limit)
+	}
 	for _, c := range batch.Changes {
 		key := string(c.After.UID)
 		before, known := r.view[key]
 		if known != (c.Before != nil) || known && before != c.Before.State {
 			m.t.Fatalf("a change of %s from %v, but the reader knows %v %v", key, c.Before, known, before)
 		}
-		if c.After.State.Ended() && !before.Ended() {
+		if c.After.State.Ended() && !before.Ended() && !(batch.Anew && r.ends[key] > 0) {
 			r.ends[key]++
 		}
 		if c.After.State == watchsource.Deleted {
@@ -431,14 +450,23 @@ func (m *model) check() {
 	for _, r := range m.readers {
 		m.read(r)
 		r.stop()
-		for key := range r.owed.ends {
-			if r.ends[key] != 1 {
-				m.t.Fatalf("a reader saw the end of %s %d times", key, r.ends[key])
+		unseen := 0
+		for key := range r.owed.gone {
+			if m.limit > 0 && r.gone[key] == 0 {
+				unseen++
+			} else if r.gone[key] != 1 {
+				m.t.Fatalf("a reader saw %s go %d times", key, r.gone[key])
 			}
 		}
-		for key := range r.owed.gone {
-			if r.gone[key] != 1 {
-				m.t.Fatalf("a reader saw %s go %d times", key, r.gone[key])
+		if unseen != r.missed {
+			m.t.Fatalf("a reader was not shown %d that left, and told of %d", unseen, r.missed)
+		}
+		for key := range r.owed.ends {
+			if m.limit > 0 && r.ends[key] == 0 && r.owed.gone[key] && r.gone[key] == 0 {
+				continue // missed
+			}
+			if r.ends[key] != 1 {
+				m.t.Fatalf("a reader saw the end of %s %d times", key, r.ends[key])
 			}
 		}
 	}
@@ -535,6 +563,59 @@ func TestWaitFor(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Waiting ends with the source, because nothing will come any more, and goes on
+// after the next Start.
+func TestWaitForEndsWithTheSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, server.Client())
+		three := func(s watchsource.Snapshot) bool { return s.Len() == 3 }
+		var waiting sync.WaitGroup
+		wait := func(want error) {
+			waiting.Go(func() {
+				if _, err := store.WaitFor(t.Context(), three); !errors.Is(err, want) {
+					t.Errorf("WaitFor = %v, want %v", err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		wait(watchsource.ErrStopped) // since before Start
+		start(t, source, "app")
+		server.Create(pod("1"))
+		wait(watchsource.ErrStopped)
+		source.Stop()
+		waiting.Wait()
+
+		snapshot, err := store.WaitForResourceVersion(t.Context(), "9999999")
+		if !errors.Is(err, watchsource.ErrStopped) || snapshot.Len() != 1 {
+			t.Errorf("after Stop: %d executors, %v", snapshot.Len(), err)
+		}
+		if _, err := store.WaitFor(t.Context(), func(s watchsource.Snapshot) bool { return s.Len() == 1 }); err != nil {
+			t.Errorf("after Stop, for what is there: %v", err)
+		}
+		start(t, source, "app")
+		wait(nil)
+		server.Create(pod("2"))
+		server.Create(pod("3"))
+		waiting.Wait()
+		source.Stop()
+	})
+}
+
+func TestSnapshotContains(t *testing.T) {
+	store := watchsource.NewStore()
+	if store.Snapshot().Contains("1") {
+		t.Error("an empty snapshot contains a version")
+	}
+	store.UpdatePod(pod("1", version("99")))
+	for version, want := range map[string]bool{"98": true, "99": true, "100": false, "": false, "x": false, "0": false} {
+		if got := store.Snapshot().Contains(version); got != want {
+			t.Errorf("Contains(%q) = %v at version 99", version, got)
+		}
+	}
 }
 
 func TestStateString(t *testing.T) {

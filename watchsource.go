@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -38,11 +39,17 @@ type WatchSnapshotSource struct {
 
 // session is the time from a Start to the Stop that ends it.
 type session struct {
-	cancel context.CancelCauseFunc
-	opened chan struct{} // closed when the first watch is open
-	done   chan struct{} // closed when nothing runs any more
-	err    error         // why it ended; to be read after done
+	cancel  context.CancelCauseFunc
+	settled atomic.Bool   // that Start will succeed, or that it has timed out
+	opened  chan struct{} // closed when the first watch is open
+	done    chan struct{} // closed when nothing runs any more
+	err     error         // why it ended; to be read after done
 }
+
+// settle decides for the caller, unless the other side was first: the watch is
+// about to tell the store, or Start is out of time. It cannot be both, for a
+// store is told nothing by a Start that fails.
+func (s *session) settle() bool { return s.settled.CompareAndSwap(false, true) }
 
 // NewWatchSnapshotSource returns a source that is stopped. It does not touch
 // the client.
@@ -160,10 +167,13 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 
 	// The wording is Spark's, and users search their logs for it.
 	s.options.logger.V(4).Info(fmt.Sprintf("Starting watch for pods with labels %s.", spaced(selector)))
-	work := s.newListWatch(selector, func() { close(starting.opened) })
+	work := s.newListWatch(selector, starting)
 	go func() {
 		defer close(starting.done)
 		starting.err = work.run(logr.NewContext(ctx, s.options.logger))
+		if observer, ok := s.store.(stopObserver); ok && work.started {
+			observer.ObserveStop()
+		}
 	}()
 	if err := s.await(starting); err != nil {
 		s.stop(starting)
@@ -195,7 +205,7 @@ func isNil(v any) bool {
 	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
 }
 
-func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, opened func()) *listWatch {
+func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, starting *session) *listWatch {
 	o := &s.options
 	l := &listWatch{
 		options:  o,
@@ -205,7 +215,8 @@ func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, opened func
 		watcher:  newWatcher(s.store, selector, o),
 		status:   &s.status,
 		logger:   o.logger,
-		opened:   opened,
+		settle:   starting.settle,
+		opened:   func() { close(starting.opened) },
 		backoff:  newBackoff(),
 	}
 	if l.fake {
@@ -230,11 +241,20 @@ func (s *WatchSnapshotSource) await(starting *session) error {
 	defer limit.Stop()
 	select {
 	case <-starting.opened:
-		return nil
-	case <-limit.C:
-		starting.cancel(errStartTimeout)
-		<-starting.done
 	case <-starting.done:
+	case <-limit.C:
+		if starting.settle() {
+			starting.cancel(errStartTimeout)
+		}
+		select {
+		case <-starting.opened: // at the last moment
+		case <-starting.done:
+		}
+	}
+	select {
+	case <-starting.opened: // even if Stop has come since
+		return nil
+	default:
 	}
 	switch err := starting.err; {
 	case errors.Is(err, errStartTimeout):

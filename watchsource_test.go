@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -411,6 +412,21 @@ func TestStartTimeout(t *testing.T) {
 		}
 		if took := time.Since(began); took < 5*time.Second || took > 6*time.Second {
 			t.Errorf("Start took %v", took)
+		}
+	})
+}
+
+// A Start that runs out of time after the store has been told has succeeded: a
+// store is told nothing by one that fails.
+func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &told{block: make(chan struct{})}
+		time.AfterFunc(time.Minute, func() { close(store.block) })
+		source := watchsource.NewWatchSnapshotSource(store, fake.NewClientset(), watchsource.WithStartTimeout(5*time.Second))
+		start(t, source, "app")
+		source.Stop()
+		if got := store.all(); !slices.Equal(got, []string{"replace"}) {
+			t.Errorf("the store was told %q", got)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/integration/agreement"
 	"github.com/executorpods/watchsource/integration/kubelet"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -189,7 +190,7 @@ func (a *application) audit(t *testing.T) (stop func() int) {
 			if snapshot.ResourceVersion() == "" {
 				continue
 			}
-			switch diff, err := difference(ctx, a.client, w.namespace, snapshot, w.trimmed); {
+			switch diff, err := agreement.Difference(ctx, a.client.CoreV1().Pods(w.namespace), executorSelector(appID), snapshot, w.trimmed); {
 			case ctx.Err() != nil:
 				return
 			case err != nil:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/integration/agreement"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,7 +65,7 @@ func (w *witness) mustAgree(t *testing.T, client kubernetes.Interface, when stri
 		t.Fatal(err)
 	}
 	snapshot := w.waitFor(t, "what the server has "+when, holding(list.Items))
-	diff, err := difference(t.Context(), client, w.namespace, snapshot, w.trimmed)
+	diff, err := agreement.Difference(t.Context(), client.CoreV1().Pods(w.namespace), executorSelector(appID), snapshot, w.trimmed)
 	if err != nil {
 		t.Fatal(err)
 	}

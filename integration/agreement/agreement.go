@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package integration
+// Package agreement compares what a store holds with what the API server lists.
+package agreement
 
 import (
 	"context"
@@ -13,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/conversion"
-	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
 // equal compares like the API machinery, for which an empty list is as good as
@@ -26,11 +27,12 @@ var equal = func() conversion.Equalities {
 	return equalities
 }()
 
-// difference is that between a snapshot and what the server lists at the same
-// resource version, "" if there is none.
-func difference(ctx context.Context, client kubernetes.Interface, namespace string, snapshot watchsource.Snapshot, trimmed bool) (string, error) {
-	list, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
-		LabelSelector:        executorSelector(appID),
+// Difference returns that between a snapshot and what the server lists at the
+// same resource version, field by field, "" if there is none. No container of
+// trimmed pods may have a restart policy of its own.
+func Difference(ctx context.Context, client typedcorev1.PodInterface, selector string, snapshot watchsource.Snapshot, trimmed bool) (string, error) {
+	list, err := client.List(ctx, metav1.ListOptions{
+		LabelSelector:        selector,
 		ResourceVersion:      snapshot.ResourceVersion(),
 		ResourceVersionMatch: metav1.ResourceVersionMatchExact,
 	})
@@ -42,7 +44,6 @@ func difference(ctx context.Context, client kubernetes.Interface, namespace stri
 		pods[i] = &list.Items[i]
 		pods[i].ManagedFields = nil
 		if trimmed {
-			// No container here has a restart policy of its own.
 			pods[i].Spec = corev1.PodSpec{
 				NodeName:      pods[i].Spec.NodeName,
 				RestartPolicy: pods[i].Spec.RestartPolicy,

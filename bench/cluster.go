@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// integrationModule is where the command that runs a cluster is from.
+const integrationModule = "../integration"
+
+// A cluster is an etcd and a kube-apiserver, run by a command of the sibling
+// module, whose dependencies would be too many for this one.
+type cluster struct {
+	process    *child
+	kubeconfig string
+}
+
+// startCluster builds the command first, because a signal to "go run" does not
+// reach what it runs.
+func startCluster(ctx context.Context, dir string, progress io.Writer) (*cluster, error) {
+	program := filepath.Join(dir, "apiserver")
+	build := exec.CommandContext(ctx, "go", "build", "-C", integrationModule, "-o", program, "./cmd/apiserver")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("build the command that runs a cluster, in the folder %s: %w", integrationModule, err)
+	}
+	kubeconfig := filepath.Join(dir, "cluster.kubeconfig")
+	command := exec.Command(program, "-kubelet=false", "-kubeconfig", kubeconfig)
+	command.Dir = integrationModule // it looks up versions in the go.mod there
+	process, err := startProgram("cluster", command)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{process: process, kubeconfig: kubeconfig}
+	for {
+		line, err := process.line()
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintln(progress, line)
+		if strings.Contains(line, kubeconfig) {
+			return c, nil
+		}
+	}
+}
+
+func (c *cluster) stop() {
+	c.process.cmd.Process.Signal(os.Interrupt)
+	for {
+		if _, err := c.process.line(); err != nil { // it has ended
+			return
+		}
+	}
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+const protobufMedia = runtime.ContentTypeProtobuf
+
+var protobuf = func() runtime.SerializerInfo {
+	info, ok := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), protobufMedia)
+	if !ok {
+		panic("client-go has no protobuf")
+	}
+	return info
+}()
+
+// encode writes an object as the API server answers it: "k8s", a zero, and an
+// envelope that names the kind.
+func encode(object runtime.Object) []byte {
+	var out bytes.Buffer
+	if err := protobuf.Serializer.Encode(object, &out); err != nil {
+		panic(fmt.Sprintf("encode %T: %v", object, err))
+	}
+	return out.Bytes()
+}
+
+// frame writes an event as one frame of a watch: four bytes of length and the
+// event with the encoded pod in it.
+func frame(event watch.EventType, pod *corev1.Pod) []byte {
+	var out, framed bytes.Buffer
+	envelope := &metav1.WatchEvent{Type: string(event), Object: runtime.RawExtension{Raw: encode(pod)}}
+	if err := protobuf.StreamSerializer.Encode(envelope, &out); err != nil {
+		panic(fmt.Sprintf("encode a watch event: %v", err))
+	}
+	if _, err := protobuf.StreamSerializer.Framer.NewFrameWriter(&framed).Write(out.Bytes()); err != nil {
+		panic(fmt.Sprintf("frame a watch event: %v", err))
+	}
+	return framed.Bytes()
+}
+
+// A mould is the encoding of one executor pod, from which that of any other is
+// made by overwriting what differs. The encodings of 100,000 pods would not fit
+// into memory beside their consumers, and encoding them in time would make the
+// server the bottleneck.
+type mould struct {
+	encoded []byte
+	spots   [][]int // where each text of identity.texts stands
+	version []int   // where the resource version stands
+}
+
+// The pod that a mould is made from, chosen so that its texts occur in no other
+// place.
+const (
+	mouldPod     = 654_321
+	mouldVersion = 876_543_219
+)
+
+func newMould(encodePod func(pod *corev1.Pod) []byte, ready bool) mould {
+	m := mould{encoded: encodePod(executorPod(mouldPod, mouldVersion, ready))}
+	for _, text := range identityOf(mouldPod).texts() {
+		m.spots = append(m.spots, occurrences(m.encoded, text))
+	}
+	m.version = occurrences(m.encoded, versionText(mouldVersion))
+	return m
+}
+
+func occurrences(encoded []byte, text string) []int {
+	var spots []int
+	for from := 0; ; {
+		i := bytes.Index(encoded[from:], []byte(text))
+		if i < 0 {
+			return spots
+		}
+		spots = append(spots, from+i)
+		from += i + len(text)
+	}
+}
+
+// appendPod appends the encoding of the i-th pod.
+func (m mould) appendPod(to []byte, i, version int) []byte {
+	start := len(to)
+	to = append(to, m.encoded...)
+	pod := to[start:]
+	for k, text := range identityOf(i).texts() {
+		for _, spot := range m.spots[k] {
+			copy(pod[spot:], text)
+		}
+	}
+	for _, spot := range m.version {
+		copy(pod[spot:], versionText(version))
+	}
+	return to
+}
+
+// A script is all that the replay server says to one consumer: pods that are
+// there at the start, updates of them one after the other, and a marker.
+type script struct {
+	pods    int
+	updates int
+
+	added    mould    // frame of a pod that is there
+	modified [2]mould // frames of an update: not ready, ready
+	item     mould    // of a list
+}
+
+func newScript(pods, updates int) *script {
+	framed := func(event watch.EventType) func(*corev1.Pod) []byte {
+		return func(pod *corev1.Pod) []byte { return frame(event, pod) }
+	}
+	return &script{
+		pods:    pods,
+		updates: updates,
+		added:   newMould(framed(watch.Added), true),
+		modified: [2]mould{
+			newMould(framed(watch.Modified), false),
+			newMould(framed(watch.Modified), true),
+		},
+		item: newMould(encodeItem, true),
+	}
+}
+
+// listVersion is the resource version of the initial view.
+func (s *script) listVersion() int { return s.pods }
+
+// appendAdded appends the frame that shows the i-th pod in a streaming list.
+func (s *script) appendAdded(to []byte, i int) []byte { return s.added.appendPod(to, i, i+1) }
+
+// appendInitialEnd appends the bookmark that ends a streaming list.
+func (s *script) appendInitialEnd(to []byte) []byte {
+	return append(to, frame(watch.Bookmark, &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{
+			ResourceVersion: versionText(s.listVersion()),
+			Annotations:     map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+		},
+	})...)
+}
+
+// updated returns which pod the j-th update changes, and whether it is ready
+// then. Updates go through all pods in a scattered order before one has its
+// next.
+func (s *script) updated(j int) (i int, ready bool) {
+	round, place := j/s.pods, j%s.pods
+	return place * s.stride() % s.pods, round%2 == 1
+}
+
+// stride has no divisor in common with the number of pods, because it is prime
+// and does not divide it.
+func (s *script) stride() int {
+	for _, prime := range []int{7919, 7907, 7901} {
+		if s.pods%prime != 0 {
+			return prime
+		}
+	}
+	return 1
+}
+
+func (s *script) appendUpdate(to []byte, j int) []byte {
+	i, ready := s.updated(j)
+	m := s.modified[0]
+	if ready {
+		m = s.modified[1]
+	}
+	return m.appendPod(to, i, s.listVersion()+1+j)
+}
+
+func (s *script) appendMarker(to []byte) []byte {
+	return append(to, frame(watch.Added, markerPod(s.listVersion()+s.updates+1))...)
+}
+
+// A list is written by hand, because it need not be in memory as a whole: the
+// envelope, the list's metadata, and then the pods as repeated field 2, each of
+// the same size.
+
+const (
+	fieldRaw   = 2<<3 | 2 // of runtime.Unknown
+	fieldMeta  = 1<<3 | 2 // of PodList
+	fieldItems = 2<<3 | 2
+)
+
+func encodeItem(pod *corev1.Pod) []byte {
+	raw, err := pod.Marshal()
+	if err != nil {
+		panic(fmt.Sprintf("encode a pod: %v", err))
+	}
+	return appendField(nil, fieldItems, raw)
+}
+
+func appendField(to []byte, tag byte, value []byte) []byte {
+	to = append(to, tag)
+	to = binary.AppendUvarint(to, uint64(len(value)))
+	return append(to, value...)
+}
+
+// A page is a part of a list, from one pod up to another.
+type page struct{ from, to int }
+
+// list returns the parts of a page's encoding before and after the pods.
+func (s *script) list(p page, continueToken string) (before, after []byte) {
+	meta := metav1.ListMeta{ResourceVersion: versionText(s.listVersion()), Continue: continueToken}
+	if continueToken != "" {
+		meta.RemainingItemCount = new(int64(s.pods - p.to))
+	}
+	rawMeta, err := meta.Marshal()
+	if err != nil {
+		panic(fmt.Sprintf("encode a list's metadata: %v", err))
+	}
+	head := appendField(nil, fieldMeta, rawMeta)
+
+	// An empty list has the same envelope, but for the length of what is in it.
+	empty := encode(&corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}})
+	var envelope runtime.Unknown
+	if err := envelope.Unmarshal(empty[4:]); err != nil {
+		panic(fmt.Sprintf("decode an envelope: %v", err))
+	}
+	rawField := appendField(nil, fieldRaw, envelope.Raw)
+	at := bytes.LastIndex(empty, rawField)
+	before, after = slices.Clone(empty[:at]), slices.Clone(empty[at+len(rawField):])
+
+	before = append(before, fieldRaw)
+	before = binary.AppendUvarint(before, uint64(len(head)+(p.to-p.from)*len(s.item.encoded)))
+	return append(before, head...), after
+}

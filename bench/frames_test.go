@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// The pods that the figures are about have the size that is said of them.
+func TestPodIsRealistic(t *testing.T) {
+	pod := executorPod(0, 1, true)
+	if size := pod.Size(); size < 6_500 || size > 7_500 {
+		t.Errorf("a pod has %d bytes of protobuf, want about 7,000", size)
+	}
+	pod.ManagedFields = nil
+	if size := pod.Size(); size < 3_700 || size > 4_500 {
+		t.Errorf("without managedFields a pod has %d bytes of protobuf, want about 4,000", size)
+	}
+	if n := len(pod.Spec.Containers[0].Env); n != 25 {
+		t.Errorf("a pod has %d environment variables, want 25", n)
+	}
+}
+
+// A frame made by overwriting bytes is the frame that encoding the pod makes.
+func TestMouldEqualsEncoding(t *testing.T) {
+	const pods, updates = 300, 1_000
+	s := newScript(pods, updates)
+	for _, i := range []int{0, 1, 9, 99, 123, 299} {
+		if want, got := frame(watch.Added, executorPod(i, i+1, true)), s.appendAdded(nil, i); !bytes.Equal(got, want) {
+			t.Errorf("frame of pod %d differs from the encoded pod", i)
+		}
+	}
+	for _, j := range []int{0, 1, 299, 300, 777} {
+		i, ready := s.updated(j)
+		if want, got := frame(watch.Modified, executorPod(i, pods+1+j, ready)), s.appendUpdate(nil, j); !bytes.Equal(got, want) {
+			t.Errorf("frame of update %d differs from the encoded pod", j)
+		}
+	}
+}
+
+// Updates go through all pods before one has its next, and each changes
+// something.
+func TestUpdatesAreSpread(t *testing.T) {
+	for _, pods := range []int{1, 50, 7919, 3 * 7919} {
+		s := newScript(pods, 2*pods)
+		ready := map[int]bool{}
+		for j := range s.updates {
+			i, now := s.updated(j)
+			before, seen := ready[i]
+			if first := j < pods; first == seen {
+				t.Fatalf("%d pods: update %d is of pod %d, which was seen: %v", pods, j, i, seen)
+			}
+			if seen && before == now {
+				t.Fatalf("%d pods: update %d changes nothing", pods, j)
+			}
+			ready[i] = now
+		}
+	}
+}
+
+// A page written by hand is one that client-go decodes.
+func TestListDecodes(t *testing.T) {
+	s := newScript(20, 0)
+	before, after := s.list(page{from: 5, to: 15}, "15")
+	encoded := before
+	for i := 5; i < 15; i++ {
+		encoded = s.item.appendPod(encoded, i, i+1)
+	}
+	encoded = append(encoded, after...)
+
+	var list corev1.PodList
+	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(encoded, nil, &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 10 || list.Continue != "15" || *list.RemainingItemCount != 5 || list.ResourceVersion != versionText(20) {
+		t.Fatalf("decoded %d pods, metadata %+v", len(list.Items), list.ListMeta)
+	}
+	want := executorPod(7, 8, true)
+	want.APIVersion, want.Kind = "", ""
+	if diff := cmp.Diff(*want, list.Items[2]); diff != "" {
+		t.Errorf("third pod of the page (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+)
+
+type realOptions struct {
+	kubeconfig string // "" to start a cluster
+	pods       int
+	updates    int // in each round
+	rate       int // updates per second
+	rounds     int
+	consumers  string
+	results    string
+}
+
+func runReal(ctx context.Context, args []string, out, progress io.Writer) error {
+	var o realOptions
+	flags := newFlags(realCommand)
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "use the cluster that this `file` names; by default one is started from ../integration")
+	flags.IntVar(&o.pods, "pods", 5_000, "number of pods")
+	flags.IntVar(&o.updates, "updates", 2_000, "number of updates in each round")
+	flags.IntVar(&o.rate, "rate", 200, "updates per second")
+	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds")
+	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed", "compare these `names`")
+	flags.StringVar(&o.results, "results", "real.json", "write all figures to this `file`")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	return compareReal(ctx, o, out, progress)
+}
+
+// compareReal lets each consumer in turn watch the same pods on a real API
+// server while their states change. One after the other, because on a small
+// machine consumers that run side by side delay each other.
+func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) error {
+	dir, err := os.MkdirTemp("", "watchsource-bench-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if o.kubeconfig == "" {
+		cluster, err := startCluster(ctx, dir, progress)
+		if err != nil {
+			return err
+		}
+		defer cluster.stop()
+		o.kubeconfig = cluster.kubeconfig
+	}
+	writer, err := newWriter(o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(progress, "creating %d pods\n", o.pods)
+	if err := writer.createNamespace(ctx); err != nil {
+		return err
+	}
+	if err := writer.createPods(ctx); err != nil {
+		return err
+	}
+	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate}
+	for name := range strings.SplitSeq(o.consumers, ",") {
+		c, err := consumerNamed(name)
+		if err != nil {
+			return fmt.Errorf("-consumers: %w", err)
+		}
+		if name == floorName {
+			return fmt.Errorf("-consumers: %s knows how many frames come, which only the replay server can tell it", name)
+		}
+		report.Series = append(report.Series, realSeries{series: series{Consumer: name, Title: c.title}})
+	}
+	for round := range o.rounds {
+		for i := range report.Series {
+			s := &report.Series[i]
+			f, delays, err := realRound(ctx, s.Consumer, o, writer, dir)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.Consumer, err)
+			}
+			s.Rounds, s.Delays = append(s.Rounds, f), append(s.Delays, delays)
+			fmt.Fprintf(progress, "round %d of %d, %s: %.1f us per event, seen %.2f ms after the answer (p50), %.2f ms (p99)\n",
+				round+1, o.rounds, s.Consumer, f.EventCPUMicros, delays.Answered50, delays.Answered99)
+		}
+	}
+	fmt.Fprint(out, report.markdown())
+	if o.results != "" {
+		return writeJSON(o.results, report)
+	}
+	return nil
+}
+
+// realRound measures one consumer once.
+func realRound(ctx context.Context, consumer string, o realOptions, w *writer, dir string) (f figures, d delays, err error) {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	if err := w.removeMarker(ctx); err != nil {
+		return f, d, err
+	}
+	sightings := filepath.Join(dir, "sightings.json")
+	args := []string{
+		"-consumer", consumer, "-kubeconfig", o.kubeconfig, "-sightings", sightings,
+		"-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates),
+	}
+	var writes []write
+	f, err = measure(ctx, args, func() error {
+		var err error
+		writes, err = w.churn(ctx)
+		if err != nil {
+			return err
+		}
+		return w.createMarker(ctx)
+	})
+	if err != nil {
+		return f, d, err
+	}
+	seen, err := readSightings(sightings)
+	if err != nil {
+		return f, d, err
+	}
+	d, err = delaysOf(writes, seen)
+	return f, d, err
+}
+
+func newWriter(o realOptions) (*writer, error) {
+	config, err := loadConfig(o.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &writer{
+		client:   client,
+		pods:     o.pods,
+		updates:  o.updates,
+		interval: time.Second / time.Duration(max(o.rate, 1)),
+	}, nil
+}

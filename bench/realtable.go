@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A realReport is everything that one run against a real API server found.
+type realReport struct {
+	Machine machine      `json:"machine"`
+	Pods    int          `json:"pods"`
+	Updates int          `json:"updates"`
+	Rate    int          `json:"rate"`
+	Series  []realSeries `json:"series"`
+}
+
+// A realSeries also has the delays of each round.
+type realSeries struct {
+	series
+	Delays []delays `json:"delays"`
+}
+
+func (s realSeries) delay(pick func(delays) float64) spread {
+	values := make([]float64, len(s.Delays))
+	for i, d := range s.Delays {
+		values[i] = pick(d)
+	}
+	return spreadOf(values)
+}
+
+// markdown is the report as a table.
+func (r realReport) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s. kube-apiserver, %s pods, %s updates per round at %d per second. Medians of the rounds, least and most in brackets.\n\n",
+		r.Machine, thousands(r.Pods), thousands(r.Updates), r.Rate)
+	b.WriteString("| consumer | CPU per event, us | of SharedInformer | seen after it was sent, ms: p50 | p99 | after it was answered, ms: p50 | p99 | heap per pod, kB | peak memory, MB | view complete, s |\n")
+	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	var informer series
+	for _, s := range r.Series {
+		if s.Consumer == informerName {
+			informer = s.series
+		}
+	}
+	for _, s := range r.Series {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+			s.Title,
+			spreadText(s.spread(eventCPU), 1, 1), ratioText(s.ratio(informer, eventCPU)),
+			spreadText(s.delay(func(d delays) float64 { return d.Sent50 }), 1, 2),
+			spreadText(s.delay(func(d delays) float64 { return d.Sent99 }), 1, 2),
+			spreadText(s.delay(func(d delays) float64 { return d.Answered50 }), 1, 2),
+			spreadText(s.delay(func(d delays) float64 { return d.Answered99 }), 1, 2),
+			number(s.spread(heap).median/1e3, 1),
+			number(s.spread(peak).median/1e6, 0),
+			number(s.spread(viewTime).median, 2))
+	}
+	return b.String()
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// roundTimeout is far above what any consumer needs for 100,000 pods.
+const roundTimeout = 5 * time.Minute
+
+// runRound measures one consumer once, against a server of its own, so that
+// nothing is left from the round before.
+func runRound(ctx context.Context, consumer string, pods, updates int, flush, dir string) (f figures, q requests, err error) {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	kubeconfig := filepath.Join(dir, "replay.kubeconfig")
+	size := []string{"-pods", strconv.Itoa(pods), "-updates", strconv.Itoa(updates), "-kubeconfig", kubeconfig}
+
+	server, err := startChild(ctx, "replay server", append([]string{serveCommand, "-flush", flush}, size...)...)
+	if err != nil {
+		return f, q, err
+	}
+	defer server.kill()
+	if err := server.awaitReady(); err != nil {
+		return f, q, err
+	}
+	f, err = measure(ctx, append([]string{"-consumer", consumer}, size...), func() error { return server.say("updates") })
+	if err != nil {
+		return f, q, err
+	}
+	if err := server.hush(); err != nil {
+		return f, q, err
+	}
+	if err := server.result(&q); err != nil {
+		return f, q, err
+	}
+	return f, q, server.end()
+}
+
+// measure runs a consumer's process. It calls begin when the consumer's view is
+// complete.
+func measure(ctx context.Context, args []string, begin func() error) (f figures, err error) {
+	process, err := startChild(ctx, "consumer "+args[1], append([]string{consumeCommand}, args...)...)
+	if err != nil {
+		return f, err
+	}
+	defer process.kill()
+	if err := process.awaitReady(); err != nil {
+		return f, err
+	}
+	if err := begin(); err != nil {
+		return f, fmt.Errorf("begin the updates: %w", err)
+	}
+	if err := process.result(&f); err != nil {
+		return f, err
+	}
+	return f, process.end()
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// serve replays a script until its input ends. It says readyLine once its
+// kubeconfig is written, lets the updates begin when a line comes in, and at
+// the end says in JSON what it was asked for.
+func serve(ctx context.Context, r *replay, kubeconfig string, in io.Reader, out io.Writer) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		defer stop()
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			r.release()
+		}
+	}()
+	var failed error
+	err := listenAndReplay(ctx, r, func(host string, authority []byte) {
+		if failed = writeKubeconfig(kubeconfig, host, authority); failed != nil {
+			stop()
+			return
+		}
+		fmt.Fprintln(out, readyLine)
+	})
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(r.seen())
+}
+
+func writeKubeconfig(path, host string, authority []byte) error {
+	const name = "replay"
+	err := clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{name: {Server: host, CertificateAuthorityData: authority}},
+		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name}},
+		CurrentContext: name,
+	}, path)
+	if err != nil {
+		return fmt.Errorf("write kubeconfig: %w", err)
+	}
+	return nil
+}

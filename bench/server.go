@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+)
+
+const (
+	podsPath = "/api/v1/namespaces/" + namespace + "/pods"
+
+	// chunkSize is how much the server writes at once where it need not flush.
+	chunkSize = 64 << 10
+)
+
+// requests are what the consumers asked for.
+type requests struct {
+	Lists          int `json:"lists"` // pages
+	StreamingLists int `json:"streamingLists"`
+	Watches        int `json:"watches"`
+}
+
+// A replay is an API server that knows one script. It holds the updates back
+// until release is called, so that every consumer has its view complete before.
+type replay struct {
+	// Fixed after newReplay.
+	script    *script
+	flushEach bool // flush after each update, not when a buffer is full
+	released  chan struct{}
+	release   func()
+
+	mu       sync.Mutex
+	requests requests
+}
+
+func newReplay(s *script, flushEach bool) *replay {
+	released := make(chan struct{})
+	return &replay{script: s, flushEach: flushEach, released: released, release: sync.OnceFunc(func() { close(released) })}
+}
+
+// seen returns the requests so far.
+func (r *replay) seen() requests {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests
+}
+
+func (r *replay) count(kind func(*requests)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kind(&r.requests)
+}
+
+// ServeHTTP answers lists and watches of pods, in protobuf.
+func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if request.URL.Path != podsPath {
+		http.NotFound(w, request)
+		return
+	}
+	query := request.URL.Query()
+	watching, _ := strconv.ParseBool(query.Get("watch"))
+	initial, _ := strconv.ParseBool(query.Get("sendInitialEvents"))
+	var err error
+	switch {
+	case !watching:
+		r.count(func(q *requests) { q.Lists++ })
+		err = r.serveList(w, query.Get("limit"), query.Get("continue"))
+	case initial:
+		r.count(func(q *requests) { q.StreamingLists++ })
+		err = r.serveWatch(request.Context(), w, true)
+	case query.Get("resourceVersion") == versionText(r.script.listVersion()):
+		r.count(func(q *requests) { q.Watches++ })
+		err = r.serveWatch(request.Context(), w, false)
+	default:
+		// Only the initial view is a place to watch from. A consumer that comes
+		// back during the updates would be measured at something else.
+		http.Error(w, "the version is gone", http.StatusGone)
+		err = fmt.Errorf("watch from version %q", query.Get("resourceVersion"))
+	}
+	if err != nil && request.Context().Err() == nil {
+		log.Printf("replay: %v", err)
+	}
+}
+
+func (r *replay) serveList(w http.ResponseWriter, limit, token string) error {
+	s := r.script
+	p := page{to: s.pods}
+	if token != "" {
+		from, err := strconv.Atoi(token)
+		if err != nil || from < 0 || from > s.pods {
+			http.Error(w, "bad continue token", http.StatusBadRequest)
+			return fmt.Errorf("continue token %q", token)
+		}
+		p.from = from
+	}
+	next := ""
+	if size, err := strconv.Atoi(limit); err == nil && size > 0 && p.from+size < s.pods {
+		p.to = p.from + size
+		next = strconv.Itoa(p.to)
+	}
+	w.Header().Set("Content-Type", protobufMedia)
+	before, after := s.list(p, next)
+	out := newChunks(w)
+	out.buffer = append(out.buffer, before...)
+	for i := p.from; i < p.to; i++ {
+		out.buffer = s.item.appendPod(out.buffer, i, i+1)
+		out.spill()
+	}
+	out.buffer = append(out.buffer, after...)
+	return out.flush()
+}
+
+func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, initial bool) error {
+	s := r.script
+	w.Header().Set("Content-Type", protobufMedia+";stream=watch")
+	out := newChunks(w)
+	if initial {
+		for i := range s.pods {
+			out.buffer = s.appendAdded(out.buffer, i)
+			out.spill()
+		}
+		out.buffer = s.appendInitialEnd(out.buffer)
+	}
+	if err := out.flush(); err != nil {
+		return err
+	}
+	select {
+	case <-r.released:
+	case <-ctx.Done():
+		return nil
+	}
+	for j := range s.updates {
+		out.buffer = s.appendUpdate(out.buffer, j)
+		if r.flushEach {
+			if err := out.flush(); err != nil {
+				return err
+			}
+		}
+		out.spill()
+	}
+	out.buffer = s.appendMarker(out.buffer)
+	if err := out.flush(); err != nil {
+		return err
+	}
+	<-ctx.Done() // the stream stays open until the client goes
+	return nil
+}
+
+// chunks gathers what is written until it is worth a write.
+type chunks struct {
+	w       http.ResponseWriter
+	flusher *http.ResponseController
+	buffer  []byte
+	err     error // of the first write that failed
+}
+
+func newChunks(w http.ResponseWriter) *chunks {
+	return &chunks{w: w, flusher: http.NewResponseController(w), buffer: make([]byte, 0, 2*chunkSize)}
+}
+
+// spill writes the buffer once it is full.
+func (c *chunks) spill() {
+	if len(c.buffer) >= chunkSize {
+		c.write()
+	}
+}
+
+func (c *chunks) write() {
+	if c.err == nil {
+		_, c.err = c.w.Write(c.buffer)
+	}
+	c.buffer = c.buffer[:0]
+}
+
+// flush sends everything to the client.
+func (c *chunks) flush() error {
+	c.write()
+	if c.err == nil {
+		c.err = c.flusher.Flush()
+	}
+	return c.err
+}
+
+// listenAndReplay serves on a loopback port until ctx ends, and tells a client
+// how to get there.
+func listenAndReplay(ctx context.Context, r *replay, ready func(host string, authority []byte)) error {
+	certificate, authority, err := newCertificate()
+	if err != nil {
+		return fmt.Errorf("make a certificate: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: r, TLSConfig: tlsConfig(certificate), ErrorLog: log.New(io.Discard, "", 0)}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	ready("https://"+listener.Addr().String(), authority)
+	if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+)
+
+// startReplay serves a script until the test ends.
+func startReplay(t *testing.T, r *replay) kubernetes.Interface {
+	t.Helper()
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	ctx, stop := context.WithCancel(context.Background())
+	ready, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		ended <- listenAndReplay(ctx, r, func(host string, authority []byte) {
+			ready <- writeKubeconfig(kubeconfig, host, authority)
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+	config, err := loadConfig(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// client-go decodes the stream into the pods, the end of the view, the updates
+// in the order of their versions, and the marker.
+func TestReplayStream(t *testing.T) {
+	const pods, updates = 50, 200
+	for _, test := range []struct {
+		name      string
+		flushEach bool
+		list      bool
+	}{
+		{"streaming list, flush each", true, false},
+		{"streaming list, burst", false, false},
+		{"list and watch", true, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newReplay(newScript(pods, updates), test.flushEach)
+			client := startReplay(t, r).CoreV1().Pods(namespace)
+			seen := map[string]*corev1.Pod{}
+			options := metav1.ListOptions{AllowWatchBookmarks: true}
+			if test.list {
+				options.ResourceVersion = listPages(t, client.List, seen)
+			} else {
+				options.SendInitialEvents = new(true)
+				options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
+			}
+			w, err := client.Watch(t.Context(), options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Stop()
+			if !test.list {
+				readView(t, w, seen)
+			}
+			if len(seen) != pods {
+				t.Fatalf("the view has %d pods, want %d", len(seen), pods)
+			}
+			r.release()
+			if n := readUpdates(t, w, seen); n != updates {
+				t.Errorf("%d updates before the marker, want %d", n, updates)
+			}
+		})
+	}
+}
+
+func listPages(t *testing.T, list func(context.Context, metav1.ListOptions) (*corev1.PodList, error), seen map[string]*corev1.Pod) string {
+	t.Helper()
+	options := metav1.ListOptions{Limit: 20}
+	for {
+		page, err := list(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Items) > 20 {
+			t.Fatalf("a page of %d pods, want at most 20", len(page.Items))
+		}
+		for i := range page.Items {
+			seen[page.Items[i].Name] = &page.Items[i]
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return page.ResourceVersion
+		}
+	}
+}
+
+func readView(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) {
+	t.Helper()
+	for event := range w.ResultChan() {
+		pod := event.Object.(*corev1.Pod)
+		switch event.Type {
+		case watch.Added:
+			seen[pod.Name] = pod
+		case watch.Bookmark:
+			if pod.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
+				t.Fatalf("bookmark with annotations %v", pod.Annotations)
+			}
+			return
+		default:
+			t.Fatalf("%s event in the view", event.Type)
+		}
+	}
+	t.Fatal("the watch ended within the view")
+}
+
+func readUpdates(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) int {
+	t.Helper()
+	n, version := 0, ""
+	for event := range w.ResultChan() {
+		pod := event.Object.(*corev1.Pod)
+		if pod.ResourceVersion <= version { // texts of one length
+			t.Fatalf("version %s after %s", pod.ResourceVersion, version)
+		}
+		version = pod.ResourceVersion
+		if pod.Name == markerName {
+			return n
+		}
+		if event.Type != watch.Modified || seen[pod.Name] == nil {
+			t.Fatalf("%s event of pod %s", event.Type, pod.Name)
+		}
+		n++
+	}
+	t.Fatal("the watch ended before the marker")
+	return 0
+}
+
+// A watch from another place is refused, so that no consumer is measured at
+// healing.
+func TestReplayRefusesOtherVersions(t *testing.T) {
+	client := startReplay(t, newReplay(newScript(5, 5), true))
+	_, err := client.CoreV1().Pods(namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: versionText(7)})
+	if !apierrors.IsGone(err) {
+		t.Errorf("watch from a version in between: %v, want 410", err)
+	}
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// A fault is something that goes wrong between the watchers and their view.
+type fault struct {
+	name string
+	// strike lets it happen, and returns when it is over.
+	strike func(*scene, *testing.T)
+	// breaks says that no watch survives it.
+	breaks bool
+	// forgets says that the server may have forgotten the version to resume
+	// from, and certain that it has.
+	forgets, certain bool
+	// fresh says that watchsource, too, gets a client of its own for the round.
+	fresh bool
+	// proxied says the same, and that both watchers are behind the terminator. No
+	// ping tells them that something is wrong; the stall timer must.
+	proxied bool
+	// patience is how long recovery may take, if not limit.
+	patience time.Duration
+}
+
+var faults = []fault{
+	{name: "connection reset", breaks: true, strike: (*scene).reset},
+	{name: "server unreachable", breaks: true, strike: (*scene).unreachable},
+	{name: "black hole", breaks: true, strike: (*scene).blackHole},
+	{name: "slow link", strike: (*scene).slowLink},
+	{name: "cut in mid-frame", breaks: true, strike: (*scene).cutInMidFrame},
+	{name: "proxy swallows the stream", breaks: true, proxied: true, patience: silentPatience, strike: (*scene).swallowStream},
+	{name: "API server killed", breaks: true, forgets: true, strike: (*scene).killAPIServer},
+	{name: "API server stands still", strike: (*scene).standStill},
+	{name: "API server stands still behind a proxy", breaks: true, proxied: true, strike: (*scene).standStillForLong},
+	{name: "etcd killed", forgets: true, strike: (*scene).restartEtcd},
+	{name: "version expired", breaks: true, forgets: true, certain: true, strike: (*scene).expire},
+	{name: "rights taken away", breaks: true, strike: (*scene).takeRights},
+	{name: "token revoked and rotated", breaks: true, fresh: true, patience: tokenPatience, strike: (*scene).rotateToken},
+}
+
+func (s *scene) reset(*testing.T) { s.link.reset() }
+
+func (s *scene) unreachable(t *testing.T) {
+	s.link.shut()
+	s.lasts(t, time.Second, 5*time.Second)
+	s.link.open(t)
+}
+
+func (s *scene) blackHole(t *testing.T) {
+	s.link.swallow()
+	// Whoever connects anew within it waits for client-go's TLS timeout of 10 s.
+	s.lasts(t, 0, 8*time.Second)
+	s.link.hear()
+}
+
+func (s *scene) slowLink(t *testing.T) {
+	s.link.pace.Store(2000 + s.rng.Int64N(8000))
+	s.lasts(t, 2*time.Second, 5*time.Second)
+	s.link.pace.Store(0)
+}
+
+// cutInMidFrame lets a connection carry enough for part of an event or of a
+// list, and sometimes not enough for TLS to begin.
+func (s *scene) cutInMidFrame(t *testing.T) {
+	// The link draws while s.rng is in use elsewhere.
+	lengths := rand.New(rand.NewPCG(s.rng.Uint64(), 3))
+	s.link.shorten(func() int64 { return 200 + lengths.Int64N(20000) })
+	s.lasts(t, 2*time.Second, 5*time.Second)
+	s.link.shorten(nil)
+	s.link.reset() // should one have had nothing to carry
+}
+
+func (s *scene) swallowStream(*testing.T) { s.terminator.freeze() }
+
+func (s *scene) killAPIServer(t *testing.T) {
+	if err := server.KillAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.link.shut() // as the port is, which is another one for the watchers
+	if err := server.StartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.link.open(t)
+}
+
+func (s *scene) standStill(t *testing.T) { s.pauseAPIServer(t, 2*time.Second, 8*time.Second) }
+
+func (s *scene) standStillForLong(t *testing.T) {
+	s.pauseAPIServer(t, stallTimeout+time.Second, stallTimeout+4*time.Second)
+}
+
+func (s *scene) pauseAPIServer(t *testing.T, from, to time.Duration) {
+	resume, err := server.PauseAPIServer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.lasts(t, from, to)
+	if err := resume(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *scene) restartEtcd(t *testing.T) {
+	if err := server.RestartEtcd(t.Context(), s.between(0, 3*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expire lets the world go on while nobody watches, and then neither etcd nor
+// the API server remembers where they left off.
+func (s *scene) expire(t *testing.T) {
+	s.link.shut()
+	s.lasts(t, 500*time.Millisecond, 2*time.Second)
+	if err := server.StopAPIServer(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.CompactEtcd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.StartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.link.open(t)
+}
+
+func (s *scene) takeRights(t *testing.T) {
+	s.identity.forbid(t)
+	s.link.reset() // a watch that is open is not asked again what it may
+	s.lasts(t, time.Second, 5*time.Second)
+	s.identity.allow(t)
+}
+
+// rotateToken replaces a token only after it has been revoked. client-go goes on
+// using what it has read from the file for 50 seconds, also when it is refused,
+// and no watcher can do anything about that. Therefore both begin to read the
+// file in this round: whoever did so earlier would be spared part of the time.
+func (s *scene) rotateToken(t *testing.T) {
+	s.identity.revoke(t)
+	s.link.reset()
+	s.lasts(t, 0, 3*time.Second)
+	s.identity.write(t)
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/executorpods/watchsource"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+)
+
+// A ledger reads every change of a store, and notes those that cannot be.
+type ledger struct {
+	cancel  context.CancelFunc
+	reading sync.WaitGroup
+
+	mu       sync.Mutex
+	last     map[types.UID]*watchsource.Executor // of each pod there ever was
+	mistakes []string
+}
+
+func keepLedger(store *watchsource.Store) *ledger {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &ledger{cancel: cancel, last: map[types.UID]*watchsource.Executor{}}
+	batches := store.Batches(ctx, 100*time.Millisecond)
+	l.reading.Go(func() {
+		for batch := range batches {
+			l.mu.Lock()
+			for _, change := range batch.Changes {
+				l.enter(change)
+			}
+			l.mu.Unlock()
+		}
+	})
+	return l
+}
+
+// enter holds guarantees 2 and 3 against a change: nothing goes back, and what
+// is gone is not gone once more, unless it had come back, which takes a newer
+// version.
+func (l *ledger) enter(change watchsource.Change) {
+	after := change.After
+	before, known := l.last[after.UID]
+	l.last[after.UID] = after
+	if !known {
+		return
+	}
+	order, err := resourceversion.CompareResourceVersion(before.ResourceVersion, after.ResourceVersion)
+	switch {
+	case err != nil:
+		l.mistakes = append(l.mistakes, err.Error())
+	case order > 0:
+		l.mistake(before, after, "goes back")
+	case order == 0 && before.State == watchsource.Deleted && after.State == watchsource.Deleted:
+		l.mistake(before, after, "is gone twice")
+	case before.State.Ended() && after.State < before.State:
+		l.mistake(before, after, "lives again")
+	}
+}
+
+func (l *ledger) mistake(before, after *watchsource.Executor, what string) {
+	l.mistakes = append(l.mistakes, fmt.Sprintf("%s (%s) %s: %v at %s, %v at %s", after.Name, after.UID, what,
+		before.State, before.ResourceVersion, after.State, after.ResourceVersion))
+}
+
+// holds is what somebody believes who has only read changes.
+func (l *ledger) holds() map[types.UID]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := map[types.UID]string{}
+	for uid, e := range l.last {
+		if e.State != watchsource.Deleted {
+			held[uid] = e.ResourceVersion
+		}
+	}
+	return held
+}
+
+// audit returns the mistakes since the last audit.
+func (l *ledger) audit() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := l.mistakes
+	l.mistakes = nil
+	return found
+}
+
+func (l *ledger) close() {
+	l.cancel()
+	l.reading.Wait()
+}

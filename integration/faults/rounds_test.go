@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/executorpods/watchsource"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	// limit is how long it may take until a watcher is up to date again, and
+	// anything else.
+	limit = 30 * time.Second
+	// silentPatience is that after a fault of which only the stall timer tells.
+	silentPatience = 15 * time.Second
+	// tokenPatience is that after a new token was written, which client-go reads
+	// when it has forgotten the old one; by then the pauses between attempts have
+	// become long.
+	tokenPatience = 2 * time.Minute
+	// stallTimeout is that of the rounds behind a proxy, in which waiting for the
+	// default would take minutes.
+	stallTimeout = 5 * time.Second
+)
+
+// A scene is where the faults strike.
+type scene struct {
+	rng         *rand.Rand
+	namespace   string
+	link        *link
+	terminator  *terminator
+	identity    *identity
+	application *application
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	client, _ := newClient(t, server.Config())
+	host, err := url.Parse(server.Config().Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := newNamespace(t, client)
+	s := &scene{
+		rng:         rand.New(rand.NewPCG(uint64(*seed), 2)),
+		namespace:   namespace,
+		link:        newLink(t, host.Host),
+		terminator:  newTerminator(t, server.Config()),
+		identity:    newIdentity(t, client, namespace),
+		application: newApplication(t, client, namespace),
+	}
+	var living sync.WaitGroup
+	living.Go(func() { s.application.live(t.Context()) }) // which ends before the cleanups
+	t.Cleanup(living.Wait)
+	return s
+}
+
+func newNamespace(t *testing.T, client kubernetes.Interface) string {
+	t.Helper()
+	namespace, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "faults-"},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return namespace.Name
+}
+
+// between draws a duration.
+func (s *scene) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(s.rng.Int64N(int64(to-from)))
+}
+
+// lasts lets a fault last for a time that is drawn.
+func (s *scene) lasts(t *testing.T, from, to time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(s.between(from, to)):
+	case <-t.Context().Done():
+	}
+}
+
+// variants are the ways in which pods reach a store.
+var variants = []struct {
+	mediaType string
+	trimmed   bool
+}{
+	{runtime.ContentTypeJSON, false},
+	{runtime.ContentTypeProtobuf, false},
+	{runtime.ContentTypeJSON, true},
+	{runtime.ContentTypeProtobuf, true},
+}
+
+// Guarantees 1, 2, 3, 5 and 6, whatever happens. The source lives on from round
+// to round, until all faults have struck once; then one of another variant
+// takes its place. The informer is new in each round: the pause it makes
+// after an error grows from error to error and is forgotten after two quiet
+// minutes, so it would pay for the rounds before.
+func TestRounds(t *testing.T) {
+	t.Logf("-seed=%d -rounds=%d", *seed, *rounds)
+	// Otherwise a connection that has died is noticed after 45 seconds, by
+	// whichever client.
+	t.Setenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS", "2")
+	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "1")
+	s := newScene(t)
+	var results table
+	chosen := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !strings.Contains(f.name, *only) })
+	if len(chosen) == 0 {
+		t.Fatalf("no fault has %q in its name", *only)
+	}
+	first := s.rng.IntN(len(variants))
+	for cycle, left := first, *rounds; left > 0; cycle++ {
+		variant := variants[cycle%len(variants)]
+		config := speaking(s.identity.config("https://"+s.link.address), variant.mediaType)
+		ours := newSource(t, config, s.namespace, variant.trimmed)
+		t.Logf("%s, trimmed: %v", variant.mediaType, variant.trimmed)
+		s.rng.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+		for _, f := range chosen[:min(len(chosen), left)] {
+			us, them := s.round(t, f, ours, config)
+			results.add(f, us, them)
+		}
+		ours.stop()
+		left -= len(chosen)
+	}
+	t.Logf("%d changes of executors\n%s", s.application.confirmed(), &results)
+}
+
+func speaking(config *rest.Config, mediaType string) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.AcceptContentTypes, config.ContentType = mediaType, mediaType
+	return config
+}
+
+// round lets one fault strike ours and a new informer.
+func (s *scene) round(t *testing.T, f fault, ours *source, config *rest.Config) (us, them outcome) {
+	t.Helper()
+	begin := time.Now()
+	switch {
+	case f.proxied:
+		config = s.terminator.through(config)
+		ours = newSource(t, config, s.namespace, ours.trimmed, watchsource.WithStallTimeout(stallTimeout))
+		defer ours.stop()
+	case f.fresh:
+		ours = newSource(t, config, s.namespace, ours.trimmed)
+		defer ours.stop()
+	}
+	theirs := newInformer(t, config, s.namespace)
+	defer theirs.stop()
+	watchers := []watcher{ours, theirs}
+	ours.journal.page()
+	before, spent := ours.Status(), []count{ours.count(), theirs.count()}
+
+	f.strike(s, t)
+	outcomes := s.application.converge(t, cmp.Or(f.patience, limit), watchers...)
+	s.application.mustEqualList(t, ours)
+	agreeing := s.application.agree(t, ours, theirs, ours.ledger)
+	for i, w := range watchers {
+		outcomes[i].converged = outcomes[i].converged && agreeing[i]
+		outcomes[i].count = w.count().since(spent[i])
+		outcomes[i].last = w.lastError()
+	}
+	f.judge(t, outcomes[0], before, ours.Status())
+	if !agreeing[2] {
+		t.Errorf("%s: who reads Batches does not know what the server has", f.name)
+	}
+	for _, mistake := range ours.ledger.audit() {
+		t.Errorf("%s: %s", f.name, mistake)
+	}
+	t.Logf("%s, over after %s:\nwatchsource    %s\nSharedInformer %s\n%s", f.name, seconds(time.Since(begin)), outcomes[0], outcomes[1], ours.journal.page())
+	return outcomes[0], outcomes[1]
+}
+
+// converge measures from now on until the watchers see what happens now.
+func (a *application) converge(t *testing.T, patience time.Duration, watchers ...watcher) []outcome {
+	t.Helper()
+	begin := time.Now()
+	marked := a.mark(t)
+	outcomes := make([]outcome, len(watchers))
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for missing := len(watchers); missing > 0 && time.Since(begin) < patience; <-tick.C {
+		for i, w := range watchers {
+			if !outcomes[i].converged && w.sees() == marked {
+				outcomes[i] = outcome{converged: true, took: time.Since(begin)}
+				missing--
+			}
+		}
+	}
+	return outcomes
+}
+
+// judge holds what happened to watchsource against what it promises.
+func (f fault) judge(t *testing.T, us outcome, before, after watchsource.Status) {
+	t.Helper()
+	relists, resumes := after.Relists-before.Relists, after.Resumes-before.Resumes
+	if !us.converged {
+		t.Errorf("%s: the store is not up to date; status %+v", f.name, after)
+	}
+	switch {
+	case f.certain && relists != 1:
+		t.Errorf("%s: %d relists, want 1; status %+v", f.name, relists, after)
+	case relists > us.gone, !f.forgets && relists > 0:
+		t.Errorf("%s: %d relists although the server said %d times that a version was gone; status %+v", f.name, relists, us.gone, after)
+	}
+	if f.breaks && relists+resumes == 0 {
+		t.Errorf("%s: it was not felt; status %+v", f.name, after)
+	}
+	if f.proxied && after.Stalls == before.Stalls {
+		t.Errorf("%s: the silence was not noticed; status %+v", f.name, after)
+	}
+	if after.Phase != watchsource.Watching {
+		t.Errorf("%s: the phase is %v; status %+v", f.name, after.Phase, after)
+	}
+}

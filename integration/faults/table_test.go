@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A table has one line for each fault, and is written in Markdown.
+type table struct{ rows map[string]*row }
+
+type row struct{ us, them []outcome }
+
+func (t *table) add(f fault, us, them outcome) {
+	if t.rows == nil {
+		t.rows = map[string]*row{}
+	}
+	r := t.rows[f.name]
+	if r == nil {
+		r = &row{}
+		t.rows[f.name] = r
+	}
+	r.us, r.them = append(r.us, us), append(r.them, them)
+}
+
+func (t *table) String() string {
+	var b strings.Builder
+	b.WriteString("Lists are those that the server answered, and behind them those that were asked for.\n\n")
+	b.WriteString("| fault | rounds | watchsource: converged | median | max | lists | errors shown | SharedInformer: converged | median | max | lists | errors shown |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	var all row
+	for _, f := range faults {
+		if r := t.rows[f.name]; r != nil {
+			fmt.Fprintf(&b, "| %s %s\n", f.name, r)
+			all.us, all.them = append(all.us, r.us...), append(all.them, r.them...)
+		}
+	}
+	fmt.Fprintf(&b, "| all %s\n", &all)
+	return b.String()
+}
+
+func (r *row) String() string {
+	return fmt.Sprintf("| %d | %s | %s |", len(r.us), cells(r.us), cells(r.them))
+}
+
+func cells(outcomes []outcome) string {
+	var sum count
+	var took []time.Duration
+	for _, o := range outcomes {
+		sum = sum.plus(o.count)
+		if o.converged {
+			took = append(took, o.took)
+		}
+	}
+	median, longest := "-", "-"
+	if len(took) > 0 {
+		slices.Sort(took)
+		median, longest = seconds(took[len(took)/2]), seconds(took[len(took)-1])
+	}
+	return fmt.Sprintf("%d | %s | %s | %d (%d) | %d", len(took), median, longest, sum.answered, sum.lists, sum.errors)
+}
+
+func (o outcome) String() string {
+	took := "not converged"
+	if o.converged {
+		took = "converged in " + seconds(o.took)
+	}
+	text := fmt.Sprintf("%s, lists %d (%d), versions gone %d, errors %d", took, o.answered, o.lists, o.gone, o.errors)
+	if o.errors > 0 {
+		text += fmt.Sprintf(", the last: %v", o.last)
+	}
+	return text
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
+)
+
+// A terminator is a proxy at which the client's TLS and HTTP/2 end, as at many a
+// load balancer and mesh. It answers the client's pings itself, whatever has
+// become of what lies behind it, which it does not ping.
+type terminator struct {
+	server    *httptest.Server
+	authority []byte
+
+	mu      sync.Mutex
+	answers map[*answer]struct{}
+}
+
+func newTerminator(t *testing.T, config *rest.Config) *terminator {
+	t.Helper()
+	target, err := url.Parse(config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The clients' tokens are passed on; the proxy has no rights of its own.
+	trust, err := rest.TLSConfigFor(rest.AnonymousClientConfig(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	onward := &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}
+	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &terminator{authority: certificate, answers: map[*answer]struct{}{}}
+	p.server = httptest.NewUnstartedServer(&httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:      onward,
+		FlushInterval:  -1,
+		ModifyResponse: p.keep,
+		ErrorLog:       log.New(io.Discard, "", 0),
+	})
+	p.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	p.server.EnableHTTP2 = true
+	p.server.StartTLS()
+	t.Cleanup(func() {
+		p.server.CloseClientConnections()
+		p.server.Close()
+		onward.CloseIdleConnections()
+	})
+	return p
+}
+
+// through returns a copy of config that goes through the proxy.
+func (p *terminator) through(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.Host = p.server.URL
+	config.CAFile, config.CAData = "", p.authority
+	return config
+}
+
+// freeze lets the answers that are under way bring nothing more, not even their
+// end. What is asked from now on is answered well.
+func (p *terminator) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for a := range p.answers {
+		a.frozen.Store(true)
+	}
+}
+
+func (p *terminator) keep(response *http.Response) error {
+	a := &answer{ReadCloser: response.Body, proxy: p, asked: response.Request}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers[a] = struct{}{}
+	response.Body = a
+	return nil
+}
+
+// An answer is the body of a response on its way through the proxy.
+type answer struct {
+	io.ReadCloser
+	proxy  *terminator
+	asked  *http.Request
+	frozen atomic.Bool
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	for a.frozen.Load() {
+		if err != nil {
+			<-a.asked.Context().Done() // the client has given up
+			return 0, a.asked.Context().Err()
+		}
+		_, err = a.ReadCloser.Read(p)
+	}
+	return n, err
+}
+
+func (a *answer) Close() error {
+	a.proxy.mu.Lock()
+	delete(a.proxy.answers, a)
+	a.proxy.mu.Unlock()
+	return a.ReadCloser.Close()
+}

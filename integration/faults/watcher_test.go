@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import "time"
+
+// A watcher is one of the two that are compared.
+type watcher interface {
+	// sees returns the resource version of the marker as the user would read it
+	// now.
+	sees() string
+	holder
+	// count returns what it has cost and shown so far.
+	count() count
+	// lastError is the last one shown to the user.
+	lastError() error
+	stop()
+}
+
+// A count is what one watcher has asked of the server and told its user.
+type count struct {
+	lists    int // asked for, streaming ones included
+	answered int // of these
+	gone     int // times that the server said that a version is gone
+	errors   int // shown to the user
+}
+
+func (c count) since(before count) count {
+	return count{c.lists - before.lists, c.answered - before.answered, c.gone - before.gone, c.errors - before.errors}
+}
+
+func (c count) plus(other count) count {
+	return count{c.lists + other.lists, c.answered + other.answered, c.gone + other.gone, c.errors + other.errors}
+}
+
+func (t *traffic) count(errors int) count {
+	return count{int(t.lists.Load()), int(t.answered.Load()), int(t.gone.Load()), errors}
+}
+
+// An outcome is how one watcher took one fault.
+type outcome struct {
+	converged bool
+	took      time.Duration
+	last      error // shown, of this round or an earlier one
+	count
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource"
+)
+
+// sparkStore hands the snapshots to subscribers as Spark's
+// ExecutorPodsSnapshotsStoreImpl does: each subscriber is shown the snapshot
+// after every single change, in the order in which they came, whenever it asks.
+// It gets snapshots by asking a Store after each call, which costs nothing; but
+// unlike the changes that a Store keeps for its readers they pile up event by
+// event, and to find in each what has changed is for the subscriber.
+type sparkStore struct {
+	*watchsource.Store
+	subscribers []*sparkQueue
+}
+
+// sparkQueue has what one subscriber has not been shown yet.
+type sparkQueue struct {
+	mu        sync.Mutex
+	snapshots []watchsource.Snapshot // guarded by mu
+}
+
+func (s *sparkStore) UpdatePod(pod *corev1.Pod) {
+	s.Store.UpdatePod(pod)
+	s.enqueue()
+}
+
+func (s *sparkStore) DeletePod(pod *corev1.Pod) {
+	s.Store.DeletePod(pod)
+	s.enqueue()
+}
+
+func (s *sparkStore) ReplaceSnapshot(pods []*corev1.Pod) {
+	s.Store.ReplaceSnapshot(pods)
+	s.enqueue()
+}
+
+func (s *sparkStore) enqueue() {
+	for _, q := range s.subscribers {
+		q.mu.Lock()
+		q.snapshots = append(q.snapshots, s.Snapshot())
+		q.mu.Unlock()
+	}
+}
+
+// notify is what a subscriber's timer calls, each at its own interval.
+func (q *sparkQueue) notify(subscriber func([]watchsource.Snapshot)) {
+	q.mu.Lock()
+	snapshots := q.snapshots
+	q.snapshots = nil
+	q.mu.Unlock()
+	if len(snapshots) > 0 {
+		subscriber(snapshots)
+	}
+}
+
+// Spark's way of use on a store of one's own: several subscribers, each at its
+// own interval, and every transition seen by all of them.
+func ExampleSnapshotsStore_spark() {
+	allocator, lifecycle := &sparkQueue{}, &sparkQueue{}
+	store := &sparkStore{watchsource.NewStore(), []*sparkQueue{allocator, lifecycle}}
+	show := func(name string) func([]watchsource.Snapshot) {
+		return func(snapshots []watchsource.Snapshot) {
+			for _, s := range snapshots {
+				e, _ := s.ByID("1")
+				fmt.Println(name, "sees", e.State)
+			}
+		}
+	}
+
+	store.UpdatePod(executorPod("1", corev1.PodPending))
+	allocator.notify(show("allocator"))
+	store.UpdatePod(executorPod("1", corev1.PodRunning))
+	store.UpdatePod(executorPod("1", corev1.PodFailed, outOfMemory()))
+	allocator.notify(show("allocator"))
+	lifecycle.notify(show("lifecycle"))
+	// Output:
+	// allocator sees Pending
+	// allocator sees Running
+	// allocator sees Failed
+	// lifecycle sees Pending
+	// lifecycle sees Running
+	// lifecycle sees Failed
+}
+
+// Two stores are fed by one watch: the library's own, and a scheduler's cache.
+func ExampleTee() {
+	store, names := watchsource.NewStore(), podNames{}
+	tee := watchsource.Tee(store, names)
+
+	tee.ReplaceSnapshot([]*corev1.Pod{executorPod("1", corev1.PodRunning), executorPod("2", corev1.PodPending)})
+	tee.DeletePod(executorPod("1", corev1.PodRunning))
+	fmt.Println(store.Snapshot().Len(), len(names))
+	// Output: 1 1
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/executorpods/watchsource"
+)
+
+// observing is a store that also has the methods a store need not have.
+type observing struct{ told }
+
+func (s *observing) ObserveResourceVersion(v string) { s.record("version " + v) }
+func (s *observing) ObserveStop()                    { s.record("stop") }
+
+func TestTee(t *testing.T) {
+	plain, full := &told{}, &observing{}
+	tee := watchsource.Tee(plain, full)
+	list := []*corev1.Pod{pod("1"), pod("2")}
+	tee.ReplaceSnapshot(list)
+	tee.UpdatePod(pod("3"))
+	tee.DeletePod(pod("1"))
+	tee.(interface{ ObserveResourceVersion(string) }).ObserveResourceVersion("7")
+	tee.(interface{ ObserveStop() }).ObserveStop()
+	want := []string{"replace exec-1 exec-2", "update exec-3", "delete exec-1"}
+	if got := plain.all(); !slices.Equal(got, want) {
+		t.Errorf("the first store was told %q, want %q", got, want)
+	}
+	want = append(want, "version 7", "stop")
+	if got := full.all(); !slices.Equal(got, want) {
+		t.Errorf("the second store was told %q, want %q", got, want)
+	}
+}
+
+// reordering is a store that uses the list it is given as its own.
+type reordering struct{ told }
+
+func (s *reordering) ReplaceSnapshot(pods []*corev1.Pod) { slices.Reverse(pods) }
+
+func TestTeeGivesEachStoreAListOfItsOwn(t *testing.T) {
+	second := &told{}
+	watchsource.Tee(&reordering{}, second).ReplaceSnapshot([]*corev1.Pod{pod("1"), pod("2")})
+	if got := second.all(); !slices.Equal(got, []string{"replace exec-1 exec-2"}) {
+		t.Errorf("the second store was told %q", got)
+	}
+}
+
+// A store learns of the end of a watch that it was told of, last of all, and of
+// no other.
+func TestStoreLearnsOfStop(t *testing.T) {
+	store := &observing{}
+	client := fake.NewClientset()
+	source := watchsource.NewWatchSnapshotSource(store, client)
+	source.Stop()
+	if err := source.Start(""); err == nil {
+		t.Fatal("Start without an application")
+	}
+	if got := store.all(); len(got) != 0 {
+		t.Errorf("the store was told %q without a Start that succeeded", got)
+	}
+	for range 2 {
+		start(t, source, "app")
+		source.Stop()
+	}
+	calls := slices.DeleteFunc(store.all(), func(call string) bool { return strings.HasPrefix(call, "version ") })
+	if want := []string{"replace", "stop", "replace", "stop"}; !slices.Equal(calls, want) {
+		t.Errorf("the store was told %q, want %q", calls, want)
+	}
+}
