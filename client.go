@@ -3,8 +3,11 @@
 package watchsource
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -77,6 +80,12 @@ func newWirePods(client kubernetes.Interface, namespace string, form podwire.For
 	if !ok || theirs == nil {
 		return nil, fmt.Errorf("its REST client is a %T", core.RESTClient())
 	}
+	if accept := accepted(theirs); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
+		return nil, fmt.Errorf("it asks for %s", accept)
+	}
+	if handler := setting(theirs, "warningHandler"); handler.Kind() != reflect.Interface || !handler.IsNil() {
+		return nil, errors.New("it has a warning handler of its own")
+	}
 	address := theirs.Get().URL()
 	prefix, ok := strings.CutSuffix(address.Path, corePath)
 	if !ok {
@@ -94,4 +103,27 @@ func newWirePods(client kubernetes.Interface, namespace string, form podwire.For
 		return nil, err
 	}
 	return &wirePods{client: ours, namespace: namespace}, nil
+}
+
+// accepted is the media type that a client's requests for pods ask for.
+func accepted(client *rest.RESTClient) string {
+	return cmp.Or(
+		setting(client, "content", "base", "AcceptContentTypes").String(),
+		setting(client, "content", "base", "ContentType").String(),
+		runtime.ContentTypeProtobuf, // see UseProtobufAsDefault
+	)
+}
+
+// setting looks at a field of a client that client-go keeps to itself. Where a
+// version of client-go has no such field the value is not valid, which is no
+// answer that is looked for.
+func setting(client *rest.RESTClient, path ...string) reflect.Value {
+	value := reflect.ValueOf(client).Elem()
+	for _, name := range path {
+		if value.Kind() != reflect.Struct {
+			return reflect.Value{}
+		}
+		value = value.FieldByName(name)
+	}
+	return value
 }

@@ -80,7 +80,7 @@ func TestGuarantee1EqualsList(t *testing.T) {
 				server.Create(driver("app"))
 				client := server.Client()
 				if test.json {
-					client = jsonClient(t, server)
+					client = server.JSONClient()
 				}
 				store := watchsource.NewStore()
 				source := watchsource.NewWatchSnapshotSource(store, client)
@@ -413,6 +413,8 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 		server.Strike(watchtest.Reset())
+		time.Sleep(time.Second)
+		wantPhase(watchsource.Retrying)
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
 		if err := source.Status().Err; err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {

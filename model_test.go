@@ -137,7 +137,7 @@ func serverOptions(r *rand.Rand, transportOnly bool) []watchtest.Option {
 func (s *schedule) client(json bool) kubernetes.Interface {
 	config := s.server.Config()
 	if json {
-		config.Wrap(jsonOnly)
+		config.AcceptContentTypes, config.ContentType = "application/json", "application/json"
 	}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		s.wire.next = next

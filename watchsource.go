@@ -220,7 +220,7 @@ func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, starting *s
 		backoff:  newBackoff(),
 	}
 	if l.fake {
-		return l
+		return l // which decodes nothing
 	}
 	note := func(reason string) { o.logger.V(4).Info("Pods are decoded by client-go", "reason", reason) }
 	ours, err := newWirePods(s.client, o.namespace, o.form, func(mediaType string) {

@@ -165,12 +165,14 @@ func (r *reader) trimmedSpec(spec *corev1.PodSpec, m message) bool {
 		if !ok {
 			return false
 		}
-		switch f.key() {
+		switch f.number {
 		case specContainers:
-			ok = r.container(spec, f.value)
+			ok = f.kind == bytesKind && r.container(spec, f.value)
 		case specRestartPolicy:
+			ok = f.kind == bytesKind
 			spec.RestartPolicy = corev1.RestartPolicy(r.strings.get(f.value))
 		case specNodeName:
+			ok = f.kind == bytesKind
 			spec.NodeName = r.strings.get(f.value)
 		}
 		if !ok {
@@ -188,11 +190,16 @@ func (r *reader) container(spec *corev1.PodSpec, m message) bool {
 		if !ok {
 			return false
 		}
-		switch f.key() {
+		switch f.number {
 		case containerName:
+			ok = f.kind == bytesKind
 			kept.Name = r.strings.get(f.value)
 		case containerRestartPolicy:
+			ok = f.kind == bytesKind
 			kept.RestartPolicy = new(corev1.ContainerRestartPolicy(r.strings.get(f.value)))
+		}
+		if !ok {
+			return false
 		}
 	}
 	if kept.RestartPolicy != nil {

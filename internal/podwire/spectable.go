@@ -7,34 +7,39 @@ import (
 	"weak"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// specTable finds a spec that was read before from the same bytes. Most of what
-// changes about a pod is its status, while its spec is most of its bytes; so
-// the states of a pod share what is below its spec. A pod is known for as long
-// as somebody holds it.
+// leastKnown is how many pods are remembered before any is looked for that is
+// gone.
+const leastKnown = 1024
+
+// specTable finds the spec that a pod had before. Most of what changes about a
+// pod is its status, while its spec is most of its bytes; so the states of a
+// pod share what is below its spec. A pod is known for as long as somebody
+// holds it.
 type specTable struct {
-	seeds [2]maphash.Seed
-	known map[fingerprint]weak.Pointer[corev1.Pod]
+	seed  maphash.Seed
+	known map[types.UID]knownSpec
 	sweep int // how many may be known before those that are gone are forgotten
 }
 
-// fingerprint stands for the bytes of a spec. Its 128 bits come from random
-// seeds, so nobody can make two specs that share one.
-type fingerprint [2]uint64
-
-func newSpecTable() specTable {
-	return specTable{
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		known: map[fingerprint]weak.Pointer[corev1.Pod]{},
-		sweep: 1024,
-	}
+// knownSpec is the spec of a pod, and the hash of the bytes it was read from. By
+// the seed it is random, and it is compared within one life of one pod only.
+type knownSpec struct {
+	hash uint64
+	in   weak.Pointer[corev1.Pod]
 }
 
-// read reads the spec of a pod.
+func newSpecTable() specTable {
+	return specTable{seed: maphash.MakeSeed(), known: map[types.UID]knownSpec{}, sweep: leastKnown}
+}
+
+// read reads the spec of a pod whose metadata was read before.
 func (t *specTable) read(pod *corev1.Pod, m message) bool {
-	of := fingerprint{maphash.Bytes(t.seeds[0], m), maphash.Bytes(t.seeds[1], m)}
-	if before := t.known[of].Value(); before != nil {
+	hash := maphash.Bytes(t.seed, m)
+	known := t.known[pod.UID]
+	if before := known.in.Value(); before != nil && known.hash == hash && pod.UID != "" {
 		pod.Spec = before.Spec
 	} else if pod.Spec.Unmarshal(m) != nil {
 		return false
@@ -42,16 +47,16 @@ func (t *specTable) read(pod *corev1.Pod, m message) bool {
 	if len(t.known) >= t.sweep {
 		t.forget()
 	}
-	t.known[of] = weak.Make(pod)
+	t.known[pod.UID] = knownSpec{hash, weak.Make(pod)}
 	return true
 }
 
 // forget makes room, each time for as many as are left.
 func (t *specTable) forget() {
-	for of, pod := range t.known {
-		if pod.Value() == nil {
-			delete(t.known, of)
+	for uid, spec := range t.known {
+		if spec.in.Value() == nil {
+			delete(t.known, uid)
 		}
 	}
-	t.sweep = max(1024, 2*len(t.known))
+	t.sweep = max(leastKnown, 2*len(t.known))
 }
