@@ -13,7 +13,6 @@
 //
 // Only what is understood down to the last field is read here. All else goes to
 // client-go's own decoder: other media than protobuf, other objects than pods,
-// groups and fields in two places, and whatever is damaged. So both come to the
-// same pods, with one exception: damage within a part that is passed over is
-// not noticed.
+// groups and fields in two places, and whatever is damaged, also within what is
+// passed over. So both come to the same pods, or both fail.
 package podwire

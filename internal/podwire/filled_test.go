@@ -89,7 +89,7 @@ func text(r *rand.Rand) string {
 // damaged changes a message, some levels down, as the script says: what a newer
 // server may send, what a broken one may, and what nobody ever should.
 func damaged(m message, script []byte) []byte {
-	fields, _ := split(m)
+	fields := split(m)
 	if len(script) < 3 || len(fields) == 0 {
 		return m
 	}
@@ -131,16 +131,15 @@ func damaged(m message, script []byte) []byte {
 	}
 }
 
-// split returns the fields that a message begins with, and what follows that is
-// none.
-func split(m message) (fields []field, rest message) {
+// split returns the fields that a message begins with.
+func split(m message) []field {
+	var fields []field
 	for len(m) > 0 {
-		after := m
-		f, ok := after.next()
+		f, ok := m.next()
 		if !ok {
 			break
 		}
-		fields, m = append(fields, f), after
+		fields = append(fields, f)
 	}
-	return fields, m
+	return fields
 }

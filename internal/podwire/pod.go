@@ -46,15 +46,13 @@ func (r *reader) pod(pod *corev1.Pod, m message) bool {
 }
 
 func (r *reader) part(pod *corev1.Pod, part int32, m message) bool {
-	switch {
-	case part == podMetadata:
+	switch part {
+	case podMetadata:
 		return r.metadata(&pod.ObjectMeta, m)
-	case part == podStatus:
-		return r.status(&pod.Status, m)
-	case r.form == Trimmed:
-		return r.trimmedSpec(&pod.Spec, m)
+	case podSpec:
+		return r.specs.get(pod, m, r.spec)
 	default:
-		return r.specs.read(pod, m)
+		return r.status(&pod.Status, m)
 	}
 }
 
@@ -108,6 +106,7 @@ func (r *reader) metadata(meta *metav1.ObjectMeta, m message) bool {
 			}
 			meta.OwnerReferences, ok = r.owners.get(run, ownerReferences)
 		case metaManagedFields:
+			ok = managedShape().fits(f.value)
 		default:
 			ok = meta.Unmarshal(f.whole) == nil
 		}
@@ -117,6 +116,12 @@ func (r *reader) metadata(meta *metav1.ObjectMeta, m message) bool {
 	}
 	return true
 }
+
+// Fields of the entries of maps.
+const (
+	mapKey   = 1
+	mapValue = 2
+)
 
 // stringMap reads the entries of a map, which are messages of a key and a value.
 func (r *reader) stringMap(entries message) (map[string]string, bool) {
@@ -130,9 +135,9 @@ func (r *reader) stringMap(entries message) (map[string]string, bool) {
 				return nil, false
 			}
 			switch f.key() {
-			case 1:
+			case mapKey:
 				key = r.strings.get(f.value)
-			case 2:
+			case mapValue:
 				value = r.strings.get(f.value)
 			default:
 				return nil, false
@@ -159,51 +164,40 @@ const (
 	containerRestartPolicy = 24
 )
 
-func (r *reader) trimmedSpec(spec *corev1.PodSpec, m message) bool {
+func (r *reader) spec(spec *corev1.PodSpec, m message) bool {
+	if r.form == Full {
+		return spec.Unmarshal(m) == nil
+	}
+	if !specShape().fits(m) {
+		return false
+	}
 	for len(m) > 0 {
-		f, ok := m.next()
-		if !ok {
-			return false
-		}
+		f, _ := m.next()
 		switch f.number {
 		case specContainers:
-			ok = f.kind == bytesKind && r.container(spec, f.value)
+			if c := r.container(f.value); c.RestartPolicy != nil {
+				spec.Containers = append(spec.Containers, c)
+			}
 		case specRestartPolicy:
-			ok = f.kind == bytesKind
 			spec.RestartPolicy = corev1.RestartPolicy(r.strings.get(f.value))
 		case specNodeName:
-			ok = f.kind == bytesKind
 			spec.NodeName = r.strings.get(f.value)
-		}
-		if !ok {
-			return false
 		}
 	}
 	return true
 }
 
-// container adds a container, if it does not follow the pod's restart policy.
-func (r *reader) container(spec *corev1.PodSpec, m message) bool {
-	var kept corev1.Container
+// container reads what a trimmed pod has of a container, if it does not follow
+// the pod's restart policy.
+func (r *reader) container(m message) (c corev1.Container) {
 	for len(m) > 0 {
-		f, ok := m.next()
-		if !ok {
-			return false
-		}
+		f, _ := m.next()
 		switch f.number {
 		case containerName:
-			ok = f.kind == bytesKind
-			kept.Name = r.strings.get(f.value)
+			c.Name = r.strings.get(f.value)
 		case containerRestartPolicy:
-			ok = f.kind == bytesKind
-			kept.RestartPolicy = new(corev1.ContainerRestartPolicy(r.strings.get(f.value)))
-		}
-		if !ok {
-			return false
+			c.RestartPolicy = new(corev1.ContainerRestartPolicy(r.strings.get(f.value)))
 		}
 	}
-	if kept.RestartPolicy != nil {
-		spec.Containers = append(spec.Containers, kept)
-	}
-	return true
+	return c
 }

@@ -35,13 +35,14 @@ func newSpecTable() specTable {
 	return specTable{seed: maphash.MakeSeed(), known: map[types.UID]knownSpec{}, sweep: leastKnown}
 }
 
-// read reads the spec of a pod whose metadata was read before.
-func (t *specTable) read(pod *corev1.Pod, m message) bool {
+// get reads the spec of a pod, whose metadata was read before, unless it is what
+// it was.
+func (t *specTable) get(pod *corev1.Pod, m message, read func(*corev1.PodSpec, message) bool) bool {
 	hash := maphash.Bytes(t.seed, m)
 	known := t.known[pod.UID]
 	if before := known.in.Value(); before != nil && known.hash == hash && pod.UID != "" {
 		pod.Spec = before.Spec
-	} else if pod.Spec.Unmarshal(m) != nil {
+	} else if !read(&pod.Spec, m) {
 		return false
 	}
 	if len(t.known) >= t.sweep {
