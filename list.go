@@ -192,7 +192,7 @@ func (l *listWatch) plainList(ctx context.Context) (fullView, error) {
 	page := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
 		defer cancel()
-		return request(ctx, func() (*corev1.PodList, error) { return l.pods.List(ctx, options) }, func(*corev1.PodList) {})
+		return request(ctx, func() (runtime.Object, error) { return l.pods.List(ctx, options) }, func(runtime.Object) {})
 	}
 	var view fullView
 	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: l.selector})

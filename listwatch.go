@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
 const (
@@ -58,7 +57,7 @@ const (
 type listWatch struct {
 	// Fixed after it was made.
 	options  *sourceOptions
-	pods     typedcorev1.PodInterface
+	pods     podClient
 	selector string
 	fake     bool // the client is client-go's fake clientset, or like it
 	watcher  *Watcher

@@ -9,6 +9,8 @@ import (
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // An Option changes how a [WatchSnapshotSource] works.
@@ -21,7 +23,7 @@ type sourceOptions struct {
 	namespace    string
 	logger       logr.Logger
 	selector     func(appID string) labels.Selector
-	trimPods     bool
+	form         podwire.Form
 	startTimeout time.Duration
 	stallTimeout time.Duration // 0: as the server's bookmarks suggest
 	observer     func(Observation)
@@ -86,7 +88,7 @@ func WithSelector(selector func(appID string) labels.Selector) Option {
 // a restart policy of its own. Without this option pods lack their
 // managedFields and are otherwise complete.
 func WithTrimmedPods() Option {
-	return sourceOption(func(o *sourceOptions) { o.trimPods = true })
+	return sourceOption(func(o *sourceOptions) { o.form = podwire.Trimmed })
 }
 
 // WithStartTimeout bounds how long Start may take, 30 seconds by default and

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	goruntime "runtime"
 	"strings"
@@ -22,6 +23,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 // TestMain fails the run if a goroutine of this package outlives the tests.
@@ -128,6 +132,28 @@ func equalPods(a, b *corev1.Pod) bool {
 	a, b = a.DeepCopy(), b.DeepCopy()
 	a.TypeMeta, b.TypeMeta = metav1.TypeMeta{}, metav1.TypeMeta{}
 	return apiequality.Semantic.DeepEqual(a, b)
+}
+
+// jsonOnly is a proxy through which nothing but JSON gets.
+func jsonOnly(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		r.Header.Set("Accept", runtime.ContentTypeJSON)
+		return next.RoundTrip(r)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func jsonClient(t *testing.T, server *watchtest.Server) kubernetes.Interface {
+	t.Helper()
+	config := server.Config()
+	config.Wrap(jsonOnly)
+	client, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	return client
 }
 
 func must(t *testing.T, err error) {

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // A Watcher turns what the API server says about pods into calls of a
@@ -25,7 +27,7 @@ type Watcher struct {
 	store    SnapshotsStore
 	selector labels.Selector
 	logger   logr.Logger
-	trimPods bool
+	form     podwire.Form // in which the store gets pods
 
 	// Owned by the watch goroutine.
 	told            map[types.UID]string // resource version of each pod that the store has
@@ -44,7 +46,7 @@ func newWatcher(store SnapshotsStore, selector labels.Selector, o *sourceOptions
 		store:    store,
 		selector: selector,
 		logger:   o.logger,
-		trimPods: o.trimPods,
+		form:     o.form,
 		told:     map[types.UID]string{},
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/watchlist"
+
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // A WatchSnapshotSource watches the executor pods of one application at a time
@@ -205,9 +207,9 @@ func isNil(v any) bool {
 
 func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, starting *session) *listWatch {
 	o := &s.options
-	return &listWatch{
+	l := &listWatch{
 		options:  o,
-		pods:     s.client.CoreV1().Pods(o.namespace),
+		pods:     typedPods{s.client.CoreV1().Pods(o.namespace)},
 		selector: selector.String(),
 		fake:     watchlist.DoesClientNotSupportWatchListSemantics(s.client),
 		watcher:  newWatcher(s.store, selector, o),
@@ -217,6 +219,20 @@ func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, starting *s
 		opened:   func() { close(starting.opened) },
 		backoff:  newBackoff(),
 	}
+	if l.fake {
+		return l // which decodes nothing
+	}
+	note := func(reason string) { o.logger.V(4).Info("Pods are decoded by client-go", "reason", reason) }
+	ours, err := newWirePods(s.client, o.namespace, o.form, func(mediaType string) {
+		note("an answer in " + mediaType)
+	})
+	if err != nil {
+		note(err.Error())
+		return l
+	}
+	l.pods = ours
+	l.watcher.form = podwire.Full // they come in their form
+	return l
 }
 
 // await returns once the first watch is open, or why it will not be.

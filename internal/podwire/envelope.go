@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	"bytes"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// magic begins every object in protobuf, and is followed by a runtime.Unknown
+// (apimachinery, pkg/runtime/serializer/protobuf).
+var magic = []byte("k8s\x00")
+
+// Fields of runtime.Unknown and runtime.TypeMeta (apimachinery,
+// pkg/runtime/generated.proto).
+const (
+	unknownTypeMeta        = 1
+	unknownRaw             = 2
+	unknownContentEncoding = 3
+	unknownContentType     = 4
+
+	typeMetaAPIVersion = 1
+	typeMetaKind       = 2
+)
+
+// open returns the message that stands in an envelope and its kind, if the
+// envelope is one of the core group, version 1, without further wrapping.
+func open(data []byte) (raw, kind []byte, ok bool) {
+	m, ok := bytes.CutPrefix(data, magic)
+	if !ok || len(m) == 0 {
+		return nil, nil, false
+	}
+	var version []byte
+	var hasRaw, hasType bool
+	for m := message(m); len(m) > 0; {
+		f, ok := m.next()
+		if !ok || f.kind != bytesKind {
+			return nil, nil, false
+		}
+		switch f.number {
+		case unknownTypeMeta:
+			if hasType {
+				return nil, nil, false
+			}
+			hasType = true
+			if version, kind, ok = typeMeta(f.value); !ok {
+				return nil, nil, false
+			}
+		case unknownRaw:
+			if hasRaw {
+				return nil, nil, false
+			}
+			hasRaw = true
+			raw = f.value
+		case unknownContentEncoding, unknownContentType:
+			if len(f.value) > 0 {
+				return nil, nil, false
+			}
+		default:
+			return nil, nil, false
+		}
+	}
+	return raw, kind, hasRaw && string(version) == "v1"
+}
+
+func typeMeta(m message) (version, kind []byte, ok bool) {
+	for len(m) > 0 {
+		f, ok := m.next()
+		if !ok || f.kind != bytesKind {
+			return nil, nil, false
+		}
+		switch f.number {
+		case typeMetaAPIVersion:
+			version = f.value
+		case typeMetaKind:
+			kind = f.value
+		default:
+			return nil, nil, false
+		}
+	}
+	return version, kind, true
+}
+
+// Fields of metav1.WatchEvent and runtime.RawExtension (apimachinery,
+// pkg/apis/meta/v1/generated.proto and pkg/runtime/generated.proto).
+const (
+	watchEventType   = 1
+	watchEventObject = 2
+
+	rawExtensionRaw = 1
+)
+
+// event reads a frame of a watch into got, whose object stays a part of the
+// frame. It is not ok, and got is untouched, if the frame is unusual.
+func event(frame []byte, got *metav1.WatchEvent) bool {
+	m := message(frame)
+	kind, ok := m.next()
+	if !ok || kind.number != watchEventType || kind.kind != bytesKind {
+		return false
+	}
+	object, ok := m.next()
+	if !ok || object.number != watchEventObject || object.kind != bytesKind || len(m) > 0 {
+		return false
+	}
+	m = message(object.value)
+	raw, ok := m.next()
+	if !ok || raw.number != rawExtensionRaw || raw.kind != bytesKind || len(m) > 0 {
+		return false
+	}
+	known, ok := eventType(kind.value)
+	if !ok {
+		return false
+	}
+	*got = metav1.WatchEvent{Type: string(known)}
+	got.Object.Raw = raw.value
+	return true
+}
+
+func eventType(name []byte) (watch.EventType, bool) {
+	switch string(name) {
+	case string(watch.Modified):
+		return watch.Modified, true
+	case string(watch.Added):
+		return watch.Added, true
+	case string(watch.Deleted):
+		return watch.Deleted, true
+	case string(watch.Bookmark):
+		return watch.Bookmark, true
+	case string(watch.Error):
+		return watch.Error, true
+	default:
+		return "", false
+	}
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// The fields below bear the numbers of k8s.io/api/core/v1/generated.proto and
+// k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto.
+//
+// A field by itself is a message too, and messages that are unmarshalled one
+// after the other are merged. So whatever is not worth code of its own is
+// handed, field by field, to the Unmarshal that client-go uses.
+
+// Fields of Pod.
+const (
+	podMetadata = 1
+	podSpec     = 2
+	podStatus   = 3
+)
+
+func (r *reader) pod(pod *corev1.Pod, m message) bool {
+	var seen [podStatus + 1]bool
+	for len(m) > 0 {
+		f, ok := m.next()
+		if !ok {
+			return false
+		}
+		switch part := f.key(); {
+		case part < podMetadata || part > podStatus:
+			ok = pod.Unmarshal(f.whole) == nil
+		case seen[part]:
+			return false // what is shared would be merged with what follows
+		default:
+			seen[part] = true
+			ok = r.part(pod, part, f.value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *reader) part(pod *corev1.Pod, part int32, m message) bool {
+	switch part {
+	case podMetadata:
+		return r.metadata(&pod.ObjectMeta, m)
+	case podSpec:
+		return r.specs.get(pod, m, r.spec)
+	default:
+		return r.status(&pod.Status, m)
+	}
+}
+
+// Fields of ObjectMeta.
+const (
+	metaName              = 1
+	metaNamespace         = 3
+	metaUID               = 5
+	metaResourceVersion   = 6
+	metaCreationTimestamp = 8
+	metaLabels            = 11
+	metaAnnotations       = 12
+	metaOwnerReferences   = 13
+	metaManagedFields     = 17
+)
+
+func (r *reader) metadata(meta *metav1.ObjectMeta, m message) bool {
+	for len(m) > 0 {
+		rest := m
+		f, ok := m.next()
+		if !ok {
+			return false
+		}
+		switch f.key() {
+		case metaName:
+			meta.Name = string(f.value)
+		case metaNamespace:
+			meta.Namespace = r.strings.get(f.value)
+		case metaUID:
+			meta.UID = types.UID(f.value)
+		case metaResourceVersion:
+			meta.ResourceVersion = string(f.value)
+		case metaCreationTimestamp:
+			ok = meta.CreationTimestamp.Unmarshal(f.value) == nil
+		case metaLabels:
+			var run message
+			if run, m = rest.run(metaLabels); meta.Labels != nil {
+				return false // in two places
+			}
+			meta.Labels, ok = r.stringMap(run)
+		case metaAnnotations:
+			var run message
+			if run, m = rest.run(metaAnnotations); meta.Annotations != nil {
+				return false
+			}
+			meta.Annotations, ok = r.annotations.get(run, r.stringMap)
+		case metaOwnerReferences:
+			var run message
+			if run, m = rest.run(metaOwnerReferences); meta.OwnerReferences != nil {
+				return false
+			}
+			meta.OwnerReferences, ok = r.owners.get(run, ownerReferences)
+		case metaManagedFields:
+			ok = managedShape().fits(f.value)
+		default:
+			ok = meta.Unmarshal(f.whole) == nil
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// Fields of the entries of maps.
+const (
+	mapKey   = 1
+	mapValue = 2
+)
+
+// stringMap reads the entries of a map, which are messages of a key and a value.
+func (r *reader) stringMap(entries message) (map[string]string, bool) {
+	read := make(map[string]string, min(entries.count(), mostExpected))
+	for len(entries) > 0 {
+		entry, _ := entries.next()
+		var key, value string
+		for m := message(entry.value); len(m) > 0; {
+			f, ok := m.next()
+			if !ok {
+				return nil, false
+			}
+			switch f.key() {
+			case mapKey:
+				key = r.strings.get(f.value)
+			case mapValue:
+				value = r.strings.get(f.value)
+			default:
+				return nil, false
+			}
+		}
+		read[key] = value
+	}
+	return read, true
+}
+
+func ownerReferences(run message) ([]metav1.OwnerReference, bool) {
+	var meta metav1.ObjectMeta
+	err := meta.Unmarshal(run)
+	return meta.OwnerReferences, err == nil
+}
+
+// Fields of PodSpec and Container that a trimmed pod has.
+const (
+	specContainers    = 2
+	specRestartPolicy = 3
+	specNodeName      = 10
+
+	containerName          = 1
+	containerRestartPolicy = 24
+)
+
+func (r *reader) spec(spec *corev1.PodSpec, m message) bool {
+	if r.form == Full {
+		return spec.Unmarshal(m) == nil
+	}
+	if !specShape().fits(m) {
+		return false
+	}
+	for len(m) > 0 {
+		f, _ := m.next()
+		switch f.number {
+		case specContainers:
+			if c := r.container(f.value); c.RestartPolicy != nil {
+				spec.Containers = append(spec.Containers, c)
+			}
+		case specRestartPolicy:
+			spec.RestartPolicy = corev1.RestartPolicy(r.strings.get(f.value))
+		case specNodeName:
+			spec.NodeName = r.strings.get(f.value)
+		}
+	}
+	return true
+}
+
+// container reads what a trimmed pod has of a container, if it does not follow
+// the pod's restart policy.
+func (r *reader) container(m message) (c corev1.Container) {
+	for len(m) > 0 {
+		f, _ := m.next()
+		switch f.number {
+		case containerName:
+			c.Name = r.strings.get(f.value)
+		case containerRestartPolicy:
+			c.RestartPolicy = new(corev1.ContainerRestartPolicy(r.strings.get(f.value)))
+		}
+	}
+	return c
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// reader reads pods, and remembers what they have in common. Its methods that
+// read a part of a pod report whether they understood all of it.
+type reader struct {
+	form Form
+
+	mu          sync.Mutex // guards the following
+	strings     *stringTable
+	specs       specTable
+	annotations last[map[string]string]
+	owners      last[[]metav1.OwnerReference]
+}
+
+func newReader(form Form) *reader {
+	return &reader{form: form, strings: newStringTable(), specs: newSpecTable()}
+}
+
+// object reads a pod or a list of pods, and returns nil for anything that it
+// does not understand.
+func (r *reader) object(data []byte) runtime.Object {
+	raw, kind, ok := open(data)
+	if !ok {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch string(kind) {
+	case "Pod":
+		if pod := new(corev1.Pod); r.pod(pod, raw) {
+			return pod
+		}
+	case "PodList":
+		if list := new(metainternal.List); r.list(list, raw) {
+			return list
+		}
+	}
+	return nil
+}
+
+// Fields of PodList.
+const (
+	listMetadata = 1
+	listItems    = 2
+)
+
+func (r *reader) list(list *metainternal.List, m message) bool {
+	for len(m) > 0 {
+		f, ok := m.next()
+		if !ok {
+			return false
+		}
+		switch f.key() {
+		case listMetadata:
+			ok = list.ListMeta.Unmarshal(f.value) == nil
+		case listItems:
+			pod := new(corev1.Pod)
+			ok = r.pod(pod, f.value)
+			list.Items = append(list.Items, pod)
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}

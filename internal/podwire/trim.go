@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import corev1 "k8s.io/api/core/v1"
+
+// A Form is what is left of a pod.
+type Form uint8
+
+const (
+	Full    Form = iota // all but managedFields
+	Trimmed             // without the spec, but for what decides about restarts and where the pod runs
+)
+
+// Trim takes off what a form leaves out. The slices and maps below the pod are
+// not written to, so a shallow copy may be trimmed.
+func (f Form) Trim(pod *corev1.Pod) {
+	pod.ManagedFields = nil
+	if f == Trimmed {
+		pod.Spec = corev1.PodSpec{
+			NodeName:      pod.Spec.NodeName,
+			RestartPolicy: pod.Spec.RestartPolicy,
+			Containers:    selfRestarting(pod.Spec.Containers),
+		}
+	}
+}
+
+// selfRestarting keeps the containers that do not follow the pod's restart
+// policy, of which there are hardly ever any.
+func selfRestarting(containers []corev1.Container) []corev1.Container {
+	var kept []corev1.Container
+	for i := range containers {
+		if c := &containers[i]; c.RestartPolicy != nil {
+			kept = append(kept, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy})
+		}
+	}
+	return kept
+}
