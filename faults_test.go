@@ -248,7 +248,7 @@ func TestChangesDuringStreamingList(t *testing.T) {
 		for _, id := range []string{"1", "2", "3"} {
 			events.Add(pod(id, uid(id), version("1"+id)))
 		}
-		events.Action(watch.Bookmark, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "19"}}) // which is not the end
+		events.Action(watch.Bookmark, bookmark("19").Object) // which is not the end
 		events.Modify(pod("2", uid("2"), version("20"), phase(corev1.PodRunning)))
 		events.Delete(pod("3", uid("3"), version("21")))
 		events.Delete(pod("1", uid("1"), version("22")))

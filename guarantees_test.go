@@ -160,6 +160,19 @@ func TestGuarantee2InOrder(t *testing.T) {
 	})
 }
 
+// What has no version, or that of nothing, does not move the one to resume from.
+func TestGuarantee2VersionOfNothing(t *testing.T) {
+	store := watchsource.NewStore()
+	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
+	watcher.Replace(nil, "46")
+	for _, v := range []string{"0", "", "45"} {
+		must(t, watcher.Receive(bookmark(v)))
+		if got := store.Snapshot().ResourceVersion(); got != "46" {
+			t.Errorf("after a bookmark at %q the store is at %q", v, got)
+		}
+	}
+}
+
 func TestGuarantee2OlderStatesAreIgnored(t *testing.T) {
 	store := &told{}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))

@@ -15,9 +15,10 @@ func older(a, b string) bool {
 	return err == nil && order < 0
 }
 
-// newer returns the later of the version held and the one just seen.
+// newer returns the later of the version held and the one just seen. "0" is the
+// version of nothing: to watch from there means from anywhere.
 func newer(held, seen string) string {
-	if seen == "" || older(seen, held) {
+	if seen == "" || seen == "0" || older(seen, held) {
 		return held
 	}
 	return seen

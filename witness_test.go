@@ -350,8 +350,12 @@ func lifeOf(e watchsource.Executor) types.UID {
 	return types.UID(e.Namespace + "/" + e.Name)
 }
 
-// precedes reports whether version a is known to be older than b.
+// precedes reports whether version a is known to be older than b. "0" is the
+// version of nothing (KEP-5504).
 func precedes(a, b string) bool {
+	if a == "0" || b == "0" {
+		return false
+	}
 	m, err := strconv.ParseUint(a, 10, 64)
 	if err != nil {
 		return false
