@@ -3,11 +3,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -19,17 +17,19 @@ import (
 // account tells people what happens, line by line, and in the end sums it up.
 // It may be used by any goroutine.
 type account struct {
-	start time.Time // fixed after newAccount
+	start time.Time
 
-	mu        sync.Mutex
-	out       io.Writer
-	refusal   string // the last reason for which no executor could be created
-	creations int
-	kept      int
-	ends      map[outcome]int
-	causes    map[string]int // of failures
-	watch     watchsource.Status
-	left      int
+	mu       sync.Mutex
+	out      io.Writer
+	refusal  string // the last reason for which no executor could be created
+	created  int
+	kept     int
+	owed     int // executors lost and not replaced yet
+	replaced int
+	ends     map[outcome]int
+	causes   map[string]int // of failures
+	watch    watchsource.Status
+	left     int
 }
 
 func newAccount(out io.Writer) *account {
@@ -47,58 +47,64 @@ func (a *account) line(format string, args ...any) {
 	fmt.Fprintf(a.out, "%5.1fs  %s\n", time.Since(a.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// adopted tells of an executor that this run has not created.
+// adopted tells of an executor that this run does not know to have created: an
+// earlier run has left it, or the answer to its creation was lost.
 func (a *account) adopted(e watchsource.Executor) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !works(&e) {
+		a.line("executor %s is there already and has ended", e.ID)
+		return
+	}
 	a.kept++
 	a.line("executor %s is there already and is kept", e.ID)
 }
 
-// lost tells of an executor that works no more.
-func (a *account) lost(end ending) {
+// changed tells which executors were lost and which were created, the first of
+// these in the place of those.
+func (a *account) changed(endings []ending, created []int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ends[end.outcome]++
-	if end.outcome == failed {
-		a.causes[cause(end.executor)]++
-	}
-	a.line("%s", describe(end))
-}
+	a.created += len(created)
+	a.owed += len(endings)
+	replaced := min(a.owed, len(created))
+	a.owed -= replaced
+	a.replaced += replaced
 
-// created tells of the executors that were created, whose ids are consecutive.
-func (a *account) created(ids []int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.creations += len(ids)
-	switch len(ids) {
+	for _, end := range endings {
+		a.ends[end.outcome]++
+		if end.outcome == failed {
+			a.causes[cause(end.executor)]++
+		}
+		if len(created) == 0 {
+			a.line("%s", describe(end))
+			continue
+		}
+		a.line("%s; replacing it by executor %d", describe(end), created[0])
+		created = created[1:]
+	}
+	switch len(created) {
 	case 0:
-		return
 	case 1:
-		a.line("created executor %d", ids[0])
+		a.line("created executor %d", created[0])
 	default:
-		a.line("created executors %d to %d", ids[0], ids[len(ids)-1])
+		a.line("created executors %d to %d", created[0], created[len(created)-1])
 	}
-	a.refusal = ""
 }
 
-// refused tells why an executor could not be created, and does not repeat
-// itself before one could.
+// refused tells that an executor could not be created, once for every reason;
+// nil says that all could.
 func (a *account) refused(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if refusal := briefly(err).Error(); refusal != a.refusal {
+	if err == nil {
+		a.refusal = ""
+		return
+	}
+	if refusal := err.Error(); refusal != a.refusal {
 		a.refusal = refusal
 		a.line("could not create an executor, trying again: %s", refusal)
 	}
-}
-
-// briefly leaves out which request it was that failed.
-func briefly(err error) error {
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err
-	}
-	return err
 }
 
 // watched notes how the watch ended and how many executors it still saw.
@@ -116,12 +122,12 @@ func (a *account) summary() {
 		name  string
 		value any
 	}{
-		{"executors created", a.creations},
+		{"executors created", a.created},
 		{"found and kept", a.kept},
 		{"failed", counted(a.ends[failed], a.causes)},
 		{"ended by themselves", a.ends[finished]},
 		{"deleted by others", a.ends[deleted]},
-		{"missing", a.ends[vanished]},
+		{"replaced", a.replaced},
 		{"left behind", a.left},
 		{"the watch", fmt.Sprintf("%v; events %d, lists %d, relists %d, resumes %d, errors %d", a.watch.Phase,
 			a.watch.Events, a.watch.Lists, a.watch.Relists, a.watch.Resumes, a.watch.Errors)},
@@ -140,4 +146,52 @@ func counted(total int, parts map[string]int) string {
 		words = append(words, fmt.Sprintf("%d x %s", parts[part], part))
 	}
 	return fmt.Sprintf("%d: %s", total, strings.Join(words, ", "))
+}
+
+func describe(end ending) string {
+	e := end.executor
+	switch {
+	case end.outcome == failed && e.ExitCode == watchsource.UnknownExitCode:
+		// Nothing but the message says what happened.
+		return fmt.Sprintf("executor %s failed%s: %s", e.ID, on(e.Node), withMessage(cause(e), e.Message))
+	case end.outcome == failed:
+		return fmt.Sprintf("executor %s failed%s: %s", e.ID, on(e.Node), cause(e))
+	case end.outcome == finished:
+		return fmt.Sprintf("executor %s ended by itself%s, without an error", e.ID, on(e.Node))
+	case e.State == watchsource.Deleted:
+		return fmt.Sprintf("executor %s vanished%s, somebody else deleted its pod", e.ID, on(e.Node))
+	case e.State.Ended() || e.Reason == "":
+		return fmt.Sprintf("executor %s is being deleted%s by somebody else", e.ID, on(e.Node))
+	default: // as with kubectl drain
+		return fmt.Sprintf("executor %s is being deleted%s by somebody else: %s", e.ID, on(e.Node), withMessage(e.Reason, e.Message))
+	}
+}
+
+// cause says why an executor failed, in as few words as can be counted.
+func cause(e watchsource.Executor) string {
+	switch {
+	case e.ExitCode == watchsource.UnknownExitCode && e.Reason == "":
+		return "no reason given"
+	case e.ExitCode == watchsource.UnknownExitCode:
+		return e.Reason
+	case e.Reason == "":
+		return fmt.Sprintf("exit code %d", e.ExitCode)
+	default:
+		return fmt.Sprintf("exit code %d (%s)", e.ExitCode, e.Reason)
+	}
+}
+
+func withMessage(reason, message string) string {
+	message, _, _ = strings.Cut(message, "\n")
+	if message = strings.TrimSuffix(strings.TrimSpace(message), "."); message == "" {
+		return reason
+	}
+	return reason + ": " + message
+}
+
+func on(node string) string {
+	if node == "" {
+		return ""
+	}
+	return " on " + node
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/executorpods/watchsource/examples/scheduler/internal/embedded"
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 // cluster is where the executors run. All that the scheduler needs of it is
@@ -32,7 +33,7 @@ func connect(cfg config) (*cluster, error) {
 	if cfg.kubeconfig != "" || cfg.inCluster || inPod {
 		return realCluster(cfg)
 	}
-	return embeddedCluster(cfg, demoTroubles()), nil
+	return embeddedCluster(cfg, watchtest.NewServer(), demoTroubles()), nil
 }
 
 func realCluster(cfg config) (*cluster, error) {
@@ -73,8 +74,8 @@ func credentials(kubeconfig string) (*rest.Config, string, error) {
 
 // embeddedCluster starts a cluster in this process. Its close waits until
 // nothing of it runs any more.
-func embeddedCluster(cfg config, troubles embedded.Troubles) *cluster {
-	simulated := embedded.New(troubles)
+func embeddedCluster(cfg config, server *watchtest.Server, troubles embedded.Troubles) *cluster {
+	simulated := embedded.New(server, troubles)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { simulated.Run(ctx) })

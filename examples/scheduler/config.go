@@ -16,7 +16,6 @@ const (
 	batchInterval  = 100 * time.Millisecond // at most so many looks at the changes
 	tickInterval   = time.Second            // for what must be done although nothing changes
 	backlogLimit   = 10_000                 // changes that may wait for a look
-	missingDelta   = 30 * time.Second       // more than a creation and a full list may take
 	upTimeout      = time.Minute            // for all executors to be up
 	requestTimeout = 10 * time.Second       // for one request to the API server
 	seenTimeout    = 5 * time.Second        // for the last creations to show in the view

@@ -6,6 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/executorpods/watchsource"
 )
@@ -15,65 +21,45 @@ var errTooManyFailures = errors.New("giving up")
 // lifecycle understands what happens to executors: who has come up, who cannot,
 // who is lost and why. Its model is Spark's ExecutorPodsLifecycleManager.
 type lifecycle struct {
-	// Fixed after newLifecycle.
-	executors   int
 	maxFailures int
-	roster      *roster
+	pods        typedcorev1.PodInterface
+	allocator   *allocator
 	account     *account
 
-	// Owned by the goroutine of run.
 	failures int
-	wasUp    bool // all executors, at some time
+	// known are the executors as the last change showed them, by pod name. An
+	// end is what such a one comes to, and so it counts once even if a batch
+	// begins anew, and its changes from nothing.
+	known   map[string]watchsource.Executor
+	waiting map[string]bool // executors whose wait has been reported, by pod name
 }
 
-func newLifecycle(cfg config, roster *roster, account *account) *lifecycle {
-	return &lifecycle{executors: cfg.executors, maxFailures: cfg.maxFailures, roster: roster, account: account}
+func newLifecycle(maxFailures int, pods typedcorev1.PodInterface, allocator *allocator, account *account) *lifecycle {
+	return &lifecycle{
+		maxFailures: maxFailures,
+		pods:        pods,
+		allocator:   allocator,
+		account:     account,
+		known:       map[string]watchsource.Executor{},
+		waiting:     map[string]bool{},
+	}
 }
 
-// run follows every change until ctx ends, and calls followed after each batch.
-// The error says that too many executors have failed.
-//
-// Nothing in it waits for the API server. A loop that is away for long loses
-// nothing either, until more than backlogLimit changes wait for it.
-func (l *lifecycle) run(ctx context.Context, store *watchsource.Store, followed func()) error {
-	for batch := range store.Batches(ctx, batchInterval) {
-		if err := l.follow(batch); err != nil {
-			return err
-		}
-		followed()
-	}
-	return nil
-}
+// outcome says which way an executor was lost.
+type outcome int
 
-func (l *lifecycle) follow(batch watchsource.Batch) error {
-	if batch.Anew {
-		l.rebuild(batch)
-	}
-	for _, change := range batch.Changes {
-		if works(change.After) {
-			l.meet(*change.After)
-		} else if err := l.end(*change.After); err != nil {
-			return err
-		}
-	}
-	if !l.wasUp && batch.Snapshot.Count(watchsource.Running) >= l.executors {
-		l.wasUp = true
-		l.account.say("all %d executors are up", l.executors)
-	}
-	return nil
-}
+const (
+	failed   outcome = iota // it did not do its work
+	finished                // it ended by itself, without an error
+	deleted                 // somebody else took it away
+)
 
-// rebuild strikes off whom a backlog that was given up would have shown leaving.
-// The changes that follow show everybody who is there.
-func (l *lifecycle) rebuild(batch watchsource.Batch) {
-	if batch.Missed > 0 {
-		l.account.say("was away for so long that %d executors left unseen", batch.Missed)
-	}
-	for _, executor := range l.roster.missingFrom(batch.Snapshot) {
-		if l.roster.strike(executor.Name) {
-			l.account.lost(ending{executor, vanished})
-		}
-	}
+// ending is the moment from which on an executor works no more. Every executor
+// has one at most, however many changes follow: its pod is asked to go, fails
+// on the way, disappears.
+type ending struct {
+	executor watchsource.Executor
+	outcome  outcome
 }
 
 // works reports whether an executor counts. The state Unknown does: its node
@@ -82,37 +68,162 @@ func works(e *watchsource.Executor) bool {
 	return !e.State.Ended() && e.State != watchsource.Deleted && !e.Terminating
 }
 
-// meet reports who is there, who is up, and who cannot come up.
-func (l *lifecycle) meet(e watchsource.Executor) {
-	before, known := l.roster.meet(e)
-	if !known {
+// follow looks at the changes in their order. The error says that too many
+// executors have failed.
+func (l *lifecycle) follow(ctx context.Context, batch watchsource.Batch) ([]ending, error) {
+	var endings []ending
+	if batch.Anew {
+		endings = l.rebuild(batch)
+	}
+	for _, change := range batch.Changes {
+		after := *change.After
+		before, known := l.known[after.Name]
+		workedBefore := known && works(&before) || !known && l.meet(after)
+		switch {
+		case works(&after):
+			l.progress(before, after)
+		case workedBefore:
+			endings = append(endings, endingOf(after))
+		}
+		if after.State.Ended() {
+			l.remove(ctx, after)
+		}
+		l.note(after)
+	}
+	return endings, l.count(endings)
+}
+
+// rebuild forgets whom a backlog that was given up would have shown leaving. The
+// changes that follow it show everybody who is there. In the first batch of all
+// nobody is known yet.
+func (l *lifecycle) rebuild(batch watchsource.Batch) []ending {
+	if batch.Missed > 0 {
+		l.account.say("was away for so long that %d executors left unseen", batch.Missed)
+	}
+	var endings []ending
+	for _, name := range slices.Sorted(maps.Keys(l.known)) {
+		executor := l.known[name]
+		if _, there := batch.Snapshot.Get(name); there {
+			continue
+		}
+		if works(&executor) {
+			endings = append(endings, missingEnding(executor))
+		}
+		l.forget(name)
+	}
+	return endings
+}
+
+// missing returns the executors that came and went unseen. A change that shows
+// one after all, because it was on its way, is no second end.
+func (l *lifecycle) missing(view watchsource.Snapshot) []ending {
+	endings := l.allocator.lost(view)
+	for _, end := range endings {
+		l.known[end.executor.Name] = end.executor
+	}
+	return endings
+}
+
+// meet reports whether an executor that shows for the first time counted until
+// then. It did if this scheduler has created it: it may even be gone already.
+func (l *lifecycle) meet(e watchsource.Executor) bool {
+	created := l.allocator.acknowledge(e.Name)
+	if !created {
+		l.allocator.skip(e.ID)
 		l.account.adopted(e)
 	}
+	return created
+}
+
+func (l *lifecycle) note(e watchsource.Executor) {
+	if e.State == watchsource.Deleted {
+		l.forget(e.Name)
+		return
+	}
+	l.known[e.Name] = e
+}
+
+func (l *lifecycle) forget(podName string) {
+	delete(l.known, podName)
+	delete(l.waiting, podName)
+}
+
+// progress reports who is up, and who cannot come up.
+func (l *lifecycle) progress(before, after watchsource.Executor) {
 	switch {
-	case e.State == watchsource.Running && before.State != watchsource.Running:
-		l.account.say("executor %s runs on %s", e.ID, e.Node)
-	case e.State == watchsource.Pending && cannotStart(e.Reason) && !cannotStart(before.Reason):
+	case after.State == watchsource.Running && before.State != watchsource.Running:
+		l.account.say("executor %s runs on %s", after.ID, after.Node)
+	case after.State == watchsource.Pending && cannotStart(after.Reason) && !l.waiting[after.Name]:
 		// The kubelet goes on trying, and so nobody is replaced: the next one
 		// would need the same image. It alternates between two reasons, of
 		// which the first is enough.
-		l.account.say("executor %s cannot start yet: %s", e.ID, withMessage(e.Reason, e.Message))
+		l.waiting[after.Name] = true
+		l.account.say("executor %s cannot start yet: %s", after.ID, withMessage(after.Reason, after.Message))
 	}
 }
 
-// end counts an executor that works no more, however many changes say so: its
-// pod is asked to go, fails on the way, disappears.
-func (l *lifecycle) end(e watchsource.Executor) error {
-	if !l.roster.strike(e.Name) {
-		return nil // counted before, or never counted on
+// cannotStart tells trouble from the ordinary way up.
+func cannotStart(reason string) bool {
+	switch reason {
+	case "", "ContainerCreating", "PodInitializing":
+		return false
+	default:
+		return true
 	}
-	end := endingOf(e)
-	l.account.lost(end)
-	if end.outcome != failed {
-		return nil
+}
+
+func endingOf(e watchsource.Executor) ending {
+	switch {
+	// A pod that somebody deletes ends with SIGTERM on its way out. That is not
+	// the fault of the application, and does not count against it.
+	case e.Terminating, e.State == watchsource.Deleted:
+		return ending{e, deleted}
+	case e.State == watchsource.Succeeded:
+		return ending{e, finished}
+	default:
+		return ending{e, failed}
 	}
-	if l.failures++; l.failures > l.maxFailures {
-		return fmt.Errorf("%w: %d executors have failed and -max-failures is %d; the last was executor %s: %s",
-			errTooManyFailures, l.failures, l.maxFailures, e.ID, cause(e))
+}
+
+// missingEnding is the end of an executor that nobody saw end.
+func missingEnding(e watchsource.Executor) ending {
+	e.State, e.ExitCode = watchsource.Deleted, watchsource.UnknownExitCode
+	return ending{e, deleted}
+}
+
+func (l *lifecycle) count(endings []ending) error {
+	for _, end := range endings {
+		if end.outcome != failed {
+			continue
+		}
+		if l.failures++; l.failures > l.maxFailures {
+			return fmt.Errorf("%w: %d executors have failed and -max-failures is %d; the last was executor %s: %s",
+				errTooManyFailures, l.failures, l.maxFailures, end.executor.ID, cause(end.executor))
+		}
 	}
 	return nil
+}
+
+// remove deletes the pod of an executor that has ended. All that there is to
+// know about the end is known by now. If it fails, the next change of the pod is
+// a reason to try again, and so is the end.
+func (l *lifecycle) remove(ctx context.Context, e watchsource.Executor) {
+	if err := deletePod(ctx, l.pods, e); err != nil {
+		l.account.say("the pod of executor %s could not be deleted: %v", e.ID, err)
+	}
+}
+
+// deletePod deletes the very pod that was seen, and no other of that name. One
+// that is going already, or gone, is left alone.
+func deletePod(ctx context.Context, pods typedcorev1.PodInterface, e watchsource.Executor) error {
+	if e.Terminating {
+		return nil
+	}
+	ctx, cancel := requestContext(ctx)
+	defer cancel()
+	err := pods.Delete(ctx, e.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(e.UID))})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
 }

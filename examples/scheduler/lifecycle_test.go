@@ -4,15 +4,16 @@ package main
 
 import (
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/watchtest"
 )
 
 // An executor is lost once, at the first change after which it cannot work, and
@@ -28,107 +29,128 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 
 	for _, tt := range []struct {
 		name   string
-		states []state
-		lostAt int // index of the state that ends it
+		states []state // the first as a change from nothing
+		lostAt int     // index of the state that ends it
 		as     outcome
 	}{
 		{"fails", []state{running, broken, gone}, 1, failed},
 		{"ends", []state{running, done, gone}, 1, finished},
 		{"is deleted", []state{running, draining, killed, gone}, 1, deleted},
 		{"is deleted between two looks", []state{running, killed, gone}, 1, deleted},
-		{"goes without a farewell", []state{running, gone}, 1, deleted},
+		{"vanishes", []state{running, gone}, 1, deleted},
 		{"is seen too late", []state{broken, gone}, 0, failed},
 		{"is never seen alive or dead", []state{gone}, 0, deleted},
 		{"cannot be reached for a while", []state{running, {State: watchsource.Unknown}, running, broken}, 3, failed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			roster, account := newRoster(), newAccount(io.Discard)
-			roster.register("exec-1", 1)
-			l := newLifecycle(testConfig(), roster, account)
+			allocator := newTestAllocator(1)
+			if _, err := allocator.create(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			l := newLifecycle(1, allocator.pods, allocator, newAccount(io.Discard))
+
+			var before *state
 			for i, after := range tt.states {
-				after.Name, after.ID = "exec-1", "1"
-				if err := l.follow(watchsource.Batch{Changes: []watchsource.Change{{After: &after}}}); err != nil {
+				after.Name, after.ID = podName("spark-test", 1), "1"
+				endings, err := l.follow(t.Context(), watchsource.Batch{Changes: []watchsource.Change{{Before: before, After: &after}}})
+				if err != nil {
 					t.Fatal(err)
 				}
-				if lost := account.ends[tt.as] == 1; lost != (i >= tt.lostAt) {
-					t.Errorf("after state %d: ends %v", i, account.ends)
+				if lost := len(endings) > 0; lost != (i == tt.lostAt) {
+					t.Errorf("after state %d: endings %v", i, endings)
+				} else if lost && endings[0].outcome != tt.as {
+					t.Errorf("outcome = %v, want %v", endings[0].outcome, tt.as)
 				}
-			}
-			if len(account.ends) != 1 || account.ends[tt.as] != 1 {
-				t.Errorf("ends %v, want one", account.ends)
+				before = &after
 			}
 		})
 	}
 }
 
-// A loop that stays away until its backlog is given up finds out from the
-// snapshot whom it has lost, and counts nobody twice.
-func TestRebuildsWhatItKnowsWhenItsBacklogWasGivenUp(t *testing.T) {
+// A batch that begins anew shows everybody as new and nobody who has left. Those
+// who are known are neither adopted nor counted again, and those who are absent
+// have ended.
+func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		create := func(id int) {
-			pod := executorPod(testConfig(), id)
-			runs(pod)
-			server.Create(pod)
+		out := new(strings.Builder)
+		allocator := newTestAllocator(5)
+		l := newLifecycle(10, allocator.pods, allocator, newAccount(out))
+		store := watchsource.NewStore(watchsource.WithBacklogLimit(2))
+		for id := range 5 {
+			if _, err := allocator.create(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			store.UpdatePod(podInPhase(id+1, corev1.PodRunning))
 		}
-		for id := range 4 {
-			create(id + 1)
-		}
-		store := watchsource.NewStore(watchsource.WithBacklogLimit(3))
-		source := watchsource.NewWatchSnapshotSource(store, server.Client())
-		if err := source.Start("spark-test"); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(source.Stop)
+		store.UpdatePod(podInPhase(3, corev1.PodFailed)) // and its pod stays
+		store.UpdatePod(podInPhase(5, corev1.PodFailed)) // and its pod goes unseen
 
-		var out strings.Builder
-		roster := newRoster()
-		l := newLifecycle(testConfig(), roster, newAccount(&out))
-		batches, away := 0, make(chan struct{})
-		go func() {
-			_ = l.run(t.Context(), store, func() { batches++; <-away })
-		}()
-		synctest.Wait() // it follows the first batch, and stays away
-		if batches != 1 || len(roster.members) != 4 {
-			t.Fatalf("%d batches, counts on %v", batches, roster.members)
+		var ends []string
+		follow := func(batch watchsource.Batch) {
+			endings, err := l.follow(t.Context(), batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, end := range endings {
+				ends = append(ends, end.executor.ID)
+			}
 		}
-		roster.register("exec-9", 9)
-		roster.confirm("exec-9", "1000000") // created just now, not in any view
-
-		name := func(id int) string { return podName("spark-test", id) }
-		server.Update("default", name(1), fails(1)) // its pod stays
-		server.Update("default", name(2), fails(1))
-		server.Delete("default", name(2))
-		server.Delete("default", name(3))
-		create(5)
-		synctest.Wait()
-		close(away)
-		time.Sleep(time.Second)
-		server.Delete("default", name(1))
-		time.Sleep(time.Second)
-		synctest.Wait()
-
-		if batches != 3 {
-			t.Errorf("%d batches, want 3", batches)
+		batches := 0
+		for batch := range store.Batches(t.Context(), time.Second) {
+			follow(batch)
+			if batches++; batches == 2 {
+				if !batch.Anew || batch.Missed != 3 {
+					t.Errorf("anew %v, missed %d; the limit was not reached", batch.Anew, batch.Missed)
+				}
+				break
+			}
+			// More than the limit, before the reader comes back.
+			store.DeletePod(podInPhase(1, corev1.PodRunning))
+			store.DeletePod(podInPhase(2, corev1.PodRunning))
+			store.DeletePod(podInPhase(5, corev1.PodFailed))
+			store.UpdatePod(podInPhase(4, corev1.PodFailed))
+			store.UpdatePod(podInPhase(9, corev1.PodRunning))
 		}
-		want := []string{"exec-9", name(4), name(5)}
-		if got := slices.Sorted(maps.Keys(roster.members)); !slices.Equal(got, want) {
-			t.Errorf("counts on %v, want %v", got, want)
+		if want := []string{"3", "5", "1", "2", "4"}; !slices.Equal(ends, want) {
+			t.Errorf("ends %q, want %q", ends, want)
 		}
-		account := linesOf(out.String())
-		told := []string{
-			"was away for so long that 2 executors left unseen",
-			"executor 2 is missing on node-1, nobody saw how it ended",
-			"executor 3 is missing on node-1, nobody saw how it ended",
-			"executor 1 failed on node-1: exit code 1 (Error)",
-			"executor 5 is there already and is kept",
-			"executor 5 runs on node-1",
+		if l.failures != 3 {
+			t.Errorf("%d failures, want 3", l.failures)
 		}
-		if got := account[len(account)-min(len(told), len(account)):]; !slices.Equal(got, told) {
-			t.Errorf("the account ends with %q, want %q", got, told)
+		if n := strings.Count(out.String(), "is there already"); n != 1 {
+			t.Errorf("adopted %d, want executor 9 alone:\n%s", n, out)
 		}
-		if l.failures != 1 {
-			t.Errorf("%d failures, want 1", l.failures)
+		if !strings.Contains(out.String(), "3 executors left unseen") {
+			t.Errorf("the account does not say what was missed:\n%s", out)
 		}
 	})
+}
+
+// The change that shows a missing executor after all is no second end, and no
+// executor of an earlier run.
+func TestAMissingExecutorEndsOnce(t *testing.T) {
+	out := new(strings.Builder)
+	allocator := newTestAllocator(1)
+	l := newLifecycle(10, allocator.pods, allocator, newAccount(out))
+	if _, err := allocator.create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	store := watchsource.NewStore()
+	store.ReplaceSnapshot(nil)
+	store.ObserveResourceVersion(allocator.written)
+	if missing := l.missing(store.Snapshot()); len(missing) != 1 {
+		t.Fatalf("missing %v, want executor 1", missing)
+	}
+	gone := watchsource.Executor{Name: podName("spark-test", 1), ID: "1", State: watchsource.Deleted}
+	endings, err := l.follow(t.Context(), watchsource.Batch{Changes: []watchsource.Change{{After: &gone}}})
+	if err != nil || len(endings) != 0 || out.Len() > 0 {
+		t.Errorf("endings %v, %v; account:\n%s", endings, err, out)
+	}
+}
+
+func podInPhase(executorID int, phase corev1.PodPhase) *corev1.Pod {
+	pod := executorPod(config{appID: "spark-test", namespace: "default", work: demoWork}, executorID)
+	pod.UID = types.UID(pod.Name)
+	pod.Status.Phase = phase
+	return pod
 }

@@ -8,10 +8,9 @@
 // nothing to install; with -kubeconfig, or in a pod, it runs on a real one. The
 // scheduler is the same in both cases.
 //
-// Read it in this order: scheduler.go (what is made, and how it runs),
-// lifecycle.go (what the changes mean), roster.go (who is counted on),
-// allocation.go (who is created), missing.go (who is not there), removal.go (who
-// is deleted). The rest is for the demonstration.
+// Read it in this order: manager.go (what is made), backend.go (how it runs),
+// lifecycle.go (what the changes mean), allocator.go (who is created). They
+// bear the names of their models in Spark on Kubernetes.
 package main
 
 import (
@@ -61,5 +60,5 @@ func schedule(ctx context.Context, cfg config, stdout io.Writer) error {
 
 	account := newAccount(stdout)
 	account.say("application %s wants %d executors in namespace %s on %s", cfg.appID, cfg.executors, cfg.namespace, cluster.name)
-	return newScheduler(cfg, cluster.client, account).run(ctx)
+	return runApplication(ctx, cfg, cluster.client, account)
 }

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package embedded is a Kubernetes cluster for demonstrations: the API server of
-// the package watchtest, and a simulated kubelet that binds pods to nodes, pulls
-// their images, runs and ends them. It does with a pod what a real cluster shows
-// to somebody who watches, and nothing else.
+// watchtest, and a simulated kubelet that binds pods to nodes, pulls their
+// images, runs and ends them. It does with a pod what a real cluster shows to
+// somebody who watches, and nothing else.
 package embedded
 
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/labels"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/watchtest"
@@ -32,40 +36,90 @@ type Trouble struct {
 
 // Cluster is an API server with one kubelet. Make one with New.
 type Cluster struct {
-	server   *watchtest.Server
+	client   kubernetes.Interface
 	troubles Troubles
+
+	mu    sync.Mutex
+	bound int // guarded by mu
 }
 
-// New returns a cluster without pods. Nothing happens in it before Run.
-func New(troubles Troubles) *Cluster {
-	return &Cluster{server: watchtest.NewServer(), troubles: troubles}
+// New returns a cluster around an API server. Nothing happens in it before Run.
+func New(server *watchtest.Server, troubles Troubles) *Cluster {
+	return &Cluster{client: server.Client(), troubles: troubles}
 }
 
 // Client returns the client by which the scheduler reaches the cluster.
-func (c *Cluster) Client() kubernetes.Interface { return c.server.Client() }
+func (c *Cluster) Client() kubernetes.Interface { return c.client }
 
-// Server returns the API server, by which a test makes things go wrong.
-func (c *Cluster) Server() *watchtest.Server { return c.server }
-
-// Run lets pods live until ctx ends, and returns when nothing runs any more. The
-// kubelet learns of its pods from a watch of this library.
+// Run lets pods live until ctx ends, and returns when nothing runs any more.
 func (c *Cluster) Run(ctx context.Context) {
-	kubelet := &kubelet{
-		ctx:      ctx,
-		client:   c.Client(),
-		troubles: c.troubles,
-		lives:    map[types.UID]*life{},
+	kubelet := kubelet{cluster: c, lives: map[types.UID]*life{}}
+	defer kubelet.running.Wait()
+	for ctx.Err() == nil {
+		pods, err := c.client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, metav1.ListOptions{})
+		if err != nil {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		kubelet.follow(ctx, pods) // until the watch ends; the next begins with all pods
 	}
-	source := watchsource.NewWatchSnapshotSource(kubelet, kubelet.client,
-		watchsource.WithSelector(executors),
-		watchsource.WithLogger(logr.Discard())) // the scheduler's log is what people want to see
-	if err := source.Run(ctx, "kubelet"); err != nil {
-		panic(fmt.Sprintf("the embedded API server refuses the kubelet: %v", err))
-	}
-	kubelet.running.Wait()
 }
 
-// executors selects those of all applications.
-func executors(string) labels.Selector {
-	return labels.SelectorFromSet(labels.Set{watchsource.LabelRole: watchsource.RoleExecutor})
+// change modifies the status of a pod, unless it is gone.
+func (c *Cluster) change(ctx context.Context, pod *corev1.Pod, modify func(*corev1.Pod)) {
+	pods := c.client.CoreV1().Pods(pod.Namespace)
+	write(ctx, pods, pod, modify, pods.UpdateStatus)
+}
+
+// bind gives a pod its node, unless it is gone.
+func (c *Cluster) bind(ctx context.Context, pod *corev1.Pod, node string) {
+	pods := c.client.CoreV1().Pods(pod.Namespace)
+	write(ctx, pods, pod, func(pod *corev1.Pod) { pod.Spec.NodeName = node }, pods.Update)
+}
+
+type updateFunc func(context.Context, *corev1.Pod, metav1.UpdateOptions) (*corev1.Pod, error)
+
+// write reads, modifies and writes a pod until nobody else writes in between.
+func write(ctx context.Context, pods typedcorev1.PodInterface, pod *corev1.Pod, modify func(*corev1.Pod), update updateFunc) {
+	for {
+		current, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
+		if err != nil || current.UID != pod.UID {
+			return
+		}
+		modify(current)
+		if _, err = update(ctx, current, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
+			return
+		}
+	}
+}
+
+// remove takes a pod that has ended off its node, and so out of the cluster.
+func (c *Cluster) remove(ctx context.Context, pod *corev1.Pod) {
+	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
+	_ = c.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, now) // gone already is as good
+}
+
+// nextNode spreads the pods over three nodes.
+func (c *Cluster) nextNode() (node string, ordinal int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bound++
+	return fmt.Sprintf("node-%d", (c.bound-1)%3+1), c.bound
+}
+
+func (c *Cluster) trouble(pod *corev1.Pod) Trouble {
+	return c.troubles[pod.Labels[watchsource.LabelExecutorID]]
+}
+
+// podOf returns the pod of an event, nil for an event without one.
+func podOf(event watch.Event) *corev1.Pod {
+	pod, _ := event.Object.(*corev1.Pod)
+	return pod
+}
+
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }

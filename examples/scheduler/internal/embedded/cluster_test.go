@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 // What somebody who watches is shown of a pod's life.
@@ -73,12 +74,21 @@ func TestLivesOfPods(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cluster := New(Troubles{"1": tt.trouble})
+				cluster := New(watchtest.NewServer(), Troubles{"1": tt.trouble})
 				pods := cluster.Client().CoreV1().Pods("default")
 				seen, err := pods.Watch(t.Context(), metav1.ListOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}
+				var got []string
+				var watching sync.WaitGroup
+				watching.Go(func() {
+					for event := range seen.ResultChan() {
+						if podOf(event) != nil { // Stop may show as an error
+							got = append(got, spell(event))
+						}
+					}
+				})
 				ctx, stop := context.WithCancel(t.Context())
 				var running sync.WaitGroup
 				running.Go(func() { cluster.Run(ctx) })
@@ -93,18 +103,12 @@ func TestLivesOfPods(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				var got []string
-				for end := time.After(10 * time.Second); end != nil; {
-					select {
-					case event := <-seen.ResultChan():
-						got = append(got, spell(event))
-					case <-end:
-						end = nil
-					}
-				}
-				seen.Stop()
+				time.Sleep(10 * time.Second)
 				stop()
 				running.Wait()
+
+				seen.Stop()
+				watching.Wait()
 				if !slices.Equal(got, tt.want) {
 					t.Errorf("seen %q,\nwant %q", got, tt.want)
 				}
@@ -118,10 +122,7 @@ func testPod(annotations map[string]string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        "executor",
 			Annotations: annotations,
-			Labels: map[string]string{
-				watchsource.LabelRole:       watchsource.RoleExecutor,
-				watchsource.LabelExecutorID: "1",
-			},
+			Labels:      map[string]string{watchsource.LabelExecutorID: "1"},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "busybox"}}},
 	}
@@ -129,7 +130,7 @@ func testPod(annotations map[string]string) *corev1.Pod {
 
 // spell writes an event and the state of its pod in a few words.
 func spell(event watch.Event) string {
-	pod := event.Object.(*corev1.Pod)
+	pod := podOf(event)
 	words := []string{string(event.Type), string(pod.Status.Phase)}
 	if pod.DeletionTimestamp != nil {
 		words = append(words, "terminating")

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/executorpods/watchsource"
+)
+
+// missingAfter is how much later than a creation a full list must have arrived
+// to prove that the pod is not there, where resource versions cannot tell. The
+// list may have been asked for before.
+const missingAfter = 15 * time.Second
+
+// allocator creates executors. Its model is Spark's ExecutorPodsAllocator. It
+// reads its own writes: it decides nothing on a view that does not show what it
+// has created, or it would ask twice for the same executor (SPARK-44609,
+// KEP-5647).
+type allocator struct {
+	config config
+	pods   typedcorev1.PodInterface
+
+	nextID  int
+	written string              // resource version of the last creation
+	unseen  map[string]creation // not reported by a change yet, by pod name
+}
+
+type creation struct {
+	executorID int
+	at         time.Time
+	version    string // at which the pod was there
+}
+
+func newAllocator(cfg config, pods typedcorev1.PodInterface) *allocator {
+	return &allocator{config: cfg, pods: pods, nextID: 1, unseen: map[string]creation{}}
+}
+
+// fill creates what is missing in the view and returns the ids. It stops at the
+// first error; the next fill goes on from there.
+func (a *allocator) fill(ctx context.Context, view watchsource.Snapshot) ([]int, error) {
+	if !a.readsOwnWrites(view) {
+		return nil, nil // a later view will
+	}
+	var created []int
+	for range a.missing(view) {
+		id, err := a.create(ctx)
+		if err != nil {
+			return created, err
+		}
+		created = append(created, id)
+	}
+	return created, nil
+}
+
+// readsOwnWrites reports whether a view shows what became of every creation. To
+// wait here with store.WaitForResourceVersion would do as well, and hold up the
+// loop; where there are no versions, as with client-go's fake clientset, it
+// takes the pods themselves.
+func (a *allocator) readsOwnWrites(view watchsource.Snapshot) bool {
+	for name, creation := range a.unseen {
+		if _, there := view.Get(name); !there && !view.Contains(creation.version) {
+			return false
+		}
+	}
+	return true
+}
+
+// missing returns how many executors there are too few.
+func (a *allocator) missing(view watchsource.Snapshot) int {
+	missing := a.config.executors
+	for e := range view.All() {
+		if works(&e) {
+			missing--
+		}
+	}
+	return max(missing, 0)
+}
+
+func (a *allocator) create(ctx context.Context) (int, error) {
+	id := a.nextID
+	pod := executorPod(a.config, id)
+	ctx, cancel := requestContext(ctx)
+	defer cancel()
+	created, err := a.pods.Create(ctx, pod, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		// The answer to a second attempt, after one whose answer got lost.
+		created, err = a.find(ctx, pod.Name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	a.nextID++
+	a.written = created.ResourceVersion
+	a.unseen[pod.Name] = creation{executorID: id, at: time.Now(), version: created.ResourceVersion}
+	return id, nil
+}
+
+// find returns a pod that is there. It lists, because the right to do so is one
+// that the scheduler has for its watch.
+func (a *allocator) find(ctx context.Context, name string) (*corev1.Pod, error) {
+	list, err := a.pods.List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(list.Items) == 0 {
+		return nil, fmt.Errorf("the pod %s has come and gone", name)
+	}
+	return &list.Items[0], nil
+}
+
+// acknowledge notes that a pod has been seen, and reports whether it is one that
+// was being waited for.
+func (a *allocator) acknowledge(podName string) bool {
+	_, waited := a.unseen[podName]
+	delete(a.unseen, podName)
+	return waited
+}
+
+// skip makes sure that an executor id is never given again.
+func (a *allocator) skip(executorID string) {
+	if id, err := strconv.Atoi(executorID); err == nil {
+		a.nextID = max(a.nextID, id+1)
+	}
+}
+
+// lost returns the executors that came and went while the watch could not see,
+// and waits for them no longer.
+func (a *allocator) lost(view watchsource.Snapshot) []ending {
+	var endings []ending
+	for _, name := range slices.Sorted(maps.Keys(a.unseen)) {
+		creation := a.unseen[name]
+		if _, there := view.Get(name); there || !creation.before(view) {
+			continue
+		}
+		delete(a.unseen, name)
+		endings = append(endings, missingEnding(watchsource.Executor{
+			Name: name,
+			ID:   strconv.Itoa(creation.executorID),
+		}))
+	}
+	return endings
+}
+
+// before reports whether a view is newer than a creation, so that who is absent
+// from it is gone and not just late: Spark killed healthy executors for less
+// (SPARK-33711).
+func (c creation) before(view watchsource.Snapshot) bool {
+	return view.Complete() && (view.Contains(c.version) || view.SyncedAt().After(c.at.Add(missingAfter)))
+}
+
+// requestContext gives a request its own limit and spares it the end of ctx:
+// who cancels a request that is under way does not know what it did.
+func requestContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+}

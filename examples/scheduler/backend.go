@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/executorpods/watchsource"
+)
+
+// schedulerBackend starts and stops everything, and between the two keeps the
+// executors alive, as Spark's KubernetesClusterSchedulerBackend does.
+type schedulerBackend struct {
+	config    config
+	account   *account
+	pods      typedcorev1.PodInterface
+	store     *watchsource.Store
+	source    *watchsource.WatchSnapshotSource
+	lifecycle *lifecycle
+	allocator *allocator
+
+	// Owned by the goroutine that runs react.
+	lastSeen watchsource.Snapshot
+	wasUp    bool // all executors, at some time
+	blind    bool
+}
+
+// start begins to watch. When it returns the store has the complete view: the
+// first look already tells which executors an earlier run has left, and nobody
+// is created who is there already. If ctx ends first, so does the attempt.
+func (b *schedulerBackend) start(ctx context.Context) error {
+	release := context.AfterFunc(ctx, b.source.Stop)
+	err := b.source.Start(b.config.appID)
+	if !release() && err == nil {
+		return watchsource.ErrStopped
+	}
+	return err
+}
+
+// run keeps the executors alive until the application has done its work, ctx
+// ends, or too many executors have failed.
+func (b *schedulerBackend) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var reacting sync.WaitGroup
+	reacting.Go(func() { cancel(b.react(ctx)) })
+
+	err := b.work(ctx)
+	cancel(nil)
+	reacting.Wait() // nobody is created any more
+	return err
+}
+
+// work waits for the executors and then pretends to use them.
+func (b *schedulerBackend) work(ctx context.Context) error {
+	if err := b.waitUntilUp(ctx); err != nil {
+		return b.stopped(ctx, err)
+	}
+	select {
+	case <-time.After(b.config.runFor):
+		b.account.say("the application has done its work")
+		return nil
+	case <-ctx.Done():
+		return b.stopped(ctx, nil)
+	}
+}
+
+// stopped tells an end that was asked for, which is no error, from one that was
+// not. If ctx has not ended at all, the error is err.
+func (b *schedulerBackend) stopped(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return err
+	case errors.Is(cause, errTooManyFailures):
+		b.account.say("too many executors have failed")
+		return cause
+	default:
+		b.account.say("asked to stop")
+		return nil
+	}
+}
+
+// up reports whether there are enough executors to begin.
+func (b *schedulerBackend) up(view watchsource.Snapshot) bool {
+	return view.Count(watchsource.Running) >= b.config.executors
+}
+
+func (b *schedulerBackend) waitUntilUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	view, err := b.store.WaitFor(ctx, b.up)
+	if err != nil {
+		return fmt.Errorf("only %d of %d executors came up within %v%s",
+			view.Count(watchsource.Running), b.config.executors, upTimeout, whyWaiting(view))
+	}
+	return nil
+}
+
+// whyWaiting names the reasons for which executors are not up, each once.
+func whyWaiting(view watchsource.Snapshot) string {
+	var reasons []string
+	for e := range view.All() {
+		if e.State == watchsource.Pending && e.Reason != "" && !slices.Contains(reasons, e.Reason) {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	if len(reasons) == 0 {
+		return ""
+	}
+	return "; the others wait: " + strings.Join(reasons, ", ")
+}
+
+// react is the one goroutine that decides anything, so that lifecycle and
+// allocator need no locks. It looks at every change, and now and then without
+// one: a creation that was refused must be tried again although nothing moves.
+func (b *schedulerBackend) react(ctx context.Context) error {
+	tick := time.NewTicker(tickInterval)
+	defer tick.Stop()
+	changes := b.changes(ctx)
+	for {
+		select {
+		case batch, ok := <-changes:
+			if !ok {
+				return nil // ctx has ended
+			}
+			if err := b.follow(ctx, batch); err != nil {
+				return err
+			}
+		case <-tick.C:
+			b.look(ctx)
+		}
+	}
+}
+
+// changes makes a channel of the store's batches, for a loop that has something
+// else to wait for. A loop that has not ranges over store.Batches directly.
+func (b *schedulerBackend) changes(ctx context.Context) <-chan watchsource.Batch {
+	batches := make(chan watchsource.Batch)
+	go func() {
+		defer close(batches)
+		for batch := range b.store.Batches(ctx, batchInterval) {
+			select {
+			case batches <- batch:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return batches
+}
+
+// follow draws the consequences of what has happened.
+func (b *schedulerBackend) follow(ctx context.Context, batch watchsource.Batch) error {
+	b.checkSight()
+	b.lastSeen = batch.Snapshot
+	endings, err := b.lifecycle.follow(ctx, batch)
+	if err != nil {
+		b.account.changed(endings, nil)
+		return err
+	}
+	b.replace(ctx, endings)
+	if !b.wasUp && b.up(batch.Snapshot) {
+		b.wasUp = true
+		b.account.say("all %d executors are up", b.config.executors)
+	}
+	return nil
+}
+
+// look does what is due although nothing has happened.
+func (b *schedulerBackend) look(ctx context.Context) {
+	b.checkSight()
+	// Whom no change will report as gone, for none has reported it as there. A
+	// full list without it may have been no change at all: look at the newest.
+	b.replace(ctx, b.lifecycle.missing(b.store.Snapshot()))
+}
+
+// replace brings the number of executors back to what is wanted.
+func (b *schedulerBackend) replace(ctx context.Context, endings []ending) {
+	created, err := b.allocator.fill(ctx, b.lastSeen)
+	b.account.changed(endings, created)
+	b.account.refused(err)
+}
+
+// checkSight tells the user when the view may be out of date. There is nothing
+// to repair: the source does that.
+func (b *schedulerBackend) checkSight() {
+	status := b.source.Status()
+	blind := status.Phase == watchsource.Retrying
+	switch {
+	case blind && !b.blind:
+		b.account.say("lost sight of the cluster, trying again: %v", briefly(status.Err))
+	case !blind && b.blind:
+		b.account.say("sees the cluster again")
+	}
+	b.blind = blind
+}
+
+// briefly leaves out which request it was that failed.
+func briefly(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err
+	}
+	return err
+}
+
+// stop deletes the executors and stops watching, in this order: the watch is
+// what tells that they are gone. It does not take the context of run, which may
+// have ended; it has a limit of its own.
+func (b *schedulerBackend) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanUpTimeout)
+	defer cancel()
+	if err := b.cleanUp(ctx); err != nil {
+		b.account.say("cleaning up: %v", err)
+	}
+	b.account.watched(b.source.Status(), b.store.Snapshot().Len())
+	b.source.Stop()
+}
+
+func (b *schedulerBackend) cleanUp(ctx context.Context) error {
+	view := b.waitUntilSeen(ctx)
+	if view.Len() > 0 {
+		b.account.say("deleting the %d pods that are left", view.Len())
+	}
+	for e := range view.All() {
+		if err := deletePod(ctx, b.pods, e); err != nil {
+			b.account.say("executor %s could not be deleted: %v", e.ID, err)
+		}
+	}
+	view, err := b.store.WaitFor(ctx, func(s watchsource.Snapshot) bool { return s.Len() == 0 })
+	if err != nil {
+		return fmt.Errorf("%d pods are still there after %v", view.Len(), cleanUpTimeout)
+	}
+	return nil
+}
+
+// waitUntilSeen returns a view with everything that was created. A pod created
+// a moment ago may not be there yet, and then an empty view would not mean that
+// nothing is left. A source that cannot see does not hold it up for long.
+func (b *schedulerBackend) waitUntilSeen(ctx context.Context) watchsource.Snapshot {
+	ctx, cancel := context.WithTimeout(ctx, seenTimeout)
+	defer cancel()
+	view, _ := b.store.WaitForResourceVersion(ctx, b.allocator.written)
+	return view
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// stage is a scheduler whose pods are in the hands of the test, which is their
+// kubelet.
+type stage struct {
+	*schedulerBackend
+	server *watchtest.Server
+	out    *strings.Builder
+}
+
+// newStage returns a scheduler that watches. Nothing is decided before begin.
+func newStage(t *testing.T, executors int) *stage {
+	t.Helper()
+	server, out := watchtest.NewServer(), new(strings.Builder)
+	c := config{appID: "spark-test", executors: executors, maxFailures: 10, namespace: "default", work: demoWork}
+	b := clusterManager{config: c, client: server.Client(), account: newAccount(out)}.createBackend()
+	if err := b.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.source.Stop)
+	return &stage{schedulerBackend: b, server: server, out: out}
+}
+
+// begin lets the scheduler decide, until the test ends.
+func (s *stage) begin(t *testing.T) {
+	var reacting sync.WaitGroup
+	reacting.Go(func() { _ = s.react(t.Context()) })
+	t.Cleanup(reacting.Wait)
+	s.wait(2 * tickInterval)
+}
+
+// wait lets time go by and then the scheduler do what it has to.
+func (s *stage) wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// update is what a kubelet says of an executor.
+func (s *stage) update(executorID int, change func(*corev1.Pod)) {
+	s.server.Update("default", podName("spark-test", executorID), change)
+	s.wait(2 * batchInterval)
+}
+
+func (s *stage) delete(executorID int) {
+	s.server.Delete("default", podName("spark-test", executorID))
+}
+
+// lost fails the test unless so many executors have ended in a way.
+func (s *stage) lost(t *testing.T, how outcome, want int) {
+	t.Helper()
+	if got := s.account.ends[how]; got != want {
+		t.Errorf("%d ends of kind %d, want %d; account:\n%s", got, how, want, s.out)
+	}
+}
+
+// asked fails the test unless there have been so many requests.
+func (s *stage) asked(t *testing.T, verb watchtest.Verb, want int) {
+	t.Helper()
+	if got := s.server.Count(verb); got != want {
+		t.Errorf("%d requests to %v, want %d; account:\n%s", got, verb, want, s.out)
+	}
+}
+
+// says fails the test unless the account has the words.
+func (s *stage) says(t *testing.T, words string) {
+	t.Helper()
+	if !strings.Contains(s.out.String(), words) {
+		t.Errorf("the account lacks %q:\n%s", words, s.out)
+	}
+}
+
+func runs(pod *corev1.Pod) {
+	pod.Spec.NodeName = "node-1"
+	pod.Status.Phase = corev1.PodRunning
+}
+
+func fails(exitCode int32) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.Status.Phase = corev1.PodFailed
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{terminated(executorContainer, exitCode)}
+	}
+}
+
+func terminated(container string, exitCode int32) corev1.ContainerStatus {
+	return corev1.ContainerStatus{Name: container, State: corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{ExitCode: exitCode, Reason: "Error"},
+	}}
+}
