@@ -77,7 +77,7 @@ func metadata(id int) metav1.ObjectMeta {
 func managed(manager, subresource, field string, n int) metav1.ManagedFieldsEntry {
 	return metav1.ManagedFieldsEntry{
 		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", Time: new(metav1.NewTime(created)), Subresource: subresource,
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte("{" + strings.TrimSuffix(strings.Repeat(field+",", n), ",") + "}")},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1("{" + strings.TrimSuffix(strings.Repeat(field+",", n), ",") + "}"),
 	}
 }
 
