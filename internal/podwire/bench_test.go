@@ -24,7 +24,7 @@ func clientGo() runtime.ClientNegotiator {
 func envelope(tb testing.TB, object runtime.Object) []byte {
 	tb.Helper()
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
-	data, err := runtime.Encode(info.Serializer, object)
+	data, err := runtime.Encode(scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion), object)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -29,16 +29,20 @@ var forms = []Form{Full, Trimmed}
 
 // Any pod, damaged or not, is read as client-go reads it, and trimmed.
 func FuzzPod(f *testing.F) {
-	for seed := range uint64(32) {
+	for seed := range uint64(8) {
 		f.Add(seed, []byte{})
-		for how := range byte(7) {
-			f.Add(seed, []byte{0, how, byte(seed * 7)})                         // the metadata
-			f.Add(seed, []byte{1, 7, 0, byte(seed), how, byte(seed * 7)})       // in the spec
-			f.Add(seed, []byte{2, 7, 0, byte(seed), how, byte(seed * 7)})       // in the status
-			f.Add(seed, []byte{2, 7, 0, byte(seed), 7, 0, 1, how, byte(seed)})  // and below
-			f.Add(seed, []byte{0, 7, 0, byte(seed), 7, 0, 1, how, byte(seed)})  //
-			f.Add(seed, []byte{1, 7, 0, byte(seed), 7, 0, 1, how, byte(seed)})  //
-			f.Add(seed, []byte{1, 7, 0, byte(seed), 7, 0, 0, 7, 0, 1, how, 17}) //
+		for part := range byte(3) { // metadata, spec, status
+			for how := range byte(7) {
+				f.Add(seed, []byte{part, how, byte(37 * seed)})
+			}
+			for of := range byte(16) { // and within
+				how, more := of%7, byte(37*seed)
+				f.Add(seed, []byte{part, 7, 0, of, 0, 0})
+				f.Add(seed, []byte{part, 7, 0, of, how, more})
+				f.Add(seed, []byte{part, 7, 0, of, 7, 0, 0, 3, bytesKind})
+				f.Add(seed, []byte{part, 7, 0, of, 7, 0, byte(seed), how, more})
+				f.Add(seed, []byte{part, 7, 0, of, 7, 0, byte(seed), 7, 0, 0, how, more})
+			}
 		}
 	}
 	c := newComparison()
@@ -78,6 +82,7 @@ func FuzzStream(f *testing.F) {
 	f.Add(slices.Concat(framed(modified), framed(bookmark)))
 	f.Add(slices.Concat(framed(modified), framed(modified)[:100]))
 	f.Add(slices.Concat(framed(eventOf(f, "ERROR", &metav1.Status{Code: 410})), framed(eventOf(f, "RENAMED", &corev1.Pod{}))))
+	f.Add(framed(slices.Concat(modified, bookmark)))
 	f.Add(slices.Concat([]byte{0xff, 0xff, 0xff, 0xff}, modified))
 	f.Add(slices.Concat([]byte{0, 0, 0, 0}, framed(modified)))
 	for how := range byte(7) {

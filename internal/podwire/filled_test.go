@@ -4,6 +4,7 @@ package podwire
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -115,7 +116,7 @@ func damaged(m message, script []byte) []byte {
 		return m[:len(m)*more/256]
 	case 5: // a length beyond any bound
 		tag := binary.AppendUvarint(before, uint64(f.number)<<3|bytesKind)
-		return append(binary.AppendUvarint(tag, 1<<(more%64)), f.value...)
+		return append(binary.AppendUvarint(tag, math.MaxUint64>>(more%64)), f.value...)
 	case 6: // a wrong byte
 		out := append(before, m[at:]...)
 		out[at+more%len(f.whole)] ^= script[0] | 1
