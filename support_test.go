@@ -163,7 +163,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func added(p *corev1.Pod) watch.Event    { return watch.Event{Type: watch.Added, Object: p} }
+func added(p *corev1.Pod) watch.Event { return watch.Event{Type: watch.Added, Object: p} }
 func bookmark(resourceVersion string) watch.Event {
 	return watch.Event{Type: watch.Bookmark, Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: resourceVersion}}}
 }

@@ -39,9 +39,9 @@ func fill(v reflect.Value, r *rand.Rand) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
+		for _, field := range v.Fields() {
 			if r.IntN(2) == 0 {
-				fill(v.Field(i), r)
+				fill(field, r)
 			}
 		}
 	case reflect.Pointer:
