@@ -67,6 +67,7 @@ func FuzzObject(f *testing.F) {
 	f.Add(envelope(f, &corev1.Node{}))
 	f.Add(damaged(pod[len(magic):], []byte{0, 0, 0}))
 	f.Add(bytes.ReplaceAll(pod, []byte("1408Mi"), []byte("14x8Mi"))) // no quantity
+	f.Add(bytes.Replace(pod, []byte("v1"), []byte("v9"), 1))         // no version
 	f.Add(wrapped("Pod", nil))
 	f.Add(wrapped("Pod", []byte{1<<3 | 3, 1<<3 | 4})) // a group
 	f.Add(wrapped("Pod", []byte{0, 0}))
