@@ -66,6 +66,8 @@ func FuzzObject(f *testing.F) {
 	f.Add(envelope(f, &metav1.Status{Status: metav1.StatusFailure, Code: 410}))
 	f.Add(envelope(f, &corev1.Node{}))
 	f.Add(damaged(pod[len(magic):], []byte{0, 0, 0}))
+	f.Add(bytes.ReplaceAll(pod, []byte("1408Mi"), []byte("14x8Mi"))) // no quantity
+	f.Add(bytes.Replace(pod, []byte("v1"), []byte("v9"), 1))         // no version
 	f.Add(wrapped("Pod", nil))
 	f.Add(wrapped("Pod", []byte{1<<3 | 3, 1<<3 | 4})) // a group
 	f.Add(wrapped("Pod", []byte{0, 0}))
@@ -263,6 +265,12 @@ func TestNothingIsLeft(t *testing.T) {
 			}
 			if r.object(wrapped("Pod", pod)) == nil {
 				t.Errorf("%v: the pod of seed %d is not understood", form, seed)
+			}
+			for part := range byte(3) {
+				newer := damaged(pod, []byte{part, 7, 0, 0, 3, fixed64Kind})
+				if r.object(wrapped("Pod", newer)) == nil {
+					t.Errorf("%v: the pod of seed %d is not understood with a field of a newer API", form, seed)
+				}
 			}
 			if r.object(wrapped("PodList", listOf(pod, pod))) == nil {
 				t.Errorf("%v: the list of seed %d is not understood", form, seed)

@@ -110,8 +110,8 @@ func damaged(m message, script []byte) []byte {
 	case 2: // not at all
 		return append(before, after...)
 	case 3: // one that nobody knows, of any kind
-		unknown := binary.AppendUvarint(before, uint64(1000<<3|more%8))
-		return append(append(unknown, 1, 0, 0, 0, 0, 0, 0, 0), m[at:]...)
+		unknown := binary.AppendUvarint(append(before, m[at:]...), uint64(1000<<3|more%8))
+		return append(unknown, 7, 'u', 'n', 'k', 'n', 'o', 'w', 'n')
 	case 4: // cut short
 		return m[:len(m)*more/256]
 	case 5: // a length beyond any bound
