@@ -297,6 +297,13 @@ func (s *schedule) recover() {
 	s.trace.add("all faults lifted, %v to recover", within)
 	time.Sleep(within)
 	synctest.Wait()
+	if s.source.Status().Phase != watchsource.Watching {
+		// A stream that was open when the faults were lifted may end by one still,
+		// and the server ask for a pause. The next stream is free of them.
+		const longestPause = 45 * time.Second
+		time.Sleep(longestPause)
+		synctest.Wait()
+	}
 }
 
 // compare checks that all is well again.
