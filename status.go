@@ -18,7 +18,7 @@ const (
 	Stopped  Phase = iota // before Start, after Stop, after a Start that failed
 	Starting              // Start is waiting for the first complete view
 	Watching              // the view is current
-	Retrying              // the view may be out of date; Status.Err says why
+	Retrying              // the view may be out of date: refused, or without a watch for five seconds; Status.Err says why
 )
 
 var phaseNames = [...]string{"Stopped", "Starting", "Watching", "Retrying"}

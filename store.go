@@ -18,8 +18,9 @@ import (
 //
 // One goroutine calls it, from within Start until Stop returns, and waits for
 // each call: a store that blocks holds up the watch, and Stop. It may keep the
-// pods but must not change them; with client-go's fake clientset the test that
-// made them holds them as well.
+// pods but must not change them: the states of a pod share what did not change,
+// pods share what they have in common, and with client-go's fake clientset the
+// test that made them holds them as well.
 //
 // A store may have one or both of these methods as well:
 //

@@ -27,23 +27,17 @@ func (r *reader) status(status *corev1.PodStatus, m message) bool {
 		case statusPhase:
 			status.Phase = corev1.PodPhase(r.strings.get(f.value))
 		case statusConditions:
-			if status.Conditions == nil {
-				run, _ := rest.run(statusConditions)
-				status.Conditions = make([]corev1.PodCondition, 0, min(run.count(), mostExpected))
-			}
-			status.Conditions = append(status.Conditions, corev1.PodCondition{})
-			ok = r.condition(&status.Conditions[len(status.Conditions)-1], f.value)
+			var added *corev1.PodCondition
+			status.Conditions, added = another(status.Conditions, rest, statusConditions)
+			ok = r.condition(added, f.value)
 		case statusHostIP:
 			status.HostIP = r.strings.get(f.value)
 		case statusPodIP:
 			status.PodIP = r.strings.get(f.value)
 		case statusContainerStatuses:
-			if status.ContainerStatuses == nil {
-				run, _ := rest.run(statusContainerStatuses)
-				status.ContainerStatuses = make([]corev1.ContainerStatus, 0, min(run.count(), mostExpected))
-			}
-			status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{})
-			ok = r.containerStatus(&status.ContainerStatuses[len(status.ContainerStatuses)-1], f.value)
+			var added *corev1.ContainerStatus
+			status.ContainerStatuses, added = another(status.ContainerStatuses, rest, statusContainerStatuses)
+			ok = r.containerStatus(added, f.value)
 		case statusQOSClass:
 			status.QOSClass = corev1.PodQOSClass(r.strings.get(f.value))
 		case statusPodIPs:
@@ -62,6 +56,17 @@ func (r *reader) status(status *corev1.PodStatus, m message) bool {
 		}
 	}
 	return true
+}
+
+// another adds an element to the list of a repeated field, of which rest begins
+// with the next. The first time it makes room for all that stand together.
+func another[E any](list []E, rest message, number int32) (longer []E, added *E) {
+	if list == nil {
+		run, _ := rest.run(number)
+		list = make([]E, 0, min(run.count(), mostExpected))
+	}
+	list = append(list, *new(E))
+	return list, &list[len(list)-1]
 }
 
 // ip reads a PodIP or a HostIP.

@@ -18,9 +18,6 @@ import (
 )
 
 const (
-	// Selector selects all of them.
-	Selector = "spark-app-selector=app,spark-role=executor"
-
 	app       = "nightly-aggregation-5f2b9c8d7e6f"
 	image     = "registry.example.com/spark/spark-py:4.0.1-java17-python3.11"
 	imageID   = "registry.example.com/spark/spark-py@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
