@@ -312,7 +312,7 @@ func (l *listWatch) open(ctx context.Context, options metav1.ListOptions) (*stre
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := time.AfterFunc(openTimeout, func() { cancel(errNoAnswer) })
 	defer limit.Stop()
-	w, err := request(ctx, func() (watch.Interface, error) { return l.pods.Watch(ctx, options) }, watch.Interface.Stop)
+	w, err := request(ctx, func() (watch.Interface, error) { return l.pods.Watch(ctx, options) }, drain)
 	if err == nil && !l.fake && reflect.TypeOf(w) == emptyWatch {
 		err = errHungUp
 	}

@@ -278,7 +278,7 @@ func (s *schedule) account() {
 	if allowed := s.wire.listsOwed(); s.relists > allowed {
 		s.fail("%d relists where %d were needed", s.relists, allowed)
 	}
-	if s.faults.transportOnly && s.wire.lost > 0 {
+	if s.faults.transportOnly && s.wire.versionsLost() > 0 {
 		s.fail("a schedule of transport faults had a version that was lost")
 	}
 }

@@ -22,16 +22,21 @@ type stream struct {
 	timeout time.Duration // after which the server was asked to end it
 }
 
-// close ends the stream, and returns when the client has let go of it, so that
-// no goroutine of the client is left.
+// close ends the stream.
 func (s *stream) close() {
 	s.cancel()
-	s.Stop()
+	drain(s.Interface)
+}
+
+// drain stops a watch, and returns when the client has let go of it, so that no
+// goroutine of the client is left.
+func drain(w watch.Interface) {
+	w.Stop()
 	timer := time.NewTimer(partingTime)
 	defer timer.Stop()
 	for {
 		select {
-		case _, open := <-s.ResultChan():
+		case _, open := <-w.ResultChan():
 			if !open {
 				return
 			}

@@ -461,6 +461,46 @@ func TestStopDuringStart(t *testing.T) {
 	})
 }
 
+// leisurely is a stream whose client takes its time to let go of it.
+type leisurely struct {
+	events chan watch.Event
+	gone   bool
+}
+
+func (w *leisurely) ResultChan() <-chan watch.Event { return w.events }
+
+func (w *leisurely) Stop() {
+	time.AfterFunc(50*time.Millisecond, func() {
+		w.gone = true
+		close(w.events)
+	})
+}
+
+// A stream that is answered while Stop waits for the request is the client's
+// until it has closed it.
+func TestStopWaitsForTheStreamBeingOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		late := &leisurely{events: make(chan watch.Event)}
+		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) {
+			time.Sleep(100 * time.Millisecond)
+			return true, late, nil
+		})
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+		failed := make(chan error)
+		go func() { failed <- source.Start("app") }()
+		synctest.Wait()
+		time.Sleep(80 * time.Millisecond)
+		source.Stop()
+		if !late.gone {
+			t.Error("Stop returned before the client had let go of its stream")
+		}
+		if err := <-failed; !errors.Is(err, watchsource.ErrStopped) {
+			t.Errorf("Start = %v", err)
+		}
+	})
+}
+
 // G10: Stop waits for the call of the store that is in progress, and after it
 // the store is not called.
 func TestGuarantee10StopWaitsForTheStore(t *testing.T) {

@@ -523,6 +523,12 @@ func (w *wire) listsOwed() int {
 	return w.lost + w.fruitless
 }
 
+func (w *wire) versionsLost() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lost
+}
+
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	w.settle()
