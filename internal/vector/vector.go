@@ -6,58 +6,60 @@
 // way down, so it hardly notices how many elements there are.
 package vector
 
-// Narrow nodes copy little, wide ones keep the tree flat. A kid is as large as
-// two elements, so that all nodes have one size.
-const (
-	leafBits = 5 // of the index, within a leaf
-	kidBits  = 4 // of the index, within any other node
+import "unsafe"
 
-	leafWidth = 1 << leafBits
-	kidWidth  = 1 << kidBits
+// Narrow nodes copy little, wide ones keep the tree flat.
+const (
+	widthBits = 4 // of the index, within a node
+	width     = 1 << widthBits
 )
 
 // A Vector is an immutable array of pointers, a radix tree over the index.
 // Copies are free and independent, and any number of goroutines may read them.
 // The zero Vector is empty.
 type Vector[E any] struct {
-	root node[E]
-	bits int // of the index, beyond those within a leaf
+	root  *node
+	above int // levels of nodes above the one that holds elements
 }
 
-// node has kids, or is a leaf with elements, or is empty. What it points to is
-// never changed once it can be reached from a Vector.
-type node[E any] struct {
-	kids     *[kidWidth]node[E]
-	elements *[leafWidth]*E
+// node holds elements, or on the levels above that nodes. It is never changed
+// once it can be reached from a Vector.
+//
+// Which of the two it holds follows from its level. A type for each, in one slot
+// an interface, would double what every change copies; so the slots are unsafe
+// pointers, and the casts are those in kid and element.
+type node [width]unsafe.Pointer
+
+func (n *node) kid(i, above int) *node {
+	return (*node)(n[i>>(above*widthBits)%width])
 }
+
+func element[E any](n *node, i int) *E { return (*E)(n[i%width]) }
 
 // Of returns a vector of the given elements.
 func Of[E any](elements []*E) Vector[E] {
+	level := make([]unsafe.Pointer, len(elements))
+	for i, e := range elements {
+		level[i] = unsafe.Pointer(e)
+	}
 	var v Vector[E]
-	var level []node[E]
-	for len(elements) > 0 {
-		leaf := new([leafWidth]*E)
-		elements = elements[copy(leaf[:], elements):]
-		level = append(level, node[E]{elements: leaf})
-	}
-	for len(level) > 1 {
-		var above []node[E]
+	for above := 0; len(level) > 0; above++ {
+		var nodes []unsafe.Pointer
 		for len(level) > 0 {
-			kids := new([kidWidth]node[E])
-			level = level[copy(kids[:], level):]
-			above = append(above, node[E]{kids: kids})
+			n := new(node)
+			level = level[copy(n[:], level):]
+			nodes = append(nodes, unsafe.Pointer(n))
 		}
-		level = above
-		v.bits += kidBits
-	}
-	if len(level) == 1 {
-		v.root = level[0]
+		if len(nodes) == 1 {
+			return Vector[E]{(*node)(nodes[0]), above}
+		}
+		level = nodes
 	}
 	return v
 }
 
 // has reports whether index i is within what the root can reach.
-func (v Vector[E]) has(i int) bool { return i>>leafBits>>v.bits == 0 }
+func (v Vector[E]) has(i int) bool { return i>>widthBits>>(v.above*widthBits) == 0 }
 
 // Get returns the element at index i, nil where there is none.
 func (v Vector[E]) Get(i int) *E {
@@ -65,45 +67,35 @@ func (v Vector[E]) Get(i int) *E {
 		return nil
 	}
 	n := v.root
-	for bits := v.bits; n.kids != nil; {
-		bits -= kidBits
-		n = n.kids[kidIndex(i, bits)]
+	for above := v.above; above > 0 && n != nil; above-- {
+		n = n.kid(i, above)
 	}
-	if n.elements == nil {
+	if n == nil {
 		return nil
 	}
-	return n.elements[i%leafWidth]
+	return element[E](n, i)
 }
-
-// kidIndex is which kid leads to index i, with so many bits left below it.
-func kidIndex(i, bits int) int { return (i >> leafBits >> bits) % kidWidth }
 
 // With returns the vector with e at index i, however large; a nil e removes
 // what is there.
 func (v Vector[E]) With(i int, e *E) Vector[E] {
 	for !v.has(i) {
-		v.root = node[E]{kids: &[kidWidth]node[E]{v.root}}
-		v.bits += kidBits
+		v.root = &node{unsafe.Pointer(v.root)}
+		v.above++
 	}
-	v.root = v.root.with(v.bits, i, e)
+	v.root = v.root.with(i, v.above, unsafe.Pointer(e))
 	return v
 }
 
-func (n node[E]) with(bits, i int, e *E) node[E] {
-	if bits == 0 {
-		elements := new([leafWidth]*E)
-		if n.elements != nil {
-			*elements = *n.elements
-		}
-		elements[i%leafWidth] = e
-		return node[E]{elements: elements}
+// with is a copy of a node, which may be nil, with another element below it.
+func (n *node) with(i, above int, e unsafe.Pointer) *node {
+	changed := new(node)
+	if n != nil {
+		*changed = *n
 	}
-	kids := new([kidWidth]node[E])
-	if n.kids != nil {
-		*kids = *n.kids
+	if above > 0 {
+		e = unsafe.Pointer(changed.kid(i, above).with(i, above-1, e))
 	}
-	bits -= kidBits
-	kid := &kids[kidIndex(i, bits)]
-	*kid = kid.with(bits, i, e)
-	return node[E]{kids: kids}
+	changed[i>>(above*widthBits)%width] = e
+	return changed
 }

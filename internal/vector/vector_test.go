@@ -23,7 +23,7 @@ func TestVectorEqualsMap(t *testing.T) {
 		model  map[int]*int
 	}
 	for range 30 {
-		reach := 1 << random.IntN(17) // up to four levels
+		reach := 1 << random.IntN(17) // up to five levels
 		var v Vector[int]
 		model := map[int]*int{}
 		var kept []held
@@ -53,7 +53,7 @@ func check(t *testing.T, v Vector[int], model map[int]*int, reach int) {
 			t.Fatalf("Get(%d) = %v, want %v", i, got, model[i])
 		}
 	}
-	for _, beyond := range []int{reach, reach + leafWidth, reach * leafWidth, 1 << 40} {
+	for _, beyond := range []int{reach, reach + width, reach * width, 1 << 40} {
 		if v.Get(beyond) != nil {
 			t.Fatalf("Get(%d) finds something", beyond)
 		}
@@ -62,8 +62,8 @@ func check(t *testing.T, v Vector[int], model map[int]*int, reach int) {
 
 func TestOfEverySize(t *testing.T) {
 	for _, n := range []int{
-		0, 1, leafWidth - 1, leafWidth, leafWidth + 1,
-		leafWidth*kidWidth - 1, leafWidth * kidWidth, leafWidth*kidWidth + 1, leafWidth*kidWidth*kidWidth + 1,
+		0, 1, width - 1, width, width + 1,
+		width*width - 1, width * width, width*width + 1, width*width*width + 1,
 	} {
 		elements := make([]*int, n)
 		model := map[int]*int{}
