@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -26,7 +25,7 @@ import (
 // podClient lists and watches the pods of a namespace, or of all.
 type podClient interface {
 	List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error)
-	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
+	Watch(ctx context.Context, options metav1.ListOptions) (events, error)
 }
 
 // typedPods is the client as it was handed in.
@@ -36,29 +35,48 @@ func (c typedPods) List(ctx context.Context, options metav1.ListOptions) (runtim
 	return c.PodInterface.List(ctx, options)
 }
 
+func (c typedPods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	w, err := c.PodInterface.Watch(ctx, options)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &clientEvents{w, ctx, cancel}, nil
+}
+
 // wirePods sends the same requests over the same connections, and reads the
 // answers with a decoder of its own.
 type wirePods struct {
-	client    *rest.RESTClient
-	namespace string
+	negotiator *podwire.Negotiator
+	lists      *rest.RESTClient
+	watches    *rest.RESTClient // without a rate limit, as client-go's watches are
+	namespace  string
 }
 
 func (c *wirePods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	return c.get(options).Do(ctx).Get()
+	return c.get(c.lists, options).Do(ctx).Get()
 }
 
-func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+// Watch asks for the body and not for client-go's watch of it, which would be
+// read in a goroutine of its own, ends in silence where the connection is cut, and
+// is opened without an error where there was no answer.
+func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
 	options.Watch = true
-	return c.get(options).Watch(ctx)
+	body, err := c.get(c.watches, options).Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newWireEvents(ctx, c.negotiator.Stream(body)), nil
 }
 
 // get prepares a request as client-go's typed client does (gentype).
-func (c *wirePods) get(options metav1.ListOptions) *rest.Request {
+func (c *wirePods) get(client *rest.RESTClient, options metav1.ListOptions) *rest.Request {
 	var timeout time.Duration
 	if options.TimeoutSeconds != nil {
 		timeout = time.Duration(*options.TimeoutSeconds) * time.Second
 	}
-	return c.client.Get().
+	return client.Get().
 		NamespaceIfScoped(c.namespace, c.namespace != metav1.NamespaceAll).
 		Resource("pods").
 		VersionedParams(&options, scheme.ParameterCodec).
@@ -93,16 +111,22 @@ func newWirePods(client kubernetes.Interface, namespace string, form podwire.For
 	}
 	address.Path = prefix
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
-	ours, err := rest.NewRESTClient(address, corePath, rest.ClientContentConfig{
+	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), form, note)
+	content := rest.ClientContentConfig{
 		AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
 		ContentType:        runtime.ContentTypeProtobuf,
 		GroupVersion:       corev1.SchemeGroupVersion,
-		Negotiator:         podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), form, note),
-	}, theirs.GetRateLimiter(), theirs.Client)
+		Negotiator:         negotiator,
+	}
+	lists, err := rest.NewRESTClient(address, corePath, content, theirs.GetRateLimiter(), theirs.Client)
 	if err != nil {
 		return nil, err
 	}
-	return &wirePods{client: ours, namespace: namespace}, nil
+	watches, err := rest.NewRESTClient(address, corePath, content, nil, theirs.Client)
+	if err != nil {
+		return nil, err
+	}
+	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: namespace}, nil
 }
 
 // accepted is the media type that a client's requests for pods ask for.

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/samplepod"
@@ -296,3 +297,50 @@ func (l *countedLimiter) Accept()                    {}
 func (l *countedLimiter) Stop()                      {}
 func (l *countedLimiter) QPS() float32               { return 0 }
 func (l *countedLimiter) Wait(context.Context) error { l.asked++; return nil }
+
+// A rate limit holds up lists and never a watch, as with client-go's own.
+func TestWatchesAreNotThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(pod("1"))
+		config := server.Config()
+		config.RateLimiter = flowcontrol.NewFakeNeverRateLimiter()
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, clientFor(t, config))
+		start(t, source, "app")
+		defer source.Stop()
+		server.Strike(watchtest.Cut())
+		server.Create(pod("2"))
+		wantNames(t, store, "exec-1=Pending exec-2=Pending")
+		if n := server.Count(watchtest.List); n > 0 {
+			t.Errorf("%d lists got past the limit", n)
+		}
+	})
+}
+
+// deaf is a transport whose requests do not end with their context.
+type deaf struct{ http.RoundTripper }
+
+func (d deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+	return d.RoundTripper.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
+}
+
+func TestStopWithADeafTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		config := server.Config()
+		config.Transport = deaf{config.Transport}
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), clientFor(t, config))
+		start(t, source, "app")
+		synctest.Wait()
+		began := time.Now()
+		source.Stop()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("Stop took %v", took)
+		}
+		synctest.Wait()
+		if n := len(server.Streams()); n > 0 {
+			t.Errorf("%d streams left open", n)
+		}
+	})
+}

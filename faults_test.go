@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -378,6 +379,41 @@ func TestBackoffWithoutRights(t *testing.T) {
 	}
 }
 
+// A watch that is cut is told from one that ends in good order.
+func TestCutsAreTold(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fault watchtest.Effect
+		is    func(error) bool
+	}{
+		{"in good order", watchtest.Cut(), func(err error) bool { return err == nil }},
+		{"in a frame", watchtest.Tear(), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
+		{"by a reset", watchtest.Reset(), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				var closed []error
+				source := watching(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+					if o.Kind == watchsource.Closed {
+						closed = append(closed, o.Err)
+					}
+				}))
+				server.Strike(test.fault)
+				server.Create(pod("1"))
+				synctest.Wait()
+				if len(closed) != 1 || !test.is(closed[0]) {
+					t.Errorf("the observer was told of %v", closed)
+				}
+				status := source.Status()
+				if status.Err != nil && !test.is(status.Err) || status.Errors > 1 || status.Relists > 0 {
+					t.Errorf("status %+v", status)
+				}
+			})
+		})
+	}
+}
+
 // A watch that is lost is replaced in no time, also one that has lived for a
 // moment only; but not one after the other.
 func TestLostWatchIsReplacedAtOnce(t *testing.T) {
@@ -548,6 +584,25 @@ func TestStreamsThatEndAtOnce(t *testing.T) {
 			t.Errorf("%d watches in a minute", n)
 		}
 	})
+}
+
+// A pod that has left is not reported again by what is said of it afterwards, and
+// comes back as any other.
+func TestPodThatHasLeft(t *testing.T) {
+	elsewhere := label(watchsource.LabelRole, "driver")
+	store := &told{}
+	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
+	for _, event := range []watch.Event{
+		added(pod("1", uid("u"), version("1"))),
+		modified(pod("1", uid("u"), version("2"), elsewhere)),
+		modified(pod("1", uid("u"), version("3"), elsewhere)),
+		modified(pod("1", uid("u"), version("4"))),
+	} {
+		must(t, watcher.Receive(event))
+	}
+	if got := store.all(); !slices.Equal(got, []string{"update exec-1", "delete exec-1", "update exec-1"}) {
+		t.Errorf("the store was told %q", got)
+	}
 }
 
 // A server whose watch ends with what is no pod.

@@ -406,6 +406,26 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 	}
 }
 
+// A store that takes its time is not the silence of a server.
+func TestSlowStoreIsNoStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := &told{}
+		source := watching(t, server, store, watchsource.WithStallTimeout(90*time.Second))
+		store.mu.Lock()
+		store.block = make(chan struct{})
+		store.mu.Unlock()
+		server.Create(pod("1"))
+		time.Sleep(4 * time.Minute)
+		close(store.block)
+		server.Create(pod("2"))
+		time.Sleep(time.Second)
+		if got := source.Status(); got.Stalls != 0 || got.Resumes != 0 || got.Events != 2 {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
 // G7: what goes wrong shows in Status, and in the log once per change.
 func TestGuarantee7TroubleIsVisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -102,7 +102,7 @@ func (l *listWatch) streamList(ctx context.Context) (fullView, error) {
 	if err != nil {
 		return fullView{}, err
 	}
-	view, err := l.collect(ctx, s)
+	view, err := l.collect(s)
 	if err != nil {
 		s.close()
 		return fullView{}, l.failed("watch", err)
@@ -112,48 +112,46 @@ func (l *listWatch) streamList(ctx context.Context) (fullView, error) {
 }
 
 // collect reads a stream up to the bookmark that ends the initial events.
-func (l *listWatch) collect(ctx context.Context, s *stream) (fullView, error) {
-	var pods gathering
+func (l *listWatch) collect(s *stream) (fullView, error) {
 	patience := min(listPatience, l.options.startTimeout/3)
 	if !l.started {
 		// Start must have time left for a plain list.
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, l.options.startTimeout/2, errStalled)
-		defer cancel()
+		limit := time.AfterFunc(l.options.startTimeout/2, func() { s.cancel(errStalled) })
+		defer limit.Stop()
 	}
-	silence := time.NewTimer(patience)
-	defer silence.Stop()
-	ending := false
+	var pods gathering
+	var due time.Time // the end, once something else than an initial event has come
 	for {
-		select {
-		case event, open := <-s.ResultChan():
-			if !open {
-				return fullView{}, errListCut
+		wait := patience
+		if !due.IsZero() {
+			wait = time.Until(due)
+		}
+		event, err := s.next(wait)
+		switch {
+		case err == nil:
+		case s.ctx.Err() != nil:
+			return fullView{}, err
+		default:
+			return fullView{}, fmt.Errorf("%w: %w", errListCut, err)
+		}
+		pod, err := podOf(event)
+		if err != nil {
+			return fullView{}, err
+		}
+		switch event.Type {
+		case watch.Added, watch.Modified:
+			pods.put(pod)
+		case watch.Deleted:
+			pods.remove(pod)
+		case watch.Bookmark:
+			if pod.Annotations[metav1.InitialEventsAnnotationKey] == "true" {
+				return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
 			}
-			pod, err := podOf(event)
-			if err != nil {
-				return fullView{}, err
-			}
-			switch event.Type {
-			case watch.Added, watch.Modified:
-				pods.put(pod)
-			case watch.Deleted:
-				pods.remove(pod)
-			case watch.Bookmark:
-				if pod.Annotations[metav1.InitialEventsAnnotationKey] == "true" {
-					return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
-				}
-			}
-			// The initial events are ADDED. Whatever else comes is a change
-			// after them, so the end is due, however much follows.
-			if !ending {
-				silence.Reset(patience)
-				ending = event.Type != watch.Added
-			}
-		case <-silence.C:
-			return fullView{}, errStalled
-		case <-ctx.Done():
-			return fullView{}, context.Cause(ctx)
+		}
+		// The initial events are ADDED. Whatever else comes is a change after
+		// them, so the end is due, however much follows.
+		if due.IsZero() && event.Type != watch.Added {
+			due = time.Now().Add(patience)
 		}
 	}
 }

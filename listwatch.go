@@ -5,6 +5,7 @@ package watchsource
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"time"
@@ -210,7 +211,7 @@ func kindOf(err error) string {
 // wait before the next.
 func (l *listWatch) follow(ctx context.Context, s *stream) time.Duration {
 	from := l.watcher.resourceVersion
-	err := l.receive(ctx, s)
+	err := l.receive(s)
 	s.close()
 	if ctx.Err() != nil {
 		return 0
@@ -223,32 +224,26 @@ func (l *listWatch) follow(ctx context.Context, s *stream) time.Duration {
 	return delay
 }
 
-// receive returns nil when the stream was closed, and otherwise why it is of no
-// more use.
-func (l *listWatch) receive(ctx context.Context, s *stream) error {
-	silence := time.NewTimer(l.silenceAllowed(s))
-	defer silence.Stop()
+// receive returns nil when the stream has ended in good order, and otherwise why
+// it is of no more use.
+func (l *listWatch) receive(s *stream) error {
 	for {
-		select {
-		case event, open := <-s.ResultChan():
-			if !open {
-				return nil
-			}
-			if err := l.watcher.receive(event); err != nil {
-				return err
-			}
-			// A bookmark that comes just before the timeout is a farewell, and
-			// promises no others in between.
-			if event.Type == watch.Bookmark && time.Since(s.opened) < s.timeout-timeoutPatience {
-				l.bookmarks = true
-			}
-			l.observe(Observation{Kind: Received, ResourceVersion: l.watcher.resourceVersion, Event: event.Type})
-			silence.Reset(l.silenceAllowed(s))
-		case <-silence.C:
-			return errStalled
-		case <-ctx.Done():
+		event, err := s.next(l.silenceAllowed(s))
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err != nil {
+			return err
+		}
+		if err := l.watcher.receive(event); err != nil {
+			return err
+		}
+		// A bookmark that comes just before the timeout is a farewell, and
+		// promises no others in between.
+		if event.Type == watch.Bookmark && time.Since(s.opened) < s.timeout-timeoutPatience {
+			l.bookmarks = true
+		}
+		l.observe(Observation{Kind: Received, ResourceVersion: l.watcher.resourceVersion, Event: event.Type})
 	}
 }
 
@@ -312,15 +307,15 @@ func (l *listWatch) open(ctx context.Context, options metav1.ListOptions) (*stre
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := time.AfterFunc(openTimeout, func() { cancel(errNoAnswer) })
 	defer limit.Stop()
-	w, err := request(ctx, func() (watch.Interface, error) { return l.pods.Watch(ctx, options) }, drain)
-	if err == nil && !l.fake && reflect.TypeOf(w) == emptyWatch {
+	opened, err := request(ctx, func() (events, error) { return l.pods.Watch(ctx, options) }, events.close)
+	if c, ok := opened.(*clientEvents); ok && !l.fake && reflect.TypeOf(c.Interface) == emptyWatch {
 		err = errHungUp
 	}
 	if err != nil {
 		cancel(nil)
 		return nil, l.failed("watch", err)
 	}
-	return &stream{Interface: w, cancel: func() { cancel(nil) }, opened: time.Now(), timeout: timeout}, nil
+	return newStream(ctx, cancel, opened, timeout), nil
 }
 
 func (l *listWatch) failed(verb string, err error) error {

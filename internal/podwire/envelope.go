@@ -5,7 +5,6 @@ package podwire
 import (
 	"bytes"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -92,30 +91,25 @@ const (
 	rawExtensionRaw = 1
 )
 
-// event reads a frame of a watch into got, whose object stays a part of the
-// frame. It is not ok, and got is untouched, if the frame is unusual.
-func event(frame []byte, got *metav1.WatchEvent) bool {
+// event reads a frame of a watch. The object stays a part of the frame. It is
+// not ok if the frame is unusual.
+func event(frame []byte) (kind watch.EventType, object []byte, ok bool) {
 	m := message(frame)
-	kind, ok := m.next()
-	if !ok || kind.number != watchEventType || kind.kind != bytesKind {
-		return false
+	name, ok := m.next()
+	if !ok || name.number != watchEventType || name.kind != bytesKind {
+		return "", nil, false
 	}
-	object, ok := m.next()
-	if !ok || object.number != watchEventObject || object.kind != bytesKind || len(m) > 0 {
-		return false
+	extension, ok := m.next()
+	if !ok || extension.number != watchEventObject || extension.kind != bytesKind || len(m) > 0 {
+		return "", nil, false
 	}
-	m = message(object.value)
+	m = message(extension.value)
 	raw, ok := m.next()
 	if !ok || raw.number != rawExtensionRaw || raw.kind != bytesKind || len(m) > 0 {
-		return false
+		return "", nil, false
 	}
-	known, ok := eventType(kind.value)
-	if !ok {
-		return false
-	}
-	*got = metav1.WatchEvent{Type: string(known)}
-	got.Object.Raw = raw.value
-	return true
+	kind, ok = eventType(name.value)
+	return kind, raw.value, ok
 }
 
 func eventType(name []byte) (watch.EventType, bool) {

@@ -120,6 +120,34 @@ func (m message) run(number int32) (run, rest message) {
 	return m[:len(m)-len(rest)], rest
 }
 
+// span is where in a message the fields of one number stand, if together.
+type span struct{ from, to, fields int }
+
+// extend takes in a field at an offset. It is not ok if others stand in between.
+func (s *span) extend(at int, f field) (ok bool) {
+	if s.fields == 0 {
+		s.from, s.to = at, at
+	}
+	ok = s.to == at
+	s.to += len(f.whole)
+	s.fields++
+	return ok
+}
+
+func (s span) of(m message) message { return m[s.from:s.to] }
+
+// before splits a message before the first field with a number, or a higher one.
+func (m message) before(number int32) (head, tail message) {
+	for tail = m; len(tail) > 0; {
+		after := tail
+		if f, ok := after.next(); !ok || f.number >= number {
+			break
+		}
+		tail = after
+	}
+	return m[:len(m)-len(tail)], tail
+}
+
 // count returns how many fields there are, of a message that was read before.
 func (m message) count() int {
 	n := 0

@@ -3,10 +3,10 @@
 package podwire
 
 import (
+	"fmt"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -46,9 +46,6 @@ func (n *Negotiator) StreamDecoder(mediaType string, params map[string]string) (
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if mediaType == runtime.ContentTypeProtobuf {
-		serializer, framer = eventSerializer{serializer}, bufferedFramer{framer}
-	}
 	return &objectDecoder{theirs, n, mediaType}, serializer, framer, nil
 }
 
@@ -59,15 +56,22 @@ type objectDecoder struct {
 	mediaType  string
 }
 
-// Decode implements [runtime.Decoder].
-func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+// Decode implements [runtime.Decoder]. The generated code panics on some lengths
+// beyond any bound, such as that of a resource.Quantity; to whoever watches that is
+// one more message that is damaged.
+func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (object runtime.Object, kind *schema.GroupVersionKind, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			object, kind, err = nil, nil, fmt.Errorf("decode %s: panic: %v", d.mediaType, reason)
+		}
+	}()
 	reader := d.negotiator.reader
 	if into == nil && d.mediaType == runtime.ContentTypeProtobuf {
 		if object := reader.object(data); object != nil {
 			return object, nil, nil
 		}
 	}
-	object, kind, err := d.Decoder.Decode(data, defaults, into)
+	object, kind, err = d.Decoder.Decode(data, defaults, into)
 	switch object := object.(type) {
 	case *corev1.Pod:
 		reader.form.Trim(object)
@@ -79,15 +83,4 @@ func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, i
 		d.negotiator.note(d.mediaType)
 	}
 	return object, kind, err
-}
-
-// eventSerializer decodes the envelopes of events.
-type eventSerializer struct{ runtime.Serializer }
-
-// Decode implements [runtime.Decoder]. The event is valid up to the next frame.
-func (s eventSerializer) Decode(frame []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
-	if got, ok := into.(*metav1.WatchEvent); ok && event(frame, got) {
-		return got, nil, nil
-	}
-	return s.Serializer.Decode(frame, defaults, into)
 }

@@ -22,38 +22,54 @@ const (
 	podStatus   = 3
 )
 
-func (r *reader) pod(pod *corev1.Pod, m message) bool {
-	var seen [podStatus + 1]bool
+// pod returns nil if it does not understand all of the message.
+func (r *reader) pod(m message) *corev1.Pod {
+	now := new(state)
+	var parts [podStatus + 1]message
 	for len(m) > 0 {
 		f, ok := m.next()
 		if !ok {
-			return false
+			return nil
 		}
 		switch part := f.key(); {
 		case part < podMetadata || part > podStatus:
-			ok = pod.Unmarshal(f.whole) == nil
-		case seen[part]:
-			return false // what is shared would be merged with what follows
+			if now.pod.Unmarshal(f.whole) != nil {
+				return nil
+			}
+		case parts[part] != nil:
+			return nil // what is shared would be merged with what follows
 		default:
-			seen[part] = true
-			ok = r.part(pod, part, f.value)
-		}
-		if !ok {
-			return false
+			parts[part] = f.value
 		}
 	}
-	return true
+	if !r.parts(now, parts[podMetadata], parts[podSpec], parts[podStatus]) {
+		return nil
+	}
+	r.states.put(now)
+	return &now.pod
 }
 
-func (r *reader) part(pod *corev1.Pod, part int32, m message) bool {
-	switch part {
-	case podMetadata:
-		return r.metadata(&pod.ObjectMeta, m)
-	case podSpec:
-		return r.specs.get(pod, m, r.spec)
-	default:
-		return r.status(&pod.Status, m)
+// parts reads what of a pod is not as it was in the state before.
+func (r *reader) parts(now *state, metadata, spec, status message) bool {
+	meta, ok := r.lookAt(metadata)
+	if !ok {
+		return false
 	}
+	before := r.states.of(meta.uid)
+	now.metadata = meta.digest
+	if now.metadata == before.metadata {
+		now.pod.ObjectMeta = before.pod.ObjectMeta
+	} else if !r.metadata(&now.pod.ObjectMeta, meta, metadata) {
+		return false
+	}
+	now.pod.ResourceVersion = string(meta.resourceVersion)
+	now.spec = r.states.add(0, spec)
+	if now.spec == before.spec {
+		now.pod.Spec = before.pod.Spec
+	} else if !r.spec(&now.pod.Spec, spec) {
+		return false
+	}
+	return r.status(now, status, before)
 }
 
 // Fields of ObjectMeta.
@@ -69,7 +85,37 @@ const (
 	metaManagedFields     = 17
 )
 
-func (r *reader) metadata(meta *metav1.ObjectMeta, m message) bool {
+// glance is what has to be known of metadata before it is read.
+type glance struct {
+	name, uid       []byte
+	resourceVersion []byte
+	digest          uint64 // of all that seldom changes
+}
+
+// lookAt is also where managedFields are looked at, and left.
+func (r *reader) lookAt(metadata message) (seen glance, ok bool) {
+	fit := true
+	seen.digest, ok = r.states.digest(metadata, func(f field, _ int) bool {
+		switch f.key() {
+		case metaName:
+			seen.name = f.value
+		case metaUID:
+			seen.uid = f.value
+		case metaResourceVersion:
+			seen.resourceVersion = f.value
+			return true
+		case metaManagedFields:
+			fit = fit && managedShape().fits(f.value)
+			return true
+		}
+		return false
+	})
+	return seen, ok && fit
+}
+
+func (r *reader) metadata(meta *metav1.ObjectMeta, seen glance, m message) bool {
+	name, uid := r.together(seen.name, seen.uid)
+	meta.Name, meta.UID = name, types.UID(uid)
 	for len(m) > 0 {
 		rest := m
 		f, ok := m.next()
@@ -77,14 +123,10 @@ func (r *reader) metadata(meta *metav1.ObjectMeta, m message) bool {
 			return false
 		}
 		switch f.key() {
-		case metaName:
-			meta.Name = string(f.value)
+		case metaName, metaUID, metaResourceVersion, metaManagedFields:
+			// As they were seen.
 		case metaNamespace:
 			meta.Namespace = r.strings.get(f.value)
-		case metaUID:
-			meta.UID = types.UID(f.value)
-		case metaResourceVersion:
-			meta.ResourceVersion = string(f.value)
 		case metaCreationTimestamp:
 			ok = meta.CreationTimestamp.Unmarshal(f.value) == nil
 		case metaLabels:
@@ -105,8 +147,6 @@ func (r *reader) metadata(meta *metav1.ObjectMeta, m message) bool {
 				return false
 			}
 			meta.OwnerReferences, ok = r.owners.get(run, ownerReferences)
-		case metaManagedFields:
-			ok = managedShape().fits(f.value)
 		default:
 			ok = meta.Unmarshal(f.whole) == nil
 		}
@@ -146,6 +186,13 @@ func (r *reader) stringMap(entries message) (map[string]string, bool) {
 		read[key] = value
 	}
 	return read, true
+}
+
+// together makes two strings that live and die together.
+func (r *reader) together(a, b []byte) (string, string) {
+	r.scratch = append(append(r.scratch[:0], a...), b...)
+	both := string(r.scratch)
+	return both[:len(a)], both[len(a):]
 }
 
 func ownerReferences(run message) ([]metav1.OwnerReference, bool) {

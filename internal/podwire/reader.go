@@ -17,14 +17,23 @@ type reader struct {
 	form Form
 
 	mu          sync.Mutex // guards the following
+	states      states
 	strings     *stringTable
-	specs       specTable
-	annotations last[map[string]string]
-	owners      last[[]metav1.OwnerReference]
+	annotations common[map[string]string]
+	owners      common[[]metav1.OwnerReference]
+	allotted    common[corev1.ContainerStatus] // with nothing else
+	scratch     []byte
 }
 
 func newReader(form Form) *reader {
-	return &reader{form: form, strings: newStringTable(), specs: newSpecTable()}
+	return &reader{
+		form:        form,
+		states:      newStates(),
+		strings:     newStringTable(),
+		annotations: newCommon[map[string]string](),
+		owners:      newCommon[[]metav1.OwnerReference](),
+		allotted:    newCommon[corev1.ContainerStatus](),
+	}
 }
 
 // object reads a pod or a list of pods, and returns nil for anything that it
@@ -38,7 +47,7 @@ func (r *reader) object(data []byte) runtime.Object {
 	defer r.mu.Unlock()
 	switch string(kind) {
 	case "Pod":
-		if pod := new(corev1.Pod); r.pod(pod, raw) {
+		if pod := r.pod(raw); pod != nil {
 			return pod
 		}
 	case "PodList":
@@ -65,8 +74,8 @@ func (r *reader) list(list *metainternal.List, m message) bool {
 		case listMetadata:
 			ok = list.ListMeta.Unmarshal(f.value) == nil
 		case listItems:
-			pod := new(corev1.Pod)
-			ok = r.pod(pod, f.value)
+			pod := r.pod(f.value)
+			ok = pod != nil
 			list.Items = append(list.Items, pod)
 		default:
 			ok = false

@@ -4,6 +4,8 @@ package podwire
 
 import (
 	"fmt"
+	"hash/maphash"
+	"reflect"
 	goruntime "runtime"
 	"testing"
 	"unsafe"
@@ -36,32 +38,68 @@ func read(t *testing.T, r *reader, pod *corev1.Pod) *corev1.Pod {
 	return got
 }
 
-// The states of a pod share its spec, and different pods what they have in
-// common.
-func TestSharing(t *testing.T) {
-	r := newReader(Full)
-	first, second := read(t, r, samplepod.Executor(1, 1)), read(t, r, samplepod.Executor(1, 2))
-	if &first.Spec.Containers[0] != &second.Spec.Containers[0] {
-		t.Error("two states of a pod do not share its spec")
+// The states of a pod share what did not change.
+func TestSharingBetweenStates(t *testing.T) {
+	for _, form := range forms {
+		r := newReader(form)
+		first, second := read(t, r, samplepod.Executor(1, 1)), read(t, r, samplepod.Executor(1, 2))
+		for part, shared := range map[string]bool{
+			"labels":               reflect.ValueOf(first.Labels).Pointer() == reflect.ValueOf(second.Labels).Pointer(),
+			"name":                 unsafe.StringData(first.Name) == unsafe.StringData(second.Name),
+			"containers":           form == Trimmed || &first.Spec.Containers[0] == &second.Spec.Containers[0],
+			"addresses":            &first.Status.PodIPs[0] == &second.Status.PodIPs[0],
+			"state of a container": first.Status.ContainerStatuses[0].State.Running == second.Status.ContainerStatuses[0].State.Running,
+		} {
+			if !shared {
+				t.Errorf("%v: two states of a pod do not share its %s", form, part)
+			}
+		}
+		if first.Status.ContainerStatuses[0].Ready == second.Status.ContainerStatuses[0].Ready {
+			t.Errorf("%v: two states share whether the container is ready", form)
+		}
+		goruntime.KeepAlive(first)
 	}
-	other := read(t, r, samplepod.Executor(2, 1))
-	if &first.Spec.Containers[0] == &other.Spec.Containers[0] {
+}
+
+// Different pods share what they have in common.
+func TestSharingBetweenPods(t *testing.T) {
+	r := newReader(Full)
+	mounted := func(id int) *corev1.Pod {
+		pod := samplepod.Executor(id, 1)
+		pod.Status.ContainerStatuses[0].VolumeMounts = []corev1.VolumeMountStatus{{Name: "conf", MountPath: "/opt/spark/conf"}}
+		return read(t, r, pod)
+	}
+	one, other := mounted(1), mounted(2)
+	if &one.Spec.Containers[0] == &other.Spec.Containers[0] {
 		t.Error("two pods share a spec")
 	}
-	if unsafe.StringData(first.Status.ContainerStatuses[0].ImageID) != unsafe.StringData(other.Status.ContainerStatuses[0].ImageID) {
-		t.Error("two pods do not share the id of their image")
+	a, b := one.Status.ContainerStatuses[0], other.Status.ContainerStatuses[0]
+	for part, shared := range map[string]bool{
+		"the id of their image": unsafe.StringData(a.ImageID) == unsafe.StringData(b.ImageID),
+		"mounts":                &a.VolumeMounts[0] == &b.VolumeMounts[0],
+		"their owner":           &one.OwnerReferences[0] == &other.OwnerReferences[0],
+		"annotations":           reflect.ValueOf(one.Annotations).Pointer() == reflect.ValueOf(other.Annotations).Pointer(),
+	} {
+		if !shared {
+			t.Errorf("two pods do not share %s", part)
+		}
 	}
-	if &first.OwnerReferences[0] != &other.OwnerReferences[0] {
-		t.Error("two pods do not share their owner")
-	}
+}
 
-	changed := samplepod.Executor(1, 3)
-	changed.Spec.Containers[0].Image = "another"
-	if got := read(t, r, changed); got.Spec.Containers[0].Image != "another" {
-		t.Error("a pod was read with the spec that it had before")
+// A pod is not taken for another, should their UIDs have one hash.
+func TestPodsOfOneHash(t *testing.T) {
+	r := newReader(Full)
+	one, other := samplepod.Executor(1, 1), samplepod.Executor(2, 1)
+	first := read(t, r, one)
+	s := &r.states
+	s.known[maphash.String(s.seed, string(other.UID))] = s.known[maphash.String(s.seed, string(one.UID))]
+	if known := s.of([]byte(one.UID)); &known.pod != first {
+		t.Error("a pod is not known")
+	}
+	if known := s.of([]byte(other.UID)); known != &noState {
+		t.Errorf("%s is taken for %s", other.Name, known.pod.Name)
 	}
 	goruntime.KeepAlive(first)
-	goruntime.KeepAlive(second)
 }
 
 // What is remembered about pods is forgotten with them.
@@ -76,7 +114,7 @@ func TestForgetting(t *testing.T) {
 			goruntime.GC()
 		}
 	}
-	if n := len(r.specs.known); n > leastKnown+1 {
+	if n := len(r.states.known); n > leastKnown+1 {
 		t.Errorf("%d pods are remembered, none is held", n)
 	}
 }
