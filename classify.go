@@ -25,10 +25,10 @@ type rules struct {
 	dropPods      bool
 }
 
-// executor reads a pod. It must cope with anything: what a pod lacks, the
-// executor lacks.
-func (r *rules) executor(pod *corev1.Pod) *Executor {
-	id, problem := r.executorID(pod)
+// executor reads a pod, of which known is an earlier state or nil. It must cope
+// with anything: what a pod lacks, the executor lacks.
+func (r *rules) executor(pod *corev1.Pod, known *Executor) *Executor {
+	id, problem := r.executorID(pod, known)
 	e := &Executor{
 		Name:            pod.Name,
 		Namespace:       pod.Namespace,
@@ -54,11 +54,16 @@ func (r *rules) executor(pod *corev1.Pod) *Executor {
 		e.addProblem(fmt.Sprintf("unknown phase %q", pod.Status.Phase))
 	}
 	e.Reason, e.Message = reason(pod, main, e.State)
+	if r.dropPods && known != nil {
+		e.share(known)
+	}
 	return e
 }
 
-func (r *rules) executorID(pod *corev1.Pod) (id, problem string) {
+func (r *rules) executorID(pod *corev1.Pod, known *Executor) (id, problem string) {
 	switch id, labelled := pod.Labels[r.idLabel]; {
+	case labelled && known != nil && id == known.ID && known.Problem == "":
+		return id, "" // looked at before
 	case !labelled:
 		return "", fmt.Sprintf("no label %s", r.idLabel)
 	case id == executorIDPlaceholder:
@@ -71,7 +76,12 @@ func (r *rules) executorID(pod *corev1.Pod) (id, problem string) {
 }
 
 func isDecimal(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // executorContainer finds the status of the executor container, also where it

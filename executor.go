@@ -94,6 +94,13 @@ func (e *Executor) share(known *Executor) {
 	}
 }
 
+// sameNames reports whether the executor is found by the same names as in an
+// earlier state. Labels can be changed, and the executor id is one; the rest is
+// as good as fixed.
+func (e *Executor) sameNames(known *Executor) bool {
+	return e.ID == known.ID && e.Name == known.Name && e.Namespace == known.Namespace
+}
+
 // equals reports whether other is the same state of the same pod. The resource
 // version alone does not tell, because fakes leave it as it is when the pod
 // changes.

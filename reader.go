@@ -14,6 +14,10 @@ import (
 // have taken it, before it is named in the log.
 const lagTolerance = 30 * time.Second
 
+// fewLives is how many unseen lives a reader may have had for the map of them to
+// be used again: one that was large once would stay so.
+const fewLives = 64
+
 // A Backlog is what one range over [Store.Batches] has not been shown yet.
 type Backlog struct {
 	Reader  string    // the call of Batches, "backend.go:153"
@@ -60,8 +64,15 @@ type reader struct {
 
 // life is the unseen part of one pod's life.
 type life struct {
-	before *Executor   // as the reader knows it, nil if it does not
-	steps  []*Executor // what is to be shown; only the last may be replaced
+	before *Executor    // as the reader knows it, nil if it does not
+	steps  []*Executor  // what is to be shown; only the last may be replaced
+	first  [1]*Executor // where steps begins: most lives have one
+}
+
+func newLife(before *Executor) *life {
+	l := &life{before: before}
+	l.steps = l.first[:0]
+	return l
 }
 
 func newReader(name string, limit int, due time.Time) *reader {
@@ -92,7 +103,7 @@ func (r *reader) queue(before, after *Executor) {
 	key := after.key()
 	l := r.lives[key]
 	if l == nil || l.last().State == Deleted {
-		l = &life{before: before}
+		l = newLife(before)
 		r.lives[key] = l
 		r.order = append(r.order, l)
 	}
@@ -114,7 +125,7 @@ func (r *reader) giveUp() {
 	for _, l := range r.order {
 		r.miss(l.last())
 	}
-	r.order, r.lives = nil, nil
+	r.order, r.lives = nil, map[types.UID]*life{}
 }
 
 // miss counts an executor that has left, because the reader will not be shown
@@ -142,7 +153,12 @@ func (r *reader) take(due time.Time) reader {
 	default:
 	}
 	taken := *r
-	r.lives, r.order = map[types.UID]*life{}, nil
+	if len(r.lives) <= fewLives {
+		clear(r.lives)
+	} else {
+		r.lives = map[types.UID]*life{}
+	}
+	r.order = nil
 	r.waiting, r.givenUp, r.missed = 0, false, 0
 	r.due = due
 	return taken

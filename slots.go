@@ -4,27 +4,32 @@ package watchsource
 
 import (
 	"strings"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // slot is the place of one pod in a view: what the pod is found by, and the
 // index of its newest state. A change of state leaves it as it is, so that only
-// arrivals and departures have to search in sorted sets.
+// arrivals and departures have to search in sorted sets. The index is no part of
+// what it is found by.
 type slot struct {
-	name, namespace, id string
-	index               int
+	name, id  string
+	namespace unique.Handle[string] // one or few, so each slot does with a pointer
+	index     int
 }
 
 func newSlot(e *Executor, index int) *slot {
-	return &slot{name: e.Name, namespace: e.Namespace, id: e.ID, index: index}
+	return &slot{name: e.Name, namespace: unique.Make(e.Namespace), id: e.ID, index: index}
 }
 
-// fits reports whether the slot still has the names of its pod. Labels can be
-// changed, and the executor id is one; the rest is as good as fixed.
-func (s *slot) fits(e *Executor) bool {
-	return s.id == e.ID && s.name == e.Name && s.namespace == e.Namespace
+// slotNamed returns a slot to search for by its name.
+func slotNamed(namespace, name string) *slot {
+	return &slot{name: name, namespace: unique.Make(namespace)}
 }
+
+// slotIdentified returns what stands before all slots of an id.
+func slotIdentified(id string) *slot { return &slot{id: id, namespace: unique.Make("")} }
 
 // compareNames orders by name, then namespace: a look-up by name alone then
 // finds all that bear it side by side.
@@ -32,7 +37,7 @@ func compareNames(a, b *slot) int {
 	if c := strings.Compare(a.name, b.name); c != 0 {
 		return c
 	}
-	return strings.Compare(a.namespace, b.namespace)
+	return strings.Compare(a.namespace.Value(), b.namespace.Value())
 }
 
 func compareIDs(a, b *slot) int {
@@ -42,34 +47,26 @@ func compareIDs(a, b *slot) int {
 	return compareNames(a, b)
 }
 
-// slots are those in use, for the writer of a store to find a pod's at once.
+// slots are the indexes in use, for the writer of a store to find a pod's at once.
 type slots struct {
-	byKey map[types.UID]*slot
+	byKey map[types.UID]int
 	free  []int // indexes below used
 	used  int
 }
 
-// take gives a pod the slot that it keeps until it leaves.
-func (s *slots) take(e *Executor) *slot {
+// take gives a pod the index that it keeps until it leaves.
+func (s *slots) take(e *Executor) int {
 	index := s.used
 	if last := len(s.free) - 1; last >= 0 {
 		index, s.free = s.free[last], s.free[:last]
 	} else {
 		s.used++
 	}
-	return s.set(e, index)
+	s.byKey[e.key()] = index
+	return index
 }
 
-// set puts a slot of the pod's present names at an index.
-func (s *slots) set(e *Executor, index int) *slot {
-	slot := newSlot(e, index)
-	s.byKey[e.key()] = slot
-	return slot
-}
-
-func (s *slots) release(e *Executor) *slot {
-	slot := s.byKey[e.key()]
+func (s *slots) release(e *Executor) {
+	s.free = append(s.free, s.byKey[e.key()])
 	delete(s.byKey, e.key())
-	s.free = append(s.free, slot.index)
-	return slot
 }

@@ -48,14 +48,14 @@ func newView(executors []*Executor) (view, slots) {
 		}
 	}
 	v := view{byName: sorted.New(compareNames, all...), byID: sorted.New(compareIDs)}
-	s := slots{byKey: make(map[types.UID]*slot, v.byName.Len()), used: v.byName.Len()}
+	s := slots{byKey: make(map[types.UID]int, v.byName.Len()), used: v.byName.Len()}
 	states := make([]*Executor, 0, s.used)
 	var identified []*slot
 	for slot := range v.byName.All() {
 		e := executors[slot.index]
 		slot.index = len(states) // in the order in which All will walk
 		states = append(states, e)
-		s.byKey[e.key()] = slot
+		s.byKey[e.key()] = slot.index
 		v.counts[e.State]++
 		if e.ID != "" {
 			identified = append(identified, slot)
@@ -66,46 +66,52 @@ func newView(executors []*Executor) (view, slots) {
 	return v, s
 }
 
-// executor returns the state in a slot, which may be nil.
-func (v *view) executor(slot *slot) *Executor {
-	if slot == nil {
+// of returns the state of a pod that has one of the slots, and its index.
+func (v *view) of(slots *slots, key types.UID) (index int, known *Executor) {
+	index, ok := slots.byKey[key]
+	if !ok {
+		return 0, nil
+	}
+	return index, v.states.Get(index)
+}
+
+// named returns the executor whose pod has a name, nil if there is none.
+func (v *view) named(namespace, name string) *Executor {
+	slot, ok := v.byName.Get(slotNamed(namespace, name))
+	if !ok {
 		return nil
 	}
 	return v.states.Get(slot.index)
 }
 
-// named returns the slot of the pod with a name, nil if there is none.
-func (v *view) named(namespace, name string) *slot {
-	slot, _ := v.byName.Get(&slot{name: name, namespace: namespace})
-	return slot
-}
-
 // added is the view with an executor that was not there before.
-func (v view) added(slot *slot, e *Executor) view {
+func (v view) added(e *Executor, index int) view {
+	slot := newSlot(e, index)
 	v.byName = v.byName.With(slot)
 	if slot.id != "" {
 		v.byID = v.byID.With(slot)
 	}
-	v.states = v.states.With(slot.index, e)
+	v.states = v.states.With(index, e)
 	v.counts[e.State]++
 	return v
 }
 
 // changed is the view with another state of an executor.
-func (v view) changed(slot *slot, before, e *Executor) view {
-	v.states = v.states.With(slot.index, e)
+func (v view) changed(before, e *Executor, index int) view {
+	v.states = v.states.With(index, e)
 	v.counts[before.State]--
 	v.counts[e.State]++
 	return v
 }
 
 // without is the view without an executor that is in it.
-func (v view) without(slot *slot, e *Executor) view {
+func (v view) without(e *Executor, index int) view {
+	slot := newSlot(e, index)
 	v.byName = v.byName.Without(slot)
 	if slot.id != "" {
 		v.byID = v.byID.Without(slot)
 	}
-	v.states = v.states.With(slot.index, nil)
+	v.states = v.states.With(index, nil)
 	v.counts[e.State]--
 	return v
 }
@@ -114,7 +120,7 @@ func (v view) without(slot *slot, e *Executor) view {
 func (v *view) all() iter.Seq[*Executor] {
 	return func(yield func(*Executor) bool) {
 		for slot := range v.byName.All() {
-			if !yield(v.executor(slot)) {
+			if !yield(v.states.Get(slot.index)) {
 				return
 			}
 		}
@@ -136,11 +142,11 @@ func (s Snapshot) Get(name string) (Executor, bool) {
 	if s.view == nil {
 		return Executor{}, false
 	}
-	for slot := range s.view.byName.From(&slot{name: name}) {
+	for slot := range s.view.byName.From(slotNamed("", name)) {
 		if slot.name != name {
 			break
 		}
-		return *s.view.executor(slot), true
+		return *s.view.states.Get(slot.index), true
 	}
 	return Executor{}, false
 }
@@ -153,11 +159,11 @@ func (s Snapshot) ByID(executorID string) (Executor, bool) {
 		return Executor{}, false
 	}
 	var newest *Executor
-	for slot := range s.view.byID.From(&slot{id: executorID}) {
+	for slot := range s.view.byID.From(slotIdentified(executorID)) {
 		if slot.id != executorID {
 			break
 		}
-		if e := s.view.executor(slot); newest == nil || e.CreatedAt.After(newest.CreatedAt) {
+		if e := s.view.states.Get(slot.index); newest == nil || e.CreatedAt.After(newest.CreatedAt) {
 			newest = e
 		}
 	}

@@ -132,67 +132,65 @@ func (s *Store) Latest() (Snapshot, <-chan struct{}) {
 // UpdatePod implements [SnapshotsStore]. A state that is older than the known
 // one, by its resource version, is ignored.
 func (s *Store) UpdatePod(pod *corev1.Pod) {
-	e := s.rules.executor(pod)
-	known := s.update(e)
+	known, e := s.update(pod)
 	s.logProblem(known, e)
 }
 
-// update stores e and returns what was known of the pod before.
-func (s *Store) update(e *Executor) (known *Executor) {
+// update stores what a pod says, and returns it and what was known of the pod
+// before.
+func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
-	slot := s.slots.byKey[e.key()]
-	known = view.executor(slot)
-	if known != nil && s.rules.dropPods {
-		e.share(known)
-	}
+	index, known := view.of(&s.slots, lifeOf(pod))
+	e = s.rules.executor(pod, known)
 	switch {
 	case known == nil:
 		view = s.vacate(view, e)
-		view = view.added(s.slots.take(e), e)
+		view = view.added(e, s.slots.take(e))
 	case older(e.ResourceVersion, known.ResourceVersion):
-		return known
-	case !slot.fits(e):
-		view = s.vacate(view.without(slot, known), e)
-		view = view.added(s.slots.set(e, slot.index), e)
+		return known, e
+	case !e.sameNames(known):
+		view = s.vacate(view.without(known, index), e)
+		view = view.added(e, index)
 	default:
-		view = view.changed(slot, known, e)
+		view = view.changed(known, e, index)
 	}
 	view.resourceVersion = newer(view.resourceVersion, e.ResourceVersion)
 	s.publish(view)
 	s.tell(known, e)
-	return known
+	return known, e
 }
 
 // vacate returns the view without the pod whose name has passed to e, where
 // nobody has said that it left.
 func (s *Store) vacate(view view, e *Executor) view {
-	slot := view.named(e.Namespace, e.Name)
-	if slot == nil {
+	last := view.named(e.Namespace, e.Name)
+	if last == nil {
 		return view
 	}
-	known := view.executor(slot)
-	s.slots.release(known)
-	s.tell(known, known.gone())
-	return view.without(slot, known)
+	view = view.without(last, s.slots.byKey[last.key()])
+	s.slots.release(last)
+	s.tell(last, last.gone())
+	return view
 }
 
 // DeletePod implements [SnapshotsStore]. A pod that the store does not have is
 // ignored.
 func (s *Store) DeletePod(pod *corev1.Pod) {
-	last := s.rules.executor(pod)
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
-	known := view.executor(s.slots.byKey[last.key()])
+	index, known := view.of(&s.slots, lifeOf(pod))
 	if known == nil {
 		return
 	}
+	last := s.rules.executor(pod, known)
 	if older(last.ResourceVersion, known.ResourceVersion) {
 		last = known
 	}
-	view = view.without(s.slots.release(known), known)
+	view = view.without(known, index)
+	s.slots.release(known)
 	view.resourceVersion = newer(view.resourceVersion, last.ResourceVersion)
 	s.publish(view)
 	if last.State.Ended() && last.State != known.State {
@@ -206,31 +204,27 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 // ReplaceSnapshot implements [SnapshotsStore]. Executors that are not among the
 // pods are reported to readers as gone, with their last known state.
 func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
-	executors := make([]*Executor, len(pods))
-	for i, pod := range pods {
-		executors[i] = s.rules.executor(pod)
-	}
-	for _, c := range s.replace(executors) {
+	for _, c := range s.replace(pods) {
 		if c.After.State != Deleted {
 			s.logProblem(c.Before, c.After)
 		}
 	}
 }
 
-// replace stores the executors and returns what has changed: who has left, and
-// then who has come or is in another state.
-func (s *Store) replace(executors []*Executor) []Change {
+// replace stores what the pods say and returns what has changed: who has left,
+// and then who has come or is in another state.
+func (s *Store) replace(pods []*corev1.Pod) []Change {
 	s.mu.Lock()
 	defer s.unlock()
 	before, had := &s.current.Load().view, s.slots
-	for i, e := range executors {
-		switch known := before.executor(had.byKey[e.key()]); {
-		case known == nil:
-		case older(e.ResourceVersion, known.ResourceVersion), known.equals(e):
-			executors[i] = known
-		case s.rules.dropPods:
-			e.share(known)
+	executors := make([]*Executor, len(pods))
+	for i, pod := range pods {
+		_, known := before.of(&had, lifeOf(pod))
+		e := s.rules.executor(pod, known)
+		if known != nil && (older(e.ResourceVersion, known.ResourceVersion) || known.equals(e)) {
+			e = known
 		}
+		executors[i] = e
 	}
 	next, has := newView(executors)
 	next.syncedAt = time.Now()
@@ -239,12 +233,12 @@ func (s *Store) replace(executors []*Executor) []Change {
 
 	var changes []Change
 	for known := range before.all() {
-		if has.byKey[known.key()] == nil {
+		if _, here := has.byKey[known.key()]; !here {
 			changes = append(changes, Change{Before: known, After: known.gone()})
 		}
 	}
 	for e := range next.all() {
-		if known := before.executor(had.byKey[e.key()]); known != e {
+		if _, known := before.of(&had, e.key()); known != e {
 			changes = append(changes, Change{Before: known, After: e})
 		}
 	}
@@ -252,6 +246,17 @@ func (s *Store) replace(executors []*Executor) []Change {
 		s.tell(c.Before, c.After)
 	}
 	return changes
+}
+
+// toldOf implements knowingStore.
+func (s *Store) toldOf(life types.UID) (resourceVersion string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.current.Load().view.of(&s.slots, life)
+	if known == nil {
+		return "", false
+	}
+	return known.ResourceVersion, true
 }
 
 // ObserveResourceVersion records that the store has been told everything up to
