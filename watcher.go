@@ -24,14 +24,13 @@ import (
 // One goroutine at a time may use it.
 type Watcher struct {
 	// Fixed after NewWatcher.
-	store    SnapshotsStore
+	store    knowingStore
 	selector labels.Selector
 	logger   logr.Logger
 	form     podwire.Form // in which the store gets pods
 
 	// Owned by the watch goroutine.
-	told            map[types.UID]string // resource version of each pod that the store has
-	resourceVersion string               // up to which the store has been told everything, "" if unknown
+	resourceVersion string // up to which the store has been told everything, "" if unknown
 }
 
 // NewWatcher returns a Watcher that feeds store with the pods that selector
@@ -43,25 +42,21 @@ func NewWatcher(store SnapshotsStore, selector labels.Selector, opts ...Option) 
 
 func newWatcher(store SnapshotsStore, selector labels.Selector, o *sourceOptions) *Watcher {
 	return &Watcher{
-		store:    store,
+		store:    knowing(store),
 		selector: selector,
 		logger:   o.logger,
 		form:     o.form,
-		told:     map[types.UID]string{},
 	}
 }
 
 // Replace tells the store all pods that there are at a resource version.
 func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
 	selected := make([]*corev1.Pod, 0, len(pods))
-	told := make(map[types.UID]string, len(pods))
 	for _, pod := range pods {
 		if w.selects(pod) {
 			selected = append(selected, w.trimmed(pod))
-			told[lifeOf(pod)] = pod.ResourceVersion
 		}
 	}
-	w.told = told
 	w.store.ReplaceSnapshot(selected)
 	w.observe(resourceVersion)
 }
@@ -107,7 +102,7 @@ func podOf(event watch.Event) (*corev1.Pod, error) {
 }
 
 func (w *Watcher) update(event watch.EventType, pod *corev1.Pod) {
-	known, told := w.told[lifeOf(pod)]
+	known, told := w.store.toldOf(lifeOf(pod))
 	switch {
 	case !w.selects(pod) && told:
 		w.delete(event, pod)
@@ -116,7 +111,6 @@ func (w *Watcher) update(event watch.EventType, pod *corev1.Pod) {
 		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", known)
 	default:
 		w.log(event, pod)
-		w.told[lifeOf(pod)] = pod.ResourceVersion
 		w.store.UpdatePod(w.trimmed(pod))
 	}
 }
@@ -124,19 +118,18 @@ func (w *Watcher) update(event watch.EventType, pod *corev1.Pod) {
 // delete passes on the end of a pod that the store has, and of one that it does
 // not have but that belongs here.
 func (w *Watcher) delete(event watch.EventType, pod *corev1.Pod) {
-	if _, told := w.told[lifeOf(pod)]; !told && !w.selects(pod) {
+	if _, told := w.store.toldOf(lifeOf(pod)); !told && !w.selects(pod) {
 		return
 	}
 	w.log(event, pod)
-	delete(w.told, lifeOf(pod))
 	w.store.DeletePod(w.trimmed(pod))
 }
 
 // observe moves the place from which the watch can be resumed.
 func (w *Watcher) observe(resourceVersion string) {
 	w.resourceVersion = resourceVersion
-	if observer, ok := w.store.(resourceVersionObserver); ok && resourceVersion != "" {
-		observer.ObserveResourceVersion(resourceVersion)
+	if resourceVersion != "" {
+		w.store.ObserveResourceVersion(resourceVersion)
 	}
 }
 
