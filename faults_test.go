@@ -220,6 +220,24 @@ func TestEndlessStreamingList(t *testing.T) {
 	}
 }
 
+// A streaming list that takes too long leaves Start the time for a plain one.
+func TestSlowStreamingListDuringStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		for i := range 200 {
+			server.Create(pod(fmt.Sprint(i)))
+		}
+		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(300, time.Second)})()
+		store := watchsource.NewStore()
+		began := time.Now()
+		watching(t, server, store, watchsource.WithStartTimeout(30*time.Second))
+		if took := time.Since(began); took < 15*time.Second || took > 16*time.Second {
+			t.Errorf("Start took %v", took)
+		}
+		wantEqualToList(t, server, store)
+	})
+}
+
 // Long after Start as well a streaming list that goes silent is given up.
 func TestSilentStreamingListWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -40,7 +40,7 @@ func decoded(i, version int) *corev1.Pod {
 
 // The promise of WithoutPods, with strings that nobody shares.
 func TestHeapPerExecutorWithoutPods(t *testing.T) {
-	const executors, limit = 100_000, 750
+	const executors, limit = 100_000, 600
 	selector := selectorOf(t, watchsource.LabelRole)
 	before := heap()
 	store := watchsource.NewStore(watchsource.WithoutPods())

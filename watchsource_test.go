@@ -22,6 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
@@ -497,6 +499,41 @@ func TestStopWaitsForTheStreamBeingOpened(t *testing.T) {
 		}
 		if err := <-failed; !errors.Is(err, watchsource.ErrStopped) {
 			t.Errorf("Start = %v", err)
+		}
+	})
+}
+
+// clinging is a client whose watches do not end with Stop, only with their
+// context.
+type clinging struct {
+	ownClient
+	typedcorev1.CoreV1Interface
+	typedcorev1.PodInterface
+	watches *[]context.Context
+	events  chan watch.Event
+}
+
+func (c clinging) CoreV1() typedcorev1.CoreV1Interface  { return c }
+func (c clinging) RESTClient() rest.Interface           { return nil }
+func (c clinging) Pods(string) typedcorev1.PodInterface { return c }
+func (c clinging) Watch(ctx context.Context, _ metav1.ListOptions) (watch.Interface, error) {
+	*c.watches = append(*c.watches, ctx)
+	return watch.NewProxyWatcher(c.events), nil
+}
+
+// A watch is let go of with its context too, whatever it ended for.
+func TestAWatchEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pods := fake.NewClientset()
+		client := clinging{ownClient: ownClient{pods}, PodInterface: pods.CoreV1().Pods(""), watches: new([]context.Context), events: make(chan watch.Event)}
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+		start(t, source, "app")
+		defer source.Stop()
+		open := (*client.watches)[len(*client.watches)-1]
+		client.events <- errorEvent(internal)
+		synctest.Wait()
+		if open.Err() == nil {
+			t.Error("the context of a watch outlives it")
 		}
 	})
 }

@@ -8,9 +8,10 @@ package vector
 
 import "unsafe"
 
-// Narrow nodes copy little, wide ones keep the tree flat.
+// Narrow nodes copy little, wide ones keep the tree flat. A node of eight is one
+// line of most processors' caches.
 const (
-	widthBits = 4 // of the index, within a node
+	widthBits = 3 // of the index, within a node
 	width     = 1 << widthBits
 )
 

@@ -23,7 +23,7 @@ func TestVectorEqualsMap(t *testing.T) {
 		model  map[int]*int
 	}
 	for range 30 {
-		reach := 1 << random.IntN(17) // up to five levels
+		reach := 1 << random.IntN(17) // up to six levels
 		var v Vector[int]
 		model := map[int]*int{}
 		var kept []held
