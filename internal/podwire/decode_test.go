@@ -167,6 +167,7 @@ func FuzzStream(f *testing.F) {
 	f.Add(slices.Concat([]byte{0xff, 0xff, 0xff, 0xff}, modified))
 	f.Add([]byte("7"))
 	f.Add(slices.Concat([]byte{0, 0, 0, 0}, framed(modified)))
+	f.Add(framed(cutObject(f)))
 	for how := range byte(7) {
 		f.Add(slices.Concat(framed(damaged(modified, []byte{1, how, 3})), framed(damaged(bookmark, []byte{0, how, 130}))))
 		f.Add(framed(damaged(modified, []byte{1, 7, 0, 0, how, 17})))
@@ -306,6 +307,18 @@ func listOf(pods ...[]byte) []byte {
 func eventOf(tb testing.TB, kind string, object runtime.Object) []byte {
 	tb.Helper()
 	event := metav1.WatchEvent{Type: kind, Object: runtime.RawExtension{Raw: envelope(tb, object)}}
+	frame, err := event.Marshal()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return frame
+}
+
+// cutObject is an event whose object ends early.
+func cutObject(tb testing.TB) []byte {
+	tb.Helper()
+	pod := envelope(tb, samplepod.Executor(1, 1))
+	event := metav1.WatchEvent{Type: "MODIFIED", Object: runtime.RawExtension{Raw: pod[:len(pod)-1]}}
 	frame, err := event.Marshal()
 	if err != nil {
 		tb.Fatal(err)

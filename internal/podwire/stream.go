@@ -143,7 +143,8 @@ func (s *Stream) event(frame []byte) (watch.Event, error) {
 	}
 	object, _, err := s.objects.Decode(raw, nil, nil)
 	if err != nil {
-		return watch.Event{}, fmt.Errorf("decode the object of an event: %w", err)
+		// Not wrapped: that an object ends early is no end of the stream.
+		return watch.Event{}, fmt.Errorf("decode the object of an event: %v", err)
 	}
 	return watch.Event{Type: kind, Object: object}, nil
 }
