@@ -263,8 +263,12 @@ func TestSameRequests(t *testing.T) {
 				return roundTripper(func(r *http.Request) (*http.Response, error) {
 					r = r.Clone(r.Context())
 					query := r.URL.Query()
-					query.Del("timeoutSeconds") // a random one
-					query.Del("timeout")
+					if seconds := query.Get("timeoutSeconds"); seconds != "" {
+						query.Set("timeoutSeconds", "at random")
+						if timeout, err := time.ParseDuration(query.Get("timeout")); err == nil && fmt.Sprint(timeout.Seconds()) == seconds {
+							query.Set("timeout", "the same")
+						}
+					}
 					query.Del("continue")
 					mu.Lock()
 					made = append(made, fmt.Sprintln(r.Method, r.URL.Host, r.URL.EscapedPath(), query.Encode(), r.Header))

@@ -58,7 +58,7 @@ func runCompare(ctx context.Context, args []string, out, progress io.Writer) err
 	var o compareOptions
 	flags := newFlags("bench")
 	flags.StringVar(&o.pods, "pods", "", "compare with these `numbers` of pods, such as 1000,5000; by default 1000, 10000 and 100000")
-	flags.IntVar(&o.updates, "updates", 0, "number of updates; by default 10000 or 20000, by the number of pods")
+	flags.IntVar(&o.updates, "updates", 0, "number of updates; by default 10000 or 40000, by the number of pods")
 	flags.IntVar(&o.rounds, "rounds", 0, "number of rounds; by default 3, and 1 with 100000 pods")
 	flags.StringVar(&o.consumers, "consumers", "", "compare these `names`; by default all, and four with 100000 pods")
 	flags.StringVar(&o.flush, "flush", flushEach, "the server flushes after `each` update, or only full buffers: burst")
