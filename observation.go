@@ -20,7 +20,9 @@ type Observation struct {
 	Resumed         bool            // Opened: where another watch had ended, without a list
 	Event           watch.EventType // Received: which, BOOKMARK included
 	Took            time.Duration   // Listed and Refused: the request; Closed: the life of the watch
-	Err             error           // Refused: why; Closed: why, nil for a watch that ended in good order
+	// Err says why: of Refused always, of Closed unless the watch ended in good
+	// order. A client that is used as it is does not tell a cut from that.
+	Err error
 }
 
 // An ObservationKind says what happened.
