@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,10 +57,7 @@ func BenchmarkUpdate(b *testing.B) {
 	const few = 1_000
 	for _, n := range benchmarkSizes {
 		pods := benchmarkPods(n)
-		for _, changing := range []int{n, few} {
-			if changing == n && n == few {
-				continue
-			}
+		for _, changing := range slices.Compact([]int{n, few}) {
 			size := fmt.Sprintf("pods=%d/changing=%d", n, changing)
 			b.Run("store=watchsource/"+size, func(b *testing.B) {
 				store := filledStore(pods)
