@@ -5,6 +5,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -96,6 +97,30 @@ func TestStartAndStopManyTimes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	})
+	goleak.VerifyNone(t, before)
+}
+
+// Over HTTP/1.1, as through some proxies, a watch has a connection of its own,
+// and is read from that when Stop comes.
+func TestStopOverHTTP1(t *testing.T) {
+	client := admin(t)
+	namespace := newNamespace(t, client)
+	before := goleak.IgnoreCurrent()
+	t.Run("stop", func(t *testing.T) {
+		config := server.Config()
+		config.NextProtos = []string{"http/1.1"}
+		config = altered(config, func(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+			response, err := next.RoundTrip(request)
+			if err == nil && response.Proto != "HTTP/1.1" {
+				t.Errorf("the server spoke %s", response.Proto)
+			}
+			return response, err
+		})
+		w := newWitness(t, "HTTP/1.1", config, namespace)
+		create(t, client, executorPod(namespace, appID, 1))
+		w.waitFor(t, "the executor", func(s watchsource.Snapshot) bool { return s.Len() == 1 })
+		stopAtOnce(t, w.source)
 	})
 	goleak.VerifyNone(t, before)
 }
