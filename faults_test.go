@@ -623,6 +623,26 @@ func TestPodThatHasLeft(t *testing.T) {
 	}
 }
 
+// picky is a Store that keeps nothing of what it is told, as one that filters may.
+type picky struct {
+	*watchsource.Store
+	deleted int
+}
+
+func (s *picky) UpdatePod(*corev1.Pod) {}
+func (s *picky) DeletePod(*corev1.Pod) { s.deleted++ }
+
+// Who embeds a Store is told of every pod that leaves, whatever that Store knows.
+func TestStoreThatEmbedsStore(t *testing.T) {
+	store := &picky{Store: watchsource.NewStore()}
+	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
+	must(t, watcher.Receive(added(pod("1", uid("u"), version("1")))))
+	must(t, watcher.Receive(modified(pod("1", uid("u"), version("2"), label(watchsource.LabelRole, "driver")))))
+	if store.deleted != 1 {
+		t.Errorf("told %d times that the pod has left", store.deleted)
+	}
+}
+
 // A server whose watch ends with what is no pod.
 func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
 	store := &told{}

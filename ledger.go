@@ -17,9 +17,10 @@ type knowingStore interface {
 
 var _ knowingStore = (*Store)(nil)
 
-// knowing returns the store, with a ledger if it needs one.
+// knowing returns the store, with a ledger if it needs one. A store that embeds a
+// Store needs one: it may keep from that what it likes.
 func knowing(store SnapshotsStore) knowingStore {
-	if s, ok := store.(knowingStore); ok {
+	if s, ok := store.(*Store); ok {
 		return s
 	}
 	l := &ledger{SnapshotsStore: store, versions: map[types.UID]string{}}

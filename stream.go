@@ -66,7 +66,7 @@ type wireEvents struct {
 }
 
 func newWireEvents(ctx context.Context, s *podwire.Stream) *wireEvents {
-	// A connection of client-go's ends with its context by itself.
+	// For a transport that does not end with the context, as net/http's does.
 	return &wireEvents{s, context.AfterFunc(ctx, func() { s.Close() })}
 }
 
