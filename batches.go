@@ -21,7 +21,8 @@ type Batch struct {
 
 	// Anew says that the changes do not continue those of the batch before, but
 	// show everything present as a change from nothing: in a reader's first
-	// batch, and after its backlog was given up, see [WithBacklogLimit].
+	// batch, and after its backlog was given up, see [WithBacklogLimit]. Before
+	// is nil then also for an executor that the reader knows.
 	Anew bool
 	// Missed is how many executors have left in a backlog that was given up. The
 	// reader is not shown who they were or how they ended: whomever it knows and
@@ -38,7 +39,9 @@ type Batch struct {
 // within an interval are merged into one, but an end (Succeeded, Failed) and a
 // disappearance are each shown once to every reader, also of an executor that
 // came and went within the interval. An interval of 0 means as soon as
-// possible. A batch costs by the changes in it, not by the executors present.
+// possible. A batch costs by the changes in it, not by the executors present. A
+// list that finds everything as it was is no change: to see that an executor is
+// missing, as [Snapshot.SyncedAt] tells, a reader needs a clock of its own.
 //
 // Nobody waits for a reader. One that stays away costs the memory of the
 // distinct executors it has not seen, each with its last state and its ends. So

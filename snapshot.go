@@ -188,7 +188,8 @@ func (s Snapshot) All() iter.Seq[Executor] {
 	}
 }
 
-// Count returns how many executors are in a state, without looking at them.
+// Count returns how many executors are in a state, those that are terminating
+// included, without looking at them.
 func (s Snapshot) Count(state State) int {
 	if s.view == nil || state >= stateCount {
 		return 0
