@@ -8,6 +8,9 @@ package watchsource
 // nil; where the pod has left, its State is [Deleted] and the rest of it is the
 // last known state, so that Before.State tells whether the executor had ended.
 //
+// An executor whose container is started again may go from one end to another, if
+// the watch was interrupted while it ran.
+//
 // Both are shared with all readers and must not be changed.
 type Change struct {
 	Before, After *Executor

@@ -220,6 +220,39 @@ func TestEndlessStreamingList(t *testing.T) {
 	}
 }
 
+// An answer that client-go takes for an empty list, without a version, is none: it
+// would report every executor as gone.
+func TestListWithoutVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+		server.Create(pod("1"))
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, server.JSONClient())
+		answerNull := func() (lift func()) {
+			raw := server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.SendRaw([]byte("null"))})
+			cut := server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Cut()})
+			return func() { raw(); cut() }
+		}
+		lift := answerNull()
+		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
+			t.Errorf("Start = %v", err)
+		}
+		lift()
+		start(t, source, "app")
+		defer source.Stop()
+		defer answerNull()()
+		server.Compact()
+		server.Strike(watchtest.SendError(expired))
+		time.Sleep(30 * time.Second)
+		if got := names(store.Snapshot()); got != "exec-1=Pending" {
+			t.Errorf("snapshot %q", got)
+		}
+		if got := source.Status(); got.Phase != watchsource.Retrying {
+			t.Errorf("status %+v", got)
+		}
+	})
+}
+
 // A streaming list that takes too long leaves Start the time for a plain one.
 func TestSlowStreamingListDuringStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

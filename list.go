@@ -202,6 +202,10 @@ func (l *listWatch) plainList(ctx context.Context) (fullView, error) {
 		return view, fmt.Errorf("%w: %w", errNotUnderstood, err)
 	}
 	view.resourceVersion = accessor.GetResourceVersion()
+	if view.resourceVersion == "" && l.served {
+		// Such as a JSON null, which client-go takes for an empty list.
+		return view, l.failed("list", fmt.Errorf("%w: a list without a resource version", errNotUnderstood))
+	}
 	// WithAlloc, so that one pod that lives on does not keep its whole page.
 	err = meta.EachListItemWithAlloc(list, func(object runtime.Object) error {
 		pod, ok := object.(*corev1.Pod)

@@ -61,6 +61,7 @@ type listWatch struct {
 	pods     podClient
 	selector string
 	fake     bool // the client is client-go's fake clientset, or like it
+	served   bool // the client talks to a server, and is no fake of any kind
 	watcher  *Watcher
 	status   *statusBoard
 	logger   logr.Logger

@@ -168,7 +168,7 @@ func (r *reader) take(due time.Time) reader {
 // merged away, except by a later state of the same end.
 func (l *life) open(after *Executor) bool {
 	last := l.last()
-	return last != nil && (!last.State.Ended() || after.State == last.State)
+	return last != nil && (!last.State.Ended() || last.sameEnd(after))
 }
 
 func (l *life) last() *Executor {

@@ -193,7 +193,7 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 	s.slots.release(known)
 	view.resourceVersion = newer(view.resourceVersion, last.ResourceVersion)
 	s.publish(view)
-	if last.State.Ended() && last.State != known.State {
+	if last.State.Ended() && !known.sameEnd(last) {
 		// An end that shows for the first time in the pod's last state.
 		s.tell(known, last)
 		known = last

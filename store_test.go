@@ -148,6 +148,42 @@ func (r batchReader) want(t *testing.T, want string) watchsource.Batch {
 	return batch
 }
 
+// A container that is started again ends again, also where nobody saw it run.
+func TestEndAfterEnd(t *testing.T) {
+	endedAt := func(second int64, more ...func(*corev1.Pod)) *corev1.Pod {
+		state := ended(1, "Error")
+		state.Terminated.FinishedAt = metav1.NewTime(time.Unix(second, 0))
+		return pod("1", append(more, uid("u"), phase(corev1.PodRunning), container(executorContainer, state))...)
+	}
+	for _, test := range []struct {
+		name  string
+		tell  func(*watchsource.Store)
+		times []int64 // of the ends that are shown
+	}{
+		{"another end", func(s *watchsource.Store) { s.UpdatePod(endedAt(2)) }, []int64{1, 2}},
+		{"another end, after a list", func(s *watchsource.Store) { s.ReplaceSnapshot([]*corev1.Pod{endedAt(2)}) }, []int64{1, 2}},
+		{"another end, as the pod leaves", func(s *watchsource.Store) { s.DeletePod(endedAt(2)) }, []int64{1, 2, 2}},
+		{"the same end", func(s *watchsource.Store) { s.UpdatePod(endedAt(1, deleting)) }, []int64{1}},
+		{"the same end, as the pod leaves", func(s *watchsource.Store) { s.DeletePod(endedAt(1, deleting)) }, []int64{1, 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			store := watchsource.NewStore()
+			reader := newBatchReader(t, store, 0)
+			reader.next()
+			store.UpdatePod(endedAt(1))
+			test.tell(store)
+			var times []int64
+			batch, _ := reader.next()
+			for _, c := range batch.Changes {
+				times = append(times, c.After.FinishedAt.Unix())
+			}
+			if !slices.Equal(times, test.times) {
+				t.Errorf("shown the ends of seconds %v, want %v", times, test.times)
+			}
+		})
+	}
+}
+
 func TestBatchesMerge(t *testing.T) {
 	store := watchsource.NewStore()
 	store.UpdatePod(pod("0", uid("0"), phase(corev1.PodRunning)))

@@ -212,6 +212,7 @@ func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, starting *s
 		pods:     typedPods{s.client.CoreV1().Pods(o.namespace)},
 		selector: selector.String(),
 		fake:     watchlist.DoesClientNotSupportWatchListSemantics(s.client),
+		served:   !isNil(s.client.CoreV1().RESTClient()),
 		watcher:  newWatcher(s.store, selector, o),
 		status:   &s.status,
 		logger:   o.logger,
