@@ -91,10 +91,10 @@
 // credentials and rate limit: managedFields, and with [WithTrimmedPods] most of the
 // spec, are checked and passed over before anything is allocated for them. Of a pod
 // seen before only what has changed is read; its states share the rest, and pods
-// share what they have in common. A client that is
-// wrapped, asks for JSON or has a warning handler is used as it is; the debug log
-// says so. One watch is open per source; at the start there is one list, and
-// none after it while versions can be resumed. See the README for measurements.
+// share what they have in common. A client that is wrapped, asks for JSON or has a
+// warning handler is used as it is; the debug log says so. One watch is open per
+// source; at the start there is one list, and none after it while versions can be
+// resumed. See the README for measurements.
 //
 // # Logging
 //

@@ -220,6 +220,13 @@ func TestEndlessStreamingList(t *testing.T) {
 	}
 }
 
+// answerNull answers lists, after the first so many, with a JSON null.
+func answerNull(server *watchtest.Server, after int) (lift func()) {
+	raw := server.Inject(watchtest.Fault{On: watchtest.List, After: after, Do: watchtest.SendRaw([]byte("null"))})
+	cut := server.Inject(watchtest.Fault{On: watchtest.List, After: after, Do: watchtest.Cut()})
+	return func() { raw(); cut() }
+}
+
 // An answer that client-go takes for an empty list, without a version, is none: it
 // would report every executor as gone.
 func TestListWithoutVersion(t *testing.T) {
@@ -228,19 +235,14 @@ func TestListWithoutVersion(t *testing.T) {
 		server.Create(pod("1"))
 		store := watchsource.NewStore()
 		source := watchsource.NewWatchSnapshotSource(store, server.JSONClient())
-		answerNull := func() (lift func()) {
-			raw := server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.SendRaw([]byte("null"))})
-			cut := server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Cut()})
-			return func() { raw(); cut() }
-		}
-		lift := answerNull()
+		lift := answerNull(server, 0)
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
 			t.Errorf("Start = %v", err)
 		}
 		lift()
 		start(t, source, "app")
 		defer source.Stop()
-		defer answerNull()()
+		defer answerNull(server, 0)()
 		server.Compact()
 		server.Strike(watchtest.SendError(expired))
 		time.Sleep(30 * time.Second)
@@ -249,6 +251,24 @@ func TestListWithoutVersion(t *testing.T) {
 		}
 		if got := source.Status(); got.Phase != watchsource.Retrying {
 			t.Errorf("status %+v", got)
+		}
+	})
+}
+
+// Nor is such an answer the last page of a list.
+func TestPageWithoutVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pods = 600 // more than a page
+		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+		for i := range pods {
+			server.Create(pod(fmt.Sprint(i)))
+		}
+		defer answerNull(server, 1)()
+		store := watchsource.NewStore()
+		source := watchsource.NewWatchSnapshotSource(store, server.JSONClient())
+		defer source.Stop()
+		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
+			t.Errorf("Start = %v, with %d of %d executors", err, store.Snapshot().Len(), pods)
 		}
 	})
 }

@@ -105,19 +105,29 @@ func varint(b []byte) (value uint64, size int) {
 // there is to come.
 const mostExpected = 64
 
+// while splits a message before the first field that does not belong, or is
+// damaged.
+func (m message) while(belongs func(field) bool) (head, tail message) {
+	tail = m
+	for len(tail) > 0 {
+		after := tail
+		if f, ok := after.next(); !ok || !belongs(f) {
+			break
+		}
+		tail = after
+	}
+	return m[:len(m)-len(tail)], tail
+}
+
 // run splits a message after the fields of the number that it begins with: what
 // is repeated stands together. Whatever is no such field is in the rest.
 func (m message) run(number int32) (run, rest message) {
-	rest = m
-	for len(rest) > 0 {
-		after := rest
-		f, ok := after.next()
-		if !ok || f.key() != number {
-			break
-		}
-		rest = after
-	}
-	return m[:len(m)-len(rest)], rest
+	return m.while(func(f field) bool { return f.key() == number })
+}
+
+// before splits a message before the first field with a number, or a higher one.
+func (m message) before(number int32) (head, tail message) {
+	return m.while(func(f field) bool { return f.number < number })
 }
 
 // span is where in a message the fields of one number stand, if together.
@@ -135,18 +145,6 @@ func (s *span) extend(at int, f field) (ok bool) {
 }
 
 func (s span) of(m message) message { return m[s.from:s.to] }
-
-// before splits a message before the first field with a number, or a higher one.
-func (m message) before(number int32) (head, tail message) {
-	for tail = m; len(tail) > 0; {
-		after := tail
-		if f, ok := after.next(); !ok || f.number >= number {
-			break
-		}
-		tail = after
-	}
-	return m[:len(m)-len(tail)], tail
-}
 
 // count returns how many fields there are, of a message that was read before.
 func (m message) count() int {
