@@ -39,8 +39,8 @@ var (
 	busy         = apierrors.NewTooManyRequests("come back later", 20)
 )
 
-// tooLarge is what an API server says whose cache is behind the version that it
-// is asked for; client-go asks ten times more before it passes this on.
+// tooLarge is the answer of an API server whose cache is behind the version that
+// it is asked for.
 func tooLarge() *apierrors.StatusError {
 	err := apierrors.NewTimeoutError("Too large resource version", 1)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
@@ -63,11 +63,13 @@ func TestWatchLivesThrough(t *testing.T) {
 		{"410 at connect", []watchtest.Option{watchtest.WithExpiredAtConnect()}, func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
 		{"410 at connect without streaming lists", []watchtest.Option{watchtest.WithExpiredAtConnect(), watchtest.WithoutStreamingLists()},
 			func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
-		{"a server that has not caught up with the version", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(tooLarge()), 12) }, 20 * time.Second, 1},
+		{"a server that has not caught up with the version", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(tooLarge()), 2) }, 5 * time.Second, 0},
+		{"a server that does not catch up with the version", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(tooLarge()), 3) }, 10 * time.Second, 1},
 		{"500 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(internal)) }, 2 * time.Second, 0},
 		{"429 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(busy)) }, 25 * time.Second, 0},
 		{"429 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(busy), 3) }, 90 * time.Second, 0},
-		{"500 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(internal), 3) }, 15 * time.Second, 0},
+		{"500 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(internal), 2) }, 15 * time.Second, 0},
+		{"500 at connect, three times", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(internal), 3) }, 15 * time.Second, 1},
 		{"a server that is away", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Refuse(), 5) }, 60 * time.Second, 0},
 		{"a server that hangs", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Hang(), 1) }, 90 * time.Second, 0},
 		{"rights withdrawn for a while", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(forbidden), 4) }, 45 * time.Second, 0},

@@ -7,21 +7,26 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource/internal/listwatch"
 )
 
 // An Observation is one thing that happened between a [WatchSnapshotSource] and
-// the API server. See [WithObserver].
+// the API server. See [WithObserver]. Each Opened is followed by a Closed, also
+// if Stop ends the watch.
 type Observation struct {
 	Kind ObservationKind
-	// ResourceVersion is the one that was listed, watched from or received,
-	// and after the end of a watch the one to resume from; empty for none.
+	// ResourceVersion is the version that was listed, watched from or received;
+	// for Closed the one to resume from. It is empty if there is none.
 	ResourceVersion string
-	Pods            int             // Listed: how many there were
-	Resumed         bool            // Opened: where another watch had ended, without a list
-	Event           watch.EventType // Received: which, BOOKMARK included
-	Took            time.Duration   // Listed and Refused: the request; Closed: the life of the watch
-	// Err says why: of Refused always, of Closed unless the watch ended in good
-	// order. A client that is used as it is does not tell a cut from that.
+	Pods            int             // Listed: the number of pods
+	Relist          bool            // Listed: not the first list since Start
+	Resumed         bool            // Opened: at the version where another watch had ended, without a list
+	Event           watch.EventType // Received: the type, BOOKMARK included
+	Took            time.Duration   // Listed and Refused: the request; Closed: the age of the watch
+	// Err is always set for Refused. For Closed it is nil if the watch ended
+	// normally, or by Stop. When client-go decodes the pods itself, a broken
+	// connection also looks like a normal end.
 	Err error
 }
 
@@ -29,11 +34,11 @@ type Observation struct {
 type ObservationKind uint8
 
 const (
-	Listed   ObservationKind = iota // a complete view has arrived
-	Opened                          // a watch is open
-	Received                        // an event or a bookmark came
-	Closed                          // a watch has ended, or was given up
-	Refused                         // a list or a watch could not be had
+	Listed   = ObservationKind(listwatch.Listed)   // a complete list has arrived
+	Opened   = ObservationKind(listwatch.Opened)   // a watch is open
+	Received = ObservationKind(listwatch.Received) // an event or a bookmark came
+	Closed   = ObservationKind(listwatch.Closed)   // a watch has ended, or was given up
+	Refused  = ObservationKind(listwatch.Refused)  // a list or a watch was refused or not answered
 )
 
 // String returns the name of the constant.

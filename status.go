@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource/internal/listwatch"
 )
 
 // A Phase says what a [WatchSnapshotSource] is doing.
@@ -43,30 +45,34 @@ type Status struct {
 	Err   error
 	ErrAt time.Time
 
-	// LastContact is when the API server last showed anything: a list, a watch
-	// that opened, an event, a bookmark. A refusal is no contact.
+	// LastContact is when the API server last showed that it is there: by a list,
+	// an event or a bookmark, by ending a watch when it was asked to, and by
+	// opening one unless the watch before went silent. A refusal is no contact.
 	LastContact     time.Time
-	ResourceVersion string // up to which the store has been told everything
+	ResourceVersion string // the store has received everything up to this version
 
-	Lists   int // complete views fetched, the first included
-	Relists int // of these, such as replaced a view that was lost
-	Resumes int // watches opened where another had ended
+	Lists   int // complete lists received, the first included
+	Relists int // complete lists received after the first
+	Resumes int // watches opened at the version where another had ended
 	Stalls  int // watches given up because they went silent
 	Errors  int // requests and watches that ended with an error
 	Events  int // pod events received
 }
 
-// statusBoard is the Status that the watch goroutine writes and anybody reads.
+// statusBoard is the Status that the watch goroutine writes and any goroutine
+// reads.
 type statusBoard struct {
-	mu     sync.Mutex
-	status Status
-	mute   bool        // the last watch went silent, and nothing was heard since
-	blind  *time.Timer // runs from the end of a watch to the next phase, nil otherwise
+	mu       sync.Mutex
+	status   Status
+	watchEnd *time.Timer // runs from the end of a watch to the next phase, nil otherwise
 }
 
-// blindness is how long no watch may be open before the view is taken for out of
-// date: longer than an ordinary reconnection takes.
-const blindness = 5 * time.Second
+// retryingAfter is how long no watch may be open until the view counts as out of
+// date. An ordinary reconnection takes less.
+const retryingAfter = 5 * time.Second
+
+// errNoWatch is the reason if the last watch ended in good order.
+var errNoWatch = fmt.Errorf("the watch ended, and no other has opened for %v", retryingAfter)
 
 func (b *statusBoard) read() Status {
 	b.mu.Lock()
@@ -74,7 +80,7 @@ func (b *statusBoard) read() Status {
 	return b.status
 }
 
-// write changes the status, and stamps it when the phase has changed.
+// write changes the status, and sets the time of a new phase.
 func (b *statusBoard) write(change func(*Status)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,77 +94,85 @@ func (b *statusBoard) write(change func(*Status)) {
 func (b *statusBoard) start(appID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.mute = false
 	b.status = Status{Phase: Starting, Since: time.Now(), AppID: appID}
 }
 
-// record derives the counts from what happened. A refusal is no contact: what
-// counts is sight.
-func (b *statusBoard) record(o Observation, started bool) {
-	b.write(func(s *Status) {
-		switch o.Kind {
-		case Listed:
-			s.Lists++
-			if started {
-				s.Relists++
-			}
-		case Opened:
-			if o.Resumed {
-				s.Resumes++
-			}
-		case Received:
-			if o.Event != watch.Bookmark {
-				s.Events++
-			}
-		case Closed, Refused:
-			if errors.Is(o.Err, errStalled) {
-				s.Stalls++
-				b.mute = true
-			}
-			if o.Err != nil {
-				s.Err, s.ErrAt = o.Err, time.Now()
-				s.Errors++
-			}
-			return
-		}
-		s.ResourceVersion = o.ResourceVersion
-		if b.mute && o.Kind == Opened {
-			return // as the one before that went silent
-		}
-		b.mute = false
-		s.LastContact = time.Now()
-	})
-}
-
-// lost notes that a watch has ended, with err or in good order. The next may be
-// a long time coming, also where its request is not refused, only not answered.
-func (b *statusBoard) lost(err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var timer *time.Timer
-	timer = time.AfterFunc(blindness, func() {
-		b.write(func(s *Status) {
-			if b.blind != timer {
-				return
-			}
-			s.Phase = Retrying
-			if err == nil {
-				s.Err, s.ErrAt = errBlind, time.Now()
-			}
-		})
-	})
-	b.blind = timer
-}
-
-// enter begins a phase, and returns the status before.
-func (b *statusBoard) enter(phase Phase) (before Status) {
+// record updates the status after an event, and returns the status before.
+func (b *statusBoard) record(e listwatch.Event) (before Status) {
 	b.write(func(s *Status) {
 		before = *s
-		s.Phase = phase
-		if b.blind != nil {
-			b.blind.Stop()
-			b.blind = nil
+		b.count(s, e)
+		if e.Heard {
+			s.LastContact = time.Now()
+		}
+		switch {
+		case e.Kind == listwatch.Opened:
+			b.enter(s, Watching)
+		case e.Trouble:
+			b.enter(s, Retrying)
+		case e.Kind == listwatch.Closed:
+			b.watchEnded(e.Err)
 		}
 	})
 	return before
 }
+
+// count derives the counts, the version and the error.
+func (b *statusBoard) count(s *Status, e listwatch.Event) {
+	switch e.Kind {
+	case listwatch.Listed:
+		s.Lists++
+		if e.Relist {
+			s.Relists++
+		}
+	case listwatch.Opened:
+		if e.Resumed {
+			s.Resumes++
+		}
+	case listwatch.Received:
+		if e.Type != watch.Bookmark {
+			s.Events++
+		}
+	case listwatch.Closed, listwatch.Refused:
+		if errors.Is(e.Err, listwatch.ErrStalled) {
+			s.Stalls++
+		}
+		if e.Err != nil {
+			s.Err, s.ErrAt = e.Err, time.Now()
+			s.Errors++
+		}
+		return
+	}
+	s.ResourceVersion = e.ResourceVersion
+}
+
+// watchEnded starts the time after which the phase becomes Retrying. The next
+// watch may take long to open, also if its request is not refused but only not
+// answered. b.mu is held.
+func (b *statusBoard) watchEnded(err error) {
+	var timer *time.Timer
+	timer = time.AfterFunc(retryingAfter, func() {
+		b.write(func(s *Status) {
+			if b.watchEnd != timer {
+				return
+			}
+			s.Phase = Retrying
+			if err == nil {
+				s.Err, s.ErrAt = errNoWatch, time.Now()
+			}
+		})
+	})
+	b.watchEnd = timer
+}
+
+// enter begins a phase. b.mu is held.
+func (b *statusBoard) enter(s *Status, phase Phase) {
+	s.Phase = phase
+	if b.watchEnd != nil {
+		b.watchEnd.Stop()
+		b.watchEnd = nil
+	}
+}
+
+// stop begins the phase Stopped.
+func (b *statusBoard) stop() { b.write(func(s *Status) { b.enter(s, Stopped) }) }

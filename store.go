@@ -10,6 +10,8 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/rv"
 )
 
 // A SnapshotsStore is told what the API server says about the selected pods.
@@ -148,7 +150,7 @@ func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
 	case known == nil:
 		view = s.vacate(view, e)
 		view = view.added(e, s.slots.take(e))
-	case older(e.ResourceVersion, known.ResourceVersion):
+	case rv.Older(e.ResourceVersion, known.ResourceVersion):
 		return known, e
 	case !e.sameNames(known):
 		view = s.vacate(view.without(known, index), e)
@@ -156,7 +158,7 @@ func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
 	default:
 		view = view.changed(known, e, index)
 	}
-	view.resourceVersion = newer(view.resourceVersion, e.ResourceVersion)
+	view.resourceVersion = rv.Newer(view.resourceVersion, e.ResourceVersion)
 	s.publish(view)
 	s.tell(known, e)
 	return known, e
@@ -186,12 +188,12 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 		return
 	}
 	last := s.rules.executor(pod, known)
-	if older(last.ResourceVersion, known.ResourceVersion) {
+	if rv.Older(last.ResourceVersion, known.ResourceVersion) {
 		last = known
 	}
 	view = view.without(known, index)
 	s.slots.release(known)
-	view.resourceVersion = newer(view.resourceVersion, last.ResourceVersion)
+	view.resourceVersion = rv.Newer(view.resourceVersion, last.ResourceVersion)
 	s.publish(view)
 	if last.State.Ended() && !known.sameEnd(last) {
 		// An end that shows for the first time in the pod's last state.
@@ -201,8 +203,10 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 	s.tell(known, last.gone())
 }
 
-// ReplaceSnapshot implements [SnapshotsStore]. Executors that are not among the
-// pods are reported to readers as gone, with their last known state.
+// ReplaceSnapshot implements [SnapshotsStore]. The pods are the truth, also where
+// their resource versions are older than those known: a server that was restored
+// from a backup counts its versions again. Executors that are not among the pods
+// are reported to readers as gone, with their last known state.
 func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
 	for _, c := range s.replace(pods) {
 		if c.After.State != Deleted {
@@ -221,7 +225,7 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 	for i, pod := range pods {
 		_, known := before.of(&had, lifeOf(pod))
 		e := s.rules.executor(pod, known)
-		if known != nil && (older(e.ResourceVersion, known.ResourceVersion) || known.equals(e)) {
+		if known != nil && known.equals(e) {
 			e = known
 		}
 		executors[i] = e
@@ -265,7 +269,7 @@ func (s *Store) ObserveResourceVersion(resourceVersion string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := s.current.Load().view.resourceVersion
-	if newest := newer(held, resourceVersion); newest != held {
+	if newest := rv.Newer(held, resourceVersion); newest != held {
 		view := s.current.Load().view
 		view.resourceVersion = newest
 		s.publish(view)

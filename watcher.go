@@ -7,12 +7,13 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/rv"
 )
 
 // A Watcher turns what the API server says about pods into calls of a
@@ -72,7 +73,7 @@ func (w *Watcher) Receive(event watch.Event) error {
 }
 
 func (w *Watcher) receive(event watch.Event) error {
-	pod, err := podOf(event)
+	pod, err := listwatch.PodOf(event)
 	if err != nil {
 		return err
 	}
@@ -82,23 +83,8 @@ func (w *Watcher) receive(event watch.Event) error {
 	case watch.Deleted:
 		w.delete(event.Type, pod)
 	}
-	w.observe(newer(w.resourceVersion, pod.ResourceVersion))
+	w.observe(rv.Newer(w.resourceVersion, pod.ResourceVersion))
 	return nil
-}
-
-// podOf returns the pod that an event is about, or the error that it is.
-func podOf(event watch.Event) (*corev1.Pod, error) {
-	switch event.Type {
-	case watch.Error:
-		return nil, apierrors.FromObject(event.Object)
-	case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
-		if pod, ok := event.Object.(*corev1.Pod); ok && pod != nil {
-			return pod, nil
-		}
-		return nil, fmt.Errorf("%w: %s event with a %T in place of a pod", errNotUnderstood, event.Type, event.Object)
-	default:
-		return nil, fmt.Errorf("%w: event of type %q", errNotUnderstood, event.Type)
-	}
 }
 
 func (w *Watcher) update(event watch.EventType, pod *corev1.Pod) {
@@ -107,7 +93,7 @@ func (w *Watcher) update(event watch.EventType, pod *corev1.Pod) {
 	case !w.selects(pod) && told:
 		w.delete(event, pod)
 	case !w.selects(pod):
-	case told && older(pod.ResourceVersion, known):
+	case told && rv.Older(pod.ResourceVersion, known):
 		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", known)
 	default:
 		w.log(event, pod)
@@ -132,9 +118,6 @@ func (w *Watcher) observe(resourceVersion string) {
 		w.store.ObserveResourceVersion(resourceVersion)
 	}
 }
-
-// forget leaves no place to resume from.
-func (w *Watcher) forget() { w.resourceVersion = "" }
 
 // selects looks at the labels again, because client-go's fake clientset watches
 // everything.

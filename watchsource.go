@@ -6,25 +6,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/util/watchlist"
-
-	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // A WatchSnapshotSource watches the executor pods of one application at a time
-// and keeps a [SnapshotsStore] told about them. Its model is Spark's
+// and feeds a [SnapshotsStore] with them. Its model is Spark's
 // ExecutorPodsWatchSnapshotSource.
 //
-// Its methods are safe for concurrent use. None of them may be called from
-// within a call of the store, which Stop waits for.
+// Its methods are safe for concurrent use. Neither the store nor an observer may
+// call Stop, or wait for Run to return: Stop waits for their calls. The log says
+// so when Stop has waited for five seconds.
 type WatchSnapshotSource struct {
 	// Fixed after NewWatchSnapshotSource.
 	store   SnapshotsStore
@@ -37,20 +33,6 @@ type WatchSnapshotSource struct {
 	session *session // nil while stopped
 }
 
-// session is the time from a Start to the Stop that ends it.
-type session struct {
-	cancel  context.CancelCauseFunc
-	settled atomic.Bool   // that Start will succeed, or that it has timed out
-	opened  chan struct{} // closed when the first watch is open
-	done    chan struct{} // closed when nothing runs any more
-	err     error         // why it ended; to be read after done
-}
-
-// settle decides for the caller, unless the other side was first: the watch is
-// about to tell the store, or Start is out of time. It cannot be both, for a
-// store is told nothing by a Start that fails.
-func (s *session) settle() bool { return s.settled.CompareAndSwap(false, true) }
-
 // NewWatchSnapshotSource returns a source that is stopped. It does not touch
 // the client.
 func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, opts ...Option) *WatchSnapshotSource {
@@ -58,28 +40,31 @@ func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, o
 }
 
 // Start begins to watch the executor pods of an application. It returns once
-// the store has received everything there is and the watch is open, so that no
-// pod created later can be missed.
+// the store has received all of them and the watch is open, so that no pod that
+// is created later can be missed.
 //
 // It fails with ErrInvalidAppID, with ErrAlreadyStarted while the source is
-// started (and leaves the running watch alone), with ErrStopped when Stop comes
-// in between, and with what the API server or the connection to it has to say:
-// apierrors.IsForbidden, IsUnauthorized and their like recognise the error,
-// errors.Is and errors.As its cause. A server that asks to come back later (429
-// or 503) is asked again; if there is no complete view within the start timeout,
-// the error is recognised by apierrors.IsTimeout and errors.Is with
-// context.DeadlineExceeded. After a failure nothing runs, the store was told
-// nothing, and Start may be called again.
+// started (the running watch goes on), with ErrStopped if Stop is called
+// meanwhile, and with the error of the API server or of the connection to it:
+// apierrors.IsForbidden, IsUnauthorized and similar functions recognise the
+// error, errors.Is and errors.As its cause. A server that asks to come back later
+// (429 or 503) is asked again, and so is one that closes the connection a few
+// times. If there is no complete view within the start timeout,
+// apierrors.IsTimeout and errors.Is with context.DeadlineExceeded recognise the
+// error, which contains the last one. After a failure nothing runs, the store
+// was not called, and Start may be called again. A panic of the client or the
+// store leaves the source stopped and continues in the caller.
 //
-// To give it a context, call Stop when that ends: context.AfterFunc(ctx,
-// source.Stop). Run does so.
+// To end the watch with a context, call Stop when the context ends, as in
+// context.AfterFunc(ctx, source.Stop), or use Run.
 func (s *WatchSnapshotSource) Start(appID string) error {
 	_, err := s.start(context.Background(), appID)
 	return err
 }
 
-// Run is Start, then a wait until ctx has ended or somebody has called Stop, and
-// Stop. It returns the error of Start, or nil.
+// Run calls Start, waits until ctx ends or another goroutine calls Stop, and
+// calls Stop. It returns the error of Start, or nil. When it has returned nothing
+// runs.
 func (s *WatchSnapshotSource) Run(ctx context.Context, appID string) error {
 	running, err := s.start(ctx, appID)
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
@@ -90,9 +75,9 @@ func (s *WatchSnapshotSource) Run(ctx context.Context, appID string) error {
 	}
 	select {
 	case <-ctx.Done():
-		s.stop(running)
 	case <-running.done:
 	}
+	s.stop(running)
 	return nil
 }
 
@@ -109,7 +94,7 @@ func (s *WatchSnapshotSource) Stop() {
 	}
 }
 
-// Status returns what the source knows about its own sight.
+// Status returns the state of the watch.
 func (s *WatchSnapshotSource) Status() Status {
 	status := s.status.read()
 	if status.Err != nil {
@@ -118,14 +103,14 @@ func (s *WatchSnapshotSource) Status() Status {
 	return status
 }
 
-// Healthy returns nil if the API server has been heard within maxSilence, and
-// otherwise an error that says since when not, and why. It fits a liveness
-// probe: one reconnection does not make a source ill, and one that has lost
-// sight does not look well for long, whatever the reason.
+// Healthy returns nil if the API server was heard within maxSilence, and
+// otherwise an error that says since when it was not, and why. It fits a liveness
+// probe with a maxSilence of three minutes: one reconnection does not make a
+// source unhealthy, a cluster in which nothing happens does not either, and a
+// source whose watch brings nothing any more is found out.
 //
-// An API server that sends bookmarks, as kube-apiserver does about once a
-// minute, is heard that often, and three minutes are a good maxSilence; one that
-// sends none may have nothing to say for the ten minutes that a watch lasts. A
+// With a stall timeout of more than two and a half minutes (see
+// [WithStallTimeout]) maxSilence should be half a minute longer than that. A
 // source that is not started is not healthy.
 func (s *WatchSnapshotSource) Healthy(maxSilence time.Duration) error {
 	status := s.status.read()
@@ -153,7 +138,7 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	starting := &session{cancel: cancel, opened: make(chan struct{}), done: make(chan struct{})}
+	starting := newSession(s, selector, cancel)
 
 	s.mu.Lock()
 	if s.session != nil {
@@ -165,24 +150,18 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 	s.status.start(appID)
 	s.mu.Unlock()
 
-	// The wording is Spark's, and users search their logs for it.
-	s.options.logger.V(4).Info(fmt.Sprintf("Starting watch for pods with labels %s.", spaced(selector)))
-	work := s.newListWatch(selector, starting)
-	go func() {
-		defer close(starting.done)
-		starting.err = work.run(logr.NewContext(ctx, s.options.logger))
-		if observer, ok := s.store.(stopObserver); ok && work.started {
-			observer.ObserveStop()
-		}
-	}()
+	go starting.run(logr.NewContext(ctx, s.options.logger))
 	if err := s.await(starting); err != nil {
 		s.stop(starting)
+		if starting.panicked != nil {
+			panic(starting.panicked.Value)
+		}
 		return nil, err
 	}
 	return starting, nil
 }
 
-// check refuses what could never work.
+// check rejects what could never work.
 func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	switch {
 	case isNil(s.store):
@@ -194,49 +173,17 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 		return nil, err
 	}
 	selector := s.options.selector(appID)
-	if selector == nil || selector.Empty() {
+	if isNil(selector) || selector.Empty() {
 		return nil, fmt.Errorf("watchsource: start: the selector for application %q selects every pod", appID)
+	}
+	// labels.Nothing() is written as the empty text, which selects every pod.
+	if _, selectable := selector.Requirements(); !selectable || selector.String() == "" {
+		return nil, fmt.Errorf("watchsource: start: the selector for application %q selects no pod", appID)
 	}
 	return selector, nil
 }
 
-func isNil(v any) bool {
-	value := reflect.ValueOf(v)
-	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
-}
-
-func (s *WatchSnapshotSource) newListWatch(selector labels.Selector, starting *session) *listWatch {
-	o := &s.options
-	l := &listWatch{
-		options:  o,
-		pods:     typedPods{s.client.CoreV1().Pods(o.namespace)},
-		selector: selector.String(),
-		fake:     watchlist.DoesClientNotSupportWatchListSemantics(s.client),
-		served:   !isNil(s.client.CoreV1().RESTClient()),
-		watcher:  newWatcher(s.store, selector, o),
-		status:   &s.status,
-		logger:   o.logger,
-		settle:   starting.settle,
-		opened:   func() { close(starting.opened) },
-		backoff:  newBackoff(),
-	}
-	if l.fake {
-		return l // which decodes nothing
-	}
-	note := func(reason string) { o.logger.V(4).Info("Pods are decoded by client-go", "reason", reason) }
-	ours, err := newWirePods(s.client, o.namespace, o.form, func(mediaType string) {
-		note("an answer in " + mediaType)
-	})
-	if err != nil {
-		note(err.Error())
-		return l
-	}
-	l.pods = ours
-	l.watcher.form = podwire.Full // they come in their form
-	return l
-}
-
-// await returns once the first watch is open, or why it will not be.
+// await returns once the first watch is open, or the reason why it will not be.
 func (s *WatchSnapshotSource) await(starting *session) error {
 	limit := time.NewTimer(s.options.startTimeout)
 	defer limit.Stop()
@@ -244,7 +191,7 @@ func (s *WatchSnapshotSource) await(starting *session) error {
 	case <-starting.opened:
 	case <-starting.done:
 	case <-limit.C:
-		if starting.settle() {
+		if starting.decideStart() {
 			starting.cancel(errStartTimeout)
 		}
 		select {
@@ -270,11 +217,11 @@ func (s *WatchSnapshotSource) await(starting *session) error {
 // stop ends a session, and waits until it has ended.
 func (s *WatchSnapshotSource) stop(running *session) {
 	running.cancel(ErrStopped)
-	<-running.done
+	running.wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session == running {
 		s.session = nil
-		s.status.enter(Stopped)
+		s.status.stop()
 	}
 }

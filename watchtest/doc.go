@@ -83,14 +83,24 @@
 //	srv.Delete("default", "exec-1")
 //	srv.Compact()
 //
+//	// A proxy that cuts streams in which nothing happens for three seconds.
+//	srv.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(3*time.Second, watchtest.Cut())})
+//
+//	// etcd is restored from a backup: the versions begin again from there.
+//	restore := srv.Backup()
+//	srv.Create(pod)
+//	restore()
+//
 // The effects, from the outside in:
 //
 //   - no answer: [Refuse], [Reset], [Break], [Hang], [Delay];
 //   - the wrong answer: [Answer];
-//   - an answer that ends early: [Cut], [Tear], and [Reset] and [Break] again;
+//   - an answer that ends early: [Cut], [Tear], and [Reset] and [Break] again,
+//     at once or when nothing was sent for a time: [Idle];
 //   - an answer that does not come to an end: [Silence], [Slow];
 //   - the wrong bytes in it: [SendRaw], [Malform];
-//   - the wrong events in it: [SendError], [OmitInitialEventsEnd].
+//   - the wrong events in it: [SendError], [OmitInitialEventsEnd],
+//     [OmitBookmarks].
 //
 // # What it does as a real server does
 //

@@ -68,6 +68,10 @@ func bookmark(version string, initialEnd bool) *event {
 	return e
 }
 
+// regularBookmark reports whether the event is a bookmark that comes from time to
+// time.
+func (e *event) regularBookmark() bool { return e.kind == watch.Bookmark && !e.initialEnd }
+
 // typed returns the pod with its kind and version, which stored pods lack just
 // as decoded ones do. The copy is shallow: nothing below is written to.
 func typed(pod *corev1.Pod) *corev1.Pod {

@@ -24,7 +24,8 @@ type Effect struct {
 	status metav1.Status // answering, sending
 	raw    []byte        // sendingRaw
 	bytes  int           // slow
-	pause  time.Duration // slow, delay
+	pause  time.Duration // slow, delay, idle
+	then   *Effect       // idle
 }
 
 type effectKind int
@@ -42,6 +43,8 @@ const (
 	sending
 	sendingRaw
 	omitInitialEnd
+	omitBookmarks
+	idle
 )
 
 // errTorn is what Go's HTTP client reports when a connection ends too early.
@@ -131,6 +134,21 @@ func Slow(bytes int, pause time.Duration) Effect {
 // initial events. All else arrives.
 func OmitInitialEventsEnd() Effect {
 	return Effect{kind: omitInitialEnd}
+}
+
+// OmitBookmarks keeps all bookmarks from a stream, except the one that ends the
+// initial events. kube-apiserver sends a resumed watch none while the resource
+// version does not move, and one from a version to come none until it is reached.
+func OmitBookmarks() Effect {
+	return Effect{kind: omitBookmarks}
+}
+
+// Idle lets another effect happen to a stream each time that nothing was sent in
+// it for d, as a proxy with an idle timeout does: Idle(d, Cut()) ends such streams
+// in good order, Idle(d, Reset()) breaks their connection. Requests that are no
+// streams are not affected.
+func Idle(d time.Duration, then Effect) Effect {
+	return Effect{kind: idle, pause: d, then: &then}
 }
 
 // failure fills in what a status must have for a client to take it as an error.

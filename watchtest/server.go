@@ -138,6 +138,27 @@ func (s *Server) Compact() {
 	s.store.compactTo(s.store.version)
 }
 
+// Backup keeps the present state and returns a function that puts it back, any
+// number of times. As with a real cluster whose etcd is restored from a backup,
+// the pods and the resource version are those of the backup, later versions are
+// given again to other changes, no history remains from before, and all streams
+// end. A WATCH from a version that the server has not reached yet is accepted and
+// brings bookmarks of older versions, but no event up to that version.
+func (s *Server) Backup() (restore func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.store.clone()
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.store = kept.clone()
+		s.store.compactTo(s.store.version)
+		for _, st := range slices.Clone(s.streams) {
+			st.end(io.EOF)
+		}
+	}
+}
+
 // List returns the pods of all namespaces that a LIST with the label selector
 // would return now, in that order, whatever faults there are. It panics if the
 // selector is none.

@@ -75,6 +75,16 @@ func (s *store) remember(c *change) *change {
 	return c
 }
 
+// clone returns a store that is independent of s. The pods are shared, which are
+// never written to.
+func (s *store) clone() store {
+	c := *s
+	c.pods = maps.Clone(s.pods)
+	c.history = slices.Clone(s.history)
+	c.view = view{}
+	return c
+}
+
 // compactTo forgets what led to a version; the version itself stays readable.
 func (s *store) compactTo(version uint64) {
 	old := s.after(version)

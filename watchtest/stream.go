@@ -25,9 +25,17 @@ type Stream struct {
 	frames         int      // queued so far
 	due            []strike // what happens after some frames
 	omitInitialEnd bool
+	omitBookmarks  bool
 	ended          bool
 	timeout        *time.Timer
 	bookmark       *time.Timer
+	idles          []idleTimer
+}
+
+// idleTimer lets an effect happen when nothing was sent for a time.
+type idleTimer struct {
+	*time.Timer
+	after time.Duration
 }
 
 // Streams returns the open streams, the oldest first.
@@ -53,7 +61,7 @@ func (s *Server) Strike(e Effect) (lift func()) {
 func (st *Stream) Request() Request { return st.call.Request }
 
 // Strike lets the effect happen to the stream, after what has been sent so far.
-// Of the effects only [Silence] and [Hang] can be lifted.
+// Of the effects only [Silence], [Hang] and [Idle] can be lifted.
 func (st *Stream) Strike(e Effect) (lift func()) {
 	st.server.mu.Lock()
 	defer st.server.mu.Unlock()
@@ -110,11 +118,14 @@ func (st *Stream) planBookmark() {
 
 // send queues one frame.
 func (st *Stream) send(e *event) {
-	if st.ended || e.initialEnd && st.omitInitialEnd {
+	if st.ended || e.initialEnd && st.omitInitialEnd || e.regularBookmark() && st.omitBookmarks {
 		return
 	}
 	st.body.push(item{document: e})
 	st.frames++
+	for _, timer := range st.idles {
+		timer.Reset(timer.after)
+	}
 	st.strikeDue()
 }
 
@@ -132,6 +143,8 @@ func (st *Stream) strike(k strike) {
 	switch k.effect.kind {
 	case omitInitialEnd:
 		st.omitInitialEnd = true
+	case omitBookmarks:
+		st.omitBookmarks = true
 	case answering, sending:
 		st.body.push(item{document: errorEvent(k.effect.status)})
 	case hang:
@@ -140,9 +153,27 @@ func (st *Stream) strike(k strike) {
 	case breaking:
 		st.body.strike(k)
 		st.forget()
+	case idle:
+		st.idles = append(st.idles, st.newIdleTimer(k))
 	default:
 		st.body.strike(k)
 	}
+}
+
+func (st *Stream) newIdleTimer(k strike) idleTimer {
+	var timer *time.Timer
+	timer = time.AfterFunc(k.effect.pause, func() {
+		st.server.mu.Lock()
+		defer st.server.mu.Unlock()
+		if st.ended || closed(k.lifted) {
+			return
+		}
+		st.strike(strike{effect: *k.effect.then, lifted: k.lifted})
+		if !st.ended {
+			timer.Reset(k.effect.pause)
+		}
+	})
+	return idleTimer{timer, k.effect.pause}
 }
 
 // end ends the stream from the server's side.
@@ -158,6 +189,9 @@ func (st *Stream) forget() {
 		if timer != nil {
 			timer.Stop()
 		}
+	}
+	for _, timer := range st.idles {
+		timer.Stop()
 	}
 	s := st.server
 	s.streams = slices.DeleteFunc(s.streams, func(other *Stream) bool { return other == st })

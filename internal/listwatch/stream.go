@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watchsource
+package listwatch
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
@@ -12,16 +14,16 @@ import (
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
-// partingTime is how long a client may take to let go of a request that has
-// been cancelled. Real ones do at once; a fake may not look at its context at
-// all, and is left behind.
-const partingTime = 300 * time.Millisecond
+// cancelGrace is how long a client may take to end a request that was cancelled.
+// Real clients end it at once. A fake may ignore its context, and is then left
+// behind.
+const cancelGrace = 300 * time.Millisecond
 
-// events is a watch as it is read.
+// events are the events of one watch.
 type events interface {
 	// next waits for the next event, and returns io.EOF after the last.
 	next() (watch.Event, error)
-	// close ends the watch, and returns when the client has let go of it.
+	// close ends the watch, and returns when the client has ended it too.
 	close()
 }
 
@@ -33,16 +35,18 @@ type stream struct {
 	silence *time.Timer // ends ctx, and runs while an event is waited for
 	opened  time.Time
 	timeout time.Duration // after which the server was asked to end it
+	from    string        // the version it was opened from, "" with a streaming list
+	probe   bool          // it was opened to see whether the server is there
 }
 
 func newStream(ctx context.Context, cancel context.CancelCauseFunc, events events, timeout time.Duration) *stream {
-	silence := time.AfterFunc(timeout, func() { cancel(errStalled) })
+	silence := time.AfterFunc(timeout, func() { cancel(ErrStalled) })
 	silence.Stop()
 	return &stream{events: events, ctx: ctx, cancel: cancel, silence: silence, opened: time.Now(), timeout: timeout}
 }
 
-// next waits for an event, for no longer than patience. Where the stream was
-// given up it returns the cause of that.
+// next waits for an event, for no longer than patience. If the stream was given
+// up it returns the cause of that.
 func (s *stream) next(patience time.Duration) (watch.Event, error) {
 	s.silence.Reset(patience)
 	event, err := s.events.next()
@@ -58,8 +62,8 @@ func (s *stream) close() {
 	s.cancel(nil)
 }
 
-// wireEvents is a watch that is read from its connection, in the goroutine that
-// asks for the next event.
+// wireEvents reads a watch from its connection, in the goroutine that asks for
+// the next event.
 type wireEvents struct {
 	*podwire.Stream
 	release func() bool
@@ -77,11 +81,22 @@ func (e *wireEvents) close() {
 	e.Close()
 }
 
-// clientEvents is a watch that a client reads in a goroutine of its own.
+// clientEvents are those of a watch that client-go or a fake reads in another
+// goroutine.
 type clientEvents struct {
 	watch.Interface
 	ctx    context.Context
 	cancel context.CancelFunc
+}
+
+func newClientEvents(ctx context.Context, open func(context.Context) (watch.Interface, error)) (events, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	w, err := open(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &clientEvents{w, ctx, cancel}, nil
 }
 
 func (e *clientEvents) next() (watch.Event, error) {
@@ -99,7 +114,7 @@ func (e *clientEvents) next() (watch.Event, error) {
 func (e *clientEvents) close() {
 	e.cancel()
 	e.Stop()
-	timer := time.NewTimer(partingTime)
+	timer := time.NewTimer(cancelGrace)
 	defer timer.Stop()
 	for {
 		select {
@@ -113,40 +128,65 @@ func (e *clientEvents) close() {
 	}
 }
 
-// request asks the API server something and returns its answer, or the cause
-// for which ctx ended. Whatever a client that does not heed its context answers
-// after that is discarded.
+// A ClientPanic is a panic of a client, caught in the goroutine of a request.
+type ClientPanic struct {
+	Value any
+	Stack []byte
+}
+
+func (p *ClientPanic) Error() string { return fmt.Sprintf("%v\n\n%s", p.Value, p.Stack) }
+
+// request makes one request and returns its answer, or the cause for which ctx
+// ended. An answer of a client that ignores its context is discarded after that.
+// A panic of the client continues in the calling goroutine.
 func request[T any](ctx context.Context, ask func() (T, error), discard func(T)) (T, error) {
 	type answer struct {
-		value T
-		err   error
+		value    T
+		err      error
+		panicked *ClientPanic
 	}
 	answers := make(chan answer)
 	left := make(chan struct{})
 	go func() {
-		value, err := ask()
-		select {
-		case answers <- answer{value, err}:
-		case <-left:
-			if err == nil {
-				discard(value)
+		var a answer
+		var returned bool
+		defer func() {
+			if r := recover(); r != nil {
+				a.panicked = &ClientPanic{r, debug.Stack()}
+			} else if !returned {
+				return // runtime.Goexit, as by a test that fails in a fake
 			}
-		}
+			select {
+			case answers <- a:
+			case <-left:
+				if a.err == nil && a.panicked == nil {
+					discard(a.value)
+				}
+			}
+		}()
+		a.value, a.err = ask()
+		returned = true
 	}()
 
 	var none T
 	select {
 	case a := <-answers:
+		if a.panicked != nil {
+			panic(a.panicked)
+		}
 		if a.err != nil && ctx.Err() != nil {
 			return none, context.Cause(ctx)
 		}
 		return a.value, a.err
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(partingTime)
+	timer := time.NewTimer(cancelGrace)
 	defer timer.Stop()
 	select {
 	case a := <-answers:
+		if a.panicked != nil {
+			panic(a.panicked)
+		}
 		if a.err == nil {
 			discard(a.value)
 		}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listwatch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/executorpods/watchsource/internal/podwire"
+)
+
+// podClient lists and watches the pods of a namespace, or of all.
+type podClient interface {
+	List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error)
+	Watch(ctx context.Context, options metav1.ListOptions) (events, error)
+	// Version returns the newest resource version of the server.
+	Version(ctx context.Context, selector string) (string, error)
+}
+
+// newPodClient returns the cheapest client that the caller's client allows.
+func newPodClient(c *Config, fake bool) podClient {
+	note := func(reason string) { c.Logger.V(4).Info("Pods are decoded by client-go", "reason", reason) }
+	typed := &typedPods{c.Client.CoreV1().Pods(c.Namespace), c.Client.CoreV1().Pods(versionNamespace(c.Namespace))}
+	if fake {
+		return typed // nothing is decoded
+	}
+	theirs, err := restClientOf(c.Client)
+	if err != nil {
+		note(err.Error())
+		return typed
+	}
+	wire, err := newWirePods(theirs, c.Namespace, c.Form, func(mediaType string) { note("an answer in " + mediaType) })
+	if err != nil {
+		note(err.Error())
+		return &restPods{theirs, c.Namespace}
+	}
+	return wire
+}
+
+// A version is read from an empty list, of one name in one namespace, which the
+// API server looks up by its key. A client that watches all namespaces may list
+// in any of them.
+const versionName = "watchsource-version"
+
+func versionNamespace(namespace string) string { return cmp.Or(namespace, metav1.NamespaceDefault) }
+
+func versionOptions(selector string) metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: selector, FieldSelector: "metadata.name=" + versionName}
+}
+
+func versionOf(list runtime.Object, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	accessor, err := meta.ListAccessor(list)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNotUnderstood, err)
+	}
+	return accessor.GetResourceVersion(), nil
+}
+
+// typedPods uses the client as the caller made it. client-go repeats a request
+// up to ten times if the server asks to come later, and reports nothing of it.
+type typedPods struct {
+	typedcorev1.PodInterface
+	version typedcorev1.PodInterface
+}
+
+func (c *typedPods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return c.PodInterface.List(ctx, options)
+}
+
+func (c *typedPods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
+	return newClientEvents(ctx, func(ctx context.Context) (watch.Interface, error) { return c.PodInterface.Watch(ctx, options) })
+}
+
+func (c *typedPods) Version(ctx context.Context, selector string) (string, error) {
+	list, err := c.version.List(ctx, versionOptions(selector))
+	return versionOf(list, err)
+}
+
+// restPods sends the requests that client-go's typed client would send, but
+// repeats none of them: the loop does, and reports why.
+type restPods struct {
+	client    *rest.RESTClient
+	namespace string
+}
+
+func (c *restPods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	list := &corev1.PodList{}
+	return list, podRequest(c.client, c.namespace, options).Do(ctx).Into(list)
+}
+
+func (c *restPods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
+	options.Watch = true
+	return newClientEvents(ctx, podRequest(c.client, c.namespace, options).Watch)
+}
+
+func (c *restPods) Version(ctx context.Context, selector string) (string, error) {
+	list := &corev1.PodList{}
+	err := podRequest(c.client, versionNamespace(c.namespace), versionOptions(selector)).Do(ctx).Into(list)
+	return versionOf(list, err)
+}
+
+// wirePods sends the same requests over the same connections, and reads the
+// answers with a decoder of this library.
+type wirePods struct {
+	negotiator *podwire.Negotiator
+	lists      *rest.RESTClient
+	watches    *rest.RESTClient // without a rate limit, like client-go's watches
+	namespace  string
+}
+
+func (c *wirePods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return podRequest(c.lists, c.namespace, options).Do(ctx).Get()
+}
+
+// Watch asks for the body instead of client-go's watch of it. That one is read in
+// another goroutine, ends without an error if the connection is cut, and is
+// opened without an error if there was no answer.
+func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
+	options.Watch = true
+	body, err := podRequest(c.watches, c.namespace, options).Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newWireEvents(ctx, c.negotiator.Stream(body)), nil
+}
+
+func (c *wirePods) Version(ctx context.Context, selector string) (string, error) {
+	return versionOf(podRequest(c.lists, versionNamespace(c.namespace), versionOptions(selector)).Do(ctx).Get())
+}
+
+// podRequest prepares a request as client-go's typed client does (gentype).
+func podRequest(client *rest.RESTClient, namespace string, options metav1.ListOptions) *rest.Request {
+	var timeout time.Duration
+	if options.TimeoutSeconds != nil {
+		timeout = time.Duration(*options.TimeoutSeconds) * time.Second
+	}
+	return client.Get().
+		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
+		Resource("pods").
+		VersionedParams(&options, scheme.ParameterCodec).
+		Timeout(timeout).
+		MaxRetries(0)
+}
+
+// corePath is the path of the core group below the address of an API server.
+const corePath = "/api/v1"
+
+// restClientOf returns the REST client of an ordinary clientset. The error says
+// why there is none.
+func restClientOf(client kubernetes.Interface) (*rest.RESTClient, error) {
+	core, ok := client.CoreV1().(*typedcorev1.CoreV1Client)
+	if !ok {
+		return nil, fmt.Errorf("it is a %T", client.CoreV1())
+	}
+	theirs, ok := core.RESTClient().(*rest.RESTClient)
+	if !ok || theirs == nil {
+		return nil, fmt.Errorf("its REST client is a %T", core.RESTClient())
+	}
+	return theirs, nil
+}
+
+// newWirePods makes a second client from the reachable parts of the first: its
+// HTTP client with everything in it, its address and its rate limit. The error
+// says why the first has to be used as it is.
+func newWirePods(theirs *rest.RESTClient, namespace string, form podwire.Form, note func(mediaType string)) (*wirePods, error) {
+	if accept := accepted(theirs); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
+		return nil, fmt.Errorf("it asks for %s", accept)
+	}
+	if handler := setting(theirs, "warningHandler"); handler.Kind() != reflect.Interface || !handler.IsNil() {
+		return nil, errors.New("it has a warning handler of its own")
+	}
+	address := theirs.Get().URL()
+	prefix, ok := strings.CutSuffix(address.Path, corePath)
+	if !ok {
+		return nil, fmt.Errorf("its path is %s", address.Path)
+	}
+	address.Path = prefix
+	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
+	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), form, note)
+	content := rest.ClientContentConfig{
+		AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
+		ContentType:        runtime.ContentTypeProtobuf,
+		GroupVersion:       corev1.SchemeGroupVersion,
+		Negotiator:         negotiator,
+	}
+	lists, err := rest.NewRESTClient(address, corePath, content, theirs.GetRateLimiter(), theirs.Client)
+	if err != nil {
+		return nil, err
+	}
+	watches, err := rest.NewRESTClient(address, corePath, content, nil, theirs.Client)
+	if err != nil {
+		return nil, err
+	}
+	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: namespace}, nil
+}
+
+// accepted is the media type that a client's requests for pods ask for.
+func accepted(client *rest.RESTClient) string {
+	return cmp.Or(
+		setting(client, "content", "base", "AcceptContentTypes").String(),
+		setting(client, "content", "base", "ContentType").String(),
+		runtime.ContentTypeProtobuf, // see UseProtobufAsDefault
+	)
+}
+
+// setting reads an unexported field of a client. If client-go renames the field
+// the result is an invalid value, and the caller uses client-go's own decoder.
+func setting(client *rest.RESTClient, path ...string) reflect.Value {
+	value := reflect.ValueOf(client).Elem()
+	for _, name := range path {
+		if value.Kind() != reflect.Struct {
+			return reflect.Value{}
+		}
+		value = value.FieldByName(name)
+	}
+	return value
+}

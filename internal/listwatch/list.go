@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listwatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	clientfeatures "k8s.io/client-go/features"
+	"k8s.io/client-go/tools/pager"
+)
+
+const (
+	// plainListsFor is how long a server that could not stream a list is asked
+	// for plain ones.
+	plainListsFor = 10 * time.Minute
+	// listStallTimeout is how long a streaming list may be silent, and how long
+	// its end may be missing once all initial events have come.
+	listStallTimeout = 10 * time.Second
+)
+
+// fullView is every selected pod at a resource version and, from a streaming
+// list, the stream that continues from there.
+type fullView struct {
+	pods            []*corev1.Pod
+	resourceVersion string
+	stream          *stream
+}
+
+// list fetches every selected pod. It asks for the most recent state, never for
+// the contents of an API server's cache, so that a view is never replaced by an
+// older one. It prefers a streaming list (KEP-3157), which is cheaper for both
+// sides.
+func (l *Loop) list(ctx context.Context) (fullView, error) {
+	if !l.streamsLists() {
+		return l.plainList(ctx)
+	}
+	began := time.Now()
+	view, err := l.streamList(ctx)
+	if err == nil {
+		l.busyStreams = 0
+		l.bookmarks = true // it has just sent one
+		return view, nil
+	}
+	if ctx.Err() != nil || !l.worthPlainList(err) {
+		return view, err
+	}
+	l.Logger.V(4).Info("Streaming list failed, falling back to a plain list", "err", err)
+	if !unsupported(err) {
+		l.Report(Event{Kind: Refused, Took: time.Since(began), Err: err})
+	}
+	view, plainErr := l.plainList(ctx)
+	if plainErr == nil && cannotStream(err) {
+		l.plainUntil = time.Now().Add(plainListsFor)
+	}
+	return view, plainErr
+}
+
+// streamsLists follows the feature gate that client-go has for its own
+// informers.
+func (l *Loop) streamsLists() bool {
+	return !l.fake && clientfeatures.FeatureGates().Enabled(clientfeatures.WatchListClient) && !time.Now().Before(l.plainUntil)
+}
+
+// worthPlainList reports whether a plain list may work although a streaming list
+// has failed. It cannot if the server was not reached, or has refused the watch
+// that must follow any list. A server that asks to come later is asked once more
+// for a streaming list, because one whose cache lags refuses these for longer
+// than plain lists (kubernetes issue 139766).
+func (l *Loop) worthPlainList(err error) bool {
+	if asksToWait(err) {
+		l.busyStreams++
+		return l.busyStreams > 1
+	}
+	return cannotStream(err) || answered(err) && !lacksRights(err)
+}
+
+// cannotStream reports whether a streaming list failed in a way in which another
+// one would fail too.
+func cannotStream(err error) bool {
+	return unsupported(err) || errors.Is(err, ErrStalled) || errors.Is(err, errListCut) || errors.Is(err, ErrNotUnderstood)
+}
+
+// unsupported reports whether the server does not know streaming lists. Nothing
+// is wrong with such a server.
+func unsupported(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
+}
+
+// streamList opens a watch that begins with every selected pod.
+func (l *Loop) streamList(ctx context.Context) (fullView, error) {
+	s, err := l.open(ctx, fullTimeout(), metav1.ListOptions{
+		SendInitialEvents:    new(true),
+		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+		AllowWatchBookmarks:  true,
+	})
+	if err != nil {
+		return fullView{}, err
+	}
+	view, err := l.collect(s)
+	if err != nil {
+		s.close()
+		return fullView{}, l.failed("watch", err)
+	}
+	view.stream = s
+	return view, nil
+}
+
+// collect reads a stream up to the bookmark that ends the initial events.
+func (l *Loop) collect(s *stream) (fullView, error) {
+	stallTimeout := min(listStallTimeout, l.StartTimeout/3)
+	if !l.started {
+		// Start must have time left for a plain list.
+		limit := time.AfterFunc(l.StartTimeout/2, func() { s.cancel(ErrStalled) })
+		defer limit.Stop()
+	}
+	var pods podList
+	var due time.Time // when the end must have come, zero before the last initial event
+	for {
+		wait := stallTimeout
+		if !due.IsZero() {
+			wait = time.Until(due)
+		}
+		event, err := s.next(wait)
+		switch {
+		case err == nil:
+		case s.ctx.Err() != nil:
+			return fullView{}, err
+		default:
+			return fullView{}, fmt.Errorf("%w: %w", errListCut, err)
+		}
+		pod, err := PodOf(event)
+		if err != nil {
+			return fullView{}, err
+		}
+		switch event.Type {
+		case watch.Added, watch.Modified:
+			pods.put(pod)
+		case watch.Deleted:
+			pods.remove(pod)
+		case watch.Bookmark:
+			if pod.Annotations[metav1.InitialEventsAnnotationKey] == "true" {
+				return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
+			}
+		}
+		// The initial events are ADDED. Any other event is a change after them,
+		// so the end is due, however many changes follow.
+		if due.IsZero() && event.Type != watch.Added {
+			due = time.Now().Add(stallTimeout)
+		}
+	}
+}
+
+// PodOf returns the pod that an event is about, or the error that it is.
+func PodOf(event watch.Event) (*corev1.Pod, error) {
+	switch event.Type {
+	case watch.Error:
+		return nil, apierrors.FromObject(event.Object)
+	case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
+		if pod, ok := event.Object.(*corev1.Pod); ok && pod != nil {
+			return pod, nil
+		}
+		return nil, fmt.Errorf("%w: %s event with a %T in place of a pod", ErrNotUnderstood, event.Type, event.Object)
+	default:
+		return nil, fmt.Errorf("%w: event of type %q", ErrNotUnderstood, event.Type)
+	}
+}
+
+// podList is a list that is being received. Changes may arrive before it is
+// complete.
+type podList struct {
+	pods []*corev1.Pod // nil where one was removed
+	at   map[podKey]int
+}
+
+// podKey distinguishes pods that have one name in turn, also for fakes that give
+// no UIDs.
+type podKey struct {
+	types.NamespacedName
+	uid types.UID
+}
+
+func keyOf(pod *corev1.Pod) podKey {
+	return podKey{types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, pod.UID}
+}
+
+func (p *podList) put(pod *corev1.Pod) {
+	if i, ok := p.at[keyOf(pod)]; ok {
+		p.pods[i] = pod
+		return
+	}
+	if p.at == nil {
+		p.at = map[podKey]int{}
+	}
+	p.at[keyOf(pod)] = len(p.pods)
+	p.pods = append(p.pods, pod)
+}
+
+func (p *podList) remove(pod *corev1.Pod) {
+	if i, ok := p.at[keyOf(pod)]; ok {
+		p.pods[i] = nil
+		delete(p.at, keyOf(pod))
+	}
+}
+
+func (p *podList) all() []*corev1.Pod {
+	return slices.DeleteFunc(p.pods, func(pod *corev1.Pod) bool { return pod == nil })
+}
+
+// plainList lists, in pages.
+func (l *Loop) plainList(ctx context.Context) (fullView, error) {
+	page := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
+		defer cancel()
+		return request(ctx, func() (runtime.Object, error) { return l.pods.List(ctx, options) }, func(runtime.Object) {})
+	}
+	var view fullView
+	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: l.Selector})
+	if err != nil {
+		return view, l.failed("list", err)
+	}
+	accessor, err := meta.ListAccessor(list)
+	if err != nil {
+		return view, fmt.Errorf("%w: %w", ErrNotUnderstood, err)
+	}
+	view.resourceVersion = accessor.GetResourceVersion()
+	if view.resourceVersion == "" && l.served {
+		// For example a JSON null, which client-go takes for an empty list.
+		return view, l.failed("list", fmt.Errorf("%w: a list without a resource version", ErrNotUnderstood))
+	}
+	// WithAlloc, so that one pod that lives on does not keep its whole page.
+	err = meta.EachListItemWithAlloc(list, func(object runtime.Object) error {
+		pod, ok := object.(*corev1.Pod)
+		if !ok {
+			return fmt.Errorf("%w: %T in a list of pods", ErrNotUnderstood, object)
+		}
+		view.pods = append(view.pods, pod)
+		return nil
+	})
+	return view, err
+}
+
+// dropDeleted removes from a view the pods that were deleted between its list
+// and the watch that follows. The fake clientset's watch repeats every other
+// change of that time.
+func (l *Loop) dropDeleted(ctx context.Context, view *fullView, s *stream) error {
+	now, err := l.plainList(ctx)
+	if err != nil {
+		s.close()
+		return err
+	}
+	var present podList
+	for _, pod := range now.pods {
+		present.put(pod)
+	}
+	view.pods = slices.DeleteFunc(view.pods, func(pod *corev1.Pod) bool {
+		_, ok := present.at[keyOf(pod)]
+		return !ok
+	})
+	return nil
+}

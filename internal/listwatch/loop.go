@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package listwatch lists the pods that a label selector selects, watches them,
+// resumes where a watch has ended, and lists again if there is no version to
+// resume from.
+//
+// It replaces client-go's Reflector, which answers a transport error, a watch
+// that ends within a second and an error inside the stream with a new list,
+// reports none of them, and waits in places where its context does not reach
+// it.
+package listwatch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/watchlist"
+
+	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/rv"
+)
+
+const (
+	// openTimeout bounds how long a watch or a page of a list may take to be
+	// answered once the loop has started.
+	openTimeout = time.Minute
+
+	// A watch is asked to end after a random time between these, client-go's
+	// own, so that the watches of many clients spread over the API servers.
+	minWatchTimeout = 5 * time.Minute
+	maxWatchTimeout = 10 * time.Minute
+
+	// defaultStallTimeout is how long a stream may be silent. kube-apiserver sends
+	// a bookmark about once a minute.
+	defaultStallTimeout = 150 * time.Second
+	// If no bookmarks come, a watch is asked to end after this part of the stall
+	// timeout, so that its end shows in time that the server is there.
+	quietWatchPart = 0.8
+	// lastBookmarkTime is the time before the end of a watch in which a bookmark
+	// does not show that the server sends them regularly: kube-apiserver sends
+	// one two seconds before the end.
+	lastBookmarkTime = 10 * time.Second
+
+	// After a stream was given up because it was silent, the next one is asked to
+	// end after probeTimeout. It may be late by probeGrace.
+	probeTimeout = 2 * time.Second
+	probeGrace   = 10 * time.Second
+
+	// maxBrokenStarts is how many connections in a row may break before an answer
+	// until the first list fails. client-go allows ten, a second apart.
+	maxBrokenStarts = 6
+)
+
+// A Sink receives what the loop has listed and watched. All its methods are
+// called by the goroutine of [Loop.Run].
+type Sink interface {
+	// Replace receives a complete list.
+	Replace(pods []*corev1.Pod, resourceVersion string)
+	// Receive receives an event of a watch, and returns the error that it is.
+	Receive(event watch.Event) error
+	// ResourceVersion returns the version to resume from, "" for none.
+	ResourceVersion() string
+	// Forget leaves no version to resume from.
+	Forget()
+}
+
+// A Kind says what an [Event] reports.
+type Kind uint8
+
+const (
+	Listed   Kind = iota // a complete list has arrived
+	Opened               // a watch is open
+	Received             // an event or a bookmark came
+	Closed               // a watch has ended, or was given up
+	Refused              // a list or a watch was refused or not answered
+)
+
+// An Event is one thing that happened between the loop and the API server.
+type Event struct {
+	Kind            Kind
+	ResourceVersion string          // listed, watched from or received; Closed: to resume from
+	Pods            int             // Listed: their number
+	Relist          bool            // Listed: not the first list of the run
+	Resumed         bool            // Opened: at the version where another watch had ended
+	Type            watch.EventType // Received
+	Took            time.Duration   // Listed and Refused: the request; Closed: the age of the watch
+	Err             error           // Refused: never nil; Closed: nil if it ended in good order
+
+	Heard   bool // the API server has shown that it is there
+	Trouble bool // Refused: the view may be out of date, and an operator may have to act
+}
+
+// A Config says what a [Loop] does. All fields but StallTimeout are required.
+type Config struct {
+	Client       kubernetes.Interface
+	Namespace    string // empty for all
+	Selector     string
+	Form         podwire.Form
+	StartTimeout time.Duration
+	StallTimeout time.Duration // 0 for the default
+	Logger       logr.Logger
+
+	Sink Sink
+	// Report is called with all that happens, by the goroutine of Run.
+	Report func(Event)
+	// Begin is called before the first call of the sink. If it returns false the
+	// sink is not called.
+	Begin func() bool
+}
+
+// A Loop lists and watches until its context ends.
+type Loop struct {
+	// Fixed after New.
+	Config
+	pods   podClient
+	fake   bool // the client is client-go's fake clientset, or one like it
+	served bool // the client talks to a server, and is no fake of any kind
+
+	// Owned by the goroutine of Run.
+	policy      *retryPolicy
+	started     bool      // a watch has been open
+	broken      int       // connections in a row that broke before that
+	bookmarks   bool      // the server sends bookmarks regularly
+	checkDue    bool      // the server's version is to be compared before the next watch
+	plainUntil  time.Time // no streaming lists before
+	busyStreams int       // streaming lists in a row that the server asked to repeat later
+	trouble     string    // the one last logged, "" for none
+}
+
+// New returns a loop that has not made a request yet.
+func New(c Config) *Loop {
+	l := &Loop{
+		Config: c,
+		fake:   watchlist.DoesClientNotSupportWatchListSemantics(c.Client),
+		served: !isNil(c.Client.CoreV1().RESTClient()),
+		policy: newRetryPolicy(time.Now()),
+	}
+	l.pods = newPodClient(&l.Config, l.fake)
+	return l
+}
+
+// InForm reports whether pods arrive in the form of the configuration. Otherwise
+// the sink has to trim them.
+func (l *Loop) InForm() bool {
+	_, ok := l.pods.(*wirePods)
+	return ok
+}
+
+func isNil(v any) bool {
+	value := reflect.ValueOf(v)
+	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
+}
+
+// Run works until ctx ends, and returns the cause of that. Before the first
+// watch is open it also returns with an error that waiting will not cure.
+func (l *Loop) Run(ctx context.Context) error {
+	for {
+		began := time.Now()
+		stream, err := l.connect(ctx)
+		var delay time.Duration
+		switch {
+		case err == nil:
+			l.started = true
+			l.trouble = ""
+			delay = l.follow(ctx, stream)
+		case ctx.Err() == nil:
+			if l.fatal(err) {
+				l.Report(Event{Kind: Refused, Took: time.Since(began), Err: err})
+				return err
+			}
+			delay = l.refused(err, time.Since(began))
+		}
+		if !pause(ctx, delay) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// connect opens a stream, from where the last one ended or after a list.
+func (l *Loop) connect(ctx context.Context) (*stream, error) {
+	from := l.Sink.ResourceVersion()
+	if from != "" && l.checkDue {
+		gone, err := l.wentBack(ctx, from)
+		if err != nil {
+			return nil, err
+		}
+		l.checkDue = false
+		if gone {
+			l.Logger.V(4).Info("The server's version is older than the one held, listing", "resourceVersion", from)
+			l.Sink.Forget()
+			from = ""
+		}
+	}
+	if from == "" {
+		return l.relist(ctx)
+	}
+	stream, err := l.watch(ctx, from)
+	if err == nil {
+		l.Report(Event{Kind: Opened, ResourceVersion: from, Resumed: true, Heard: !l.policy.silent()})
+	}
+	return stream, err
+}
+
+// wentBack reports whether the server's version is older than the one held. A
+// server that was restored from a backup is in that state.
+func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
+	defer cancel()
+	now, err := request(ctx, func() (string, error) { return l.pods.Version(ctx, l.Selector) }, func(string) {})
+	if err != nil {
+		return false, l.failed("list", err)
+	}
+	l.policy.checked(time.Now())
+	return rv.Older(now, held), nil
+}
+
+// relist fetches everything and opens the stream that continues from there.
+func (l *Loop) relist(ctx context.Context) (*stream, error) {
+	began := time.Now()
+	view, err := l.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	stream := view.stream
+	if stream == nil {
+		stream, err = l.watch(ctx, view.resourceVersion)
+		if err == nil && l.fake {
+			err = l.dropDeleted(ctx, &view, stream)
+		}
+	}
+	if err != nil && !l.started {
+		return nil, err // without a call of the sink
+	}
+	if !l.started && !l.Begin() {
+		stream.close()
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	l.Sink.Replace(view.pods, view.resourceVersion)
+	l.policy.listed(time.Now())
+	l.checkDue = false
+	l.Report(Event{
+		Kind: Listed, ResourceVersion: view.resourceVersion, Pods: len(view.pods), Relist: l.started, Took: took, Heard: true,
+	})
+	if err == nil {
+		l.Report(Event{Kind: Opened, ResourceVersion: view.resourceVersion, Heard: true})
+	}
+	return stream, err
+}
+
+// fatal reports whether an error ends a loop that has never had a watch open.
+func (l *Loop) fatal(err error) bool {
+	if l.started || asksToWait(err) || versionGone(err) {
+		return false
+	}
+	l.broken++
+	return !connectionBroke(err) || l.broken > maxBrokenStarts
+}
+
+// refused returns how long to wait after a list or a watch was refused. A
+// trouble is logged once, not at every attempt.
+func (l *Loop) refused(err error, took time.Duration) time.Duration {
+	step := l.policy.afterRefusal(time.Now(), err)
+	if step.relist || l.fake {
+		l.Sink.Forget()
+	}
+	gone := versionGone(err)
+	l.Report(Event{Kind: Refused, Took: took, Err: err, Trouble: l.started && !gone})
+	switch trouble := troubleOf(err); {
+	case gone:
+		l.Logger.V(4).Info("Version to watch from is gone, listing", "err", err, "delay", step.delay)
+	case l.started && trouble != l.trouble:
+		l.trouble = trouble
+		l.Logger.Info("Watch interrupted, retrying", "err", err, "delay", step.delay)
+	default:
+		l.Logger.V(4).Info("Retrying watch", "err", err, "delay", step.delay, "relist", step.relist)
+	}
+	return step.delay
+}
+
+// troubleOf distinguishes troubles that an operator would call different.
+func troubleOf(err error) string {
+	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
+		return string(reason)
+	}
+	return "NoAnswer"
+}
+
+// follow passes on the events of a stream until it ends, and returns how long
+// to wait before the next one.
+func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
+	from := l.Sink.ResourceVersion()
+	received, err := l.receive(s)
+	s.close()
+	version := l.Sink.ResourceVersion()
+	end := streamEnd{err: err, age: time.Since(s.opened), timeout: s.timeout, progressed: version != from, received: received}
+	if ctx.Err() != nil {
+		l.Report(Event{Kind: Closed, ResourceVersion: version, Took: end.age})
+		return 0
+	}
+	if errors.Is(err, ErrStalled) {
+		l.bookmarks = false
+	}
+	step := l.policy.afterStream(time.Now(), end)
+	if step.relist || l.fake { // the fake clientset has no version to resume from
+		l.Sink.Forget()
+	}
+	l.checkDue = step.check && !l.fake
+	l.Report(Event{Kind: Closed, ResourceVersion: l.Sink.ResourceVersion(), Took: end.age, Err: err, Heard: end.asAsked()})
+	l.Logger.V(4).Info("Watch ended", "err", err, "resourceVersion", version, "relist", step.relist, "delay", step.delay)
+	return step.delay
+}
+
+// receive passes on events until the stream ends. It reports whether any came,
+// and returns nil if the stream has ended in good order.
+func (l *Loop) receive(s *stream) (received bool, err error) {
+	for {
+		event, err := s.next(l.patience(s))
+		if errors.Is(err, io.EOF) {
+			return received, nil
+		}
+		if err != nil {
+			return received, err
+		}
+		if goesBack(event, s.from) {
+			return received, errNewHistory
+		}
+		if err := l.Sink.Receive(event); err != nil {
+			return received, err
+		}
+		received = true
+		if event.Type == watch.Bookmark && time.Since(s.opened) < s.timeout-lastBookmarkTime {
+			l.bookmarks = true
+		}
+		l.Report(Event{Kind: Received, ResourceVersion: l.Sink.ResourceVersion(), Type: event.Type, Heard: true})
+	}
+}
+
+// goesBack reports whether an event is older than the version that its stream
+// was opened from. Only a server with a new history sends such an event.
+func goesBack(event watch.Event, from string) bool {
+	if from == "" || from == "0" || event.Type == watch.Error {
+		return false
+	}
+	pod, err := PodOf(event)
+	return err == nil && pod.ResourceVersion != "0" && rv.Older(pod.ResourceVersion, from)
+}
+
+// stallTimeout is how long a stream may be silent before it is given up, also if
+// its connection looks alive, as behind a proxy.
+func (l *Loop) stallTimeout() time.Duration {
+	if l.StallTimeout > 0 {
+		return l.StallTimeout
+	}
+	return defaultStallTimeout
+}
+
+func (l *Loop) patience(s *stream) time.Duration {
+	if s.probe {
+		return s.timeout + min(probeGrace, l.stallTimeout())
+	}
+	return l.stallTimeout()
+}
+
+// watchTimeout draws the time after which the server is asked to end a watch.
+func (l *Loop) watchTimeout() time.Duration {
+	timeout := fullTimeout()
+	switch {
+	case l.policy.silent():
+		return probeTimeout
+	case !l.bookmarks:
+		quiet := time.Duration(quietWatchPart * float64(l.stallTimeout()))
+		return max(min(quiet, timeout), time.Second)
+	default:
+		return timeout
+	}
+}
+
+func fullTimeout() time.Duration { return minWatchTimeout + rand.N(maxWatchTimeout-minWatchTimeout) }
+
+// emptyWatch is what client-go returns, without an error, if the connection was
+// closed each time before there was an answer (rest.Request.Watch).
+var emptyWatch = reflect.TypeOf(watch.NewEmptyWatch())
+
+// watch opens a stream from a resource version.
+func (l *Loop) watch(ctx context.Context, resourceVersion string) (*stream, error) {
+	s, err := l.open(ctx, l.watchTimeout(), metav1.ListOptions{
+		ResourceVersion:     resourceVersion,
+		AllowWatchBookmarks: true,
+	})
+	if err == nil {
+		s.from, s.probe = resourceVersion, l.policy.silent()
+	}
+	return s, err
+}
+
+func (l *Loop) open(ctx context.Context, timeout time.Duration, options metav1.ListOptions) (*stream, error) {
+	timeout = timeout.Truncate(time.Second) // as it is sent
+	options.TimeoutSeconds = new(int64(timeout.Seconds()))
+	options.LabelSelector = l.Selector
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	limit := time.AfterFunc(openTimeout, func() { cancel(errNoAnswer) })
+	defer limit.Stop()
+	opened, err := request(ctx, func() (events, error) { return l.pods.Watch(ctx, options) }, events.close)
+	if c, ok := opened.(*clientEvents); ok && !l.fake && reflect.TypeOf(c.Interface) == emptyWatch {
+		err = errHungUp
+	}
+	if err != nil {
+		cancel(nil)
+		return nil, l.failed("watch", err)
+	}
+	return newStream(ctx, cancel, opened, timeout), nil
+}
+
+func (l *Loop) failed(verb string, err error) error {
+	return &requestError{verb: verb, namespace: l.Namespace, err: err}
+}
+
+// pause lets d go by, and returns false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

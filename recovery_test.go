@@ -1,0 +1,778 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// Faults from public bug reports that used to leave a view wrong for ever, to
+// hide a trouble, or to cost too many lists.
+
+// ends counts what a reader of Batches is shown of each executor.
+type ends struct {
+	ended, left map[string]int
+}
+
+// countEnds reads batches until the test ends.
+func countEnds(t *testing.T, store *watchsource.Store) *ends {
+	seen := &ends{ended: map[string]int{}, left: map[string]int{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	go func() {
+		for batch := range store.Batches(ctx, 0) {
+			for _, c := range batch.Changes {
+				switch {
+				case c.After.State == watchsource.Deleted:
+					seen.left[c.After.Name]++
+				case c.After.State.Ended() && (c.Before == nil || !c.Before.State.Ended()):
+					seen.ended[c.After.Name]++
+				}
+			}
+		}
+	}()
+	synctest.Wait()
+	return seen
+}
+
+// A server that is restored from a backup counts its versions again (kubernetes
+// issue 107457, etcd issue 16028). It accepts a watch from a version that it has
+// not reached, and sends no event up to that version.
+func TestServerRestoredFromBackup(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		server []watchtest.Option
+		mute   bool          // the server sends no bookmarks in watches
+		before time.Duration // between Start and the restore
+	}{
+		{name: "older bookmarks", before: time.Minute},
+		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, before: time.Minute},
+		{name: "no bookmarks", mute: true, before: time.Minute},
+		{name: "no bookmarks after hours of silence", mute: true, before: 5 * time.Hour},
+		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, mute: true, before: 7 * time.Minute},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.server...)
+				if test.mute {
+					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+				}
+				for _, id := range []string{"ends before", "ends after", "ends twice", "lives"} {
+					server.Create(pod(id, phase(corev1.PodRunning)))
+				}
+				store := watchsource.NewStore()
+				source := watching(t, server, store)
+				seen := countEnds(t, store)
+				time.Sleep(test.before)
+
+				restore := server.Backup()
+				server.Update("jobs", "exec-ends before", phase(corev1.PodFailed))
+				server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
+				server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
+				server.Create(pod("new", phase(corev1.PodRunning)))
+				server.Advance(1000)
+				server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
+				synctest.Wait()
+				restore()
+				server.Update("jobs", "exec-ends after", phase(corev1.PodFailed))
+				time.Sleep(5 * time.Minute)
+				wantEqualToList(t, server, store)
+				if got := source.Status().Relists; got != 1 {
+					t.Errorf("%d relists, want 1", got)
+				}
+
+				// The view follows the new history from here on.
+				server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
+				server.Delete("jobs", "exec-lives")
+				wantEqualToList(t, server, store)
+				if got, want := fmt.Sprint(seen.ended), "map[exec-ends after:1 exec-ends before:1 exec-ends twice:2]"; got != want {
+					t.Errorf("ends shown %s, want %s", got, want)
+				}
+				if got, want := fmt.Sprint(seen.left), "map[exec-lives:1 exec-new:1]"; got != want {
+					t.Errorf("disappearances shown %s, want %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// A list shows the new history first, after a 410 or in a source that is started
+// again with the same store.
+func TestListOfAnEarlierHistory(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprintf("started again %v", again), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				server.Create(pod("1", phase(corev1.PodPending)))
+				memory, foreign := watchsource.NewStore(), &told{}
+				source := watching(t, server, watchsource.Tee(memory, foreign))
+				seen := countEnds(t, memory)
+
+				restore := server.Backup()
+				server.Advance(1000)
+				server.Update("jobs", "exec-1", phase(corev1.PodRunning))
+				synctest.Wait()
+				if again {
+					source.Stop()
+					restore()
+					start(t, source, "app")
+				} else {
+					server.Inject(watchtest.Fault{On: watchtest.Watch, Times: 1, Do: watchtest.Answer(expired)})
+					restore()
+				}
+				time.Sleep(time.Second)
+				wantEqualToList(t, server, memory)
+				server.Update("jobs", "exec-1", phase(corev1.PodFailed))
+				wantEqualToList(t, server, memory)
+				if seen.ended["exec-1"] != 1 {
+					t.Errorf("the end was shown %d times, want 1", seen.ended["exec-1"])
+				}
+				want := []string{"replace exec-1", "update exec-1", "replace exec-1", "update exec-1"}
+				if got := foreign.all(); !slices.Equal(got, want) {
+					t.Errorf("another store was called with %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// In one history an older version is still an older state, and a list is newer
+// than any event before it.
+func TestListIsNewerThanAnyEventBefore(t *testing.T) {
+	memory, foreign := watchsource.NewStore(), &told{}
+	watcher := watchsource.NewWatcher(watchsource.Tee(memory, foreign), selectorOf(t, executors))
+	watcher.Replace([]*corev1.Pod{pod("1", uid("u"), version("1000"), phase(corev1.PodRunning))}, "1000")
+	watcher.Replace([]*corev1.Pod{pod("1", uid("u"), version("400"), phase(corev1.PodPending))}, "500")
+	if got, at := names(memory.Snapshot()), memory.Snapshot().ResourceVersion(); got != "exec-1=Pending" || at != "500" {
+		t.Errorf("snapshot %q at version %q, want that of the list at 500", got, at)
+	}
+	must(t, watcher.Receive(modified(pod("1", uid("u"), version("600"), phase(corev1.PodFailed)))))
+	must(t, watcher.Receive(modified(pod("1", uid("u"), version("550"), phase(corev1.PodRunning)))))
+	if got := names(memory.Snapshot()); got != "exec-1=Failed" {
+		t.Errorf("snapshot %q, want exec-1=Failed", got)
+	}
+	if got := foreign.all(); !slices.Equal(got, []string{"replace exec-1", "replace exec-1", "update exec-1"}) {
+		t.Errorf("another store was called with %q", got)
+	}
+}
+
+// A server accepts a version and never sends anything from it.
+func TestVersionFromWhichNothingComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		source := watching(t, server, store)
+		time.Sleep(90 * time.Second)
+		bad := source.Status().ResourceVersion
+		server.Inject(watchtest.Fault{
+			On: watchtest.Watch, If: func(r watchtest.Request) bool { return r.Options.ResourceVersion == bad }, Do: watchtest.Silence(),
+		})
+		server.Strike(watchtest.Silence())
+		server.Create(pod("1"))
+		time.Sleep(5 * time.Minute)
+		wantEqualToList(t, server, store)
+		if got := source.Status(); got.Relists != 1 || got.Stalls < 2 {
+			t.Errorf("%d relists after %d stalls, want 1 after 2", got.Relists, got.Stalls)
+		}
+	})
+}
+
+// Where nothing comes through any watch, the view is right after each list, and
+// there are not many of these.
+func TestNothingComesThroughAnyWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+		source := watching(t, server, watchsource.NewStore())
+		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Silence()})
+		server.Strike(watchtest.Silence())
+		before := server.Count(allLists)
+		time.Sleep(time.Hour)
+		if got := source.Status().Relists; got < 6 || got > 12 {
+			t.Errorf("%d relists in an hour, want one in five minutes", got)
+		}
+		if n := server.Count(allLists) - before; n > 4*12 { // a list asks for a streaming list first
+			t.Errorf("%d requests for lists in an hour", n)
+		}
+	})
+}
+
+// Some servers refuse a version in other words than 410 (kubernetes issue
+// 139485, karmada issue 3559).
+func TestVersionRefused(t *testing.T) {
+	tooOld := apierrors.NewBadRequest("resourceVersion too old")
+	unprocessable := apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Pod").GroupKind(), "", nil)
+	for _, test := range []struct {
+		name    string
+		refusal watchtest.Effect
+		lists   int
+		within  time.Duration
+	}{
+		{"400", watchtest.Answer(tooOld), 1, 10 * time.Second},
+		{"422", watchtest.Answer(unprocessable), 1, 10 * time.Second},
+		{"500", watchtest.Answer(internal), 1, 10 * time.Second},
+		{"504 too large a version", watchtest.Answer(tooLarge()), 1, 15 * time.Second},
+		{"429", watchtest.Answer(apierrors.NewTooManyRequests("later", 1)), 0, 0},
+		{"503", watchtest.Answer(apierrors.NewServiceUnavailable("starting")), 0, 0},
+		{"401", watchtest.Answer(unauthorized), 0, 0},
+		{"403", watchtest.Answer(forbidden), 0, 0},
+		{"refused connections", watchtest.Refuse(), 0, 0},
+		{"reset connections", watchtest.Reset(), 0, 0},
+		{"no answer", watchtest.Hang(), 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				store := watchsource.NewStore()
+				source := watching(t, server, store)
+				time.Sleep(90 * time.Second)
+				bad := source.Status().ResourceVersion
+				lift := server.Inject(watchtest.Fault{
+					On: watchtest.Watch, If: func(r watchtest.Request) bool { return r.Options.ResourceVersion == bad }, Do: test.refusal,
+				})
+				server.Strike(watchtest.Cut())
+				server.Create(pod("1"))
+				if test.lists > 0 {
+					time.Sleep(test.within)
+					wantEqualToList(t, server, store)
+				}
+				time.Sleep(10 * time.Minute)
+				if got := source.Status().Relists; got != test.lists {
+					t.Errorf("%d relists, want %d", got, test.lists)
+				}
+				lift()
+				time.Sleep(time.Minute)
+				wantEqualToList(t, server, store)
+			})
+		})
+	}
+}
+
+// A server that loses every version is not asked for one list after the other,
+// whatever comes in between.
+func TestListsAreSpaced(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		after  int // frames that arrive before the effect
+		effect watchtest.Effect
+	}{
+		{"410 after one event", 1, watchtest.Answer(expired)},
+		{"410 at once", 0, watchtest.SendError(expired)},
+		{"410 at connect", 0, watchtest.Answer(expired)},
+		{"refused", 0, watchtest.Answer(internal)},
+		{"ended", 0, watchtest.Cut()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+				server.Create(pod("1", phase(corev1.PodRunning)))
+				watching(t, server, watchsource.NewStore())
+				time.Sleep(5 * time.Minute)
+				server.Inject(watchtest.Fault{On: watchtest.Watch, After: test.after, Do: test.effect})
+				server.Strike(watchtest.Cut())
+				go func() { // so that each stream brings something
+					for range 6000 {
+						server.Update("jobs", "exec-1", func(*corev1.Pod) {})
+						time.Sleep(10 * time.Millisecond)
+					}
+				}()
+				before := server.Count(watchtest.List)
+				time.Sleep(time.Minute)
+				if n := server.Count(watchtest.List) - before; n == 0 || n > 20 {
+					t.Errorf("%d lists in a minute, want 1 to 20", n)
+				}
+			})
+		})
+	}
+}
+
+// openness measures how long a watch is open, from an observer's calls.
+type openness struct {
+	opened, closed time.Time // the last time
+	open, gap      time.Duration
+	longestGap     time.Duration
+}
+
+func (o *openness) observe(event watchsource.Observation) {
+	switch event.Kind {
+	case watchsource.Opened:
+		o.opened = time.Now()
+		if !o.closed.IsZero() {
+			gap := o.opened.Sub(o.closed)
+			o.gap += gap
+			o.longestGap = max(o.longestGap, gap)
+		}
+	case watchsource.Closed:
+		o.closed = time.Now()
+		o.open += o.closed.Sub(o.opened)
+	}
+}
+
+// A proxy cuts streams in which nothing happens (kubespray issue 655). That is
+// no sign of a sick server.
+func TestIdleCuts(t *testing.T) {
+	for _, test := range []struct {
+		idle time.Duration
+		cut  watchtest.Effect
+		open float64 // part of the time, at the least
+	}{
+		{1500 * time.Millisecond, watchtest.Cut(), 0.6},
+		{1500 * time.Millisecond, watchtest.Reset(), 0.6},
+		{3 * time.Second, watchtest.Cut(), 0.7},
+		{3 * time.Second, watchtest.Reset(), 0.7},
+		{4500 * time.Millisecond, watchtest.Cut(), 0.8},
+		{4500 * time.Millisecond, watchtest.Reset(), 0.8},
+	} {
+		t.Run(fmt.Sprint(test.idle), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				store := watchsource.NewStore()
+				var o openness
+				source := watching(t, server, store, watchsource.WithObserver(o.observe))
+				server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(test.idle, test.cut)})
+				server.Strike(watchtest.Idle(test.idle, test.cut))
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				if part := o.open.Seconds() / (o.open + o.gap).Seconds(); part < test.open || o.longestGap > 1500*time.Millisecond {
+					t.Errorf("a watch was open for %.2f of the time with a gap of %v, want %.2f and 1.5s", part, o.longestGap, test.open)
+				}
+				if got := source.Status(); got.Relists != 0 || got.Phase != watchsource.Watching {
+					t.Errorf("%d relists, phase %v", got.Relists, got.Phase)
+				}
+				if err := source.Healthy(3 * time.Minute); err != nil {
+					t.Errorf("Healthy = %v", err)
+				}
+				server.Create(pod("1"))
+				time.Sleep(1500 * time.Millisecond)
+				wantEqualToList(t, server, store)
+			})
+		})
+	}
+}
+
+// A server that closes each stream within milliseconds is still not hammered.
+func TestStreamsClosedWithinMilliseconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		watching(t, server, watchsource.NewStore())
+		time.Sleep(time.Minute)
+		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Idle(5*time.Millisecond, watchtest.Reset())})
+		server.Strike(watchtest.Reset())
+		before := len(server.Requests())
+		time.Sleep(10 * time.Minute)
+		if n := len(server.Requests()) - before; n > 200 {
+			t.Errorf("%d requests in ten minutes, want at most 200", n)
+		}
+	})
+}
+
+// A connection that is reset now and then is replaced at once, as by an informer.
+func TestResetsAreRepairedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		store := watchsource.NewStore()
+		watching(t, server, store)
+		for range 20 {
+			time.Sleep(time.Minute)
+			for range 3 {
+				server.Strike(watchtest.Reset())
+				server.Delete("jobs", server.Create(pod("1")).Name)
+				server.Create(pod("1"))
+				wantEqualToList(t, server, store) // without any time
+				server.Delete("jobs", "exec-1")
+				synctest.Wait()
+			}
+		}
+	})
+}
+
+// A proxy swallows the stream before the first bookmark has come.
+func TestStreamSwallowedAfterStart(t *testing.T) {
+	for name, options := range map[string][]watchtest.Option{
+		"streaming list": nil,
+		"plain list":     {watchtest.WithoutStreamingLists()},
+		"no bookmarks":   {watchtest.WithoutStreamingLists(), watchtest.WithBookmarkInterval(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(options...)
+				store := watchsource.NewStore()
+				source := watching(t, server, store)
+				time.Sleep(10 * time.Second)
+				server.Strike(watchtest.Silence())
+				server.Create(pod("1"))
+				time.Sleep(4 * time.Minute)
+				wantEqualToList(t, server, store)
+				if got := source.Status(); got.Relists != 0 || got.Stalls != 1 {
+					t.Errorf("%d relists and %d stalls, want 0 and 1", got.Relists, got.Stalls)
+				}
+			})
+		})
+	}
+}
+
+// A cluster in which nothing happens is healthy, also if the server sends no
+// bookmarks meanwhile or the stall timeout is shorter than their period.
+func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		server  []watchtest.Option
+		mute    bool // the server sends no bookmarks in watches
+		options []watchsource.Option
+		json    bool
+	}{
+		{name: "bookmarks"},
+		{name: "none on a watch that is resumed", mute: true},
+		{name: "JSON", mute: true, json: true},
+		{name: "none but the last", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}},
+		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithBookmarkInterval(0), watchtest.WithoutStreamingLists()}},
+		{name: "short stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
+		{name: "short stall timeout and no bookmarks", mute: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(test.server...)
+				if test.mute {
+					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+				}
+				client := server.Client()
+				if test.json {
+					client = server.JSONClient()
+				}
+				source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client, test.options...)
+				start(t, source, "app")
+				defer source.Stop()
+				server.Strike(watchtest.Cut())
+				before := server.Count(allLists)
+				for range 3 * 3600 {
+					time.Sleep(time.Second)
+					synctest.Wait()
+					if err := source.Healthy(3 * time.Minute); err != nil {
+						t.Fatalf("Healthy = %v", err)
+					}
+				}
+				if n := server.Count(allLists) - before; n > 3*60/5 {
+					t.Errorf("%d lists in three hours, want at most one in five minutes", n)
+				}
+				status := source.Status()
+				if n := len(server.Requests()); n > 3*120 || status.Stalls > 1 || status.Relists > 0 {
+					t.Errorf("%d requests, %d stalls and %d relists in three quiet hours", n, status.Stalls, status.Relists)
+				}
+			})
+		})
+	}
+}
+
+// What looks like a quiet cluster is none if nothing gets through.
+func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
+	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
+		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
+			t.Run(fmt.Sprint(name, before), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := watchtest.NewServer()
+					source := watching(t, server, watchsource.NewStore())
+					defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
+					time.Sleep(before)
+					server.Inject(watchtest.Fault{Do: effect})
+					server.Strike(watchtest.Silence())
+					time.Sleep(6 * time.Minute)
+					for range 3600 {
+						if err := source.Healthy(3 * time.Minute); err == nil {
+							t.Fatal("healthy although nothing gets through")
+						}
+						time.Sleep(time.Second)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What a busy server says is not hidden by repetitions.
+func TestBusyServerIsQuoted(t *testing.T) {
+	for name, json := range map[string]bool{"protobuf": false, "JSON": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				client := server.Client()
+				if json {
+					client = server.JSONClient()
+				}
+				source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+				lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
+				err := source.Start("app")
+				if !apierrors.IsTooManyRequests(err) || !apierrors.IsTimeout(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "come back later") {
+					t.Errorf("Start = %v", err)
+				}
+				lift()
+				start(t, source, "app")
+				defer source.Stop()
+				lift = server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
+				server.Strike(watchtest.Reset())
+				time.Sleep(time.Second)
+				if got := source.Status(); !apierrors.IsTooManyRequests(got.Err) || got.Phase != watchsource.Retrying {
+					t.Errorf("Status: %v, %v", got.Phase, got.Err)
+				}
+				lift()
+				time.Sleep(25 * time.Second)
+				if got := source.Status(); got.Phase != watchsource.Watching {
+					t.Errorf("Status: %v, %v", got.Phase, got.Err)
+				}
+			})
+		})
+	}
+}
+
+// A server cannot send the source away for years.
+func TestRetryAfterIsBounded(t *testing.T) {
+	never := apierrors.NewTooManyRequests("come back later", 1<<31-1)
+	for name, fail := range map[string]func(*watchtest.Server){
+		"in the stream": func(s *watchtest.Server) { s.Strike(watchtest.Answer(never)) },
+		"at connect":    func(s *watchtest.Server) { refusing(s, watchtest.Answer(never), 1) },
+		"in a 410": func(s *watchtest.Server) {
+			gone := apierrors.NewResourceExpired("too old")
+			gone.ErrStatus.Details = never.ErrStatus.Details
+			s.Strike(watchtest.Answer(gone))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				store := watchsource.NewStore()
+				watching(t, server, store)
+				time.Sleep(time.Minute)
+				fail(server)
+				server.Create(pod("1"))
+				time.Sleep(3 * time.Minute)
+				wantEqualToList(t, server, store)
+			})
+		})
+	}
+}
+
+// blockingStore blocks in ReplaceSnapshot.
+type blockingStore struct {
+	*watchsource.Store
+	block <-chan struct{}
+}
+
+func (s blockingStore) ReplaceSnapshot(pods []*corev1.Pod) {
+	<-s.block
+	s.Store.ReplaceSnapshot(pods)
+}
+
+// Run leaves nothing behind if its context ends while the store receives the
+// first list.
+func TestRunEndsDuringTheFirstList(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			server := watchtest.NewServer()
+			block := make(chan struct{})
+			source := watchsource.NewWatchSnapshotSource(blockingStore{watchsource.NewStore(), block}, server.Client())
+			ctx, cancel := context.WithCancel(t.Context())
+			result := make(chan error)
+			go func() { result <- source.Run(ctx, "app") }()
+			synctest.Wait()
+			cancel()
+			close(block)
+			if err := <-result; err != nil {
+				t.Errorf("Run = %v", err)
+			}
+			if n, phase := len(server.Streams()), source.Status().Phase; n > 0 || phase != watchsource.Stopped {
+				t.Fatalf("%d streams are open after Run, phase %v", n, phase)
+			}
+			start(t, source, "app")
+			source.Stop()
+		})
+	}
+}
+
+// A selector that selects nothing is written like the one that selects every
+// pod.
+func TestStartRejectsSelectorOfNothing(t *testing.T) {
+	nothing, err := metav1.LabelSelectorAsSelector(nil)
+	must(t, err)
+	for name, selector := range map[string]labels.Selector{
+		"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing, "a nil pointer": (*unwritable)(nil), "one that cannot be written": &unwritable{labels.SelectorFromSet(labels.Set{"a": "b"})},
+	} {
+		client := fake.NewClientset(pod("1"))
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client, watchsource.WithSelector(func(string) labels.Selector { return selector }))
+		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selector for application") {
+			t.Errorf("%s: Start = %v", name, err)
+		}
+		if n := len(client.Actions()); n > 0 {
+			t.Errorf("%s: %d requests", name, n)
+		}
+	}
+}
+
+// unwritable is a selector without a text form.
+type unwritable struct{ labels.Selector }
+
+func (*unwritable) String() string { return "" }
+
+// stopping calls Stop from within a call of the source.
+type stopping struct {
+	*watchsource.Store
+	stop func()
+}
+
+func (s *stopping) UpdatePod(*corev1.Pod) { s.stop() }
+
+// Stop that is called by the store or by the observer waits for itself. The log
+// says so.
+func TestStopFromWithinACallIsLogged(t *testing.T) {
+	for name, waitingFor := range map[string]string{"store": "a call of the store", "observer": "a call of the observer"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				log := &logLines{}
+				var source *watchsource.WatchSnapshotSource
+				released := make(chan struct{})
+				stop := func() { // gives up waiting, so that the test can end
+					go source.Stop()
+					<-released
+				}
+				store := &stopping{watchsource.NewStore(), func() {}}
+				options := []watchsource.Option{watchsource.WithLogger(log.logger(0))}
+				if name == "store" {
+					store.stop = stop
+				} else {
+					options = append(options, watchsource.WithObserver(func(o watchsource.Observation) {
+						if o.Kind == watchsource.Received {
+							stop()
+						}
+					}))
+				}
+				source = watchsource.NewWatchSnapshotSource(store, server.Client(), options...)
+				start(t, source, "app")
+				server.Create(pod("1"))
+				time.Sleep(4 * time.Second)
+				if lines := log.matching("Stop"); len(lines) != 0 {
+					t.Errorf("logged %q after four seconds", lines)
+				}
+				time.Sleep(time.Minute)
+				if lines := log.matching("Stop", waitingFor); len(lines) != 1 || len(log.matching()) != 1 {
+					t.Errorf("logged %q, want one line that says %q", log.matching(), waitingFor)
+				}
+				close(released)
+				source.Stop()
+			})
+		})
+	}
+}
+
+// A panic of the client or the store in Start reaches the caller, and leaves the
+// source stopped.
+func TestPanicInStart(t *testing.T) {
+	for name, prepare := range map[string]func() (watchsource.SnapshotsStore, *fake.Clientset){
+		"the list": func() (watchsource.SnapshotsStore, *fake.Clientset) {
+			client := fake.NewClientset()
+			client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) { panic("broken") })
+			return watchsource.NewStore(), client
+		},
+		"the watch": func() (watchsource.SnapshotsStore, *fake.Clientset) {
+			client := fake.NewClientset()
+			client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) { panic("broken") })
+			return watchsource.NewStore(), client
+		},
+		"the store": func() (watchsource.SnapshotsStore, *fake.Clientset) {
+			return panickingStore{}, fake.NewClientset()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, client := prepare()
+				source := watchsource.NewWatchSnapshotSource(store, client)
+				for range 2 { // the second shows that the source is stopped
+					func() {
+						defer func() {
+							if r := recover(); r != "broken" {
+								t.Errorf("recovered %v, want the panic of the client", r)
+							}
+						}()
+						t.Errorf("Start = %v, want a panic", source.Start("app"))
+					}()
+				}
+				source.Stop()
+				if got := source.Status().Phase; got != watchsource.Stopped {
+					t.Errorf("phase %v", got)
+				}
+			})
+		})
+	}
+}
+
+type panickingStore struct{ watchsource.SnapshotsStore }
+
+func (panickingStore) ReplaceSnapshot([]*corev1.Pod) { panic("broken") }
+
+// noClient has no methods that work.
+type noClient struct{ kubernetes.Interface }
+
+// A client that panics before there is a request.
+func TestPanicOfTheClientItself(t *testing.T) {
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), noClient{})
+	for range 2 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			t.Errorf("Start = %v, want a panic", source.Start("app"))
+		}()
+	}
+	source.Stop()
+}
+
+// Each Opened has its Closed, and a relist can be distinguished from the first
+// list.
+func TestEachOpenedHasItsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		var seen []string
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client(), watchsource.WithObserver(func(o watchsource.Observation) {
+			line := o.Kind.String()
+			if o.Relist {
+				line += " again"
+			}
+			if o.Err != nil {
+				line += " with an error"
+			}
+			seen = append(seen, line)
+		}))
+		for range 2 {
+			start(t, source, "app")
+			server.Strike(watchtest.Answer(expired))
+			time.Sleep(time.Minute - time.Second) // before a bookmark
+			source.Stop()
+		}
+		session := []string{"Listed", "Opened", "Closed with an error", "Listed again", "Opened", "Closed"}
+		if want := append(session, session...); !slices.Equal(seen, want) {
+			t.Errorf("observed %q, want %q", seen, want)
+		}
+		if got := source.Status(); got.Errors != 1 {
+			t.Errorf("%d errors, want that of the 410 only", got.Errors)
+		}
+	})
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/podwire"
+)
+
+// A session is the time from a Start to the Stop that ends it. It connects the
+// list/watch engine with the store, the status and the observer of its source.
+type session struct {
+	// Fixed after newSession.
+	source   *WatchSnapshotSource
+	selector labels.Selector
+	cancel   func(cause error)
+
+	decided atomic.Bool   // that Start will succeed, or that it has timed out
+	calling atomic.Int32  // the callee that the watch goroutine waits for
+	opened  chan struct{} // closed when the first watch is open
+	done    chan struct{} // closed when nothing runs any more
+
+	// Owned by the watch goroutine until done is closed.
+	*Watcher
+	started  bool
+	err      error                  // why the session ended
+	panicked *listwatch.ClientPanic // why Start must panic
+}
+
+// A callee is code of the user that the watch goroutine is calling.
+type callee = int32
+
+const (
+	nothing callee = iota
+	theStore
+	theObserver
+)
+
+var calleeNames = [...]string{nothing: "the client", theStore: "a call of the store", theObserver: "a call of the observer"}
+
+func newSession(source *WatchSnapshotSource, selector labels.Selector, cancel func(error)) *session {
+	return &session{
+		source: source, selector: selector, cancel: cancel,
+		opened: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// decideStart reports whether the caller decided the outcome of Start. Either the
+// watch makes its first call to the store or Start times out, never both: a
+// Start that fails must not have called the store.
+func (s *session) decideStart() bool { return s.decided.CompareAndSwap(false, true) }
+
+// run works until ctx ends, or until Start has failed.
+func (s *session) run(ctx context.Context) {
+	defer close(s.done)
+	defer s.catch()
+	// The wording is Spark's, and users search their logs for it.
+	s.source.options.logger.V(4).Info(fmt.Sprintf("Starting watch for pods with labels %s.", spaced(s.selector)))
+	s.err = s.newLoop().Run(ctx)
+	if observer, ok := s.source.store.(stopObserver); ok && s.started {
+		observer.ObserveStop()
+	}
+}
+
+// newLoop makes the engine, with the session as its sink.
+func (s *session) newLoop() *listwatch.Loop {
+	o := &s.source.options
+	s.Watcher = newWatcher(s.source.store, s.selector, o)
+	loop := listwatch.New(listwatch.Config{
+		Client:       s.source.client,
+		Namespace:    o.namespace,
+		Selector:     s.selector.String(),
+		Form:         o.form,
+		StartTimeout: o.startTimeout,
+		StallTimeout: o.stallTimeout,
+		Logger:       o.logger,
+		Sink:         s,
+		Report:       s.report,
+		Begin:        s.decideStart,
+	})
+	if loop.InForm() {
+		s.form = podwire.Full
+	}
+	return loop
+}
+
+// Replace implements [listwatch.Sink], as the following methods do.
+func (s *session) Replace(pods []*corev1.Pod, resourceVersion string) {
+	s.calling.Store(theStore)
+	s.Watcher.Replace(pods, resourceVersion)
+	s.calling.Store(nothing)
+}
+
+func (s *session) Receive(event watch.Event) error {
+	s.calling.Store(theStore)
+	err := s.receive(event)
+	s.calling.Store(nothing)
+	return err
+}
+
+func (s *session) ResourceVersion() string { return s.resourceVersion }
+func (s *session) Forget()                 { s.resourceVersion = "" }
+
+// report updates the status and calls the observer.
+func (s *session) report(e listwatch.Event) {
+	before := s.source.status.record(e)
+	if e.Kind == listwatch.Opened && before.Phase == Retrying {
+		s.logger.Info("Watch restored", "since", before.Since)
+	}
+	if observer := s.source.options.observer; observer != nil {
+		s.calling.Store(theObserver)
+		observer(Observation{
+			Kind: ObservationKind(e.Kind), ResourceVersion: e.ResourceVersion, Pods: e.Pods, Relist: e.Relist,
+			Resumed: e.Resumed, Event: e.Type, Took: e.Took, Err: e.Err,
+		})
+		s.calling.Store(nothing)
+	}
+	if e.Kind == listwatch.Opened && !s.started {
+		s.started = true
+		close(s.opened)
+	}
+}
+
+// catch makes a panic in the watch goroutine one of Start, while Start waits.
+func (s *session) catch() {
+	if s.started {
+		return // the panic ends the program, with its stack
+	}
+	switch r := recover().(type) {
+	case nil:
+	case *listwatch.ClientPanic:
+		s.panicked = r
+	default:
+		s.panicked = &listwatch.ClientPanic{Value: r, Stack: debug.Stack()}
+	}
+}
+
+// stopWarning is how long Stop waits before the log says what it waits for.
+const stopWarning = 5 * time.Second
+
+// wait returns when nothing of the session runs any more.
+func (s *session) wait() {
+	timer := time.NewTimer(stopWarning)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return
+	case <-timer.C:
+	}
+	s.source.options.logger.Info("Stop is still waiting; it must not be called by the store or by the observer",
+		"waitingFor", calleeNames[s.calling.Load()], "appID", s.source.Status().AppID)
+	<-s.done
+}
+
+func isNil(v any) bool {
+	value := reflect.ValueOf(v)
+	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
+}
