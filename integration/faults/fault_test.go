@@ -23,6 +23,12 @@ type fault struct {
 	// proxied says the same, and that both watchers are behind the terminator. No
 	// ping tells them that something is wrong; the stall timer must.
 	proxied bool
+	// restores says that the server begins a new history. watchsource has a client
+	// and a stall timeout of its own for the round, because only a silent watch shows
+	// what has happened.
+	restores bool
+	// cuts says that both watchers are behind the terminator, which cuts streams.
+	cuts bool
 	// patience is how long recovery may take, if not limit.
 	patience time.Duration
 }
@@ -38,9 +44,11 @@ var faults = []fault{
 	{name: "API server stands still", strike: (*scene).standStill},
 	{name: "API server stands still behind a proxy", breaks: true, proxied: true, strike: (*scene).standStillForLong},
 	{name: "etcd killed", forgets: true, strike: (*scene).restartEtcd},
+	{name: "idle streams cut", breaks: true, cuts: true, strike: (*scene).cutIdleStreams},
 	{name: "version expired", breaks: true, forgets: true, certain: true, strike: (*scene).expire},
 	{name: "rights taken away", breaks: true, strike: (*scene).takeRights},
 	{name: "token revoked and rotated", breaks: true, fresh: true, patience: tokenPatience, strike: (*scene).rotateToken},
+	{name: "etcd restored from a backup", breaks: true, restores: true, strike: (*scene).restoreEtcd},
 }
 
 func (s *scene) reset(*testing.T) { s.link.reset() }
@@ -76,6 +84,41 @@ func (s *scene) cutInMidFrame(t *testing.T) {
 }
 
 func (s *scene) swallowStream(*testing.T) { s.terminator.freeze() }
+
+// cutIdleStreams lets the application rest, so that the terminator cuts the
+// streams, which it does from the start of the round.
+func (s *scene) cutIdleStreams(t *testing.T) {
+	s.application.mu.Lock()
+	s.lasts(t, 8*time.Second, 12*time.Second)
+	s.application.mu.Unlock()
+	s.terminator.idle.Store(0)
+}
+
+// restoreEtcd loses some seconds of the application's life, and so many versions
+// that the new history does not reach the versions held within the round.
+func (s *scene) restoreEtcd(t *testing.T) {
+	restore, err := server.BackupEtcd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.lasts(t, 2*time.Second, 4*time.Second)
+	if err := server.AdvanceVersion(t.Context(), 10_000); err != nil {
+		t.Fatal(err)
+	}
+	s.application.mark(t) // so that the watchers hold such a version
+	s.lasts(t, time.Second, 2*time.Second)
+	s.application.mu.Lock()
+	defer s.application.mu.Unlock()
+	s.link.shut()
+	if err := restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.application.stages = [executors]stage{}
+	for id := range s.application.stages {
+		s.application.stages[id] = unclear
+	}
+	s.link.open(t)
+}
 
 func (s *scene) killAPIServer(t *testing.T) {
 	if err := server.KillAPIServer(t.Context()); err != nil {

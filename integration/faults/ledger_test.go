@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/executorpods/watchsource"
@@ -17,6 +18,9 @@ import (
 type ledger struct {
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
+
+	// historyChanges says that versions are counted again in this round.
+	historyChanges atomic.Bool
 
 	mu       sync.Mutex
 	last     map[types.UID]*watchsource.Executor // of each pod there ever was
@@ -47,6 +51,12 @@ func (l *ledger) enter(change watchsource.Change) {
 	before, known := l.last[after.UID]
 	l.last[after.UID] = after
 	if !known {
+		return
+	}
+	if l.historyChanges.Load() {
+		if before.State == watchsource.Deleted && after.State == watchsource.Deleted {
+			l.mistake(before, after, "is gone twice")
+		}
 		return
 	}
 	order, err := resourceversion.CompareResourceVersion(before.ResourceVersion, after.ResourceVersion)

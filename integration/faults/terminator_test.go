@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
@@ -25,6 +26,7 @@ import (
 type terminator struct {
 	server    *httptest.Server
 	authority []byte
+	idle      atomic.Int64 // nanoseconds after which a silent stream is ended, 0 for none
 
 	mu      sync.Mutex
 	answers map[*answer]struct{}
@@ -90,6 +92,9 @@ func (p *terminator) freeze() {
 
 func (p *terminator) keep(response *http.Response) error {
 	a := &answer{ReadCloser: response.Body, proxy: p, asked: response.Request}
+	if idle := time.Duration(p.idle.Load()); idle > 0 {
+		a.cut(idle)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answers[a] = struct{}{}
@@ -103,10 +108,29 @@ type answer struct {
 	proxy  *terminator
 	asked  *http.Request
 	frozen atomic.Bool
+
+	timer *time.Timer // ends the answer, nil if nothing does
+	idle  time.Duration
+	ended atomic.Bool
+}
+
+// cut ends the answer in good order when it has been silent for idle.
+func (a *answer) cut(idle time.Duration) {
+	a.idle = idle
+	a.timer = time.AfterFunc(idle, func() {
+		a.ended.Store(true)
+		a.ReadCloser.Close()
+	})
 }
 
 func (a *answer) Read(p []byte) (int, error) {
 	n, err := a.ReadCloser.Read(p)
+	if a.timer != nil && err == nil {
+		a.timer.Reset(a.idle)
+	}
+	if a.ended.Load() {
+		return n, io.EOF
+	}
 	for a.frozen.Load() {
 		if err != nil {
 			<-a.asked.Context().Done() // the client has given up
@@ -118,6 +142,9 @@ func (a *answer) Read(p []byte) (int, error) {
 }
 
 func (a *answer) Close() error {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
 	a.proxy.mu.Lock()
 	delete(a.proxy.answers, a)
 	a.proxy.mu.Unlock()

@@ -44,8 +44,9 @@ const (
 	// words (kubernetes issue 139485).
 	maxRefusals = 3
 
-	// The first attempt after a stream has ended is made at once, as long as
-	// this budget lasts. It gains one attempt every immediateRefill.
+	// The first attempt after a stream that reached steadyAge is made at once.
+	// After a younger stream it is made at once as long as this budget lasts. It
+	// gains one attempt every immediateRefill.
 	maxImmediate    = 3
 	immediateRefill = 10 * time.Second
 
@@ -171,10 +172,8 @@ func (p *retryPolicy) checkDue(now time.Time, end streamEnd) bool {
 }
 
 func (p *retryPolicy) resumeDelay(now time.Time, end streamEnd) time.Duration {
-	if end.asAsked() {
-		return 0
-	}
-	if _, asked := apierrors.SuggestsClientDelay(end.err); !asked && p.takeImmediate(now) {
+	_, asked := apierrors.SuggestsClientDelay(end.err)
+	if !asked && (end.age >= steadyAge || p.takeImmediate(now)) {
 		return 0
 	}
 	return p.attemptDelay(end.err)
