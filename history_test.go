@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -48,8 +49,51 @@ type history struct {
 	steps int
 	pods  map[types.NamespacedName]*corev1.Pod
 
+	restores bool    // the server is restored from a backup once
+	backup   *backup // nil before
+
 	mu     sync.Mutex
 	events []watch.Event // of the selection, oldest first
+	lost   []watch.Event // the same before the server was restored
+}
+
+// backup is what a server is restored to.
+type backup struct {
+	restore func() // nil once it is restored
+	pods    map[types.NamespacedName]*corev1.Pod
+	events  int
+	version uint64
+}
+
+// historyGap separates the versions of two histories: after a backup the versions
+// rise by twice as much, so that the restored server does not reach them again.
+const historyGap = 1 << 20
+
+// backUp keeps the present state.
+func (h *history) backUp() {
+	h.trace.add("the server is backed up")
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.backup = &backup{
+		restore: h.server.Backup(), pods: maps.Clone(h.pods),
+		events: len(h.events), version: number(h.server.ResourceVersion()),
+	}
+	h.server.Advance(2 * historyGap)
+}
+
+// restored reports whether the server has begun a new history.
+func (h *history) restored() bool { return h.backup != nil && h.backup.restore == nil }
+
+// putBack restores the server.
+func (h *history) putBack() {
+	h.trace.add("the server is restored from its backup at %d", h.backup.version)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.backup.restore()
+	h.backup.restore = nil
+	h.pods = h.backup.pods
+	h.lost = h.events
+	h.events = slices.Clip(h.events[:h.backup.events])
 }
 
 // act lets one thing happen.
@@ -157,7 +201,11 @@ func (h *history) end(at types.NamespacedName) {
 	last := ended(code, "Done")
 	last.Terminated.FinishedAt.Time = last.Terminated.FinishedAt.Add(time.Duration(h.steps) * time.Second)
 	exit := executorIs(last)
-	switch h.random.IntN(4) {
+	kind := h.random.IntN(4)
+	if h.restores {
+		kind = max(kind, 1) // an end without a time cannot be told from one that was undone
+	}
+	switch kind {
 	case 0:
 		h.update(at, "is evicted", noted(noteState, "Failed"), number, func(p *corev1.Pod) {
 			p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted"
@@ -238,14 +286,24 @@ func (h *history) selects(p *corev1.Pod) bool {
 	return p != nil && (h.namespace == "" || p.Namespace == h.namespace) && h.selector.Matches(labels.Set(p.Labels))
 }
 
-// event returns the event with a number, false if it has not happened yet.
-func (h *history) event(n int) (watch.Event, *corev1.Pod, bool) {
+// event returns the event with a number, false if it has not happened yet. The
+// version before it says which history it belongs to.
+func (h *history) event(n int, before uint64) (watch.Event, *corev1.Pod, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n >= len(h.events) {
+	events := h.eventsOf(before)
+	if n >= len(events) {
 		return watch.Event{}, nil, false
 	}
-	return h.events[n], h.events[n].Object.(*corev1.Pod), true
+	return events[n], events[n].Object.(*corev1.Pod), true
+}
+
+// eventsOf returns the events of the history that has a version. h.mu is held.
+func (h *history) eventsOf(version uint64) []watch.Event {
+	if h.restored() && version > h.backup.version+historyGap {
+		return h.lost
+	}
+	return h.events
 }
 
 // at returns the selected pods as of a version, and the number of the first
@@ -254,7 +312,8 @@ func (h *history) at(version uint64) (map[types.NamespacedName]*corev1.Pod, int)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pods := map[types.NamespacedName]*corev1.Pod{}
-	for i, event := range h.events {
+	events := h.eventsOf(version)
+	for i, event := range events {
 		p := event.Object.(*corev1.Pod)
 		switch {
 		case versionOf(p) > version:
@@ -265,7 +324,7 @@ func (h *history) at(version uint64) (map[types.NamespacedName]*corev1.Pod, int)
 			pods[keyOf(p)] = p
 		}
 	}
-	return pods, len(h.events)
+	return pods, len(events)
 }
 
 // superseded returns a state of a pod that is still there that is not its
@@ -306,6 +365,7 @@ type faults struct {
 
 	lifts []func() // of what may still be going on
 	mute  bool     // a stream may have been left that says nothing for long
+	older int      // events made that are older than others before
 }
 
 // effect is what goes wrong, with a name for the trace.
@@ -379,6 +439,7 @@ func (f *faults) effect(open bool) effect {
 		return effect{watchtest.SendRaw(frame(watch.Modified, foreignObject)), "an object that is no pod"}
 	case n == 2 && f.json && open:
 		if p := f.superseded(); p != nil {
+			f.older++
 			return effect{watchtest.SendRaw(frame(watch.Modified, p)), "an old state of " + p.Name + " at " + p.ResourceVersion}
 		}
 	}
@@ -387,7 +448,13 @@ func (f *faults) effect(open bool) effect {
 }
 
 func (f *faults) transportEffect() effect {
-	switch f.random.IntN(11) {
+	switch f.random.IntN(13) {
+	case 11, 12:
+		d, cut, name := time.Duration(100+f.random.IntN(5000))*time.Millisecond, watchtest.Cut(), "cut"
+		if f.random.IntN(2) == 0 {
+			cut, name = watchtest.Reset(), "reset"
+		}
+		return effect{watchtest.Idle(d, cut), fmt.Sprintf("%s when idle for %v", name, d)}
 	case 0:
 		return effect{watchtest.Refuse(), "refused"}
 	case 1:
@@ -440,6 +507,8 @@ func (f *faults) status() apierrors.APIStatus {
 		apierrors.NewServiceUnavailable("starting up"),
 		apierrors.NewServerTimeout(podsResource.GroupResource(), "list", seconds),
 		apierrors.NewTimeoutError("the storage is slow", 0),
+		apierrors.NewBadRequest("resourceVersion too old"),
+		apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Pod").GroupKind(), "", nil),
 	}
 	return all[f.random.IntN(len(all))]
 }

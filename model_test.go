@@ -58,11 +58,11 @@ func TestAnyHistoryUnderAnyFaults(t *testing.T) {
 
 // tally tells whether the schedules have met what they are for.
 type tally struct {
-	Events, Batches, Resumes, Relists, Stalls, Errors, FailedStarts, Stops int
+	Events, Batches, Resumes, Relists, Stalls, Errors, FailedStarts, Stops, Restores int
 }
 
 func (s *tally) check(t *testing.T) {
-	for _, n := range []int{s.Events, s.Batches, s.Resumes, s.Relists, s.Stalls, s.Errors, s.FailedStarts, s.Stops} {
+	for _, n := range []int{s.Events, s.Batches, s.Resumes, s.Relists, s.Stalls, s.Errors, s.FailedStarts, s.Stops, s.Restores} {
 		if n < 20 {
 			t.Errorf("the schedules are too tame: %+v", *s)
 		}
@@ -101,6 +101,7 @@ func newSchedule(t *testing.T, seed uint64, sum *tally) *schedule {
 			selector: selectorOf(t, executors), pods: map[types.NamespacedName]*corev1.Pod{},
 		},
 	}
+	s.history.restores = !transportOnly && r.IntN(3) == 0
 	s.store = newWitness(s.fail, s.history, trimmed)
 	s.wire = &wire{trace: trace, told: s.store.observedVersion}
 	s.faults = &faults{history: s.history, json: json, transportOnly: transportOnly}
@@ -198,8 +199,28 @@ func (s *schedule) act() {
 		}
 	case 14:
 		s.startOrStop()
+	case 15, 16:
+		s.backUpOrPutBack()
 	default:
 		s.pass()
+	}
+}
+
+// backUpOrPutBack backs the server up, and restores it later. What is on its way
+// then arrives first or is lost.
+func (s *schedule) backUpOrPutBack() {
+	h := s.history
+	switch {
+	case !h.restores:
+		s.pass()
+	case h.backup == nil:
+		h.backUp()
+	case h.backup.restore != nil:
+		s.faults.liftAll()
+		synctest.Wait()
+		h.putBack()
+		s.faults.mute = true // a watch from a version to come is silent
+		s.sum.Restores++
 	}
 }
 
@@ -275,7 +296,11 @@ func (s *schedule) account() {
 	s.sum.Stalls += status.Stalls
 	s.sum.Errors += status.Errors
 	s.sum.Stops++
-	if allowed := s.wire.listsOwed(); s.relists > allowed {
+	allowed := s.wire.listsOwed() + s.faults.older
+	if s.history.restored() {
+		allowed += 2 // the second where the first was asked for before the restore
+	}
+	if s.relists > allowed {
 		s.fail("%d relists where %d were needed", s.relists, allowed)
 	}
 	if s.faults.transportOnly && s.wire.versionsLost() > 0 {

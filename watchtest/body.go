@@ -143,6 +143,17 @@ func (b *body) strike(k strike) {
 	}
 }
 
+// lose ends the body and loses what was not read yet, as a server that dies.
+func (b *body) lose(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.finished && len(b.queue) == 0 {
+		return
+	}
+	b.queue, b.pending, b.held, b.finished = nil, nil, nil, false
+	b.finishLocked(err)
+}
+
 // dropSilent forgets what silence holds back: a connection that breaks is
 // noticed by both sides, and does not deliver what it swallowed before.
 func (b *body) dropSilent() {

@@ -141,8 +141,8 @@ func (s *Server) Compact() {
 // Backup keeps the present state and returns a function that puts it back, any
 // number of times. As with a real cluster whose etcd is restored from a backup,
 // the pods and the resource version are those of the backup, later versions are
-// given again to other changes, no history remains from before, and all streams
-// end. A WATCH from a version that the server has not reached yet is accepted and
+// given again to other changes, no history remains from before, and the
+// connections of all streams are reset. A WATCH from a version that the server has not reached yet is accepted and
 // brings bookmarks of older versions, but no event up to that version.
 func (s *Server) Backup() (restore func()) {
 	s.mu.Lock()
@@ -154,7 +154,8 @@ func (s *Server) Backup() (restore func()) {
 		s.store = kept.clone()
 		s.store.compactTo(s.store.version)
 		for _, st := range slices.Clone(s.streams) {
-			st.end(io.EOF)
+			st.body.lose(Reset().err)
+			st.forget()
 		}
 	}
 }

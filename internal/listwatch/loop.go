@@ -232,6 +232,8 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 		return nil, err
 	}
 	took := time.Since(began)
+	l.policy.listed(time.Now())
+	l.checkDue = false
 	stream := view.stream
 	if stream == nil {
 		stream, err = l.watch(ctx, view.resourceVersion)
@@ -248,8 +250,6 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 		return nil, context.Cause(ctx)
 	}
 	l.Sink.Replace(view.pods, view.resourceVersion)
-	l.policy.listed(time.Now())
-	l.checkDue = false
 	l.Report(Event{
 		Kind: Listed, ResourceVersion: view.resourceVersion, Pods: len(view.pods), Relist: l.started, Took: took, Heard: true,
 	})
