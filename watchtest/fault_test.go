@@ -508,3 +508,56 @@ func TestBodyErrors(t *testing.T) {
 		}
 	})
 }
+
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := watchtest.NewServer()
+		opts := metav1.ListOptions{ResourceVersion: "99990", AllowWatchBookmarks: true}
+		old := openWatch(t, srv.Client(), opts)
+		lift := srv.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(3*time.Second, watchtest.Cut())})
+		srv.Strike(watchtest.Idle(2*time.Second, watchtest.Reset()))
+		w := openWatch(t, srv.Client(), opts)
+		time.Sleep(1900 * time.Millisecond)
+		srv.Create(executor("a"))
+		time.Sleep(1900 * time.Millisecond)
+		expect(t, old, "ADDED a 99991")
+		time.Sleep(200 * time.Millisecond)
+		expect(t, old, "closed")
+		expect(t, w, "ADDED a 99991")
+		time.Sleep(time.Second)
+		expect(t, w, "closed")
+
+		w = openWatch(t, srv.Client(), opts)
+		lift()
+		time.Sleep(30 * time.Second)
+		expect(t, w, "ADDED a 99991")
+	})
+}
+
+// An effect that does not end the stream happens each time that it is idle.
+func TestIdleAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := watchtest.NewServer()
+		w := openWatch(t, srv.Client(), metav1.ListOptions{ResourceVersion: "99990"})
+		busy := apierrors.NewTooManyRequests("busy", 1)
+		srv.Strike(watchtest.Idle(3*time.Second, watchtest.SendError(busy)))
+		time.Sleep(7 * time.Second)
+		if n := len(drain(w)); n != 2 {
+			t.Errorf("%d errors in seven seconds, want 2", n)
+		}
+	})
+}
+
+func TestOmitBookmarks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := watchtest.NewServer()
+		srv.Inject(watchtest.Fault{Do: watchtest.OmitBookmarks()})
+		opts := streamingList()
+		opts.TimeoutSeconds = new(int64(300))
+		w := openWatch(t, srv.Client(), opts)
+		time.Sleep(4 * time.Minute)
+		srv.Create(executor("a"))
+		time.Sleep(time.Minute)
+		expect(t, w, "BOOKMARK 99990 end", "ADDED a 99991", "closed")
+	})
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listwatch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// begin is when the policies of these tests are made.
+var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var (
+	errReset    = fmt.Errorf("read: %w", syscall.ECONNRESET)
+	errInternal = apierrors.NewInternalError(errors.New("etcd"))
+	errExpired  = apierrors.NewResourceExpired("too old")
+	errBusy     = apierrors.NewTooManyRequests("later", 20)
+	errDenied   = apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("RBAC"))
+)
+
+// A moment is one thing that a policy is told, and what it must decide.
+type moment struct {
+	after  time.Duration // the moment before
+	stream *streamEnd    // nil for a refusal
+	err    error         // of a refusal
+	listed bool          // a list has arrived first
+
+	relist, check bool
+	min, max      time.Duration // of the delay
+}
+
+func ended(age time.Duration) *streamEnd {
+	return &streamEnd{age: age, timeout: 5 * time.Minute, received: true, progressed: true}
+}
+
+func broken(err error, age time.Duration) *streamEnd {
+	return &streamEnd{err: err, age: age, timeout: 5 * time.Minute}
+}
+
+// quiet is a stream that ended when it was asked to, and brought nothing.
+func quiet() *streamEnd { return &streamEnd{age: 2 * time.Minute, timeout: 2 * time.Minute} }
+
+// repeated returns n moments of one kind.
+func repeated(n int, m moment) []moment {
+	all := make([]moment, n)
+	for i := range all {
+		all[i] = m
+	}
+	return all
+}
+
+func TestRetryPolicy(t *testing.T) {
+	const first, cap = firstDelay, maxDelay * 3 / 2
+	stall := broken(ErrStalled, defaultStallTimeout)
+	for _, test := range []struct {
+		name    string
+		moments []moment
+	}{
+		{"a stream that ends in good order is resumed at once", []moment{
+			{stream: ended(time.Minute)},
+			{stream: ended(time.Minute)},
+		}},
+		{"a stream that lived for a second is resumed at once, however it ended", append(
+			repeated(20, moment{after: time.Second, stream: broken(errReset, time.Second)}),
+			repeated(20, moment{after: time.Second, stream: broken(nil, time.Second)})...,
+		)},
+		{"a young stream is resumed at once from a budget", []moment{
+			{stream: broken(errReset, time.Millisecond)},
+			{stream: broken(errReset, time.Millisecond)},
+			{stream: broken(errReset, time.Millisecond)},
+			{stream: broken(errReset, time.Millisecond), relist: true}, // the fourth that brought nothing
+			{stream: broken(errReset, time.Millisecond), min: first, max: first * 3 / 2},
+			{after: immediateRefill, stream: broken(errReset, time.Millisecond)},
+			{stream: broken(errReset, time.Millisecond), min: first, max: 3 * first},
+		}},
+		{"an error in a stream is no reason to list", []moment{
+			{stream: broken(errInternal, time.Minute)},
+			{stream: broken(io.ErrUnexpectedEOF, time.Minute)},
+			{stream: broken(errBusy, time.Minute), min: 20 * time.Second, max: 20 * time.Second},
+		}},
+		{"a version that is gone costs a list at once, the next ones are spaced", []moment{
+			{stream: broken(errExpired, time.Minute), relist: true},
+			{stream: broken(errExpired, time.Minute), relist: true, min: first, max: first * 3 / 2},
+			{err: errExpired, relist: true, min: first, max: first * 3},
+			{after: 2 * time.Minute, err: errExpired, relist: true},
+		}},
+		{"progress does not bring lists closer", []moment{
+			{stream: &streamEnd{err: errExpired, age: time.Minute, received: true, progressed: true}, relist: true},
+			{stream: &streamEnd{err: errExpired, age: time.Minute, received: true, progressed: true}, relist: true, min: first, max: first * 3 / 2},
+		}},
+		{"a new history and an answer that is not understood cost a list", []moment{
+			{stream: broken(errNewHistory, time.Minute), relist: true},
+			{after: time.Hour, stream: broken(ErrNotUnderstood, time.Minute), relist: true},
+		}},
+		{"the second stall in a row costs a list, once in five minutes", []moment{
+			{stream: stall},
+			{stream: stall, relist: true},
+			{listed: true, stream: stall},
+			{stream: stall},
+			{after: 5 * time.Minute, stream: stall, relist: true},
+		}},
+		{"a stall after a sign of life costs none", []moment{
+			{stream: stall},
+			{stream: quiet()},
+			{stream: stall},
+			{stream: ended(5 * time.Minute)},
+			{stream: stall},
+		}},
+		{"silence is checked every five minutes", []moment{
+			{stream: quiet()},
+			{after: 2 * time.Minute, stream: quiet()},
+			{after: 4 * time.Minute, stream: quiet(), check: true},
+			{listed: true, stream: quiet()},
+		}},
+		{"silence after a stream that broke is checked", []moment{
+			{stream: broken(errReset, time.Minute)},
+			{stream: quiet(), check: true},
+		}},
+		{"a stall after a refusal is checked", []moment{
+			{err: errReset, min: first, max: first * 3 / 2},
+			{stream: stall, check: true},
+		}},
+		{"a server that is away is asked less and less often, for ever", append(
+			append([]moment{{err: syscall.ECONNREFUSED, min: first, max: first * 3 / 2}},
+				repeated(9, moment{err: syscall.ECONNREFUSED, min: first, max: cap})...),
+			repeated(100, moment{err: syscall.ECONNREFUSED, min: maxDelay, max: cap})...,
+		)},
+		{"the third answer that may concern the version costs a list", []moment{
+			{err: errInternal, min: first, max: cap},
+			{err: errDenied, min: first, max: cap},
+			{err: errReset, min: first, max: cap},
+			{err: errBusy, min: 20 * time.Second, max: cap},
+			{err: apierrors.NewBadRequest("version"), min: first, max: cap},
+			{err: errInternal, relist: true, min: first, max: cap},
+			{err: errInternal, min: first, max: cap},
+		}},
+		{"a stream between them begins a new row", []moment{
+			{err: errInternal, min: first, max: cap},
+			{err: errInternal, min: first, max: cap},
+			{stream: ended(time.Minute)},
+			{err: errInternal, min: first, max: cap},
+			{err: errInternal, min: first, max: cap},
+		}},
+		{"a gateway is no API server", repeated(6, moment{
+			err: apierrors.NewGenericServerResponse(502, "get", corev1.Resource("pods"), "", "<html>", 0, true), min: first, max: cap,
+		})},
+		{"a server's delay is bounded", []moment{
+			{err: apierrors.NewTooManyRequests("never", 1<<31-1), min: maxServerDelay, max: maxServerDelay},
+			{stream: broken(apierrors.NewTooManyRequests("never", 1<<31-1), time.Minute), min: maxServerDelay, max: maxServerDelay},
+		}},
+		{"a missing right is asked for again soon", repeated(30, moment{err: errDenied, min: first, max: maxRefusedDelay * 3 / 2})},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			now := begin
+			p := newRetryPolicy(now)
+			p.checked(now)
+			for i, m := range test.moments {
+				now = now.Add(m.after)
+				if m.listed {
+					p.listed(now)
+				}
+				var got nextStep
+				if m.stream != nil {
+					got = p.afterStream(now, *m.stream)
+				} else {
+					got = p.afterRefusal(now, m.err)
+				}
+				if got.relist != m.relist || got.check != m.check || got.delay < m.min || got.delay > m.max {
+					t.Errorf("moment %d: %+v, want relist %v, check %v and a delay of %v to %v", i+1, got, m.relist, m.check, m.min, m.max)
+				}
+			}
+		})
+	}
+}
+
+// A version that is too large may be reached soon, so that the first refusals are
+// no reason to list, although the server answers.
+func TestVersionTooLarge(t *testing.T) {
+	err := apierrors.NewTimeoutError("Too large resource version", 1)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
+	p := newRetryPolicy(begin)
+	for i := range 2 * maxRefusals {
+		got := p.afterRefusal(begin, err)
+		if want := (i+1)%maxRefusals == 0; got.relist != want || got.delay < time.Second {
+			t.Errorf("refusal %d: %+v, want relist %v after a second at the least", i+1, got, want)
+		}
+	}
+}
