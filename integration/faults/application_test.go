@@ -82,11 +82,23 @@ func (a *application) change(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	id := a.rng.IntN(executors)
-	next, err := a.next(ctx, id, "exec-"+strconv.Itoa(id), a.rng.IntN(10))
+	next, err := a.next(ctx, id, name(id), a.rng.IntN(10))
 	if err != nil {
 		next = unclear
 	} else {
 		a.changes++
+	}
+	a.stages[id] = next
+}
+
+func name(id int) string { return "exec-" + strconv.Itoa(id) }
+
+// advance brings an executor one stage further. The caller holds mu.
+func (a *application) advance(t *testing.T, id int) {
+	t.Helper()
+	next, err := a.next(t.Context(), id, name(id), 9)
+	if err != nil {
+		t.Fatal(err)
 	}
 	a.stages[id] = next
 }
