@@ -593,6 +593,7 @@ func TestRunEndsDuringTheFirstList(t *testing.T) {
 			go func() { result <- source.Run(ctx, "app") }()
 			synctest.Wait()
 			cancel()
+			synctest.Wait() // so that the stream has ended too
 			close(block)
 			if err := <-result; err != nil {
 				t.Errorf("Run = %v", err)

@@ -49,7 +49,6 @@ func (l *Loop) list(ctx context.Context) (fullView, error) {
 	view, err := l.streamList(ctx)
 	if err == nil {
 		l.busyStreams = 0
-		l.bookmarks = true // it has just sent one
 		return view, nil
 	}
 	if ctx.Err() != nil || !l.worthPlainList(err) {
