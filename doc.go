@@ -41,22 +41,29 @@
 // Each has a test that bears its number, TestGuarantee1 and so on.
 //
 //  1. After Start the store has the complete state, and later equals what a
-//     LIST at the same resource version returns.
+//     LIST at the same resource version returns. A complete list is the truth,
+//     also if its versions are older than those known.
 //  2. The states of one pod arrive in the order in which the API server
-//     produced them. Nothing ever goes back to an older state.
+//     produced them, and nothing goes back to an older state. Versions are
+//     compared within one history of the server only: a server that is restored
+//     from a backup begins a new history, and the view follows it.
 //  3. A pod that leaves in any way (deleted, force-deleted, relabelled out of
 //     the selector, gone during a disconnection) is reported as gone exactly
 //     once, with its last known state.
 //  4. An end (Succeeded, Failed) that the API server showed is delivered to
 //     every reader of Batches, however slow.
 //  5. A fault of the transport costs a resume from the last resource version,
-//     not a new list. Only a version that is really gone (410), a version from
-//     which nothing comes, or an answer that cannot be understood costs one.
+//     not a new list. A list is needed only if that version is gone (410), if the
+//     server refuses it three times in a row or sends nothing from it, if the
+//     server has begun a new history, or if an answer cannot be understood. Lists
+//     are spaced out, whatever comes between them.
 //  6. A watch that has silently died is noticed and replaced, also when a proxy
-//     keeps the connection alive.
+//     keeps the connection alive. A quiet one is not mistaken for it.
 //  7. Whatever goes wrong is visible: in [WatchSnapshotSource.Status] and
 //     [WatchSnapshotSource.Healthy], in the log once per change of condition,
-//     and to an observer, see [WithObserver].
+//     and to an observer, see [WithObserver]. A cluster in which nothing happens
+//     is healthy; a source that cannot see any more is not, and says what the
+//     server said.
 //  8. A slow reader delays nobody, and costs memory by the number of distinct
 //     executors whose changes it has not yet seen, never by events. A reader
 //     that lags is named in the log; [Store.Backlogs] tells how far, and
@@ -91,8 +98,10 @@
 // credentials and rate limit: managedFields, and with [WithTrimmedPods] most of the
 // spec, are checked and passed over before anything is allocated for them. Of a pod
 // seen before only what has changed is read; its states share the rest, and pods
-// share what they have in common. A client that is wrapped, asks for JSON or has a
-// warning handler is used as it is; the debug log says so. One watch is open per
+// share what they have in common. A client that asks for JSON or has a
+// warning handler decodes by itself, and one that is wrapped is used as it is; the
+// debug log says so. client-go repeats the requests of a wrapped client up to ten
+// times if the server is busy, so that errors show later. One watch is open per
 // source; at the start there is one list, and none after it while versions can be
 // resumed. See the README for measurements.
 //

@@ -76,8 +76,8 @@ func WithNamespace(namespace string) Option {
 }
 
 // WithSelector replaces the labels by which an application's executor pods are
-// found, Spark's by default. A selector that selects every pod makes Start
-// fail.
+// found, Spark's by default. Start fails if the selector selects every pod, or if
+// it selects none and can therefore not be sent to the API server.
 func WithSelector(selector func(appID string) labels.Selector) Option {
 	return sourceOption(func(o *sourceOptions) { o.selector = selector })
 }
@@ -102,21 +102,23 @@ func WithStartTimeout(d time.Duration) Option {
 }
 
 // WithStallTimeout sets how long a watch may be silent, without an event or a
-// bookmark, before it is taken for dead and replaced. By default, and where d is
-// not positive, that is two and a half minutes once the API server has shown
-// that it sends bookmarks, which kube-apiserver does about once a minute, and
-// until then half a minute more than the five to ten that the watch was asked
-// to last.
+// bookmark, until it is given up and replaced. If d <= 0 the default applies: two
+// and a half minutes. kube-apiserver sends a bookmark about once a minute, but none
+// to a watch that was resumed while the resource version does not move.
 //
-// A time below the period of the bookmarks costs a new watch each time that
-// nothing happens for so long, but never a list.
+// The next watch is asked to end after two seconds, which shows that the server is
+// there. As long as no bookmarks come, the following ones are asked to end after
+// 0.8 of the stall timeout instead of five to ten minutes, so that their ends show
+// the same. A stall timeout below a minute therefore costs a new watch that often
+// while nothing happens. Silence costs at most one list in five minutes, and
+// normally only a look at the server's version, which is a list of one name.
 func WithStallTimeout(d time.Duration) Option {
 	return sourceOption(func(o *sourceOptions) { o.stallTimeout = max(d, 0) })
 }
 
-// WithObserver has a function called with everything that happens between the
-// source and the API server, such as for metrics. The goroutine that watches
-// calls it and waits for it.
+// WithObserver sets a function that is called with everything that happens between
+// the source and the API server, for example to count it. The watch goroutine calls
+// it and waits for it. It must not call Stop, which waits for the watch goroutine.
 func WithObserver(observer func(Observation)) Option {
 	return sourceOption(func(o *sourceOptions) { o.observer = observer })
 }

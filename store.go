@@ -19,7 +19,8 @@ import (
 // your own. The model is Spark's ExecutorPodsSnapshotsStore.
 //
 // One goroutine calls it, from within Start until Stop returns, and waits for
-// each call: a store that blocks holds up the watch, and Stop. It may keep the
+// each call: a store that blocks holds up the watch, and Stop. It must not call
+// Stop, which waits for the call to return. It may keep the
 // pods but must not change them: the states of a pod share what did not change,
 // pods share what they have in common, and with client-go's fake clientset the
 // test that made them holds them as well.
@@ -40,7 +41,9 @@ type SnapshotsStore interface {
 	// last known state. It may be a pod that was never reported before.
 	DeletePod(pod *corev1.Pod)
 	// ReplaceSnapshot reports all pods that there are, at the start and
-	// whenever the watch had to begin anew. What is not among them is gone.
+	// whenever the watch had to begin anew. A pod that is not among them is gone.
+	// The pods count also if their resource versions are older than those known:
+	// the server may have been restored from a backup.
 	ReplaceSnapshot(pods []*corev1.Pod)
 }
 
