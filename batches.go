@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"github.com/executorpods/watchsource/internal/sleep"
 )
 
 // A Batch is what a reader has not seen since its last batch.
@@ -63,7 +65,7 @@ func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Ba
 		if !yield(Batch{Changes: arrivals(snapshot), Snapshot: snapshot, Anew: true}) {
 			return
 		}
-		for pause(ctx, interval) && r.wait(ctx) {
+		for sleep.For(ctx, interval) && r.wait(ctx) {
 			if !yield(s.nextBatch(r, interval)) {
 				return
 			}
@@ -123,21 +125,6 @@ func (r *reader) wait(ctx context.Context) bool {
 	select {
 	case <-r.wake:
 		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// pause lets d go by, and returns false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
 	case <-ctx.Done():
 		return false
 	}

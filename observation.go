@@ -17,7 +17,7 @@ import (
 type Observation struct {
 	Kind ObservationKind
 	// ResourceVersion is the version that was listed, watched from or received;
-	// for Closed the one to resume from. It is empty if there is none.
+	// for Closed the version to resume from, empty after a version that was lost.
 	ResourceVersion string
 	Pods            int             // Listed: the number of pods
 	Relist          bool            // Listed: not the first list since Start

@@ -146,7 +146,8 @@ func (s *session) catch() {
 	}
 }
 
-// stopWarning is how long Stop waits before the log says what it waits for.
+// stopWarning is how long Stop waits before it logs what the watch goroutine is
+// calling.
 const stopWarning = 5 * time.Second
 
 // wait returns when nothing of the session runs any more.

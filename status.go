@@ -146,9 +146,8 @@ func (b *statusBoard) count(s *Status, e listwatch.Event) {
 	s.ResourceVersion = e.ResourceVersion
 }
 
-// watchEnded starts the time after which the phase becomes Retrying. The next
-// watch may take long to open, also if its request is not refused but only not
-// answered. b.mu is held.
+// watchEnded starts the time after which the phase becomes Retrying: the request
+// for the next watch may be neither refused nor answered. b.mu is held.
 func (b *statusBoard) watchEnded(err error) {
 	var timer *time.Timer
 	timer = time.AfterFunc(retryingAfter, func() {

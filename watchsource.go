@@ -48,8 +48,8 @@ func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, o
 // meanwhile, and with the error of the API server or of the connection to it:
 // apierrors.IsForbidden, IsUnauthorized and similar functions recognise the
 // error, errors.Is and errors.As its cause. A server that asks to come back later
-// (429 or 503) is asked again, and so is one that closes the connection a few
-// times. If there is no complete view within the start timeout,
+// (429 or 503) is asked again, and a server that closes the connection a few
+// times too. If there is no complete view within the start timeout,
 // apierrors.IsTimeout and errors.Is with context.DeadlineExceeded recognise the
 // error, which contains the last one. After a failure nothing runs, the store
 // was not called, and Start may be called again. A panic of the client or the
@@ -82,9 +82,8 @@ func (s *WatchSnapshotSource) Run(ctx context.Context, appID string) error {
 }
 
 // Stop ends the watch and returns when nothing runs and the store is not called
-// any more. It waits for a call of the store that is in progress, and hardly
-// for anything else. It may be called in any state and by several goroutines at
-// once.
+// any more. It waits for a call of the store or the observer that is in progress.
+// It may be called in any state and by several goroutines at once.
 func (s *WatchSnapshotSource) Stop() {
 	s.mu.Lock()
 	running := s.session

@@ -163,8 +163,8 @@ func podRequest(client *rest.RESTClient, namespace string, options metav1.ListOp
 // corePath is the path of the core group below the address of an API server.
 const corePath = "/api/v1"
 
-// restClientOf returns the REST client of an ordinary clientset. The error says
-// why there is none.
+// restClientOf returns the REST client of an ordinary clientset, or an error that
+// says why the clientset is not ordinary.
 func restClientOf(client kubernetes.Interface) (*rest.RESTClient, error) {
 	core, ok := client.CoreV1().(*typedcorev1.CoreV1Client)
 	if !ok {
@@ -179,7 +179,7 @@ func restClientOf(client kubernetes.Interface) (*rest.RESTClient, error) {
 
 // newWirePods makes a second client from the reachable parts of the first: its
 // HTTP client with everything in it, its address and its rate limit. The error
-// says why the first has to be used as it is.
+// says why the first has to decode by itself.
 func newWirePods(theirs *rest.RESTClient, namespace string, form podwire.Form, note func(mediaType string)) (*wirePods, error) {
 	if accept := accepted(theirs); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
 		return nil, fmt.Errorf("it asks for %s", accept)

@@ -178,7 +178,7 @@ func PodOf(event watch.Event) (*corev1.Pod, error) {
 // podList is a list that is being received. Changes may arrive before it is
 // complete.
 type podList struct {
-	pods []*corev1.Pod // nil where one was removed
+	pods []*corev1.Pod // nil for each that was removed
 	at   map[podKey]int
 }
 

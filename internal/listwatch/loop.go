@@ -28,6 +28,7 @@ import (
 
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
+	"github.com/executorpods/watchsource/internal/sleep"
 )
 
 const (
@@ -180,7 +181,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 			delay = l.refused(err, time.Since(began))
 		}
-		if !pause(ctx, delay) {
+		if !sleep.For(ctx, delay) {
 			return context.Cause(ctx)
 		}
 	}
@@ -196,7 +197,7 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 		}
 		l.checkDue = false
 		if gone {
-			l.Logger.V(4).Info("The server's version is older than the one held, listing", "resourceVersion", from)
+			l.Logger.V(4).Info("The server may be at an older version than the one held, listing", "resourceVersion", from)
 			l.Sink.Forget()
 			from = ""
 		}
@@ -212,19 +213,25 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 }
 
 // wentBack reports whether the server's version is older than the one held. A
-// server that was restored from a backup is in that state.
+// server that was restored from a backup is in that state. A server that does not
+// answer the question, for example because the client has only the right to
+// watch, may be in it too.
 func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
 	defer cancel()
 	now, err := request(ctx, func() (string, error) { return l.pods.Version(ctx, l.Selector) }, func(string) {})
-	if err != nil {
+	switch {
+	case err == nil:
+		l.policy.checked(time.Now())
+		return rv.Older(now, held), nil
+	case answered(err) && !asksToWait(err) && !apierrors.IsUnauthorized(err):
+		return true, nil
+	default:
 		return false, l.failed("list", err)
 	}
-	l.policy.checked(time.Now())
-	return rv.Older(now, held), nil
 }
 
-// relist fetches everything and opens the stream that continues from there.
+// relist lists every selected pod and opens the stream that continues from there.
 func (l *Loop) relist(ctx context.Context) (*stream, error) {
 	began := time.Now()
 	view, err := l.list(ctx)
@@ -357,8 +364,8 @@ func goesBack(event watch.Event, from string) bool {
 	return err == nil && pod.ResourceVersion != "0" && rv.Older(pod.ResourceVersion, from)
 }
 
-// stallTimeout is how long a stream may be silent before it is given up, also if
-// its connection looks alive, as behind a proxy.
+// stallTimeout is how long a stream may be silent before it is given up. Its
+// connection may look alive all the time, as behind a proxy.
 func (l *Loop) stallTimeout() time.Duration {
 	if l.StallTimeout > 0 {
 		return l.StallTimeout
@@ -406,7 +413,7 @@ func (l *Loop) watch(ctx context.Context, resourceVersion string) (*stream, erro
 }
 
 func (l *Loop) open(ctx context.Context, timeout time.Duration, options metav1.ListOptions) (*stream, error) {
-	timeout = timeout.Truncate(time.Second) // as it is sent
+	timeout = timeout.Truncate(time.Second) // the request has whole seconds
 	options.TimeoutSeconds = new(int64(timeout.Seconds()))
 	options.LabelSelector = l.Selector
 
@@ -426,19 +433,4 @@ func (l *Loop) open(ctx context.Context, timeout time.Duration, options metav1.L
 
 func (l *Loop) failed(verb string, err error) error {
 	return &requestError{verb: verb, namespace: l.Namespace, err: err}
-}
-
-// pause lets d go by, and returns false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

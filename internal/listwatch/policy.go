@@ -27,9 +27,9 @@ const (
 	// maxServerDelay caps the delay that a server asks for.
 	maxServerDelay = 2 * time.Minute
 
-	// steadyAge is the age from which a stream shows that the server is well,
-	// also if it brought nothing: a proxy that cuts streams every few seconds
-	// is no reason to stay away.
+	// steadyAge is the age from which a stream shows that the server is well, even
+	// if it brought nothing: a proxy that cuts streams every few seconds is no
+	// reason to stay away.
 	steadyAge = time.Second
 	// Streams that end before steadyAge and bring nothing are a sign that the
 	// server has lost the version they start from: some servers and proxies then

@@ -26,7 +26,7 @@ var (
 	errDenied   = apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("RBAC"))
 )
 
-// A moment is one thing that a policy is told, and what it must decide.
+// A moment is one call of a policy and the decision that it must return.
 type moment struct {
 	after  time.Duration // the moment before
 	stream *streamEnd    // nil for a refusal
