@@ -63,11 +63,13 @@ func TestServerRestoredFromBackup(t *testing.T) {
 		name   string
 		server []watchtest.Option
 		mute   bool          // the server sends no bookmarks in watches
+		deny   bool          // the client has only the right to watch
 		before time.Duration // between Start and the restore
 	}{
 		{name: "older bookmarks", before: time.Minute},
 		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, before: time.Minute},
 		{name: "no bookmarks", mute: true, before: time.Minute},
+		{name: "no bookmarks and no right to list", mute: true, deny: true, before: time.Minute},
 		{name: "no bookmarks after hours of silence", mute: true, before: 5 * time.Hour},
 		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, mute: true, before: 7 * time.Minute},
 	} {
@@ -76,6 +78,9 @@ func TestServerRestoredFromBackup(t *testing.T) {
 				server := watchtest.NewServer(test.server...)
 				if test.mute {
 					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+				}
+				if test.deny {
+					server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
 				}
 				for _, id := range []string{"ends before", "ends after", "ends twice", "lives"} {
 					server.Create(pod(id, phase(corev1.PodRunning)))
@@ -430,7 +435,7 @@ func TestStreamSwallowedAfterStart(t *testing.T) {
 	}
 }
 
-// A cluster in which nothing happens is healthy, also if the server sends no
+// A cluster in which nothing happens is healthy, even if the server sends no
 // bookmarks meanwhile or the stall timeout is shorter than their period.
 func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 	for _, test := range []struct {
@@ -482,7 +487,8 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 	}
 }
 
-// What looks like a quiet cluster is none if nothing gets through.
+// A source through which nothing comes is not healthy, although a quiet cluster
+// looks the same.
 func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
 		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
@@ -607,8 +613,7 @@ func TestRunEndsDuringTheFirstList(t *testing.T) {
 	}
 }
 
-// A selector that selects nothing is written like the one that selects every
-// pod.
+// A selector that selects nothing is written like the selector of every pod.
 func TestStartRejectsSelectorOfNothing(t *testing.T) {
 	nothing, err := metav1.LabelSelectorAsSelector(nil)
 	must(t, err)

@@ -149,7 +149,7 @@ func TestIdleStreamsAreCut(t *testing.T) {
 	}
 }
 
-// With all timers as they are by default. A proxy swallows the stream before the
+// All timers have their defaults. A proxy swallows the stream before the
 // first bookmark has come, which shows within four minutes; and a source of a
 // cluster in which nothing happens is healthy at every look.
 func TestSilence(t *testing.T) {
@@ -210,7 +210,7 @@ func (s blockedStore) ReplaceSnapshot(pods []*corev1.Pod) {
 	s.Store.ReplaceSnapshot(pods)
 }
 
-// After Run nothing runs, also if its context ends during the first list.
+// After Run nothing runs, even if its context ends during the first list.
 func TestRunEndsDuringTheFirstList(t *testing.T) {
 	s := newScene(t)
 	client, _ := newClient(t, rest.CopyConfig(server.Config()))
