@@ -286,12 +286,12 @@ func (h *history) selects(p *corev1.Pod) bool {
 	return p != nil && (h.namespace == "" || p.Namespace == h.namespace) && h.selector.Matches(labels.Set(p.Labels))
 }
 
-// event returns the event with a number, false if it has not happened yet. The
-// version before it says which history it belongs to.
-func (h *history) event(n int, before uint64) (watch.Event, *corev1.Pod, bool) {
+// event returns the event with a number, false if it has not happened yet, of the
+// history that has a version.
+func (h *history) event(n int, version uint64) (watch.Event, *corev1.Pod, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	events := h.eventsOf(before)
+	events := h.eventsOf(version)
 	if n >= len(events) {
 		return watch.Event{}, nil, false
 	}

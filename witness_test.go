@@ -140,7 +140,7 @@ func (w *witness) ObserveResourceVersion(version string) {
 		var want map[types.NamespacedName]*corev1.Pod
 		want, w.next = w.history.at(now)
 		w.compare(want)
-	} else if event, p, ok := w.history.event(w.next, w.observed); ok && versionOf(p) <= now {
+	} else if event, p, ok := w.history.event(w.next, now); ok && versionOf(p) <= now {
 		w.fail("version %d was told without %s %s at %d", now, event.Type, p.Name, versionOf(p))
 	}
 	w.inner.ObserveResourceVersion(version)
@@ -148,7 +148,7 @@ func (w *witness) ObserveResourceVersion(version string) {
 
 // expect compares a pod that was told with the event that is due.
 func (w *witness) expect(p *corev1.Pod, kinds ...watch.EventType) {
-	event, due, ok := w.history.event(w.next, w.observed)
+	event, due, ok := w.history.event(w.next, versionOf(p))
 	w.next++
 	switch {
 	case !ok:
