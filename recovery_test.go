@@ -500,7 +500,7 @@ func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 					time.Sleep(before)
 					server.Inject(watchtest.Fault{Do: effect})
 					server.Strike(watchtest.Silence())
-					time.Sleep(6 * time.Minute)
+					time.Sleep(4 * time.Minute)
 					for range 3600 {
 						if err := source.Healthy(3 * time.Minute); err == nil {
 							t.Fatal("healthy although nothing gets through")

@@ -46,8 +46,8 @@ type Status struct {
 	ErrAt time.Time
 
 	// LastContact is when the API server last showed that it is there: by a list,
-	// an event or a bookmark, by ending a watch when it was asked to, and by
-	// opening one unless the watch before went silent. A refusal is no contact.
+	// an event or a bookmark, and by opening a watch unless the one before went
+	// silent. A refusal is no contact.
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
 

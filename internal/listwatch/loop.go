@@ -324,7 +324,7 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 		l.Sink.Forget()
 	}
 	l.checkDue = step.check && !l.fake
-	l.Report(Event{Kind: Closed, ResourceVersion: l.Sink.ResourceVersion(), Took: end.age, Err: err, Heard: end.asAsked()})
+	l.Report(Event{Kind: Closed, ResourceVersion: l.Sink.ResourceVersion(), Took: end.age, Err: err})
 	l.Logger.V(4).Info("Watch ended", "err", err, "resourceVersion", version, "relist", step.relist, "delay", step.delay)
 	return step.delay
 }
