@@ -76,7 +76,7 @@ func (p *playback) play(code [6]byte) {
 			}
 		}
 		p.watcher.Replace(pods, fuzzVersion(code[3]))
-		p.before = watchsource.Snapshot{} // versions may begin anew
+		p.before, p.listener.anyOrder = watchsource.Snapshot{}, true // a list begins a new history
 	case 6:
 		p.read()
 	default:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -442,11 +443,13 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 		name    string
 		server  []watchtest.Option
 		mute    bool // the server sends no bookmarks in watches
+		cease   bool // it sends none after an hour
 		options []watchsource.Option
 		json    bool
 	}{
 		{name: "bookmarks"},
 		{name: "none on a watch that is resumed", mute: true},
+		{name: "bookmarks that cease", cease: true},
 		{name: "JSON", mute: true, json: true},
 		{name: "none but the last", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}},
 		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithBookmarkInterval(0), watchtest.WithoutStreamingLists()}},
@@ -468,7 +471,11 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 				defer source.Stop()
 				server.Strike(watchtest.Cut())
 				before := server.Count(allLists)
-				for range 3 * 3600 {
+				for second := range 3 * 3600 {
+					if test.cease && second == 3600 {
+						server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})
+						server.Strike(watchtest.OmitBookmarks())
+					}
 					time.Sleep(time.Second)
 					synctest.Wait()
 					if err := source.Healthy(3 * time.Minute); err != nil {
@@ -477,6 +484,11 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 				}
 				if n := server.Count(allLists) - before; n > 3*60/5 {
 					t.Errorf("%d lists in three hours, want at most one in five minutes", n)
+				}
+				for _, r := range server.Requests()[3:] {
+					if r.Verb == watchtest.List && (r.Options.FieldSelector == "" || r.Namespace == "") {
+						t.Errorf("a list of more than one name: %v", r)
+					}
 				}
 				status := source.Status()
 				if n := len(server.Requests()); n > 3*120 || status.Stalls > 1 || status.Relists > 0 {
@@ -546,6 +558,41 @@ func TestBusyServerIsQuoted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A connection that is closed before the answer, as by a server that restarts, is
+// tried again by Start a few times.
+func TestStartRepeatsABrokenConnection(t *testing.T) {
+	for times, fails := range map[int]bool{1: false, 5: false, 0: true} {
+		synctest.Test(t, func(t *testing.T) {
+			server := watchtest.NewServer()
+			server.Inject(watchtest.Fault{Times: times, Do: watchtest.Break(io.EOF)})
+			source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client())
+			defer source.Stop()
+			began := time.Now()
+			err := source.Start("app")
+			if (err != nil) != fails || fails && !errors.Is(err, io.EOF) {
+				t.Errorf("after %d broken connections Start = %v", times, err)
+			}
+			if took := time.Since(began); took > 25*time.Second {
+				t.Errorf("Start took %v", took)
+			}
+		})
+	}
+}
+
+// A server that refuses a streaming list because it is busy is not asked for a
+// plain list until the time that it asked for has passed.
+func TestBusyServerIsNotAskedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Answer(busy)})
+		watching(t, server, watchsource.NewStore())
+		requests := server.Requests()
+		if first, second := requests[0].Time, requests[1].Time; second.Sub(first) < 20*time.Second {
+			t.Errorf("asked again after %v, the server asked for 20s", second.Sub(first))
+		}
+	})
 }
 
 // A server cannot send the source away for years.

@@ -146,10 +146,12 @@ func (p *retryPolicy) count(end streamEnd) {
 	}
 	stalled := errors.Is(end.err, ErrStalled)
 	switch {
-	case end.heard():
-		p.stalls = 0
+	case stalled && end.received:
+		p.stalls = 1
 	case stalled:
 		p.stalls++
+	case end.heard():
+		p.stalls = 0
 	}
 	if end.progressed || stalled || end.age >= steadyAge {
 		p.emptyStreams = 0

@@ -107,6 +107,11 @@ func TestRetryPolicy(t *testing.T) {
 			{stream: stall},
 			{after: 5 * time.Minute, stream: stall, relist: true},
 		}},
+		{"a stall counts although something came before it", []moment{
+			{stream: stall},
+			{stream: &streamEnd{err: ErrStalled, age: time.Hour, timeout: 2 * time.Hour, received: true}},
+			{stream: stall, relist: true},
+		}},
 		{"a stall after a sign of life costs none", []moment{
 			{stream: stall},
 			{stream: quiet()},
