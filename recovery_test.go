@@ -122,6 +122,65 @@ func TestServerRestoredFromBackup(t *testing.T) {
 	}
 }
 
+// A restored server that is busy passes the version held before a silence would
+// show its new history. So it is asked for its version when it comes back.
+func TestBusyServerRestoredFromBackup(t *testing.T) {
+	for name, away := range map[string]watchtest.Effect{
+		"refused": watchtest.Refuse(), "503": watchtest.Answer(apierrors.NewServiceUnavailable("starting")), "reset": watchtest.Reset(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+				server.Create(pod("1", phase(corev1.PodRunning)))
+				server.Create(pod("2", phase(corev1.PodRunning)))
+				store := watchsource.NewStore()
+				source := watching(t, server, store)
+				time.Sleep(time.Minute)
+				restore := server.Backup()
+				server.Advance(1000)
+				server.Update("jobs", "exec-2", phase(corev1.PodRunning))
+				synctest.Wait()
+				lift := server.Inject(watchtest.Fault{Do: away})
+				restore()
+				server.Delete("jobs", "exec-1") // below the version held
+				time.Sleep(3 * time.Second)
+				lift()
+				for range 600 {
+					server.Update("jobs", "exec-2", phase(corev1.PodRunning))
+					server.Advance(20)
+					time.Sleep(100 * time.Millisecond)
+				}
+				wantEqualToList(t, server, store)
+				if got := source.Status().Relists; got != 1 {
+					t.Errorf("%d relists, want 1", got)
+				}
+			})
+		})
+	}
+}
+
+// A client that may only watch resumes after an outage like any other.
+func TestOutageWithTheRightToWatchOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
+		store := watchsource.NewStore()
+		source := watching(t, server, store)
+		time.Sleep(time.Minute)
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		server.Strike(watchtest.Reset())
+		time.Sleep(10 * time.Second)
+		lift()
+		server.Create(pod("1"))
+		time.Sleep(20 * time.Second)
+		wantEqualToList(t, server, store)
+		if got := source.Status().Relists; got != 0 {
+			t.Errorf("%d relists, want 0", got)
+		}
+	})
+}
+
 // A list shows the new history first, after a 410 or in a source that is started
 // again with the same store.
 func TestListOfAnEarlierHistory(t *testing.T) {

@@ -133,6 +133,7 @@ type Loop struct {
 	broken      int       // connections in a row that broke before that
 	bookmarks   bool      // the server sends bookmarks regularly
 	checkDue    bool      // the server's version is to be compared before the next watch
+	silent      bool      // because nothing comes
 	plainUntil  time.Time // no streaming lists before
 	busyStreams int       // streaming lists in a row that the server asked to repeat later
 	trouble     string    // the one last logged, "" for none
@@ -195,7 +196,7 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.checkDue = false
+		l.checkDue, l.silent = false, false
 		if gone {
 			l.Logger.V(4).Info("The server may be at an older version than the one held, listing", "resourceVersion", from)
 			l.Sink.Forget()
@@ -213,9 +214,9 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 }
 
 // wentBack reports whether the server's version is older than the one held. A
-// server that was restored from a backup is in that state. A server that does not
-// answer the question, for example because the client has only the right to
-// watch, may be in it too.
+// server that was restored from a backup is in that state. A silent server that
+// does not answer the question, for example because the client has only the right
+// to watch, may be in it too.
 func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
 	defer cancel()
@@ -225,7 +226,7 @@ func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
 		l.policy.checked(time.Now())
 		return rv.Older(now, held), nil
 	case answered(err) && !asksToWait(err) && !apierrors.IsUnauthorized(err):
-		return true, nil
+		return l.silent, nil
 	default:
 		return false, l.failed("list", err)
 	}
@@ -240,7 +241,7 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 	}
 	took := time.Since(began)
 	l.policy.listed(time.Now())
-	l.checkDue = false
+	l.checkDue, l.silent = false, false
 	stream := view.stream
 	if stream == nil {
 		stream, err = l.watch(ctx, view.resourceVersion)
@@ -282,6 +283,7 @@ func (l *Loop) refused(err error, took time.Duration) time.Duration {
 	if step.relist || l.fake {
 		l.Sink.Forget()
 	}
+	l.checkDue = (l.checkDue || step.check) && !l.fake
 	gone := versionGone(err)
 	l.Report(Event{Kind: Refused, Took: took, Err: err, Trouble: l.started && !gone})
 	switch trouble := troubleOf(err); {
@@ -324,6 +326,7 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 		l.Sink.Forget()
 	}
 	l.checkDue = step.check && !l.fake
+	l.silent = l.checkDue
 	l.Report(Event{Kind: Closed, ResourceVersion: l.Sink.ResourceVersion(), Took: end.age, Err: err})
 	l.Logger.V(4).Info("Watch ended", "err", err, "resourceVersion", version, "relist", step.relist, "delay", step.delay)
 	return step.delay

@@ -200,7 +200,10 @@ func (p *retryPolicy) afterRefusal(now time.Time, err error) nextStep {
 		return p.relist(now, err)
 	}
 	p.unverified = true
-	step := nextStep{delay: p.attemptDelay(err)}
+	// A server that was away may come back restored from a backup. That it has a
+	// new history shows only until its versions pass the one held.
+	away := !answered(err) || apierrors.IsServiceUnavailable(err)
+	step := nextStep{check: away, delay: p.attemptDelay(err)}
 	if !mayConcernVersion(err) {
 		return step
 	}

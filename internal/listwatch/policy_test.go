@@ -130,18 +130,18 @@ func TestRetryPolicy(t *testing.T) {
 			{stream: quiet(), check: true},
 		}},
 		{"a stall after a refusal is checked", []moment{
-			{err: errReset, min: first, max: first * 3 / 2},
+			{err: errReset, check: true, min: first, max: first * 3 / 2},
 			{stream: stall, check: true},
 		}},
 		{"a server that is away is asked less and less often, for ever", append(
-			append([]moment{{err: syscall.ECONNREFUSED, min: first, max: first * 3 / 2}},
-				repeated(9, moment{err: syscall.ECONNREFUSED, min: first, max: cap})...),
-			repeated(100, moment{err: syscall.ECONNREFUSED, min: maxDelay, max: cap})...,
+			append([]moment{{err: syscall.ECONNREFUSED, check: true, min: first, max: first * 3 / 2}},
+				repeated(9, moment{err: syscall.ECONNREFUSED, check: true, min: first, max: cap})...),
+			repeated(100, moment{err: syscall.ECONNREFUSED, check: true, min: maxDelay, max: cap})...,
 		)},
 		{"the third answer that may concern the version costs a list", []moment{
 			{err: errInternal, min: first, max: cap},
 			{err: errDenied, min: first, max: cap},
-			{err: errReset, min: first, max: cap},
+			{err: errReset, check: true, min: first, max: cap},
 			{err: errBusy, min: 20 * time.Second, max: cap},
 			{err: apierrors.NewBadRequest("version"), min: first, max: cap},
 			{err: errInternal, relist: true, min: first, max: cap},
@@ -155,7 +155,7 @@ func TestRetryPolicy(t *testing.T) {
 			{err: errInternal, min: first, max: cap},
 		}},
 		{"a gateway is no API server", repeated(6, moment{
-			err: apierrors.NewGenericServerResponse(502, "get", corev1.Resource("pods"), "", "<html>", 0, true), min: first, max: cap,
+			err: apierrors.NewGenericServerResponse(502, "get", corev1.Resource("pods"), "", "<html>", 0, true), check: true, min: first, max: cap,
 		})},
 		{"a server's delay is bounded", []moment{
 			{err: apierrors.NewTooManyRequests("never", 1<<31-1), min: maxServerDelay, max: maxServerDelay},
