@@ -56,7 +56,8 @@
 //     not a new list. A list is needed only if that version is gone (410), if the
 //     server refuses it three times in a row or sends nothing from it, if the
 //     server has begun a new history, or if an answer cannot be understood. Lists
-//     are spaced out, whatever comes between them.
+//     are spaced out, whatever comes between them. An outage and a long silence
+//     cost a look at the server's version, which is a list of one name.
 //  6. A watch that has silently died is noticed and replaced, also when a proxy
 //     keeps the connection alive. A quiet one is not mistaken for it.
 //  7. Whatever goes wrong is visible: in [WatchSnapshotSource.Status] and

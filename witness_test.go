@@ -570,6 +570,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = body
+	if query.Has("fieldSelector") && response.StatusCode >= 400 {
+		w.fruitless++ // a look at the server's version that a silent server refuses
+	}
 	switch {
 	case body.streaming:
 		w.refused = 0
