@@ -23,9 +23,9 @@ type fault struct {
 	// proxied says the same, and that both watchers are behind the terminator. No
 	// ping tells them that something is wrong; the stall timer must.
 	proxied bool
-	// restores says that the server begins a new history. watchsource has a client
-	// and a stall timeout of its own for the round, because only a silent watch shows
-	// what has happened.
+	// restores says that the server begins a new history. watchsource gets another
+	// client and a short stall timeout for the round: it finds out when the server
+	// comes back, or else when the watch has been silent for that long.
 	restores bool
 	// cuts says that both watchers are behind the terminator, which cuts streams.
 	cuts bool

@@ -82,8 +82,8 @@ func stringsIn(value any) []string {
 }
 
 // readerThatKeeps returns a reader in whose string table no other string of the
-// pods takes the place of text. The table's seed is random, and about one in
-// seventy is such that one does.
+// pods has the slot of text. The table's seed is random, and with about one seed
+// in seventy another string has it.
 func readerThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *reader {
 	t.Helper()
 	var others []string
