@@ -4,31 +4,69 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
+	"sync"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
 
-// newClient returns a client and drops its connections after the test.
+// newClient returns a client with its own connections, which the end of the
+// test closes.
 func newClient(t *testing.T, config *rest.Config) kubernetes.Interface {
 	t.Helper()
-	transport, err := rest.HTTPClientFor(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { utilnet.CloseIdleConnectionsFor(transport.Transport) })
-	client, err := kubernetes.NewForConfigAndClient(config, transport)
+	opened := &connections{}
+	t.Cleanup(opened.close)
+	config = rest.CopyConfig(config)
+	config.Dial = opened.dial // client-go shares no transport that has a Dial
+	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client
+}
+
+// connections are those that one client has opened. Closing a transport's idle
+// connections would not be enough: a dial that outlives its request adds one
+// later, and a connection whose request was just cancelled may not be idle yet.
+type connections struct {
+	mu sync.Mutex
+
+	// Guarded by mu.
+	open   []net.Conn
+	closed bool
+}
+
+func (c *connections) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	c.open = append(c.open, conn)
+	return conn, nil
+}
+
+// close closes all connections, and each that is dialled from now on.
+func (c *connections) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, conn := range c.open {
+		conn.Close()
+	}
 }
 
 // admin returns a client that may do everything.

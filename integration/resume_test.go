@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -142,9 +141,7 @@ func TestConnectionGoesSilent(t *testing.T) {
 	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "1")
 	l := newLoss(t)
 	p := newProxy(t)
-	config := p.through(server.Config())
-	config.Dial = new(net.Dialer).DialContext // for a transport that no other test has made
-	w := newWitness(t, "silent", config, l.namespace)
+	w := newWitness(t, "silent", p.through(server.Config()), l.namespace)
 	result := l.watch(t, w)
 	p.lose()
 	l.happen(t)
