@@ -15,3 +15,10 @@ package watchsource
 type Change struct {
 	Before, After *Executor
 }
+
+// Ended reports whether this change is an end of the executor: it is true once
+// per end, not for what becomes of the pod afterwards. In a batch that is Anew it
+// is true for every executor that has ended, see [Batch].
+func (c Change) Ended() bool {
+	return c.After.State.Ended() && (c.Before == nil || !c.Before.State.Ended() || !c.Before.sameEnd(c.After))
+}

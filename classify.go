@@ -5,8 +5,10 @@ package watchsource
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -46,14 +48,21 @@ func (r *rules) executor(pod *corev1.Pod, known *Executor) *Executor {
 		e.Pod = pod
 	}
 	main := r.executorContainer(pod)
+	end := executorEnd(pod, main)
 	if main != nil {
-		e.readContainer(main)
+		e.readContainer(main, end)
 	}
-	e.State = r.state(pod, main)
+	e.State = r.state(pod, end)
 	if e.State == Unknown && !samePhase(pod.Status.Phase, corev1.PodUnknown) {
 		e.addProblem(fmt.Sprintf("unknown phase %q", pod.Status.Phase))
 	}
-	e.Reason, e.Message = reason(pod, main, e.State)
+	var disruption string
+	e.Disruption, disruption = conditionReason(pod, corev1.DisruptionTarget, corev1.ConditionTrue)
+	if disruptionExplains(pod, end, e.Disruption) {
+		e.Reason, e.Message = e.Disruption, disruption
+	} else {
+		e.Reason, e.Message = reason(pod, main, end, e.State)
+	}
 	if r.dropPods && known != nil {
 		e.share(known)
 	}
@@ -104,46 +113,65 @@ func (e *Executor) addProblem(problem string) {
 	e.Problem = problem
 }
 
-func (e *Executor) readContainer(status *corev1.ContainerStatus) {
+// executorEnd returns how the executor container ended, nil if it has not. In a
+// pod that has ended, a container that waits is not started again: its last
+// state is its end. The kubelet writes that of a container that it cannot find
+// any more (convertToAPIContainerStatuses).
+func executorEnd(pod *corev1.Pod, main *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	switch {
-	case status.State.Running != nil:
-		e.StartedAt = status.State.Running.StartedAt.Time
-	case status.State.Terminated != nil:
-		end := status.State.Terminated
-		e.ExitCode = end.ExitCode
-		e.StartedAt = end.StartedAt.Time
-		e.FinishedAt = end.FinishedAt.Time
+	case main == nil:
+		return nil
+	case main.State.Terminated != nil:
+		return main.State.Terminated
+	case main.State.Running == nil && (samePhase(pod.Status.Phase, corev1.PodFailed) || samePhase(pod.Status.Phase, corev1.PodSucceeded)):
+		return main.LastTerminationState.Terminated
+	default:
+		return nil
 	}
 }
 
-// state is Spark's table, top to bottom; main may be nil.
-func (r *rules) state(pod *corev1.Pod, main *corev1.ContainerStatus) State {
+func (e *Executor) readContainer(status *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) {
+	e.Restarts = status.RestartCount
+	switch {
+	case end != nil:
+		e.ExitCode = end.ExitCode
+		e.StartedAt = timeOf(end.StartedAt)
+		e.FinishedAt = timeOf(end.FinishedAt)
+	case status.State.Running != nil:
+		e.StartedAt = timeOf(status.State.Running.StartedAt)
+	}
+}
+
+// timeOf returns a time, zero for the epoch: the kubelet writes that for what
+// never happened, such as the start of a container that could not be started.
+func timeOf(t metav1.Time) time.Time {
+	if t.Unix() <= 0 {
+		return time.Time{}
+	}
+	return t.Time
+}
+
+// state is Spark's table, but that the executor container's own end decides in
+// whatever phase the pod is: a container that waits makes the pod Pending, and
+// one that ends later makes it Failed (the kubelet's getPhase).
+func (r *rules) state(pod *corev1.Pod, end *corev1.ContainerStateTerminated) State {
 	switch phase := pod.Status.Phase; {
+	case end != nil && end.ExitCode == 0:
+		return Succeeded
+	case end != nil:
+		return Failed
 	case samePhase(phase, corev1.PodPending):
 		return Pending
+	case samePhase(phase, corev1.PodRunning) && !r.containerOnly && failedForGood(pod) != nil:
+		return Failed
 	case samePhase(phase, corev1.PodRunning):
-		return r.runningState(pod, main)
+		return Running
 	case samePhase(phase, corev1.PodSucceeded):
 		return Succeeded
 	case samePhase(phase, corev1.PodFailed):
 		return Failed
 	default:
 		return Unknown
-	}
-}
-
-// runningState looks into the containers of a running pod, because the phase
-// hides an executor that has ended beside a sidecar that lives on.
-func (r *rules) runningState(pod *corev1.Pod, main *corev1.ContainerStatus) State {
-	switch {
-	case !r.containerOnly && failedForGood(pod) != nil:
-		return Failed
-	case main == nil || main.State.Terminated == nil:
-		return Running
-	case main.State.Terminated.ExitCode == 0:
-		return Succeeded
-	default:
-		return Failed
 	}
 }
 
@@ -180,31 +208,68 @@ func samePhase(a, b corev1.PodPhase) bool {
 	return strings.EqualFold(string(a), string(b))
 }
 
-// reason picks the one explanation that a person would want to read first: why
-// the whole pod ended (an eviction), why its executor ended, why it waits.
-func reason(pod *corev1.Pod, main *corev1.ContainerStatus, state State) (reason, message string) {
-	if pod.Status.Reason != "" {
-		return pod.Status.Reason, pod.Status.Message
-	}
-	if main != nil && main.State.Terminated != nil {
-		return main.State.Terminated.Reason, main.State.Terminated.Message
-	}
-	switch state {
-	case Failed:
-		return failureReason(pod)
-	case Pending:
-		return waitingReason(pod)
+// disruptionExplains reports whether the reason of the condition DisruptionTarget
+// is the executor's. The kubelet writes one for all that it terminates, and the
+// kind of it, such as Evicted, into the pod's reason.
+func disruptionExplains(pod *corev1.Pod, end *corev1.ContainerStateTerminated, disruption string) bool {
+	switch {
+	case disruption == "":
+		return false
+	case end != nil && end.Reason == reasonOOMKilled:
+		return false
 	default:
-		return conditionReason(pod, corev1.DisruptionTarget, corev1.ConditionTrue)
+		return disruption != corev1.PodReasonTerminationByKubelet || pod.Status.Reason == ""
 	}
 }
 
-// failureReason explains a failure of which the executor container says
-// nothing: the pod was taken away, or another container failed it.
-func failureReason(pod *corev1.Pod) (reason, message string) {
-	if reason, message := conditionReason(pod, corev1.DisruptionTarget, corev1.ConditionTrue); reason != "" {
-		return reason, message
+// reason picks the one explanation that a person would want to read first, if
+// no disruption explains the state.
+func reason(pod *corev1.Pod, main *corev1.ContainerStatus, end *corev1.ContainerStateTerminated, state State) (reason, message string) {
+	switch {
+	case end != nil && !(pod.Status.Reason != "" && saysLittle(end.Reason)):
+		return end.Reason, end.Message
+	case end == nil && state == Running && main != nil && main.State.Waiting != nil && main.State.Waiting.Reason != "":
+		return main.State.Waiting.Reason, waitingMessage(main)
+	case pod.Status.Reason != "":
+		return pod.Status.Reason, pod.Status.Message
+	case state == Failed:
+		return failureReason(pod)
+	case state == Pending:
+		return waitingReason(pod)
+	default:
+		return "", ""
 	}
+}
+
+const reasonOOMKilled = "OOMKilled"
+
+// saysLittle reports whether a reason is one that the runtime or the kubelet
+// gives to every failure that it knows no more of. The pod's reason, such as
+// Evicted or DeadlineExceeded, says more.
+func saysLittle(reason string) bool {
+	return reason == "" || reason == "Error" || reason == "ContainerStatusUnknown"
+}
+
+// waitingMessage explains a container that waits to be started again: with the
+// end of its last run.
+func waitingMessage(status *corev1.ContainerStatus) string {
+	message, last := status.State.Waiting.Message, status.LastTerminationState.Terminated
+	if last == nil {
+		return message
+	}
+	if message != "" {
+		message += "; "
+	}
+	message += fmt.Sprintf("the last run ended with exit code %d", last.ExitCode)
+	if last.Reason != "" {
+		message += ", " + last.Reason
+	}
+	return message
+}
+
+// failureReason explains a failure of which neither the executor container nor
+// the pod says anything: another container failed it.
+func failureReason(pod *corev1.Pod) (reason, message string) {
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
 		for i := range statuses {
 			if end := statuses[i].State.Terminated; end != nil && end.ExitCode != 0 {

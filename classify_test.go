@@ -3,6 +3,7 @@
 package watchsource_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -113,6 +114,17 @@ func waiting(reason string) corev1.ContainerState {
 	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: reason + " it is"}}
 }
 
+func restartPolicyAlways(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways }
+
+// lastEnd gives the container that was added last an earlier run.
+func lastEnd(code int32, reason string, restarts int32) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		status := &p.Status.ContainerStatuses[len(p.Status.ContainerStatuses)-1]
+		status.LastTerminationState = ended(code, reason)
+		status.RestartCount = restarts
+	}
+}
+
 // The cases of Spark's ExecutorPodsSnapshotSuite (N1 to N3, with SPARK-30821
 // and SPARK-49804), and those where this library repairs the table.
 func TestExecutorState(t *testing.T) {
@@ -194,6 +206,40 @@ func TestExecutorState(t *testing.T) {
 		{"node lost and cleaned up", nil, pod("1", phase(corev1.PodFailed), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "DeletionByPodGC")), want{watchsource.Failed, false, none, "DeletionByPodGC"}},
 		{"about to be preempted", nil, pod("1", phase(corev1.PodRunning), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")), want{watchsource.Running, false, none, "PreemptionByScheduler"}},
 
+		{"sidecar killed after the executor had succeeded (tekton#7439)", nil,
+			pod("1", phase(corev1.PodFailed), container(executorContainer, ended(0, "Completed")), container("sidecar", ended(143, "Error"))),
+			want{watchsource.Succeeded, false, 0, "Completed"}},
+		{"the same, executor container only", only,
+			pod("1", phase(corev1.PodFailed), container(executorContainer, ended(0, "Completed")), container("sidecar", ended(143, "Error"))),
+			want{watchsource.Succeeded, false, 0, "Completed"}},
+		{"ended beside a sidecar that waits for its image (airflow#15336)", nil,
+			pod("1", container(executorContainer, ended(1, "Error")), container("sidecar", waiting("ImagePullBackOff"))),
+			want{watchsource.Failed, false, 1, "Error"}},
+		{"preempted (nextflow#7378)", nil,
+			pod("1", phase(corev1.PodFailed), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler"), container(executorContainer, ended(143, "Error"))),
+			want{watchsource.Failed, false, 143, "PreemptionByScheduler"}},
+		{"out of memory while preempted", nil,
+			pod("1", phase(corev1.PodFailed), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler"), container(executorContainer, ended(137, "OOMKilled"))),
+			want{watchsource.Failed, false, 137, "OOMKilled"}},
+		{"evicted, with the kubelet's condition", nil,
+			pod("1", phase(corev1.PodFailed), status("Evicted", ""), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "TerminationByKubelet"), container(executorContainer, ended(137, "Error"))),
+			want{watchsource.Failed, false, 137, "Evicted"}},
+		{"out of memory in an evicted pod", nil,
+			pod("1", phase(corev1.PodFailed), status("Evicted", ""), container(executorContainer, ended(137, "OOMKilled"))),
+			want{watchsource.Failed, false, 137, "OOMKilled"}},
+		{"lost by the kubelet (actions-runner-controller#1369)", nil,
+			pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, waiting("ContainerCreating")), lastEnd(137, "ContainerStatusUnknown", 0)),
+			want{watchsource.Failed, true, 137, "ContainerStatusUnknown"}},
+		{"restarted again and again (kubernetes#76619)", nil,
+			pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),
+			want{watchsource.Running, false, none, "CrashLoopBackOff"}},
+		{"runs again", nil,
+			pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, running()), lastEnd(137, "OOMKilled", 7)),
+			want{watchsource.Running, false, none, ""}},
+		{"a resize that has to wait", nil,
+			pod("1", phase(corev1.PodRunning), condition(corev1.PodResizePending, corev1.ConditionTrue, "Deferred"), container(executorContainer, running())),
+			want{watchsource.Running, false, none, ""}},
+
 		{"draining", nil, pod("1", phase(corev1.PodRunning), deleting, container(executorContainer, running())), want{watchsource.Running, true, none, ""}},
 		{"failed and being deleted stays failed", nil, pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, ended(1, "Error"))), want{watchsource.Failed, true, 1, "Error"}},
 		{"succeeded and being deleted stays succeeded", nil, pod("1", phase(corev1.PodSucceeded), deleting), want{watchsource.Succeeded, true, none, ""}},
@@ -239,6 +285,97 @@ func TestExecutorFields(t *testing.T) {
 	slim.UpdatePod(p)
 	if got, _ := slim.Snapshot().ByID("7"); got != want {
 		t.Errorf("without pods: got  %+v\nwant %+v", got, want)
+	}
+}
+
+// What an executor says beside its state and its reason, also in a store that
+// keeps no pods.
+func TestExecutorDetails(t *testing.T) {
+	preempted := condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")
+	neverStarted := ended(128, "StartError")
+	neverStarted.Terminated.StartedAt = metav1.NewTime(time.Unix(0, 0)) // kubernetes#120331
+	for _, test := range []struct {
+		name  string
+		pod   *corev1.Pod
+		check func(watchsource.Executor) bool
+	}{
+		{"disruption of a failed executor", pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(137, "OOMKilled"))),
+			func(e watchsource.Executor) bool {
+				return e.Disruption == "PreemptionByScheduler" && e.Reason == "OOMKilled"
+			}},
+		{"disruption of one that succeeded", pod("1", phase(corev1.PodSucceeded), preempted, container(executorContainer, ended(0, "Completed"))),
+			func(e watchsource.Executor) bool {
+				return e.Disruption == "PreemptionByScheduler" && e.State == watchsource.Succeeded
+			}},
+		{"a disruption that is over", pod("1", phase(corev1.PodRunning), condition(corev1.DisruptionTarget, corev1.ConditionFalse, "PreemptionByScheduler")),
+			func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
+		{"restarts", pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),
+			func(e watchsource.Executor) bool {
+				return e.Restarts == 7 && e.Message == "CrashLoopBackOff it is; the last run ended with exit code 137, OOMKilled"
+			}},
+		{"never started", pod("1", phase(corev1.PodFailed), container(executorContainer, neverStarted)),
+			func(e watchsource.Executor) bool {
+				return e.StartedAt.IsZero() && e.FinishedAt.Equal(time.Unix(1_700_000_200, 0)) && e.ExitCode == 128
+			}},
+		{"a negative exit code, as on Windows", pod("1", phase(corev1.PodFailed), container(executorContainer, ended(-1073741510, "Error"))),
+			func(e watchsource.Executor) bool { return e.State == watchsource.Failed && e.ExitCode == -1073741510 }},
+	} {
+		for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
+			store := watchsource.NewStore(options...)
+			store.UpdatePod(test.pod)
+			if e, _ := store.Snapshot().Get("exec-1"); !test.check(e) {
+				t.Errorf("%s: %+v", test.name, e)
+			}
+		}
+	}
+}
+
+// Change.Ended is true once per end of a container's run, whatever becomes of the
+// pod afterwards.
+func TestChangeEnded(t *testing.T) {
+	done, second := ended(0, "Completed"), ended(1, "Error")
+	second.Terminated.FinishedAt = metav1.NewTime(time.Unix(1_700_000_300, 0))
+	states := func(state corev1.ContainerState, more ...func(*corev1.Pod)) *corev1.Pod {
+		return pod("1", append([]func(*corev1.Pod){uid("u"), phase(corev1.PodRunning), container(executorContainer, state)}, more...)...)
+	}
+	killed := func(p *corev1.Pod) {
+		phase(corev1.PodFailed)(p)
+		container("sidecar", ended(143, "Error"))(p)
+	}
+	for _, tell := range []struct {
+		name string
+		pod  func(*watchsource.Store, *corev1.Pod)
+	}{
+		{"updates", (*watchsource.Store).UpdatePod},
+		{"lists", func(s *watchsource.Store, p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) }},
+	} {
+		t.Run(tell.name, func(t *testing.T) {
+			store := watchsource.NewStore()
+			each, late := newBatchReader(t, store, 0), newBatchReader(t, store, 0)
+			each.next()
+			late.next()
+			var seen []bool
+			read := func(r batchReader) {
+				batch, _ := r.next()
+				for _, c := range batch.Changes {
+					seen = append(seen, c.Ended())
+				}
+			}
+			for _, p := range []*corev1.Pod{states(running()), states(done), states(done, killed), states(done, killed, deleting), states(running()), states(second)} {
+				tell.pod(store, p)
+				read(each)
+			}
+			store.DeletePod(states(second, deleting))
+			read(each)
+			if want := []bool{false, true, false, false, false, true, false}; !slices.Equal(seen, want) {
+				t.Errorf("read at once: ends %v, want %v", seen, want)
+			}
+			seen = nil
+			read(late)
+			if want := []bool{true, true, false}; !slices.Equal(seen, want) {
+				t.Errorf("read late: ends %v, want %v", seen, want)
+			}
+		})
 	}
 }
 

@@ -22,7 +22,9 @@
 //
 //	for batch := range store.Batches(ctx, time.Second) {
 //		for _, change := range batch.Changes {
-//			// change.After is Failed, Succeeded, Deleted ...
+//			if change.Ended() {
+//				// change.After has Succeeded or Failed
+//			}
 //		}
 //		running := batch.Snapshot.Count(watchsource.Running)
 //	}

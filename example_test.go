@@ -55,7 +55,7 @@ func follow(ctx context.Context, client kubernetes.Interface) error {
 	defer source.Stop()
 	for batch := range store.Batches(ctx, time.Second) {
 		for _, change := range batch.Changes {
-			if e := change.After; e.State.Ended() {
+			if e := change.After; change.Ended() {
 				fmt.Println("executor", e.ID, e.State, "exit code", e.ExitCode, e.Reason)
 			}
 		}

@@ -38,11 +38,19 @@ type Executor struct {
 	// ExitCode is that of the executor container, UnknownExitCode unless it
 	// has ended.
 	ExitCode int32
-	// Reason is the shortest word the cluster gives for the state: Evicted,
-	// OOMKilled, Error, Completed, ImagePullBackOff, Unschedulable. Message is
-	// the sentence beside it. Both are empty for an executor that simply runs.
+	// Restarts is how often the kubelet has started the executor container again
+	// (restartCount).
+	Restarts int32
+	// Reason is the shortest word the cluster gives for the state: OOMKilled of
+	// the executor container, then Disruption, then the executor container's own
+	// reason, the pod's, and that of another container. Evicted, Error, Completed,
+	// CrashLoopBackOff and Unschedulable are examples. Message is the sentence
+	// beside it. Both are empty for an executor that simply runs.
 	Reason  string
 	Message string
+	// Disruption is the reason of the pod's condition DisruptionTarget, such as
+	// PreemptionByScheduler, whatever Reason says; empty if there is none.
+	Disruption string
 
 	CreatedAt  time.Time // creation of the pod
 	StartedAt  time.Time // start of the executor container, zero if it has not

@@ -296,10 +296,10 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 			server.Update("jobs", "exec-"+id, phase(corev1.PodRunning))
 			server.Update("jobs", "exec-"+id, func(p *corev1.Pod) {
 				phase(corev1.PodFailed)(p)
-				container(executorContainer, ended(int32(i), "Error"))(p)
+				container(executorContainer, ended(int32(i)+1, "Error"))(p)
 			})
 			server.Delete("jobs", "exec-"+id)
-			want[fmt.Sprintf("%d Failed %d", i, i)] = 1
+			want[fmt.Sprintf("%d Failed %d", i, i+1)] = 1
 			if i%50 == 0 {
 				time.Sleep(3 * time.Second)
 			}

@@ -5,9 +5,17 @@ package watchsource
 import "fmt"
 
 // A State says where an executor is in its life. The table that leads from a
-// pod to a state is Spark's (ExecutorPodsSnapshot.scala), with two repairs: a
-// pod counts as Deleted only once the API server has said that it is gone, and
-// being asked to go is a flag of its own, [Executor.Terminating].
+// pod to a state is Spark's (ExecutorPodsSnapshot.scala), with these differences:
+//
+//   - A pod counts as Deleted only once the API server has said that it is gone.
+//     Being asked to go is a flag, [Executor.Terminating].
+//   - The executor container's own end decides in whatever phase the pod is. The
+//     kubelet's getPhase makes a pod Pending while any container waits, and
+//     Failed if a sidecar is killed after the executor has succeeded.
+//   - In a pod that has ended, a container that waits ended as its last state says.
+//   - A container with its own restart policy is asked by that, not by the pod's
+//     (KEP-753, KEP-5307). Its restart rules are not read yet: a container that they
+//     restart counts as failed until it runs again.
 type State uint8
 
 const (
