@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource/internal/rv"
 )
 
 const (
@@ -63,10 +65,30 @@ func (r *rules) executor(pod *corev1.Pod, known *Executor) *Executor {
 	} else {
 		e.Reason, e.Message = reason(pod, main, end, e.State)
 	}
+	if main == nil && known != nil && known.endedByItself() && !rv.Older(e.ResourceVersion, known.ResourceVersion) {
+		e.keepEnd(known)
+	}
 	if r.dropPods && known != nil {
 		e.share(known)
 	}
 	return e
+}
+
+// keepEnd takes over the end of the executor container that an earlier state had.
+// A pod that no longer has the container's status has nothing to say about it: the
+// kubelet drops the statuses of a pod that it rejects after a restart, even if that
+// had succeeded before (kubernetes#117955).
+func (e *Executor) keepEnd(known *Executor) {
+	if e.State != known.State {
+		problem := fmt.Sprintf("the executor has ended (%v, exit code %d), and the pod is reported as %v", known.State, known.ExitCode, e.State)
+		if e.Reason != "" {
+			problem += ", " + e.Reason
+		}
+		e.addProblem(problem)
+	}
+	e.State, e.ExitCode, e.Restarts = known.State, known.ExitCode, known.Restarts
+	e.Reason, e.Message = known.Reason, known.Message
+	e.StartedAt, e.FinishedAt = known.StartedAt, known.FinishedAt
 }
 
 func (r *rules) executorID(pod *corev1.Pod, known *Executor) (id, problem string) {

@@ -330,6 +330,61 @@ func TestExecutorDetails(t *testing.T) {
 	}
 }
 
+// A pod that loses the status of its executor container keeps the end that it had
+// (kubernetes#117955), and says what contradicts it.
+func TestEndIsKept(t *testing.T) {
+	rejected := pod("1", uid("u"), version("2"), phase(corev1.PodFailed), status("UnexpectedAdmissionError", "no devices"))
+	const contradicted = "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, UnexpectedAdmissionError"
+	tells := map[string]func(watchsource.SnapshotsStore, *corev1.Pod){
+		"updates": watchsource.SnapshotsStore.UpdatePod,
+		"lists":   func(s watchsource.SnapshotsStore, p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) },
+		"a tee": func(s watchsource.SnapshotsStore, p *corev1.Pod) {
+			watchsource.Tee(watchsource.NewStore(), s).UpdatePod(p)
+		},
+	}
+	for _, end := range []struct {
+		code    int32
+		reason  string
+		phase   corev1.PodPhase
+		state   watchsource.State
+		problem string
+	}{
+		{0, "Completed", corev1.PodSucceeded, watchsource.Succeeded, contradicted},
+		{3, "Error", corev1.PodFailed, watchsource.Failed, ""},
+	} {
+		for name, tell := range tells {
+			for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
+				store := watchsource.NewStore(options...)
+				reader := newBatchReader(t, store, 0)
+				reader.next()
+				tell(store, pod("1", uid("u"), version("1"), phase(end.phase), container(executorContainer, ended(end.code, end.reason))))
+				reader.next()
+				tell(store, rejected)
+				tell(store, rejected)
+				e, _ := store.Snapshot().Get("exec-1")
+				if e.State != end.state || e.ExitCode != end.code || e.Reason != end.reason || e.FinishedAt.IsZero() || e.Problem != end.problem {
+					t.Errorf("%s, exit code %d: %+v", name, end.code, e)
+				}
+				store.DeletePod(rejected)
+				batch, _ := reader.next()
+				for _, c := range batch.Changes {
+					if c.Ended() || c.After.ExitCode != end.code {
+						t.Errorf("%s, exit code %d: another end %+v", name, end.code, c.After)
+					}
+				}
+			}
+		}
+	}
+
+	// In an earlier history of the server the end has not happened.
+	store := watchsource.NewStore()
+	store.UpdatePod(pod("1", uid("u"), version("9"), phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))))
+	store.ReplaceSnapshot([]*corev1.Pod{pod("1", uid("u"), version("3"))})
+	if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Pending || e.ExitCode != watchsource.UnknownExitCode {
+		t.Errorf("restored to before its end: %+v", e)
+	}
+}
+
 // Change.Ended is true once per end of a container's run, whatever becomes of the
 // pod afterwards.
 func TestChangeEnded(t *testing.T) {

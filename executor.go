@@ -122,6 +122,11 @@ func (e *Executor) sameEnd(later *Executor) bool {
 	return later.ExitCode == e.ExitCode && later.StartedAt.Equal(e.StartedAt) && later.FinishedAt.Equal(e.FinishedAt)
 }
 
+// endedByItself reports whether the executor container's own end is known.
+func (e *Executor) endedByItself() bool {
+	return e.State.Ended() && (e.ExitCode != UnknownExitCode || !e.FinishedAt.IsZero())
+}
+
 // equals reports whether other is the same state of the same pod. The resource
 // version alone does not tell, because fakes leave it as it is when the pod
 // changes.
