@@ -134,12 +134,17 @@ func TestPodForms(t *testing.T) {
 	})
 }
 
-// sample is a pod with something in most parts, among them a container that has
-// a restart policy of its own.
+// sample is a pod with something in most parts, among them containers that have
+// a restart policy and rules.
 func sample(id int) *corev1.Pod {
 	p := samplepod.Executor(id, 1)
 	always := corev1.ContainerRestartPolicyAlways
-	p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "proxy", Image: "proxy", RestartPolicy: &always})
+	p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "proxy", Image: "proxy", RestartPolicy: &always})
+	never := corev1.ContainerRestartPolicyNever
+	p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "logs", Image: "logs", RestartPolicy: &never, RestartPolicyRules: []corev1.ContainerRestartRule{{
+		Action:    corev1.ContainerRestartRuleActionRestart,
+		ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{42, 43}},
+	}}})
 	return p
 }
 
@@ -188,9 +193,7 @@ func wantPod(t *testing.T, got, pod *corev1.Pod, whole bool) {
 	want := pod.DeepCopy()
 	want.ManagedFields = nil
 	if !whole {
-		always := corev1.ContainerRestartPolicyAlways
-		want.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName, RestartPolicy: pod.Spec.RestartPolicy,
-			Containers: []corev1.Container{{Name: "proxy", RestartPolicy: &always}}}
+		want.Spec = trimmedSpec(pod)
 	}
 	if got.ManagedFields != nil || !equalPods(got, want) {
 		t.Errorf("%s:\ngot  %+v\nwant %+v", got.Name, got, want)

@@ -84,8 +84,8 @@ func WithSelector(selector func(appID string) labels.Selector) Option {
 
 // WithTrimmedPods hands the store pods that carry only what tracking needs: the
 // metadata without managedFields, the whole status, and of the spec the node
-// name, the restart policy, and the name and policy of each container that has
-// a restart policy of its own. Without this option pods lack their
+// name, the restart policy, and the name, policy and restart rules of the
+// containers, if there are several, and of those that have a restart policy. Without this option pods lack their
 // managedFields and are otherwise complete.
 func WithTrimmedPods() Option {
 	return sourceOption(func(o *sourceOptions) { o.form = podwire.Trimmed })

@@ -134,6 +134,21 @@ func equalPods(a, b *corev1.Pod) bool {
 	return apiequality.Semantic.DeepEqual(a, b)
 }
 
+// trimmedSpec is the spec that WithTrimmedPods leaves of a pod.
+func trimmedSpec(p *corev1.Pod) corev1.PodSpec {
+	kept := corev1.PodSpec{NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy}
+	keep := func(containers []corev1.Container, all bool) (policies []corev1.Container) {
+		for _, c := range containers {
+			if all || c.RestartPolicy != nil {
+				policies = append(policies, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, RestartPolicyRules: c.RestartPolicyRules})
+			}
+		}
+		return policies
+	}
+	kept.InitContainers, kept.Containers = keep(p.Spec.InitContainers, false), keep(p.Spec.Containers, len(p.Spec.Containers) > 1)
+	return kept
+}
+
 // jsonOnly is a proxy through which nothing but JSON gets.
 func jsonOnly(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {

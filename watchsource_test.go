@@ -657,10 +657,8 @@ func TestTrimmedPods(t *testing.T) {
 	}{
 		{"default", nil, func(p *corev1.Pod) { p.ManagedFields = nil }},
 		{"trimmed", []watchsource.Option{watchsource.WithTrimmedPods()}, func(p *corev1.Pod) {
-			always := corev1.ContainerRestartPolicyAlways
 			p.ManagedFields = nil
-			p.Spec = corev1.PodSpec{NodeName: "node-1", RestartPolicy: corev1.RestartPolicyNever,
-				Containers: []corev1.Container{{Name: "side", RestartPolicy: &always}}}
+			p.Spec = trimmedSpec(p)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -177,13 +177,7 @@ func (w *witness) expected(p *corev1.Pod) *corev1.Pod {
 	p = p.DeepCopy()
 	p.ManagedFields = nil
 	if w.trimmed {
-		kept := corev1.PodSpec{NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy}
-		for _, c := range p.Spec.Containers {
-			if c.RestartPolicy != nil {
-				kept.Containers = append(kept.Containers, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy})
-			}
-		}
-		p.Spec = kept
+		p.Spec = trimmedSpec(p)
 	}
 	return p
 }

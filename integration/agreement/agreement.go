@@ -28,8 +28,8 @@ var equal = func() conversion.Equalities {
 }()
 
 // Difference returns that between a snapshot and what the server lists at the
-// same resource version, field by field, "" if there is none. No container of
-// trimmed pods may have a restart policy of its own.
+// same resource version, field by field, "" if there is none. Trimmed pods must
+// have one container, without a restart policy.
 func Difference(ctx context.Context, client typedcorev1.PodInterface, selector string, snapshot watchsource.Snapshot, trimmed bool) (string, error) {
 	list, err := client.List(ctx, metav1.ListOptions{
 		LabelSelector:        selector,

@@ -3,6 +3,7 @@
 package podwire
 
 import (
+	"encoding/binary"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -203,12 +204,14 @@ func ownerReferences(run message) ([]metav1.OwnerReference, bool) {
 
 // Fields of PodSpec and Container that a trimmed pod has.
 const (
-	specContainers    = 2
-	specRestartPolicy = 3
-	specNodeName      = 10
+	specContainers     = 2
+	specRestartPolicy  = 3
+	specNodeName       = 10
+	specInitContainers = 20
 
 	containerName          = 1
 	containerRestartPolicy = 24
+	containerRestartRules  = 25
 )
 
 func (r *reader) spec(spec *corev1.PodSpec, m message) bool {
@@ -218,33 +221,58 @@ func (r *reader) spec(spec *corev1.PodSpec, m message) bool {
 	if !specShape().fits(m) {
 		return false
 	}
+	kept := message(r.scratch[:0]) // a PodSpec of containers
+	several := count(m, specContainers) > 1
 	for len(m) > 0 {
 		f, _ := m.next()
 		switch f.number {
 		case specContainers:
-			if c := r.container(f.value); c.RestartPolicy != nil {
-				spec.Containers = append(spec.Containers, c)
-			}
+			kept = appendPolicy(kept, f, several)
+		case specInitContainers:
+			kept = appendPolicy(kept, f, false)
 		case specRestartPolicy:
 			spec.RestartPolicy = corev1.RestartPolicy(r.strings.get(f.value))
 		case specNodeName:
 			spec.NodeName = r.strings.get(f.value)
 		}
 	}
-	return true
+	r.scratch = kept
+	if len(kept) == 0 {
+		return true
+	}
+	policies, ok := r.policies.get(kept, func(m message) (policies corev1.PodSpec, ok bool) {
+		return policies, policies.Unmarshal(m) == nil
+	})
+	spec.InitContainers, spec.Containers = policies.InitContainers, policies.Containers
+	return ok
 }
 
-// container reads what a trimmed pod has of a container, if it does not follow
-// the pod's restart policy.
-func (r *reader) container(m message) (c corev1.Container) {
+func count(m message, number int32) (n int) {
 	for len(m) > 0 {
-		f, _ := m.next()
-		switch f.number {
-		case containerName:
-			c.Name = r.strings.get(f.value)
-		case containerRestartPolicy:
-			c.RestartPolicy = new(corev1.ContainerRestartPolicy(r.strings.get(f.value)))
+		if f, _ := m.next(); f.number == number {
+			n++
 		}
 	}
-	return c
+	return n
+}
+
+// appendPolicy appends what a trimmed pod has of a container.
+func appendPolicy(to message, container field, always bool) message {
+	var kept message
+	for m := message(container.value); len(m) > 0; {
+		f, _ := m.next()
+		switch f.number {
+		case containerName, containerRestartRules:
+			kept = append(kept, f.whole...)
+		case containerRestartPolicy:
+			kept = append(kept, f.whole...)
+			always = true
+		}
+	}
+	if !always {
+		return to
+	}
+	to = binary.AppendUvarint(to, uint64(container.number)<<3|bytesKind)
+	to = binary.AppendUvarint(to, uint64(len(kept)))
+	return append(to, kept...)
 }

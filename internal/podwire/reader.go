@@ -22,6 +22,7 @@ type reader struct {
 	annotations common[map[string]string]
 	owners      common[[]metav1.OwnerReference]
 	allotted    common[corev1.ContainerStatus] // with nothing else
+	policies    common[corev1.PodSpec]         // of containers, with nothing else
 	scratch     []byte
 }
 
@@ -33,6 +34,7 @@ func newReader(form Form) *reader {
 		annotations: newCommon[map[string]string](),
 		owners:      newCommon[[]metav1.OwnerReference](),
 		allotted:    newCommon[corev1.ContainerStatus](),
+		policies:    newCommon[corev1.PodSpec](),
 	}
 }
 

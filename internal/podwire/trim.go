@@ -18,20 +18,22 @@ func (f Form) Trim(pod *corev1.Pod) {
 	pod.ManagedFields = nil
 	if f == Trimmed {
 		pod.Spec = corev1.PodSpec{
-			NodeName:      pod.Spec.NodeName,
-			RestartPolicy: pod.Spec.RestartPolicy,
-			Containers:    selfRestarting(pod.Spec.Containers),
+			NodeName:       pod.Spec.NodeName,
+			RestartPolicy:  pod.Spec.RestartPolicy,
+			InitContainers: policies(pod.Spec.InitContainers, false),
+			Containers:     policies(pod.Spec.Containers, len(pod.Spec.Containers) > 1),
 		}
 	}
 }
 
-// selfRestarting keeps the containers that do not follow the pod's restart
-// policy, of which there are hardly ever any.
-func selfRestarting(containers []corev1.Container) []corev1.Container {
+// policies keeps the name, policy and rules of the containers that do not follow
+// the pod's restart policy, or of all: where there are several, their names tell
+// which one is the executor.
+func policies(containers []corev1.Container, all bool) []corev1.Container {
 	var kept []corev1.Container
 	for i := range containers {
-		if c := &containers[i]; c.RestartPolicy != nil {
-			kept = append(kept, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy})
+		if c := &containers[i]; all || c.RestartPolicy != nil {
+			kept = append(kept, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, RestartPolicyRules: c.RestartPolicyRules})
 		}
 	}
 	return kept
