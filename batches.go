@@ -6,9 +6,12 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/sleep"
 )
@@ -24,7 +27,8 @@ type Batch struct {
 	// Anew says that the changes do not continue those of the batch before, but
 	// show everything present as a change from nothing: in a reader's first
 	// batch, and after its backlog was given up, see [WithBacklogLimit]. Before
-	// is nil then also for an executor that the reader knows.
+	// is nil then also for an executor that the reader knows; [Change.Ended] is
+	// true all the same only for an end that the reader has not been shown.
 	Anew bool
 	// Missed is how many executors have left in a backlog that was given up. The
 	// reader is not shown who they were or how they ended: whomever it knows and
@@ -62,7 +66,7 @@ func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Ba
 		}
 		r, snapshot := s.subscribe(name, interval)
 		defer s.unsubscribe(r)
-		if !yield(Batch{Changes: arrivals(snapshot), Snapshot: snapshot, Anew: true}) {
+		if !yield(Batch{Changes: arrivals(snapshot, nil), Snapshot: snapshot, Anew: true}) {
 			return
 		}
 		for sleep.For(ctx, interval) && r.wait(ctx) {
@@ -102,19 +106,22 @@ func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
 	due := time.Now().Add(interval)
 	s.mu.Lock()
 	taken, snapshot := r.take(due), s.Snapshot()
+	maps.DeleteFunc(taken.shown, func(key types.UID, shown int32) bool { return s.slots.ends[key].number > shown })
 	s.mu.Unlock()
 	if taken.givenUp {
-		return Batch{Changes: arrivals(snapshot), Snapshot: snapshot, Anew: true, Missed: taken.missed}
+		return Batch{Changes: arrivals(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}
 	}
 	return Batch{Changes: changes(taken.order), Snapshot: snapshot}
 }
 
-// arrivals shows a whole snapshot as changes from nothing.
-func arrivals(snapshot Snapshot) []Change {
+// arrivals shows a whole snapshot as changes from nothing, to a reader that has
+// been shown the ends of some.
+func arrivals(snapshot Snapshot, shown map[types.UID]int32) []Change {
 	all := make([]Change, 0, snapshot.Len())
 	if snapshot.view != nil {
 		for e := range snapshot.view.all() {
-			all = append(all, Change{After: e})
+			_, seen := shown[e.key()]
+			all = append(all, Change{After: e, end: verdictOf(e.State.Ended() && !seen)})
 		}
 	}
 	return all

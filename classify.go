@@ -4,6 +4,7 @@ package watchsource
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -29,9 +30,16 @@ type rules struct {
 	dropPods      bool
 }
 
-// executor reads a pod, of which known is an earlier state or nil. It must cope
-// with anything: what a pod lacks, the executor lacks.
-func (r *rules) executor(pod *corev1.Pod, known *Executor) *Executor {
+// reading is what a pod says, compared with what is known of it.
+type reading struct {
+	executor *Executor
+	end      end       // the last one that is known
+	missed   *Executor // at an end before, of which only the last state is left; mostly nil
+}
+
+// read reads a pod, of which known and last are an earlier state and end, if any.
+// It must cope with anything: what a pod lacks, the executor lacks.
+func (r *rules) read(pod *corev1.Pod, known *Executor, last end) reading {
 	id, problem := r.executorID(pod, known)
 	e := &Executor{
 		Name:            pod.Name,
@@ -49,46 +57,46 @@ func (r *rules) executor(pod *corev1.Pod, known *Executor) *Executor {
 	if !r.dropPods {
 		e.Pod = pod
 	}
-	main := r.executorContainer(pod)
-	end := executorEnd(pod, main)
-	if main != nil {
-		e.readContainer(main, end)
+	main, problem := r.executorContainer(pod)
+	e.addProblem(problem)
+	own := executorEnd(pod, main)
+	switch {
+	case main != nil:
+		e.readContainer(main, own)
+	case known != nil && !rv.Older(e.ResourceVersion, known.ResourceVersion):
+		e.Restarts, e.StartedAt = known.Restarts, known.StartedAt
 	}
-	e.State = r.state(pod, end)
+	e.State = r.state(pod, main, own)
 	if e.State == Unknown && !samePhase(pod.Status.Phase, corev1.PodUnknown) {
 		e.addProblem(fmt.Sprintf("unknown phase %q", pod.Status.Phase))
 	}
-	var disruption string
-	e.Disruption, disruption = conditionReason(pod, corev1.DisruptionTarget, corev1.ConditionTrue)
-	if disruptionExplains(pod, end, e.Disruption) {
-		e.Reason, e.Message = e.Disruption, disruption
-	} else {
-		e.Reason, e.Message = reason(pod, main, end, e.State)
-	}
-	if main == nil && known != nil && known.endedByItself() && !rv.Older(e.ResourceVersion, known.ResourceVersion) {
-		e.keepEnd(known)
+	e.explain(pod, main, own)
+	if e.endStands(known, last, main, own) {
+		e.keepEnd(known, own)
 	}
 	if r.dropPods && known != nil {
 		e.share(known)
 	}
-	return e
-}
 
-// keepEnd takes over the end of the executor container that an earlier state had.
-// A pod that no longer has the container's status has nothing to say about it: the
-// kubelet drops the statuses of a pod that it rejects after a restart, even if that
-// had succeeded before (kubernetes#117955).
-func (e *Executor) keepEnd(known *Executor) {
-	if e.State != known.State {
-		problem := fmt.Sprintf("the executor has ended (%v, exit code %d), and the pod is reported as %v", known.State, known.ExitCode, e.State)
-		if e.Reason != "" {
-			problem += ", " + e.Reason
+	now := reading{executor: e, end: last}
+	if past := pastEnd(pod, main, own); past != nil {
+		switch next := endOf(main, past); {
+		case known == nil:
+			now.end = next
+		case last.isNews(next):
+			// The kubelet often goes on to the next run before it reports the end of one.
+			next.number = last.number + 1
+			now.end = next
+			now.missed = e.endedBefore(main, past)
 		}
-		e.addProblem(problem)
 	}
-	e.State, e.ExitCode, e.Restarts = known.State, known.ExitCode, known.Restarts
-	e.Reason, e.Message = known.Reason, known.Message
-	e.StartedAt, e.FinishedAt = known.StartedAt, known.FinishedAt
+	if e.State.Ended() {
+		now.end = now.end.then(endNow(last, main, own))
+	}
+	if now.end != (end{}) && main != nil {
+		now.end.current = runOf(main.ContainerID)
+	}
+	return now
 }
 
 func (r *rules) executorID(pod *corev1.Pod, known *Executor) (id, problem string) {
@@ -116,36 +124,63 @@ func isDecimal(s string) bool {
 }
 
 // executorContainer finds the status of the executor container, also where it
-// runs as a restartable init container (KEP-753).
-func (r *rules) executorContainer(pod *corev1.Pod) *corev1.ContainerStatus {
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
-		for i := range statuses {
-			if statuses[i].Name == r.container {
-				return &statuses[i]
+// runs as a restartable init container (KEP-753). If no container has its name,
+// the only container of the pod is the executor.
+func (r *rules) executorContainer(pod *corev1.Pod) (status *corev1.ContainerStatus, problem string) {
+	regular := pod.Status.ContainerStatuses
+	for status := range containers(pod) {
+		if status.Name == r.container {
+			return status, ""
+		}
+	}
+	switch {
+	case len(regular) == 0 || containerNamed(pod, r.container) != nil:
+		return nil, ""
+	case len(regular) == 1:
+		return &regular[0], ""
+	default:
+		return nil, fmt.Sprintf("no container is named %s; set WithExecutorContainer", r.container)
+	}
+}
+
+// containers yields the statuses of a pod's init containers and containers, each
+// with the word for its kind. Ephemeral containers have no part in the work of a pod.
+func containers(pod *corev1.Pod) iter.Seq2[*corev1.ContainerStatus, string] {
+	return func(yield func(*corev1.ContainerStatus, string) bool) {
+		for i := range pod.Status.InitContainerStatuses {
+			if !yield(&pod.Status.InitContainerStatuses[i], "init container") {
+				return
+			}
+		}
+		for i := range pod.Status.ContainerStatuses {
+			if !yield(&pod.Status.ContainerStatuses[i], "container") {
+				return
 			}
 		}
 	}
-	return nil
 }
 
 func (e *Executor) addProblem(problem string) {
-	if e.Problem != "" {
-		problem = e.Problem + "; " + problem
+	if e.Problem != "" && problem != "" {
+		problem = "; " + problem
 	}
-	e.Problem = problem
+	e.Problem += problem
 }
 
-// executorEnd returns how the executor container ended, nil if it has not. In a
-// pod that has ended, a container that waits is not started again: its last
-// state is its end. The kubelet writes that of a container that it cannot find
-// any more (convertToAPIContainerStatuses).
+// executorEnd returns how the executor container ended, nil if it has not, or if
+// a restart rule says that it goes on. In a pod that starts no container again,
+// one that waits ended as its last state says: the kubelet writes that of a
+// container that it cannot find any more (convertToAPIContainerStatuses).
 func executorEnd(pod *corev1.Pod, main *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	switch {
 	case main == nil:
 		return nil
 	case main.State.Terminated != nil:
-		return main.State.Terminated
-	case main.State.Running == nil && (samePhase(pod.Status.Phase, corev1.PodFailed) || samePhase(pod.Status.Phase, corev1.PodSucceeded)):
+		if end := main.State.Terminated; isFinal(pod) || !isRestartedByRule(pod, main.Name, end) && !restartsAll(pod) {
+			return end
+		}
+		return nil
+	case main.State.Running == nil && isFinal(pod):
 		return main.LastTerminationState.Terminated
 	default:
 		return nil
@@ -161,6 +196,8 @@ func (e *Executor) readContainer(status *corev1.ContainerStatus, end *corev1.Con
 		e.FinishedAt = timeOf(end.FinishedAt)
 	case status.State.Running != nil:
 		e.StartedAt = timeOf(status.State.Running.StartedAt)
+	case status.State.Terminated != nil:
+		e.StartedAt = timeOf(status.State.Terminated.StartedAt)
 	}
 }
 
@@ -173,162 +210,55 @@ func timeOf(t metav1.Time) time.Time {
 	return t.Time
 }
 
-// state is Spark's table, but that the executor container's own end decides in
-// whatever phase the pod is: a container that waits makes the pod Pending, and
-// one that ends later makes it Failed (the kubelet's getPhase).
-func (r *rules) state(pod *corev1.Pod, end *corev1.ContainerStateTerminated) State {
+// state is Spark's table with the differences that [State] lists.
+func (r *rules) state(pod *corev1.Pod, main *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) State {
 	switch phase := pod.Status.Phase; {
-	case end != nil && end.ExitCode == 0:
-		return Succeeded
 	case end != nil:
-		return Failed
-	case samePhase(phase, corev1.PodPending):
-		return Pending
-	case samePhase(phase, corev1.PodRunning) && !r.containerOnly && failedForGood(pod) != nil:
-		return Failed
-	case samePhase(phase, corev1.PodRunning):
-		return Running
+		return stateAfter(end)
 	case samePhase(phase, corev1.PodSucceeded):
 		return Succeeded
 	case samePhase(phase, corev1.PodFailed):
 		return Failed
-	default:
+	case !samePhase(phase, corev1.PodPending) && !samePhase(phase, corev1.PodRunning):
 		return Unknown
+	case !r.containerOnly && hasFailedForGood(pod, main):
+		return Failed
+	case samePhase(phase, corev1.PodRunning) || main != nil && (main.State.Running != nil || main.State.Terminated != nil):
+		return Running
+	default:
+		return Pending
 	}
 }
 
-// failedForGood returns a container that ended with a failure and will not be
-// started again. Spark asks for a pod that restarts nothing; a container may
-// since have a policy of its own (KEP-753, KEP-5307), so it is asked first. A
-// native sidecar therefore fails nobody: the kubelet starts it again, and what
-// is taken for an end must be one.
-func failedForGood(pod *corev1.Pod) *corev1.ContainerStatus {
-	for i := range pod.Status.ContainerStatuses {
-		status := &pod.Status.ContainerStatuses[i]
-		if end := status.State.Terminated; end == nil || end.ExitCode == 0 {
-			continue
-		}
-		if restartPolicy(pod, status.Name) == corev1.RestartPolicyNever {
-			return status
-		}
+func stateAfter(end *corev1.ContainerStateTerminated) State {
+	if end.ExitCode == 0 {
+		return Succeeded
 	}
-	return nil
+	return Failed
 }
 
-// restartPolicy is that of the container, or else of its pod.
-func restartPolicy(pod *corev1.Pod, container string) corev1.RestartPolicy {
-	for i := range pod.Spec.Containers {
-		if c := &pod.Spec.Containers[i]; c.Name == container && c.RestartPolicy != nil {
-			return corev1.RestartPolicy(*c.RestartPolicy)
+// hasFailedForGood reports whether another container than main ended with a
+// failure and will not be started again. Spark asks for a pod that restarts
+// nothing; since then a container may have a policy (KEP-753) and rules (KEP-5307).
+func hasFailedForGood(pod *corev1.Pod, main *corev1.ContainerStatus) bool {
+	if restartsAll(pod) {
+		return false
+	}
+	for status := range containers(pod) {
+		if status != main && failedForGood(pod, status, status.State.Terminated) {
+			return true
 		}
 	}
-	return pod.Spec.RestartPolicy
+	return false
+}
+
+// failedForGood reports whether an end of a container is a failure after which
+// nothing starts it again.
+func failedForGood(pod *corev1.Pod, status *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) bool {
+	return end != nil && end.ExitCode != 0 && !isRestarted(pod, status.Name, end)
 }
 
 // samePhase ignores case, as Spark does.
 func samePhase(a, b corev1.PodPhase) bool {
 	return strings.EqualFold(string(a), string(b))
-}
-
-// disruptionExplains reports whether the reason of the condition DisruptionTarget
-// is the executor's. The kubelet writes one for all that it terminates, and the
-// kind of it, such as Evicted, into the pod's reason.
-func disruptionExplains(pod *corev1.Pod, end *corev1.ContainerStateTerminated, disruption string) bool {
-	switch {
-	case disruption == "":
-		return false
-	case end != nil && end.Reason == reasonOOMKilled:
-		return false
-	default:
-		return disruption != corev1.PodReasonTerminationByKubelet || pod.Status.Reason == ""
-	}
-}
-
-// reason picks the one explanation that a person would want to read first, if
-// no disruption explains the state.
-func reason(pod *corev1.Pod, main *corev1.ContainerStatus, end *corev1.ContainerStateTerminated, state State) (reason, message string) {
-	switch {
-	case end != nil && !(pod.Status.Reason != "" && saysLittle(end.Reason)):
-		return end.Reason, end.Message
-	case end == nil && state == Running && main != nil && main.State.Waiting != nil && main.State.Waiting.Reason != "":
-		return main.State.Waiting.Reason, waitingMessage(main)
-	case pod.Status.Reason != "":
-		return pod.Status.Reason, pod.Status.Message
-	case state == Failed:
-		return failureReason(pod)
-	case state == Pending:
-		return waitingReason(pod)
-	default:
-		return "", ""
-	}
-}
-
-const reasonOOMKilled = "OOMKilled"
-
-// saysLittle reports whether a reason is one that the runtime or the kubelet
-// gives to every failure that it knows no more of. The pod's reason, such as
-// Evicted or DeadlineExceeded, says more.
-func saysLittle(reason string) bool {
-	return reason == "" || reason == "Error" || reason == "ContainerStatusUnknown"
-}
-
-// waitingMessage explains a container that waits to be started again: with the
-// end of its last run.
-func waitingMessage(status *corev1.ContainerStatus) string {
-	message, last := status.State.Waiting.Message, status.LastTerminationState.Terminated
-	if last == nil {
-		return message
-	}
-	if message != "" {
-		message += "; "
-	}
-	message += fmt.Sprintf("the last run ended with exit code %d", last.ExitCode)
-	if last.Reason != "" {
-		message += ", " + last.Reason
-	}
-	return message
-}
-
-// failureReason explains a failure of which neither the executor container nor
-// the pod says anything: another container failed it.
-func failureReason(pod *corev1.Pod) (reason, message string) {
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
-		for i := range statuses {
-			if end := statuses[i].State.Terminated; end != nil && end.ExitCode != 0 {
-				return end.Reason, fmt.Sprintf("container %s ended with exit code %d", statuses[i].Name, end.ExitCode)
-			}
-		}
-	}
-	return "", pod.Status.Message
-}
-
-// waitingReason explains a pending pod: a container of any kind that cannot
-// start, else the scheduler's verdict. PodInitializing and ContainerCreating
-// are the ordinary way up and give way to anything that says more.
-func waitingReason(pod *corev1.Pod) (reason, message string) {
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for i := range statuses {
-			waiting := statuses[i].State.Waiting
-			if waiting == nil || waiting.Reason == "" {
-				continue
-			}
-			if waiting.Reason != "PodInitializing" && waiting.Reason != "ContainerCreating" {
-				return waiting.Reason, waiting.Message
-			}
-			reason, message = waiting.Reason, waiting.Message
-		}
-	}
-	if reason != "" {
-		return reason, message
-	}
-	return conditionReason(pod, corev1.PodScheduled, corev1.ConditionFalse)
-}
-
-func conditionReason(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus) (reason, message string) {
-	for i := range pod.Status.Conditions {
-		if c := &pod.Status.Conditions[i]; c.Type == kind && c.Status == status {
-			return c.Reason, c.Message
-		}
-	}
-	return "", ""
 }

@@ -125,6 +125,47 @@ func lastEnd(code int32, reason string, restarts int32) func(*corev1.Pod) {
 	}
 }
 
+// restartRule gives the container that was added last the policy Never and a rule.
+func restartRule(operator corev1.ContainerRestartRuleOnExitCodesOperator, action corev1.ContainerRestartRuleAction, codes ...int32) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		never := corev1.ContainerRestartPolicyNever
+		c := &p.Spec.Containers[len(p.Spec.Containers)-1]
+		c.RestartPolicy = &never
+		c.RestartPolicyRules = append(c.RestartPolicyRules, corev1.ContainerRestartRule{
+			Action:    action,
+			ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: operator, Values: codes},
+		})
+	}
+}
+
+// lastInitEnd gives the init container that was added last an earlier run.
+func lastInitEnd(code int32, reason string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Status.InitContainerStatuses[len(p.Status.InitContainerStatuses)-1].LastTerminationState = ended(code, reason)
+	}
+}
+
+func ephemeralContainer(name string, state corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Status.EphemeralContainerStatuses = append(p.Status.EphemeralContainerStatuses, corev1.ContainerStatus{Name: name, State: state})
+	}
+}
+
+// formsOf returns a store for each form in which a store may get and keep a pod.
+func formsOf(t *testing.T, p *corev1.Pod, options ...watchsource.StoreOption) map[string]*watchsource.Store {
+	t.Helper()
+	full, listed := watchsource.NewStore(options...), watchsource.NewStore(options...)
+	trimmed := watchsource.NewStore(options...)
+	dropped := watchsource.NewStore(append(slices.Clip(options), watchsource.WithoutPods())...)
+	selector := selectorOf(t, "")
+	watcher := watchsource.NewWatcher(watchsource.Tee(full, &told{}), selector)
+	must(t, watcher.Receive(added(p)))
+	watcher = watchsource.NewWatcher(watchsource.Tee(trimmed, dropped), selector, watchsource.WithTrimmedPods())
+	must(t, watcher.Receive(added(p.DeepCopy())))
+	listed.ReplaceSnapshot([]*corev1.Pod{p})
+	return map[string]*watchsource.Store{"full": full, "listed": listed, "trimmed": trimmed, "dropped": dropped}
+}
+
 // The cases of Spark's ExecutorPodsSnapshotSuite (N1 to N3, with SPARK-30821
 // and SPARK-49804), and those where this library repairs the table.
 func TestExecutorState(t *testing.T) {
@@ -240,6 +281,101 @@ func TestExecutorState(t *testing.T) {
 			pod("1", phase(corev1.PodRunning), condition(corev1.PodResizePending, corev1.ConditionTrue, "Deferred"), container(executorContainer, running())),
 			want{watchsource.Running, false, none, ""}},
 
+		{"sidecar that its rule restarts (KEP-5307)", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(42, "Error")), restartRule("In", "Restart", 42), container(executorContainer, running())),
+			want{watchsource.Running, false, none, ""}},
+		{"sidecar that its rule for other codes restarts", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(1, "Error")), restartRule("NotIn", "Restart", 42), container(executorContainer, running())),
+			want{watchsource.Running, false, none, ""}},
+		{"sidecar that no rule restarts", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(1, "Error")), restartRule("In", "Restart", 42), container(executorContainer, running())),
+			want{watchsource.Failed, false, none, "Error"}},
+		{"sidecar with a rule that is not known", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(42, "Error")), restartRule("In", "Explode", 42), container(executorContainer, running())),
+			want{watchsource.Failed, false, none, "Error"}},
+		{"sidecar with a rule in a pod that is deleted", nil,
+			pod("1", phase(corev1.PodRunning), deleting, container("sidecar", ended(42, "Error")), restartRule("In", "Restart", 42), container(executorContainer, running())),
+			want{watchsource.Running, true, none, ""}},
+		{"sidecar that restarts all containers (KEP-5532)", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(42, "Error")), restartRule("In", "RestartAllContainers", 42), container("logs", ended(137, "Error")), container(executorContainer, ended(143, "Error"))),
+			want{watchsource.Running, false, none, "Error"}},
+		{"stopped to restart all containers", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", running()), container(executorContainer, ended(143, "RestartingAllContainers"))),
+			want{watchsource.Running, false, none, "RestartingAllContainers"}},
+		{"all containers are restarting", nil,
+			pod("1", phase(corev1.PodRunning), condition(corev1.AllContainersRestarting, corev1.ConditionTrue, ""), container("sidecar", ended(137, "Error")), container(executorContainer, ended(143, "Error"))),
+			want{watchsource.Running, false, none, "Error"}},
+		{"all containers have restarted", nil,
+			pod("1", phase(corev1.PodRunning), condition(corev1.AllContainersRestarting, corev1.ConditionFalse, ""), container("sidecar", running()), container(executorContainer, ended(143, "Error"))),
+			want{watchsource.Failed, false, 143, "Error"}},
+		{"executor that its rule restarts", nil,
+			pod("1", phase(corev1.PodRunning), container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
+			want{watchsource.Running, false, none, "Error"}},
+		{"executor with another exit code than its rule's", nil,
+			pod("1", phase(corev1.PodRunning), container(executorContainer, ended(1, "Error")), restartRule("In", "Restart", 42)),
+			want{watchsource.Failed, false, 1, "Error"}},
+		{"executor with a rule, in a pod that is deleted", nil,
+			pod("1", phase(corev1.PodRunning), deleting, container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
+			want{watchsource.Failed, true, 42, "Error"}},
+		{"executor with a rule, in a pod that has failed", nil,
+			pod("1", phase(corev1.PodFailed), container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
+			want{watchsource.Failed, false, 42, "Error"}},
+		{"executor of a pod whose policy restarts it", nil,
+			pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, ended(1, "Error"))),
+			want{watchsource.Failed, false, 1, "Error"}},
+		{"deleted while it waited to be restarted", nil,
+			pod("1", phase(corev1.PodRunning), deleting, restartPolicyAlways, container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),
+			want{watchsource.Failed, true, 137, "OOMKilled"}},
+
+		{"native sidecar killed after an init container had failed", nil,
+			pod("1", phase(corev1.PodFailed), initContainer("proxy", "Always", ended(137, "Error")), initContainer("fetch", "", ended(4, "OOMKilled")), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Failed, false, none, "OOMKilled"}},
+		{"init container that the kubelet lost", nil,
+			pod("1", phase(corev1.PodFailed), initContainer("fetch", "", waiting("PodInitializing")), lastInitEnd(137, "ContainerStatusUnknown"), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Failed, false, none, "ContainerStatusUnknown"}},
+		{"init container failed for good", nil,
+			pod("1", initContainer("fetch", "", ended(4, "OOMKilled")), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Failed, false, none, "OOMKilled"}},
+		{"init container failed for good, executor container only", only,
+			pod("1", initContainer("fetch", "", ended(4, "OOMKilled")), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Pending, false, none, "OOMKilled"}},
+		{"init container failed that the pod restarts", nil,
+			pod("1", restartPolicyAlways, initContainer("fetch", "", ended(4, "OOMKilled")), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Pending, false, none, "OOMKilled"}},
+		{"init container failed that its own policy restarts", nil,
+			pod("1", initContainer("fetch", "OnFailure", ended(4, "Error")), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Pending, false, none, "Error"}},
+		{"init container runs", nil,
+			pod("1", initContainer("fetch", "", running()), container(executorContainer, waiting("PodInitializing"))),
+			want{watchsource.Pending, false, none, "PodInitializing"}},
+		{"init container done", nil,
+			pod("1", initContainer("fetch", "", ended(0, "Completed")), container(executorContainer, waiting("ContainerCreating"))),
+			want{watchsource.Pending, false, none, "ContainerCreating"}},
+		{"sidecar failed before the executor has its image", nil,
+			pod("1", container("sidecar", ended(1, "Error")), container(executorContainer, waiting("ImagePullBackOff"))),
+			want{watchsource.Failed, false, none, "Error"}},
+		{"executor runs beside a sidecar that waits for its image", nil,
+			pod("1", container(executorContainer, running()), container("sidecar", waiting("ImagePullBackOff"))),
+			want{watchsource.Running, false, none, ""}},
+		{"ephemeral container failed", nil,
+			pod("1", phase(corev1.PodRunning), ephemeralContainer("debug", ended(1, "Error")), container(executorContainer, running())),
+			want{watchsource.Running, false, none, ""}},
+
+		{"the only container has another name (spark-operator#2441)", nil,
+			pod("1", phase(corev1.PodFailed), container("worker", ended(137, "OOMKilled"))),
+			want{watchsource.Failed, false, 137, "OOMKilled"}},
+		{"the only container, beside an init container and an ephemeral one", nil,
+			pod("1", phase(corev1.PodRunning), initContainer("fetch", "", ended(0, "Completed")), ephemeralContainer("debug", running()), container("worker", ended(3, "Error"))),
+			want{watchsource.Failed, false, 3, "Error"}},
+		{"the only status is not the executor's", nil,
+			pod("1", phase(corev1.PodRunning), container("sidecar", ended(0, "Completed")), func(p *corev1.Pod) {
+				p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: executorContainer})
+			}),
+			want{watchsource.Running, false, none, ""}},
+		{"several containers, none has the name", nil,
+			pod("1", phase(corev1.PodRunning), container("worker", ended(0, "Completed")), container("sidecar", running())),
+			want{watchsource.Running, false, none, ""}},
+
 		{"draining", nil, pod("1", phase(corev1.PodRunning), deleting, container(executorContainer, running())), want{watchsource.Running, true, none, ""}},
 		{"failed and being deleted stays failed", nil, pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, ended(1, "Error"))), want{watchsource.Failed, true, 1, "Error"}},
 		{"succeeded and being deleted stays succeeded", nil, pod("1", phase(corev1.PodSucceeded), deleting), want{watchsource.Succeeded, true, none, ""}},
@@ -247,15 +383,15 @@ func TestExecutorState(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			store := watchsource.NewStore(test.options...)
-			store.UpdatePod(test.pod)
-			e, ok := store.Snapshot().Get("exec-1")
-			if !ok {
-				t.Fatal("the executor is not in the snapshot")
-			}
-			got := want{e.State, e.Terminating, e.ExitCode, e.Reason}
-			if got != test.want {
-				t.Errorf("got %+v, want %+v", got, test.want)
+			for form, store := range formsOf(t, test.pod, test.options...) {
+				e, ok := store.Snapshot().Get("exec-1")
+				if !ok {
+					t.Fatal("the executor is not in the snapshot")
+				}
+				got := want{e.State, e.Terminating, e.ExitCode, e.Reason}
+				if got != test.want {
+					t.Errorf("%s: got %+v, want %+v", form, got, test.want)
+				}
 			}
 		})
 	}
@@ -316,6 +452,23 @@ func TestExecutorDetails(t *testing.T) {
 		{"never started", pod("1", phase(corev1.PodFailed), container(executorContainer, neverStarted)),
 			func(e watchsource.Executor) bool {
 				return e.StartedAt.IsZero() && e.FinishedAt.Equal(time.Unix(1_700_000_200, 0)) && e.ExitCode == 128
+			}},
+		{"an init container that failed the pod", pod("1", phase(corev1.PodFailed), initContainer("proxy", "Always", ended(137, "Error")), initContainer("fetch", "", ended(4, "OOMKilled"))),
+			func(e watchsource.Executor) bool { return e.Message == "init container fetch ended with exit code 4" }},
+		{"a container that a rule restarts", pod("1", phase(corev1.PodRunning), container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
+			func(e watchsource.Executor) bool {
+				return e.Message == "the executor container ended with exit code 42; it is started again" && e.FinishedAt.IsZero() && !e.StartedAt.IsZero()
+			}},
+		{"no container with the name", pod("1", phase(corev1.PodRunning), container("worker", ended(0, "Completed")), container("sidecar", running())),
+			func(e watchsource.Executor) bool {
+				return e.Problem == "no container is named spark-kubernetes-executor; set WithExecutorContainer"
+			}},
+		{"no container has a status yet", pod("1"), func(e watchsource.Executor) bool { return e.Problem == "" }},
+		{"resized in place", pod("1", phase(corev1.PodRunning), container(executorContainer, running()), condition(corev1.PodResizeInProgress, corev1.ConditionTrue, "Error")),
+			func(e watchsource.Executor) bool { return e.Reason == "" && e.State == watchsource.Running }},
+		{"no times", pod("1", phase(corev1.PodFailed), container(executorContainer, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}})),
+			func(e watchsource.Executor) bool {
+				return e.StartedAt.IsZero() && e.FinishedAt.IsZero() && e.ExitCode == 1
 			}},
 		{"a negative exit code, as on Windows", pod("1", phase(corev1.PodFailed), container(executorContainer, ended(-1073741510, "Error"))),
 			func(e watchsource.Executor) bool { return e.State == watchsource.Failed && e.ExitCode == -1073741510 }},

@@ -109,24 +109,6 @@ func (e *Executor) sameNames(known *Executor) bool {
 	return e.ID == known.ID && e.Name == known.Name && e.Namespace == known.Namespace
 }
 
-// sameEnd reports whether a later state tells of the same end, perhaps in more
-// detail. A container that is started again, as in a StatefulSet, ends more than
-// once, and a watch that was interrupted may not have shown it running in between.
-func (e *Executor) sameEnd(later *Executor) bool {
-	if later.State != e.State {
-		return false
-	}
-	if e.FinishedAt.IsZero() || later.FinishedAt.IsZero() {
-		return true
-	}
-	return later.ExitCode == e.ExitCode && later.StartedAt.Equal(e.StartedAt) && later.FinishedAt.Equal(e.FinishedAt)
-}
-
-// endedByItself reports whether the executor container's own end is known.
-func (e *Executor) endedByItself() bool {
-	return e.State.Ended() && (e.ExitCode != UnknownExitCode || !e.FinishedAt.IsZero())
-}
-
 // equals reports whether other is the same state of the same pod. The resource
 // version alone does not tell, because fakes leave it as it is when the pod
 // changes.

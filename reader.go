@@ -53,23 +53,33 @@ type reader struct {
 
 	// Guarded by the store's mu.
 	lives   map[types.UID]*life
-	order   []*life   // of first unseen change
-	waiting int       // changes in all lives
-	since   time.Time // of the first of them
-	due     time.Time // when the reader can take them at the earliest
-	givenUp bool      // the lives, at the limit
-	missed  int       // executors that have left, among what was given up
-	named   bool      // in the log
+	order   []*life             // of first unseen change
+	waiting int                 // changes in all lives
+	since   time.Time           // of the first of them
+	due     time.Time           // when the reader can take them at the earliest
+	givenUp bool                // the lives, at the limit
+	missed  int                 // executors that have left, among what was given up
+	shown   map[types.UID]int32 // ends of each executor, when the lives were given up
+	named   bool                // in the log
 }
+
+// step is a state of an executor, and how many ends it has had by then.
+type step struct {
+	*Executor
+	ends int32
+}
+
+// gone is the step that follows when the pod leaves.
+func (s step) gone() step { return step{s.Executor.gone(), s.ends} }
 
 // life is the unseen part of one pod's life.
 type life struct {
-	before *Executor    // as the reader knows it, nil if it does not
-	steps  []*Executor  // what is to be shown; only the last may be replaced
-	first  [1]*Executor // where steps begins: most lives have one
+	before step    // as the reader knows it, without an executor if it does not
+	steps  []step  // what is to be shown; only the last may be replaced
+	first  [1]step // where steps begins: most lives have one
 }
 
-func newLife(before *Executor) *life {
+func newLife(before step) *life {
 	l := &life{before: before}
 	l.steps = l.first[:0]
 	return l
@@ -83,15 +93,19 @@ func (r *reader) backlog() Backlog {
 	return Backlog{Reader: r.name, Changes: r.waiting, Since: r.since, GivenUp: r.givenUp}
 }
 
-// add queues the step from before to after.
-func (r *reader) add(before, after *Executor, now time.Time) {
+// add queues the step from before to after. ends are those of the executors that
+// are present in the store.
+func (r *reader) add(before, after step, ends map[types.UID]end, now time.Time) {
 	if r.waiting == 0 {
 		r.since = now
 	}
 	if r.givenUp {
-		r.miss(after)
+		r.miss(before, after)
 	} else {
 		r.queue(before, after)
+		if r.limit > 0 && r.waiting > r.limit {
+			r.giveUp(ends)
+		}
 	}
 	select {
 	case r.wake <- struct{}{}:
@@ -99,7 +113,7 @@ func (r *reader) add(before, after *Executor, now time.Time) {
 	}
 }
 
-func (r *reader) queue(before, after *Executor) {
+func (r *reader) queue(before, after step) {
 	key := after.key()
 	l := r.lives[key]
 	if l == nil || l.last().State == Deleted {
@@ -113,26 +127,34 @@ func (r *reader) queue(before, after *Executor) {
 	}
 	l.steps = append(l.steps, after)
 	r.waiting++
-	if r.limit > 0 && r.waiting > r.limit {
-		r.giveUp()
-	}
 }
 
 // giveUp forgets the lives, and keeps none until the reader comes: it will be
-// shown everything present instead.
-func (r *reader) giveUp() {
+// shown everything present instead. It has been shown all ends but those in the
+// lives.
+func (r *reader) giveUp(ends map[types.UID]end) {
 	r.givenUp = true
+	r.shown = make(map[types.UID]int32, len(ends))
+	for key, end := range ends {
+		r.shown[key] = end.number
+	}
 	for _, l := range r.order {
-		r.miss(l.last())
+		r.miss(l.before, *l.last())
 	}
 	r.order, r.lives = nil, map[types.UID]*life{}
 }
 
 // miss counts an executor that has left, because the reader will not be shown
-// how. One that is there will be shown as it is, ended or not.
-func (r *reader) miss(after *Executor) {
-	if after.State == Deleted {
+// how. One that is there will be shown as it is; if it has ended since before,
+// that is an end to the reader.
+func (r *reader) miss(before, after step) {
+	key := after.key()
+	switch {
+	case after.State == Deleted:
 		r.missed++
+		delete(r.shown, key)
+	case before.ends < r.shown[key]:
+		r.shown[key] = before.ends
 	}
 }
 
@@ -159,23 +181,23 @@ func (r *reader) take(due time.Time) reader {
 		r.lives = map[types.UID]*life{}
 	}
 	r.order = nil
-	r.waiting, r.givenUp, r.missed = 0, false, 0
+	r.waiting, r.givenUp, r.missed, r.shown = 0, false, 0, nil
 	r.due = due
 	return taken
 }
 
 // open reports whether after may replace the last step: an end may not be
 // merged away, except by a later state of the same end.
-func (l *life) open(after *Executor) bool {
+func (l *life) open(after step) bool {
 	last := l.last()
-	return last != nil && (!last.State.Ended() || last.sameEnd(after))
+	return last != nil && (!last.State.Ended() || after.State.Ended() && last.ends == after.ends)
 }
 
-func (l *life) last() *Executor {
+func (l *life) last() *step {
 	if len(l.steps) == 0 {
 		return nil
 	}
-	return l.steps[len(l.steps)-1]
+	return &l.steps[len(l.steps)-1]
 }
 
 // changes spells the lives out.
@@ -184,9 +206,17 @@ func changes(lives []*life) []Change {
 	for _, l := range lives {
 		before := l.before
 		for _, after := range l.steps {
-			all = append(all, Change{Before: before, After: after})
+			all = append(all, change(before, after))
 			before = after
 		}
 	}
 	return all
+}
+
+func change(before, after step) Change {
+	return Change{
+		Before: before.Executor,
+		After:  after.Executor,
+		end:    verdictOf(after.State.Ended() && after.ends > before.ends),
+	}
 }

@@ -11,9 +11,9 @@ import (
 // wake the reader again for an empty batch.
 func TestReaderIsNotWokenForNothing(t *testing.T) {
 	r := newReader("", 0, time.Time{})
-	r.add(nil, &Executor{UID: "1", State: Pending}, time.Time{})
+	r.add(step{}, step{Executor: &Executor{UID: "1", State: Pending}}, nil, time.Time{})
 	<-r.wake
-	r.add(nil, &Executor{UID: "2", State: Pending}, time.Time{})
+	r.add(step{}, step{Executor: &Executor{UID: "2", State: Pending}}, nil, time.Time{})
 	if taken := r.take(time.Time{}); len(taken.order) != 2 {
 		t.Errorf("took %d lives, want 2", len(taken.order))
 	}

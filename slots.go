@@ -47,10 +47,12 @@ func compareIDs(a, b *slot) int {
 	return compareNames(a, b)
 }
 
-// slots are the indexes in use, for the writer of a store to find a pod's at once.
+// slots are the indexes in use, for the writer of a store to find a pod's at once,
+// and the last ends of the executors.
 type slots struct {
 	byKey map[types.UID]int
-	free  []int // indexes below used
+	ends  map[types.UID]end // of executors that have had one
+	free  []int             // indexes below used
 	used  int
 }
 
@@ -69,4 +71,22 @@ func (s *slots) take(e *Executor) int {
 func (s *slots) release(e *Executor) {
 	s.free = append(s.free, s.byKey[e.key()])
 	delete(s.byKey, e.key())
+	delete(s.ends, e.key())
 }
+
+// end returns the last end of an executor, or of nil.
+func (s *slots) end(e *Executor) end {
+	if e == nil || len(s.ends) == 0 {
+		return end{}
+	}
+	return s.ends[e.key()]
+}
+
+func (s *slots) setEnd(e *Executor, last end) {
+	if last != (end{}) {
+		s.ends[e.key()] = last
+	}
+}
+
+// step returns a state as a step in the life of its executor.
+func (s *slots) step(e *Executor) step { return step{e, s.end(e).number} }

@@ -48,7 +48,7 @@ func newView(executors []*Executor) (view, slots) {
 		}
 	}
 	v := view{byName: sorted.New(compareNames, all...), byID: sorted.New(compareIDs)}
-	s := slots{byKey: make(map[types.UID]int, v.byName.Len()), used: v.byName.Len()}
+	s := slots{byKey: make(map[types.UID]int, v.byName.Len()), ends: map[types.UID]end{}, used: v.byName.Len()}
 	states := make([]*Executor, 0, s.used)
 	var identified []*slot
 	for slot := range v.byName.All() {

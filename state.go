@@ -12,10 +12,22 @@ import "fmt"
 //   - The executor container's own end decides in whatever phase the pod is. The
 //     kubelet's getPhase makes a pod Pending while any container waits, and
 //     Failed if a sidecar is killed after the executor has succeeded.
-//   - In a pod that has ended, a container that waits ended as its last state says.
-//   - A container with its own restart policy is asked by that, not by the pod's
-//     (KEP-753, KEP-5307). Its restart rules are not read yet: a container that they
-//     restart counts as failed until it runs again.
+//   - An end is final for its run. What the pod says later of that run is noted
+//     in [Executor.Problem]: the kubelet drops the container statuses of a finished
+//     pod that it rejects after a restart (kubernetes#117955).
+//   - In a pod that starts no container again (it has ended, or is deleted), a
+//     container that waits ended as its last state says.
+//   - An end after which a restart rule starts the container again, or all
+//     containers (KEP-5307, KEP-5532), is none: the executor is Running. A restart
+//     by policy is an end, and the next run may bring another.
+//   - Another container's failure fails the executor also in the phase Pending and
+//     also if an init container has failed, but only if nothing starts it again:
+//     rules, the container's policy (KEP-753), and the pod's are read as the kubelet
+//     reads them. A native sidecar therefore fails nothing.
+//   - An executor container that runs makes the executor Running in the phase
+//     Pending, which the pod has while a sidecar waits for its image.
+//   - If no container has the name of the executor container, the only container
+//     of the pod is the executor.
 type State uint8
 
 const (

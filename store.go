@@ -148,7 +148,9 @@ func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
 	defer s.unlock()
 	view := s.current.Load().view
 	index, known := view.of(&s.slots, lifeOf(pod))
-	e = s.rules.executor(pod, known)
+	before := s.slots.step(known)
+	now := s.rules.read(pod, known, s.slots.end(known))
+	e = now.executor
 	switch {
 	case known == nil:
 		view = s.vacate(view, e)
@@ -163,7 +165,8 @@ func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
 	}
 	view.resourceVersion = rv.Newer(view.resourceVersion, e.ResourceVersion)
 	s.publish(view)
-	s.tell(known, e)
+	s.slots.setEnd(e, now.end)
+	s.tell(s.tellMissed(before, now.missed), s.slots.step(e))
 	return known, e
 }
 
@@ -175,8 +178,9 @@ func (s *Store) vacate(view view, e *Executor) view {
 		return view
 	}
 	view = view.without(last, s.slots.byKey[last.key()])
+	left := s.slots.step(last)
 	s.slots.release(last)
-	s.tell(last, last.gone())
+	s.tell(left, left.gone())
 	return view
 }
 
@@ -190,20 +194,23 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 	if known == nil {
 		return
 	}
-	last := s.rules.executor(pod, known)
-	if rv.Older(last.ResourceVersion, known.ResourceVersion) {
-		last = known
+	before := s.slots.step(known)
+	now := s.rules.read(pod, known, s.slots.end(known))
+	if rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
+		now = reading{executor: known, end: s.slots.end(known)}
 	}
+	last := step{now.executor, now.end.number}
 	view = view.without(known, index)
 	s.slots.release(known)
 	view.resourceVersion = rv.Newer(view.resourceVersion, last.ResourceVersion)
 	s.publish(view)
-	if last.State.Ended() && !known.sameEnd(last) {
+	before = s.tellMissed(before, now.missed)
+	if last.State.Ended() && last.ends > before.ends {
 		// An end that shows for the first time in the pod's last state.
-		s.tell(known, last)
-		known = last
+		s.tell(before, last)
+		before = last
 	}
-	s.tell(known, last.gone())
+	s.tell(before, last.gone())
 }
 
 // ReplaceSnapshot implements [SnapshotsStore]. The pods are the truth, also where
@@ -225,15 +232,25 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 	defer s.unlock()
 	before, had := &s.current.Load().view, s.slots
 	executors := make([]*Executor, len(pods))
+	ends := map[types.UID]end{}
+	missed := map[types.UID]*Executor{}
 	for i, pod := range pods {
-		_, known := before.of(&had, lifeOf(pod))
-		e := s.rules.executor(pod, known)
-		if known != nil && known.equals(e) {
-			e = known
+		life := lifeOf(pod)
+		_, known := before.of(&had, life)
+		now := s.rules.read(pod, known, had.end(known))
+		if known != nil && known.equals(now.executor) {
+			now.executor = known
 		}
-		executors[i] = e
+		if now.missed != nil {
+			missed[life] = now.missed
+		}
+		if now.end != (end{}) {
+			ends[life] = now.end
+		}
+		executors[i] = now.executor
 	}
 	next, has := newView(executors)
+	has.ends = ends
 	next.syncedAt = time.Now()
 	s.slots = has
 	s.publish(next)
@@ -250,7 +267,11 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 		}
 	}
 	for _, c := range changes {
-		s.tell(c.Before, c.After)
+		after := has.step(c.After)
+		if c.After.State == Deleted {
+			after.ends = had.end(c.Before).number
+		}
+		s.tell(s.tellMissed(had.step(c.Before), missed[c.After.key()]), after)
 	}
 	return changes
 }
@@ -294,14 +315,25 @@ func (s *Store) publish(view view) {
 	s.current.Swap(&version{view: view}).supersede()
 }
 
+// tellMissed queues the end between before and what is known now, if there was
+// one, and returns the step that is the last then. s.mu is held.
+func (s *Store) tellMissed(before step, missed *Executor) step {
+	if missed == nil {
+		return before
+	}
+	after := step{missed, before.ends + 1}
+	s.tell(before, after)
+	return after
+}
+
 // tell queues a change for every reader. s.mu is held.
-func (s *Store) tell(before, after *Executor) {
+func (s *Store) tell(before, after step) {
 	if len(s.readers) == 0 {
 		return
 	}
 	now := time.Now()
 	for r := range s.readers {
-		r.add(before, after, now)
+		r.add(before, after, s.slots.ends, now)
 		if r.lags(now) {
 			r.named = true
 			s.lagging = append(s.lagging, r.backlog())

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"fmt"
+	"hash/maphash"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/rv"
+)
+
+// An end identifies the end of one run of the executor container, or of the pod
+// during that run. A store keeps the last one that is known of each executor,
+// also while the executor runs again.
+type end struct {
+	number     int32 // of ends shown so far, with this one
+	own        bool  // the container's own, not only the pod's
+	restarts   int32 // of the container before this run
+	exitCode   int32
+	run        uint64 // see runOf, 0 if unknown
+	current    uint64 // the run that the pod's newest status is about
+	finishedAt int64  // in Unix seconds, which is the API's precision; 0 if unknown
+}
+
+// same reports whether two ends are of the same run. Where an API server that is
+// only a fake gives no container IDs, the rest of what is known must agree.
+func (a end) same(b end) bool {
+	switch {
+	case a.run != 0 && b.run != 0:
+		return a.run == b.run
+	case a.own && b.own && a.restarts != b.restarts:
+		return false
+	case a.finishedAt != 0 && b.finishedAt != 0:
+		return a.finishedAt == b.finishedAt && a.exitCode == b.exitCode
+	default:
+		return true
+	}
+}
+
+// older reports whether a is the end of a run before that of b.
+func (a end) older(b end) bool {
+	return a.restarts < b.restarts || a.finishedAt != 0 && b.finishedAt != 0 && a.finishedAt < b.finishedAt
+}
+
+var runSeed = maphash.MakeSeed()
+
+// runOf identifies a run by the ID that the runtime gave to the container. A
+// hash does not keep the status of a pod in memory.
+func runOf(containerID string) uint64 {
+	if containerID == "" {
+		return 0
+	}
+	return maphash.String(runSeed, containerID)
+}
+
+// endOf identifies the end that a container's status shows in one of its states.
+func endOf(status *corev1.ContainerStatus, terminated *corev1.ContainerStateTerminated) end {
+	e := end{own: true, restarts: status.RestartCount, exitCode: terminated.ExitCode, run: runOf(terminated.ContainerID)}
+	if terminated == status.State.Terminated && e.run == 0 {
+		e.run = runOf(status.ContainerID)
+	}
+	if terminated == status.LastTerminationState.Terminated && status.State.Waiting == nil {
+		e.restarts-- // by which the run that the status is about was started
+	}
+	if at := timeOf(terminated.FinishedAt); !at.IsZero() {
+		e.finishedAt = at.Unix()
+	}
+	return e
+}
+
+// endStands reports whether the end in the known state is still that of the
+// executor, although the pod looks different now. The end of a run is final, and
+// a pod that no longer has the container's status has nothing to say about it:
+// the kubelet drops the statuses of a pod that it rejects after a restart, even
+// if that had succeeded before (kubernetes#117955).
+func (e *Executor) endStands(known *Executor, last end, main *corev1.ContainerStatus, own *corev1.ContainerStateTerminated) bool {
+	switch {
+	case known == nil || !known.State.Ended() || rv.Older(e.ResourceVersion, known.ResourceVersion):
+		return false
+	case main == nil:
+		return last.own || e.State.Ended()
+	case !last.own || last.run == 0:
+		return false
+	case own != nil:
+		return last.same(endOf(main, own)) && own.ExitCode != known.ExitCode
+	default:
+		// A container that waits is about to begin another run.
+		return main.State.Waiting == nil && runOf(main.ContainerID) == last.run
+	}
+}
+
+// keepEnd takes over the end in the known state, and notes what contradicts it.
+func (e *Executor) keepEnd(known *Executor, own *corev1.ContainerStateTerminated) {
+	if e.State != known.State || own != nil {
+		problem := fmt.Sprintf("the executor has ended (%v, exit code %d), and the pod is reported as %v", known.State, known.ExitCode, e.State)
+		if own != nil {
+			problem += fmt.Sprintf(", exit code %d", own.ExitCode)
+		}
+		if e.Reason != "" {
+			problem += ", " + e.Reason
+		}
+		e.addProblem(problem)
+	}
+	e.State, e.ExitCode, e.Restarts = known.State, known.ExitCode, known.Restarts
+	e.Reason, e.Message = known.Reason, known.Message
+	e.StartedAt, e.FinishedAt = known.StartedAt, known.FinishedAt
+}
+
+// pastEnd returns the end of the run before the one that the status is about, or
+// of that one while it waits to be started again. An end after which a rule has
+// started the container again is none.
+func pastEnd(pod *corev1.Pod, main *corev1.ContainerStatus, own *corev1.ContainerStateTerminated) *corev1.ContainerStateTerminated {
+	if main == nil {
+		return nil
+	}
+	past := main.LastTerminationState.Terminated
+	if past == nil || past == own || isRestartedByRule(pod, main.Name, past) {
+		return nil
+	}
+	return past
+}
+
+// isNews reports whether an end that is already history is one that has not been
+// seen, after the last one that is known.
+func (last end) isNews(past end) bool {
+	seen := last != (end{}) && last.same(past)
+	return !seen && !past.older(last)
+}
+
+// endNow identifies the end of an executor that has ended, by itself or with its
+// pod. A pod without the container's status ends in the run that was known last.
+func endNow(last end, main *corev1.ContainerStatus, own *corev1.ContainerStateTerminated) end {
+	switch {
+	case own != nil:
+		return endOf(main, own)
+	case main != nil:
+		return end{restarts: main.RestartCount, run: runOf(main.ContainerID)}
+	default:
+		return end{restarts: last.restarts, run: last.current, current: last.current}
+	}
+}
+
+// then returns the last end after another sight of an end: a number higher if it
+// is of another run, else what is known best of the same one.
+func (last end) then(now end) end {
+	if last.number == 0 || !last.same(now) {
+		now.number = last.number + 1
+		return now
+	}
+	if last.own && (!now.own || last.run != 0) {
+		return last
+	}
+	now.number = last.number
+	return now
+}
+
+// endedBefore returns the executor as it was at an earlier end.
+func (e *Executor) endedBefore(main *corev1.ContainerStatus, past *corev1.ContainerStateTerminated) *Executor {
+	missed := *e
+	missed.State = stateAfter(past)
+	missed.readContainer(main, past)
+	missed.Restarts = endOf(main, past).restarts
+	missed.Reason, missed.Message = past.Reason, past.Message
+	return &missed
+}

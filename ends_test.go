@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource"
+)
+
+// Whatever states one pod goes through, each reader is shown each end of each run
+// of the executor container once, and no end that there was not. A sequence of
+// states is made from a seed; -seed replays one.
+func TestEachEndOnce(t *testing.T) {
+	first, n := *seed, uint64(1)
+	if first == 0 {
+		first, n = rand.Uint64(), 3000
+	}
+	var total int
+	for i := range n {
+		s := &podLife{t: t, seed: first + i, random: rand.New(rand.NewPCG(first+i, 1))}
+		total += s.run()
+		if t.Failed() {
+			t.Fatalf("replay with -seed=%d:\n%s", s.seed, strings.Join(s.trace, "\n"))
+		}
+	}
+	if n > 1 && total < 1000 {
+		t.Errorf("only %d ends in %d sequences", total, n)
+	}
+}
+
+// podLife is the life of one pod, as a kubelet might report it, and sometimes as
+// none would: with containers that run again after they have ended.
+type podLife struct {
+	t      *testing.T
+	seed   uint64
+	random *rand.Rand
+	trace  []string
+
+	pod      *corev1.Pod
+	attempt  int32 // of the container's runs, which is its restart count
+	baseline int32 // the newest run whose end was history at the first sight, -1 for none
+	ended    []int32
+	newest   int32 // run that has ended, -1 for none
+	seen     int32 // run that the newest status shown is about
+	version  int
+	readers  []*endReader
+	marks    int
+}
+
+// endReader reads a store, and counts the ends that it is shown by run.
+type endReader struct {
+	name    string
+	store   *watchsource.Store
+	batches batchReader
+	limited bool
+	joined  int // number of ends before it came
+	already int // of those, ends that the first batch shows
+	shown   map[int32]int
+	marks   *int // changes of another pod, of all readers
+}
+
+func (l *podLife) run() (ends int) {
+	stores := map[string]*watchsource.Store{
+		"kept":    watchsource.NewStore(),
+		"dropped": watchsource.NewStore(watchsource.WithoutPods()),
+		"limited": watchsource.NewStore(watchsource.WithBacklogLimit(1)),
+	}
+	trimmed := watchsource.NewStore()
+	tee := watchsource.Tee(stores["kept"], stores["dropped"], stores["limited"], &told{})
+	selector := selectorOf(l.t, "spark-role=executor")
+	watchers := []*watchsource.Watcher{
+		watchsource.NewWatcher(tee, selector),
+		watchsource.NewWatcher(trimmed, selector, watchsource.WithTrimmedPods()),
+	}
+	stores["trimmed"] = trimmed
+	for _, w := range watchers {
+		w.Replace(nil, "1")
+	}
+	for _, name := range slices.Sorted(maps.Keys(stores)) {
+		l.join(name, stores[name])
+	}
+	l.create()
+	for range 2 + l.random.IntN(14) {
+		l.step()
+		if l.random.IntN(3) == 0 && l.version > 1 {
+			continue // a state that no watch has seen
+		}
+		l.show(watchers)
+		for _, r := range l.readers {
+			if l.random.IntN(2) == 0 {
+				r.read(l.t)
+			}
+		}
+		if name := []string{"kept", "dropped", "trimmed"}[l.random.IntN(3)]; l.random.IntN(4) == 0 {
+			l.join(name, stores[name])
+		}
+	}
+	if l.random.IntN(2) == 0 {
+		if l.random.IntN(2) == 0 {
+			l.step()
+		}
+		l.note("deleted")
+		l.expect()
+		l.version++
+		l.pod.ResourceVersion = fmt.Sprint(l.version)
+		for _, w := range watchers {
+			must(l.t, w.Receive(watch.Event{Type: watch.Deleted, Object: l.pod.DeepCopy()}))
+		}
+	}
+	for _, r := range l.readers {
+		r.read(l.t)
+		l.check(r)
+	}
+	return len(l.ended)
+}
+
+func (l *podLife) note(format string, args ...any) {
+	l.trace = append(l.trace, fmt.Sprintf(format, args...))
+}
+
+func (l *podLife) join(name string, store *watchsource.Store) {
+	r := &endReader{name: fmt.Sprintf("%s %d", name, len(l.readers)), store: store, limited: name == "limited",
+		shown: map[int32]int{}, marks: &l.marks, batches: newBatchReader(l.t, store, 0), joined: len(l.ended)}
+	if e, ok := store.Snapshot().Get("exec-1"); ok && e.State.Ended() {
+		r.already = 1
+	}
+	r.read(l.t)
+	l.readers = append(l.readers, r)
+}
+
+func (l *podLife) create() {
+	l.attempt, l.baseline, l.newest, l.version = int32(l.random.IntN(3)), -1, -1, 1
+	l.pod = pod("1", uid("u"), restartPolicyAlways, phase(corev1.PodRunning), container(executorContainer, corev1.ContainerState{}), container("side", running()))
+	main := l.main()
+	main.RestartCount = l.attempt
+	main.State = running()
+	if l.attempt > 0 {
+		main.LastTerminationState = l.terminated(l.attempt - 1)
+	}
+	main.ContainerID = runID(l.attempt)
+}
+
+func (l *podLife) main() *corev1.ContainerStatus { return &l.pod.Status.ContainerStatuses[0] }
+
+func runID(attempt int32) string { return fmt.Sprintf("containerd://%d", attempt) }
+
+func (l *podLife) terminated(attempt int32) corev1.ContainerState {
+	state := ended(attempt%3, "Error")
+	state.Terminated.ContainerID = runID(attempt)
+	state.Terminated.FinishedAt = metav1.Unix(1_700_000_200+10*int64(attempt), 0)
+	return state
+}
+
+// step goes on to another state of the pod.
+func (l *podLife) step() {
+	if len(l.pod.Status.ContainerStatuses) == 0 { // and there never will be again
+		if l.random.IntN(3) == 0 {
+			l.pod.Status.Phase = []corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded}[l.random.IntN(2)]
+		}
+		return
+	}
+	main := l.main()
+	final := l.pod.DeletionTimestamp != nil || l.pod.Status.Phase == corev1.PodFailed
+	switch choice := l.random.IntN(12); {
+	case choice < 3 && main.State.Running != nil:
+		main.State = l.terminated(l.attempt)
+	case choice < 5 && main.State.Terminated != nil && !final:
+		main.LastTerminationState, main.State = main.State, waiting("CrashLoopBackOff")
+	case choice < 8 && main.State.Running == nil && !final:
+		if main.State.Terminated != nil {
+			main.LastTerminationState = main.State
+		}
+		l.attempt++
+		main.RestartCount, main.ContainerID, main.State = l.attempt, runID(l.attempt), running()
+	case choice == 8 && main.State.Terminated != nil: // which no kubelet does
+		main.State = running()
+	case choice == 9 && main.State.Terminated != nil: // nor that
+		main.State.Terminated.ExitCode = 3
+	case choice == 10 && l.random.IntN(3) == 0:
+		deleting(l.pod)
+	case choice == 11:
+		l.pod.Status.Phase = []corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodFailed}[l.random.IntN(3)]
+		if l.random.IntN(4) == 0 && l.version > 2 {
+			l.pod.Status.ContainerStatuses = nil
+		}
+	}
+}
+
+// show delivers the state to the stores.
+func (l *podLife) show(watchers []*watchsource.Watcher) {
+	l.expect()
+	l.version++
+	l.pod.ResourceVersion = fmt.Sprint(l.version)
+	list := l.random.IntN(4) == 0
+	for _, w := range watchers {
+		if list {
+			w.Replace([]*corev1.Pod{l.pod.DeepCopy()}, l.pod.ResourceVersion)
+		} else {
+			must(l.t, w.Receive(modified(l.pod.DeepCopy())))
+		}
+	}
+}
+
+// expect notes the ends that the state shows.
+func (l *podLife) expect() {
+	failed := l.pod.Status.Phase == corev1.PodFailed
+	if len(l.pod.Status.ContainerStatuses) == 0 {
+		l.note("%d: %s, no container status", l.version+1, l.pod.Status.Phase)
+		if failed || l.pod.Status.Phase == corev1.PodSucceeded {
+			l.end(l.seen)
+		}
+		return
+	}
+	main := l.main()
+	l.seen = l.attempt
+	l.note("%d: %s, run %d %s, last %s, deleting %v", l.version+1, l.pod.Status.Phase, l.attempt, inWords(main.State), inWords(main.LastTerminationState), l.pod.DeletionTimestamp != nil)
+	if last := main.LastTerminationState.Terminated; last != nil {
+		var run int32
+		fmt.Sscanf(last.ContainerID, "containerd://%d", &run)
+		switch final := failed || l.pod.DeletionTimestamp != nil; {
+		case l.version > 1 || final && main.State.Waiting != nil:
+			l.end(run)
+		case l.version == 1:
+			l.baseline = run
+		}
+	}
+	if main.State.Terminated != nil || failed {
+		l.end(l.attempt)
+	}
+}
+
+func (l *podLife) end(run int32) {
+	if run > max(l.newest, l.baseline) || run == l.baseline && l.version == 1 {
+		l.ended = append(l.ended, run)
+		l.newest = run
+		l.note("   run %d has ended", run)
+	}
+}
+
+func inWords(state corev1.ContainerState) string {
+	switch {
+	case state.Running != nil:
+		return "runs"
+	case state.Waiting != nil:
+		return "waits"
+	case state.Terminated != nil:
+		return fmt.Sprintf("ended %s with %d", state.Terminated.ContainerID, state.Terminated.ExitCode)
+	default:
+		return "-"
+	}
+}
+
+// read takes a batch. There is one, because another pod changes.
+func (r *endReader) read(t *testing.T) {
+	*r.marks++
+	r.store.UpdatePod(pod("0", uid("mark"), version(fmt.Sprint(1000+*r.marks))))
+	batch, _ := r.batches.next()
+	var last *watchsource.Executor
+	for _, c := range batch.Changes {
+		if c.After.Name != "exec-1" {
+			continue
+		}
+		if c.Ended() {
+			r.shown[c.After.Restarts]++
+			if !c.After.State.Ended() {
+				t.Errorf("%s: an end in state %v", r.name, c.After.State)
+			}
+		}
+		last = c.After
+	}
+	if last == nil {
+		return
+	}
+	switch e, ok := batch.Snapshot.Get(last.Name); {
+	case last.State == watchsource.Deleted && ok:
+		t.Errorf("%s: the last change is that it has left, the snapshot has %v", r.name, e.State)
+	case last.State != watchsource.Deleted && e != *last:
+		t.Errorf("%s: the last change is %+v, the snapshot has %+v", r.name, *last, e)
+	}
+}
+
+// check compares the ends that a reader was shown with those there were.
+func (l *podLife) check(r *endReader) {
+	owed := l.ended[r.joined-r.already:]
+	for run, n := range r.shown {
+		if n > 1 || !slices.Contains(owed, run) {
+			l.t.Errorf("%s was shown the end of run %d %d times; the ends were %v", r.name, run, n, owed)
+		}
+	}
+	for _, run := range owed {
+		if r.shown[run] == 0 && !r.limited {
+			l.t.Errorf("%s was not shown the end of run %d", r.name, run)
+		}
+	}
+}
