@@ -221,7 +221,7 @@ func (r *rules) state(pod *corev1.Pod, main *corev1.ContainerStatus, end *corev1
 		return Failed
 	case !samePhase(phase, corev1.PodPending) && !samePhase(phase, corev1.PodRunning):
 		return Unknown
-	case !r.containerOnly && hasFailedForGood(pod, main):
+	case !r.containerOnly && hasFailedForGood(pod):
 		return Failed
 	case samePhase(phase, corev1.PodRunning) || main != nil && (main.State.Running != nil || main.State.Terminated != nil):
 		return Running
@@ -237,15 +237,15 @@ func stateAfter(end *corev1.ContainerStateTerminated) State {
 	return Failed
 }
 
-// hasFailedForGood reports whether another container than main ended with a
-// failure and will not be started again. Spark asks for a pod that restarts
+// hasFailedForGood reports whether a container ended with a failure and will not
+// be started again. Spark asks for a pod that restarts
 // nothing; since then a container may have a policy (KEP-753) and rules (KEP-5307).
-func hasFailedForGood(pod *corev1.Pod, main *corev1.ContainerStatus) bool {
+func hasFailedForGood(pod *corev1.Pod) bool {
 	if restartsAll(pod) {
 		return false
 	}
 	for status := range containers(pod) {
-		if status != main && failedForGood(pod, status, status.State.Terminated) {
+		if failedForGood(pod, status, status.State.Terminated) {
 			return true
 		}
 	}
@@ -255,7 +255,7 @@ func hasFailedForGood(pod *corev1.Pod, main *corev1.ContainerStatus) bool {
 // failedForGood reports whether an end of a container is a failure after which
 // nothing starts it again.
 func failedForGood(pod *corev1.Pod, status *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) bool {
-	return end != nil && end.ExitCode != 0 && !isRestarted(pod, status.Name, end)
+	return end != nil && end.ExitCode != 0 && !isFailureRestarted(pod, status.Name, end)
 }
 
 // samePhase ignores case, as Spark does.

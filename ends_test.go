@@ -303,3 +303,138 @@ func (l *podLife) check(r *endReader) {
 		}
 	}
 }
+
+// Sequences of states that a random life seldom has.
+func TestEndsOfRuns(t *testing.T) {
+	inRun := func(id string, restarts int32) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0].ContainerID, p.Status.ContainerStatuses[0].RestartCount = id, restarts
+		}
+	}
+	states := func(changes ...func(*corev1.Pod)) *corev1.Pod {
+		return pod("1", append([]func(*corev1.Pod){uid("u"), phase(corev1.PodRunning), restartPolicyAlways}, changes...)...)
+	}
+	timeless := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}
+	failed, succeeded := container(executorContainer, ended(1, "Error")), container(executorContainer, ended(0, "Completed"))
+	for _, test := range []struct {
+		name    string
+		pods    []*corev1.Pod
+		ends    int
+		state   watchsource.State
+		reason  string
+		problem string
+	}{
+		{name: "two runs without IDs and times", ends: 2, state: watchsource.Failed,
+			pods: []*corev1.Pod{states(container(executorContainer, timeless), inRun("", 0)), states(container(executorContainer, timeless), inRun("", 1))}},
+		{name: "waits to be restarted", ends: 1, state: watchsource.Running, reason: "CrashLoopBackOff",
+			pods: []*corev1.Pod{states(failed, inRun("a", 0)), states(container(executorContainer, waiting("CrashLoopBackOff")), inRun("a", 0), lastEnd(1, "Error", 0))}},
+		{name: "runs again by its policy", ends: 1, state: watchsource.Running,
+			pods: []*corev1.Pod{states(failed, inRun("a", 0)), states(container(executorContainer, running()), inRun("b", 1), lastEnd(1, "Error", 1))}},
+		{name: "was restarted unseen", ends: 1, state: watchsource.Running,
+			pods: []*corev1.Pod{states(container(executorContainer, running()), inRun("a", 0)), states(container(executorContainer, running()), inRun("b", 1), lastEnd(1, "Error", 1))}},
+		{name: "was restarted by its rule", ends: 0, state: watchsource.Running,
+			pods: []*corev1.Pod{
+				states(container(executorContainer, running()), restartRule("In", "Restart", 42), inRun("a", 0)),
+				states(container(executorContainer, running()), restartRule("In", "Restart", 42), inRun("b", 1), lastEnd(42, "Error", 1)),
+			}},
+		{name: "is said to run after its end", ends: 1, state: watchsource.Failed, reason: "Error",
+			problem: "the executor has ended (Failed, exit code 1), and the pod is reported as Running",
+			pods:    []*corev1.Pod{states(failed, inRun("a", 0)), states(container(executorContainer, running()), inRun("a", 0))}},
+		{name: "is said to have ended otherwise", ends: 1, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 1, Error",
+			pods:    []*corev1.Pod{states(succeeded, inRun("a", 0)), states(failed, inRun("a", 0))}},
+		{name: "evicted, which shows later", ends: 1, state: watchsource.Failed, reason: "Evicted",
+			pods: []*corev1.Pod{states(failed, inRun("a", 0)), states(failed, inRun("a", 0), phase(corev1.PodFailed), status("Evicted", ""))}},
+		{name: "two final phases without a container status", ends: 1, state: watchsource.Failed,
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Succeeded",
+			pods:    []*corev1.Pod{states(phase(corev1.PodFailed)), states(phase(corev1.PodSucceeded))}},
+		{name: "loses its status, in two phases", ends: 1, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Running",
+			pods:    []*corev1.Pod{states(succeeded), states(phase(corev1.PodFailed)), states()}},
+		{name: "failed with its pod, then by itself", ends: 1, state: watchsource.Failed, reason: "Evicted",
+			pods: []*corev1.Pod{
+				states(container(executorContainer, running()), inRun("a", 0)),
+				states(container(executorContainer, running()), inRun("a", 0), phase(corev1.PodFailed), status("Evicted", "")),
+				states(failed, inRun("a", 0), phase(corev1.PodFailed), status("Evicted", "")),
+			}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			store := watchsource.NewStore()
+			reader := newBatchReader(t, store, 0)
+			reader.next()
+			ends := 0
+			for i, p := range test.pods {
+				p.ResourceVersion = fmt.Sprint(i + 1)
+				store.UpdatePod(p)
+				batch, _ := reader.next()
+				for _, c := range batch.Changes {
+					if c.Ended() {
+						ends++
+					}
+				}
+			}
+			e, _ := store.Snapshot().Get("exec-1")
+			if ends != test.ends || e.State != test.state || e.Reason != test.reason || e.Problem != test.problem {
+				t.Errorf("%d ends, then %v, reason %q, problem %q; want %d, %v, %q, %q", ends, e.State, e.Reason, e.Problem, test.ends, test.state, test.reason, test.problem)
+			}
+		})
+	}
+}
+
+// A reader whose backlog was given up is shown the ends that it has not been
+// shown, and no others.
+func TestEndsAfterBacklogLimit(t *testing.T) {
+	store := watchsource.NewStore(watchsource.WithBacklogLimit(3))
+	end := func(id string, second int64, more ...func(*corev1.Pod)) *corev1.Pod {
+		state := ended(1, "Error")
+		state.Terminated.FinishedAt = metav1.Unix(second, 0)
+		return pod(id, append([]func(*corev1.Pod){uid(id), phase(corev1.PodRunning), container(executorContainer, state)}, more...)...)
+	}
+	runs := func(id string) *corev1.Pod {
+		return pod(id, uid(id), phase(corev1.PodRunning), container(executorContainer, running()))
+	}
+	store.ReplaceSnapshot([]*corev1.Pod{end("before", 1), end("twice", 1), end("back", 1), runs("within"), runs("after")})
+	reader := newBatchReader(t, store, 0)
+	reader.next()
+	store.UpdatePod(end("within", 2))
+	for _, id := range []string{"x", "y", "z"} {
+		store.UpdatePod(runs(id))
+	}
+	if backlogs := store.Backlogs(); len(backlogs) != 1 || !backlogs[0].GivenUp {
+		t.Fatalf("backlogs %+v, want one that was given up", backlogs)
+	}
+	store.UpdatePod(end("after", 3))
+	store.UpdatePod(runs("twice"))
+	store.UpdatePod(end("twice", 4))
+	store.DeletePod(end("back", 1)) // as if its labels had changed, and changed back
+	store.UpdatePod(end("back", 1))
+	store.UpdatePod(end("before", 1, deleting))
+	batch, _ := reader.next()
+	var got []string
+	for _, c := range batch.Changes {
+		if c.Ended() {
+			got = append(got, c.After.ID)
+		}
+	}
+	if want := []string{"after", "back", "twice", "within"}; !slices.Equal(got, want) || !batch.Anew {
+		t.Errorf("anew %v, ends of %v, want %v", batch.Anew, got, want)
+	}
+}
+
+// A Change that a test has made says what it can.
+func TestChangeOfOnesOwn(t *testing.T) {
+	running, failed := &watchsource.Executor{State: watchsource.Running}, &watchsource.Executor{State: watchsource.Failed}
+	for _, test := range []struct {
+		change watchsource.Change
+		want   bool
+	}{
+		{watchsource.Change{After: running}, false},
+		{watchsource.Change{After: failed}, true},
+		{watchsource.Change{Before: running, After: failed}, true},
+		{watchsource.Change{Before: failed, After: failed}, false},
+	} {
+		if got := test.change.Ended(); got != test.want {
+			t.Errorf("%+v: Ended() = %v", test.change, got)
+		}
+	}
+}

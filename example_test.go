@@ -145,7 +145,7 @@ func ExampleStore_Batches() {
 				fmt.Println("new:", c.After.ID, c.After.State)
 			case c.After.State == watchsource.Deleted:
 				fmt.Println("gone:", c.After.ID, "was", c.Before.State)
-			case c.After.State.Ended():
+			case c.Ended():
 				fmt.Println("ended:", c.After.ID, c.After.State, c.After.ExitCode, c.After.Reason)
 			}
 		}

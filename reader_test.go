@@ -5,6 +5,9 @@ package watchsource
 import (
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // A change that arrives between waking up and taking is taken, and does not
@@ -21,5 +24,19 @@ func TestReaderIsNotWokenForNothing(t *testing.T) {
 	case <-r.wake:
 		t.Error("woken for nothing")
 	default:
+	}
+}
+
+// What is known of an executor's ends leaves with its pod.
+func TestEndsAreForgotten(t *testing.T) {
+	store := NewStore()
+	failed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-1", UID: "1"}, Status: corev1.PodStatus{Phase: corev1.PodFailed}}
+	store.UpdatePod(failed)
+	if n := len(store.slots.ends); n != 1 {
+		t.Errorf("ends of %d executors, want 1", n)
+	}
+	store.DeletePod(failed)
+	if n := len(store.slots.ends); n != 0 {
+		t.Errorf("ends of %d executors after the pod has left", n)
 	}
 }

@@ -19,25 +19,18 @@ func isFinal(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp != nil || samePhase(pod.Status.Phase, corev1.PodFailed) || samePhase(pod.Status.Phase, corev1.PodSucceeded)
 }
 
-// isRestarted reports whether the kubelet starts a container of the pod again
-// after this end. It follows ContainerShouldRestart of Kubernetes: the restart
-// rules of the container (KEP-5307), then its policy, then that of the pod.
-func isRestarted(pod *corev1.Pod, name string, end *corev1.ContainerStateTerminated) bool {
-	if isRestartedByRule(pod, name, end) {
+// isFailureRestarted reports whether the kubelet starts a container of the pod
+// again after a failure. It follows ContainerShouldRestart of Kubernetes: the
+// restart rules of the container (KEP-5307), then its policy, then that of the pod.
+func isFailureRestarted(pod *corev1.Pod, name string, failure *corev1.ContainerStateTerminated) bool {
+	if isRestartedByRule(pod, name, failure) {
 		return true
 	}
 	policy := pod.Spec.RestartPolicy
 	if c := containerNamed(pod, name); c != nil && c.RestartPolicy != nil {
 		policy = corev1.RestartPolicy(*c.RestartPolicy)
 	}
-	switch policy {
-	case corev1.RestartPolicyNever:
-		return false
-	case corev1.RestartPolicyOnFailure:
-		return end.ExitCode != 0
-	default:
-		return true // Always is the default
-	}
+	return policy != corev1.RestartPolicyNever // but OnFailure, or Always, which is the default
 }
 
 // isRestartedByRule reports whether a rule asks for the restart, one of the

@@ -85,7 +85,7 @@ func (l *lifecycle) follow(ctx context.Context, batch watchsource.Batch) ([]endi
 		case workedBefore:
 			endings = append(endings, endingOf(after))
 		}
-		if after.State.Ended() {
+		if after.State.Ended() { // not only at Change.Ended: a deletion that failed is tried again
 			l.remove(ctx, after)
 		}
 		l.note(after)
