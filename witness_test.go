@@ -591,7 +591,9 @@ func (w *wire) settle() {
 	}
 	w.last = nil
 	brought := b.from != "" && number(b.from) != w.told()
-	if b.byClient && !brought {
+	if b.byClient && brought {
+		w.silent = 1 // it brought something, and then went silent
+	} else if b.byClient {
 		if w.silent++; w.silent > 1 {
 			w.fruitless++
 		}
