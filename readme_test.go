@@ -32,10 +32,10 @@ func TestReadmeQuickStartIsTheExample(t *testing.T) {
 	}
 }
 
-// Every test that the README names as a proof exists.
+// Every test that the README and the other documents name exists.
 func TestReadmeNamesTests(t *testing.T) {
 	var code strings.Builder
-	for _, dir := range []string{".", "integration", "integration/faults", "bench"} {
+	for _, dir := range []string{".", "internal/listwatch", "internal/podwire", "integration", "integration/faults", "bench"} {
 		entries, err := os.ReadDir(dir)
 		must(t, err)
 		for _, entry := range entries {
@@ -44,13 +44,15 @@ func TestReadmeNamesTests(t *testing.T) {
 			}
 		}
 	}
-	named := regexp.MustCompile("`((?:Test|Example)[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, "README.md"), -1)
-	if len(named) < 11 {
-		t.Fatalf("the README names %d tests", len(named))
-	}
-	for _, match := range named {
-		if !strings.Contains(code.String(), "func "+match[1]+"(") {
-			t.Errorf("the README names %s, which does not exist", match[1])
+	for _, document := range []string{"README.md", "DESIGN.md", "CONTRIBUTING.md"} {
+		named := regexp.MustCompile("`((?:Test|Example|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, document), -1)
+		if len(named) < 4 {
+			t.Fatalf("%s names %d tests, want at least 4", document, len(named))
+		}
+		for _, match := range named {
+			if !strings.Contains(code.String(), "func "+match[1]+"(") {
+				t.Errorf("%s names %s, which does not exist", document, match[1])
+			}
 		}
 	}
 }

@@ -1,0 +1,16 @@
+.PHONY: quick test race bench integration
+
+quick: ## before each commit
+	.ci/run quick
+
+test: ## everything
+	.ci/run
+
+race:
+	.ci/run race
+
+bench:
+	cd bench && go run .
+
+integration:
+	.ci/run integration
