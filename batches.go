@@ -18,46 +18,44 @@ import (
 
 // A Batch is what a reader has not seen since its last batch.
 type Batch struct {
-	// Changes are in the order in which their executors first changed, those of
-	// one executor one after the other.
+	// Changes are grouped by executor. The executors are in the order in which they
+	// first changed.
 	Changes []Change
 	// Snapshot is the view after the changes.
 	Snapshot Snapshot
 
-	// Anew says that the changes do not continue those of the batch before, but
-	// show everything present as a change from nothing: in a reader's first
-	// batch, and after its backlog was given up, see [WithBacklogLimit]. Before
-	// is nil then also for an executor that the reader knows; [Change.Ended] is
-	// true all the same only for an end that the reader has not been shown.
+	// Anew says that Changes has every executor present, with a nil Before, instead
+	// of the changes since the last batch. This is so in a reader's first batch, and
+	// after its backlog was dropped, see [WithBacklogLimit]. [Change.Ended] still
+	// is true only for an end that the reader has not been shown.
 	Anew bool
-	// Missed is how many executors have left in a backlog that was given up. The
-	// reader is not shown who they were or how they ended: whomever it knows and
-	// does not find in Snapshot is one.
+	// Missed counts executors that left while the backlog was dropped. Their changes
+	// are lost. To find them, compare the executors you know with Snapshot.
 	Missed int
 }
 
-// Batches returns the changes of the store, at most one batch per interval and
-// none while nothing happens. Its model is the subscriber of Spark's
-// ExecutorPodsSnapshotsStoreImpl.
+// Batches returns the changes of the store, at most one batch per interval and none
+// while nothing happens. An interval of 0 means as soon as possible. The model is the
+// subscriber of Spark's ExecutorPodsSnapshotsStoreImpl.
 //
-// The first batch comes at once and brings the reader up to date: it shows
-// everything present as a change from nothing. The changes of one executor
-// within an interval are merged into one, but an end (Succeeded, Failed) and a
-// disappearance are each shown once to every reader, also of an executor that
-// came and went within the interval. An interval of 0 means as soon as
-// possible. A batch costs by the changes in it, not by the executors present. A
-// list that finds everything as it was is no change: to see that an executor is
-// missing, as [Snapshot.SyncedAt] tells, a reader needs a clock of its own.
+// The first batch comes at once. It has every executor present, each as a change
+// without a Before. After it, the changes of one executor within an interval are
+// merged into one, except that every reader is shown each end (Succeeded, Failed) and
+// each deletion once, even if the executor came and went within the interval.
 //
-// Nobody waits for a reader. One that stays away costs the memory of the
-// distinct executors it has not seen, each with its last state and its ends. So
-// one that never comes back costs more and more while executors come and go,
-// unless [WithBacklogLimit] sets a bound. A reader that leaves changes lying for
-// half a minute longer than its interval is named in the log, once, by the place
-// in the code that called Batches; [Store.Backlogs] has all of them.
+// The cost of a batch depends on its changes, not on the executors present. A list
+// that changes nothing brings no batch. To notice that an executor is missing (see
+// [Snapshot.SyncedAt]), a reader needs a timer.
 //
-// The sequence ends with ctx or a break. Each range over it is a reader of its
-// own; any number may run at a time.
+// The store does not wait for readers. For a reader that stays away it keeps the last
+// state and the ends of each executor that the reader has not seen. The memory for
+// this grows as executors come and go, unless [WithBacklogLimit] sets a bound. If a
+// reader leaves changes waiting for half a minute longer than its interval, the store
+// logs once where in the code it called Batches. [Store.Backlogs] returns all readers
+// with waiting changes.
+//
+// The sequence ends with ctx or a break. Each range over it is a separate reader, and
+// any number of them may run at a time.
 func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Batch] {
 	name := caller()
 	return func(yield func(Batch) bool) {
@@ -86,7 +84,7 @@ func caller() string {
 	return fmt.Sprintf("%s:%d", filepath.Base(file), line)
 }
 
-// subscribe returns a reader and the snapshot after which it is told all.
+// subscribe returns a reader, and the snapshot after which it receives all changes.
 func (s *Store) subscribe(name string, interval time.Duration) (*reader, Snapshot) {
 	r := newReader(name, s.backlogLimit, time.Now().Add(interval))
 	s.mu.Lock()
@@ -106,7 +104,7 @@ func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
 	due := time.Now().Add(interval)
 	s.mu.Lock()
 	taken, snapshot := r.take(due), s.Snapshot()
-	maps.DeleteFunc(taken.shown, func(key types.UID, shown int32) bool { return s.slots.ends[key].number > shown })
+	maps.DeleteFunc(taken.shown, func(key types.UID, shown int32) bool { return s.positions.ends[key].number > shown })
 	s.mu.Unlock()
 	if taken.givenUp {
 		return Batch{Changes: arrivals(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}
@@ -114,8 +112,8 @@ func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
 	return Batch{Changes: changes(taken.order), Snapshot: snapshot}
 }
 
-// arrivals shows a whole snapshot as changes from nothing, to a reader that has
-// been shown the ends of some.
+// arrivals returns a change without a Before for each executor of a snapshot. The
+// reader has been shown the ends of the executors in shown.
 func arrivals(snapshot Snapshot, shown map[types.UID]int32) []Change {
 	all := make([]Change, 0, snapshot.Len())
 	if snapshot.view != nil {
@@ -135,4 +133,44 @@ func (r *reader) wait(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// A Change is one change of an executor.
+//
+// Before is nil if the reader has not seen the executor yet. After is never nil. If
+// the pod has left, After.State is [Deleted] and the rest of After is the last known
+// state, and Before.State shows whether the executor had ended.
+//
+// All readers share both. Do not change them.
+type Change struct {
+	Before, After *Executor
+
+	end verdict
+}
+
+// verdict says whether a change is an end, as the store knows it.
+type verdict uint8
+
+const (
+	unjudged verdict = iota // of a Change that did not come from a Store
+	anEnd
+	noEnd
+)
+
+func verdictOf(isEnd bool) verdict {
+	if isEnd {
+		return anEnd
+	}
+	return noEnd
+}
+
+// Ended reports whether this change is an end of the executor. For each reader it is
+// true once for each end of a run of the executor container, whatever happens to the
+// pod afterwards. If the kubelet starts the container again, the next run may bring
+// another end. If the watch was interrupted in between, Before may be an end too.
+func (c Change) Ended() bool {
+	if c.end == unjudged {
+		return c.After.State.Ended() && (c.Before == nil || !c.Before.State.Ended())
+	}
+	return c.end == anEnd
 }

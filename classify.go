@@ -30,15 +30,15 @@ type rules struct {
 	dropPods      bool
 }
 
-// reading is what a pod says, compared with what is known of it.
+// reading is the state of an executor read from its pod and the known state.
 type reading struct {
 	executor *Executor
-	end      end       // the last one that is known
-	missed   *Executor // at an end before, of which only the last state is left; mostly nil
+	end      end       // the last known end
+	missed   *Executor // at an earlier end that only the container's last state shows; mostly nil
 }
 
-// read reads a pod, of which known and last are an earlier state and end, if any.
-// It must cope with anything: what a pod lacks, the executor lacks.
+// read reads an executor from a pod. known and last are its earlier state and end, if
+// any. Every field of the pod may be missing.
 func (r *rules) read(pod *corev1.Pod, known *Executor, last end) reading {
 	id, problem := r.executorID(pod, known)
 	e := &Executor{
@@ -84,7 +84,7 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, last end) reading {
 		case known == nil:
 			now.end = next
 		case last.isNews(next):
-			// The kubelet often goes on to the next run before it reports the end of one.
+			// The kubelet often starts the next run before it reports the end of the last.
 			next.number = last.number + 1
 			now.end = next
 			now.missed = e.endedBefore(main, past)
@@ -123,9 +123,9 @@ func isDecimal(s string) bool {
 	return s != ""
 }
 
-// executorContainer finds the status of the executor container, also where it
-// runs as a restartable init container (KEP-753). If no container has its name,
-// the only container of the pod is the executor.
+// executorContainer finds the status of the executor container, which may be a
+// restartable init container (KEP-753). If no container has its name, the only
+// container of the pod is the executor.
 func (r *rules) executorContainer(pod *corev1.Pod) (status *corev1.ContainerStatus, problem string) {
 	regular := pod.Status.ContainerStatuses
 	for status := range containers(pod) {
@@ -143,8 +143,8 @@ func (r *rules) executorContainer(pod *corev1.Pod) (status *corev1.ContainerStat
 	}
 }
 
-// containers yields the statuses of a pod's init containers and containers, each
-// with the word for its kind. Ephemeral containers have no part in the work of a pod.
+// containers yields the statuses of a pod's init containers and containers, each with
+// the name of its kind. Ephemeral containers do not influence the phase of a pod.
 func containers(pod *corev1.Pod) iter.Seq2[*corev1.ContainerStatus, string] {
 	return func(yield func(*corev1.ContainerStatus, string) bool) {
 		for i := range pod.Status.InitContainerStatuses {
@@ -167,10 +167,10 @@ func (e *Executor) addProblem(problem string) {
 	e.Problem += problem
 }
 
-// executorEnd returns how the executor container ended, nil if it has not, or if
-// a restart rule says that it goes on. In a pod that starts no container again,
-// one that waits ended as its last state says: the kubelet writes that of a
-// container that it cannot find any more (convertToAPIContainerStatuses).
+// executorEnd returns how the executor container ended. It returns nil if the container
+// has not ended, or if a restart rule starts it again. In a pod that starts no container
+// again, the last state of a waiting container is its end: the kubelet writes such a
+// status for a container that it cannot find any more (convertToAPIContainerStatuses).
 func executorEnd(pod *corev1.Pod, main *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	switch {
 	case main == nil:
@@ -201,8 +201,8 @@ func (e *Executor) readContainer(status *corev1.ContainerStatus, end *corev1.Con
 	}
 }
 
-// timeOf returns a time, zero for the epoch: the kubelet writes that for what
-// never happened, such as the start of a container that could not be started.
+// timeOf returns a time, and the zero time for the Unix epoch. The kubelet writes the
+// epoch as the start of a container that could not be started.
 func timeOf(t metav1.Time) time.Time {
 	if t.Unix() <= 0 {
 		return time.Time{}
@@ -210,7 +210,7 @@ func timeOf(t metav1.Time) time.Time {
 	return t.Time
 }
 
-// state is Spark's table with the differences that [State] lists.
+// state implements Spark's table with the differences that [State] lists.
 func (r *rules) state(pod *corev1.Pod, main *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) State {
 	switch phase := pod.Status.Phase; {
 	case end != nil:

@@ -11,9 +11,9 @@ import (
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
-// An end identifies the end of one run of the executor container, or of the pod
-// during that run. A store keeps the last one that is known of each executor,
-// also while the executor runs again.
+// An end identifies the end of one run of the executor container, or of the pod during
+// that run. A store keeps the last known end of each executor, even while the executor
+// runs again.
 type end struct {
 	number     int32 // of ends shown so far, with this one
 	own        bool  // the container's own, not only the pod's
@@ -24,8 +24,8 @@ type end struct {
 	finishedAt int64  // in Unix seconds, which is the API's precision; 0 if unknown
 }
 
-// same reports whether two ends are of the same run. Where an API server that is
-// only a fake gives no container IDs, the rest of what is known must agree.
+// same reports whether two ends are of the same run. Without container IDs, as with
+// many fakes, the known restart counts, times and exit codes must agree.
 func (a end) same(b end) bool {
 	switch {
 	case a.run != 0 && b.run != 0:
@@ -55,7 +55,7 @@ func runOf(containerID string) uint64 {
 	return maphash.String(runSeed, containerID)
 }
 
-// endOf identifies the end that a container's status shows in one of its states.
+// endOf identifies an end in a container's status: its state or its last state.
 func endOf(status *corev1.ContainerStatus, terminated *corev1.ContainerStateTerminated) end {
 	e := end{own: true, restarts: status.RestartCount, exitCode: terminated.ExitCode, run: runOf(terminated.ContainerID)}
 	if terminated == status.State.Terminated && e.run == 0 {
@@ -70,11 +70,10 @@ func endOf(status *corev1.ContainerStatus, terminated *corev1.ContainerStateTerm
 	return e
 }
 
-// endStands reports whether the end in the known state is still that of the
-// executor, although the pod looks different now. The end of a run is final, and
-// a pod that no longer has the container's status has nothing to say about it:
-// the kubelet drops the statuses of a pod that it rejects after a restart, even
-// if that had succeeded before (kubernetes#117955).
+// endStands reports whether the executor keeps the end that it has in the known state
+// although the pod reports something else now. The end of a run is final. A pod without
+// the container's status cannot change it: the kubelet drops the statuses of a pod that
+// it rejects after a restart, even if the pod had succeeded (kubernetes#117955).
 func (e *Executor) endStands(known *Executor, last end, main *corev1.ContainerStatus, own *corev1.ContainerStateTerminated) bool {
 	switch {
 	case known == nil || !known.State.Ended() || rv.Older(e.ResourceVersion, known.ResourceVersion):
@@ -91,7 +90,7 @@ func (e *Executor) endStands(known *Executor, last end, main *corev1.ContainerSt
 	}
 }
 
-// keepEnd takes over the end in the known state, and notes what contradicts it.
+// keepEnd copies the end from the known state, and notes the contradiction.
 func (e *Executor) keepEnd(known *Executor, own *corev1.ContainerStateTerminated) {
 	if e.State != known.State || own != nil {
 		problem := fmt.Sprintf("the executor has ended (%v, exit code %d), and the pod is reported as %v", known.State, known.ExitCode, e.State)
@@ -108,9 +107,8 @@ func (e *Executor) keepEnd(known *Executor, own *corev1.ContainerStateTerminated
 	e.StartedAt, e.FinishedAt = known.StartedAt, known.FinishedAt
 }
 
-// pastEnd returns the end of the run before the one that the status is about, or
-// of that one while it waits to be started again. An end after which a rule has
-// started the container again is none.
+// pastEnd returns the end in the container's last state, or nil. An end after which a
+// rule started the container again does not count.
 func pastEnd(pod *corev1.Pod, main *corev1.ContainerStatus, own *corev1.ContainerStateTerminated) *corev1.ContainerStateTerminated {
 	if main == nil {
 		return nil
@@ -122,8 +120,7 @@ func pastEnd(pod *corev1.Pod, main *corev1.ContainerStatus, own *corev1.Containe
 	return past
 }
 
-// isNews reports whether an end that is already history is one that has not been
-// seen, after the last one that is known.
+// isNews reports whether a past end is newer than the last known end.
 func (last end) isNews(past end) bool {
 	seen := last != (end{}) && last.same(past)
 	return !seen && !past.older(last)
@@ -142,8 +139,8 @@ func endNow(last end, main *corev1.ContainerStatus, own *corev1.ContainerStateTe
 	}
 }
 
-// then returns the last end after another sight of an end: a number higher if it
-// is of another run, else what is known best of the same one.
+// then returns the last end after an end was read again. The number grows if the end
+// is of another run. For the same run the more exact of the two is kept.
 func (last end) then(now end) end {
 	if last.number == 0 || !last.same(now) {
 		now.number = last.number + 1
@@ -156,7 +153,7 @@ func (last end) then(now end) end {
 	return now
 }
 
-// endedBefore returns the executor as it was at an earlier end.
+// endedBefore returns the state of the executor at an earlier end.
 func (e *Executor) endedBefore(main *corev1.ContainerStatus, past *corev1.ContainerStateTerminated) *Executor {
 	missed := *e
 	missed.State = stateAfter(past)

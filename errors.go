@@ -13,16 +13,15 @@ import (
 )
 
 var (
-	// ErrAlreadyStarted is returned by Start while the source is started. One
-	// source watches one application at a time: stop it first, or make another.
+	// ErrAlreadyStarted is returned by Start while the source is started. A source
+	// watches one application at a time. Call Stop first, or make another source.
 	ErrAlreadyStarted = errors.New("watchsource: already started, call Stop before another Start")
 
 	// ErrInvalidAppID says that an application id is empty or cannot be the
 	// value of a label.
 	ErrInvalidAppID = errors.New("watchsource: invalid application id")
 
-	// ErrStopped says that Stop ended a Start that was still waiting, or a wait
-	// for a snapshot that will not come any more.
+	// ErrStopped says that Stop ended a Start or a wait for a snapshot.
 	ErrStopped = errors.New("watchsource: the source was stopped")
 )
 

@@ -3,53 +3,52 @@
 package watchsource
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// UnknownExitCode is the ExitCode of an executor whose container has not
-// ended, or ended in a way that left no code. Spark's lifecycle manager uses
-// the same value.
+// UnknownExitCode is the ExitCode of an executor whose container has not ended, or
+// whose exit code is unknown. Spark's lifecycle manager uses the same value.
 const UnknownExitCode = -1
 
-// An Executor is what one pod says about the executor in it, at one resource
-// version. It is a value: copies are independent, but all of them share Pod.
+// An Executor is the state of one executor, read from its pod at one resource
+// version. Copies are independent but share Pod.
 type Executor struct {
 	Name      string
 	Namespace string
 	UID       types.UID
 
-	// ID is the value of the executor id label; empty when the pod has none,
-	// or only the placeholder that a StatefulSet's template carries.
+	// ID is the value of the executor id label. It is empty if the pod has no such
+	// label, or only the placeholder of a StatefulSet's template.
 	ID string
 
-	// Node is the node the pod is bound to; empty while it is not.
+	// Node is the node that the pod is bound to, empty before.
 	Node string
-	// PodIP is the pod's address, empty until it has one.
+	// PodIP is the address of the pod, empty before it has one.
 	PodIP string
 
 	State State
-	// Terminating says that the pod has been asked to go: it has a deletion
-	// timestamp. An executor that drains is Running and Terminating.
+	// Terminating says that the pod has a deletion timestamp. An executor that is
+	// shutting down is Running and Terminating.
 	Terminating bool
 
-	// ExitCode is that of the executor container, UnknownExitCode unless it
-	// has ended.
+	// ExitCode is the exit code of the executor container, or UnknownExitCode.
 	ExitCode int32
-	// Restarts is how often the kubelet has started the executor container again
+	// Restarts counts how often the kubelet has started the executor container again
 	// (restartCount).
 	Restarts int32
-	// Reason is the shortest word the cluster gives for the state: OOMKilled of
-	// the executor container, then Disruption, then the executor container's own
-	// reason, the pod's, and that of another container. Evicted, Error, Completed,
-	// CrashLoopBackOff and Unschedulable are examples. Message is the sentence
-	// beside it. Both are empty for an executor that simply runs.
+	// Reason is the cluster's word for the state, for example Evicted, Error,
+	// Completed, CrashLoopBackOff or Unschedulable. The first of these that exists
+	// wins: OOMKilled of the executor container, Disruption, the reason of the
+	// executor container, of the pod, of another container. Message is the sentence
+	// that belongs to it. Both are empty for an executor that runs normally.
 	Reason  string
 	Message string
-	// Disruption is the reason of the pod's condition DisruptionTarget, such as
-	// PreemptionByScheduler, whatever Reason says; empty if there is none.
+	// Disruption is the reason of the pod's condition DisruptionTarget, for example
+	// PreemptionByScheduler, whatever Reason is. It is empty without the condition.
 	Disruption string
 
 	CreatedAt  time.Time // creation of the pod
@@ -58,32 +57,31 @@ type Executor struct {
 
 	ResourceVersion string
 
-	// Problem names what about the pod could not be understood, "" for nearly
-	// all: an unknown phase, a missing executor id. The executor is tracked all
-	// the same, and no other is disturbed.
+	// Problem describes what is wrong with the pod, for example an unknown phase, a
+	// missing executor id, or a status that contradicts an end. It is nearly always
+	// empty. The store tracks the executor in any case.
 	Problem string
 
-	// Pod is the pod itself, nil in a store made with WithoutPods. It is shared
-	// by everybody who looks: do not change it, DeepCopy it first.
+	// Pod is the pod, or nil in a store made with WithoutPods. All readers share it:
+	// DeepCopy it before you change it.
 	Pod *corev1.Pod
 }
 
-// key names the life of one pod: its UID, or where there is none, as with
-// client-go's fake clientset, its namespace and name.
+// key identifies the pod: its UID, or its namespace and name if it has no UID, as
+// with client-go's fake clientset.
 func (e *Executor) key() types.UID {
-	return lifeKey(e.UID, e.Namespace, e.Name)
+	return podKey(e.UID, e.Namespace, e.Name)
 }
 
-func lifeKey(uid types.UID, namespace, name string) types.UID {
+func podKey(uid types.UID, namespace, name string) types.UID {
 	if uid != "" {
 		return uid
 	}
 	return types.UID(namespace + "/" + name)
 }
 
-// share makes e use the strings of an earlier state of the same pod where they
-// are equal. A pod that is not kept then leaves one copy of them behind, not one
-// here and one wherever the earlier state's are still in use.
+// share makes e use the strings of an earlier state of the same pod if they are
+// equal. A pod that the store does not keep then leaves only one copy of each string.
 func (e *Executor) share(known *Executor) {
 	for _, pair := range [...]struct {
 		own    *string
@@ -102,25 +100,82 @@ func (e *Executor) share(known *Executor) {
 	}
 }
 
-// sameNames reports whether the executor is found by the same names as in an
-// earlier state. Labels can be changed, and the executor id is one; the rest is
-// as good as fixed.
+// sameNames reports whether the view finds the executor by the same names as an
+// earlier state. The executor id may differ, because it is a label.
 func (e *Executor) sameNames(known *Executor) bool {
 	return e.ID == known.ID && e.Name == known.Name && e.Namespace == known.Namespace
 }
 
-// equals reports whether other is the same state of the same pod. The resource
-// version alone does not tell, because fakes leave it as it is when the pod
-// changes.
+// equals reports whether other is the same state of the same pod. Comparing resource
+// versions is not enough, because fakes do not change them.
 func (e *Executor) equals(other *Executor) bool {
 	a, b := *e, *other
 	a.Pod, b.Pod = nil, nil
 	return a.ResourceVersion != "" && a == b
 }
 
-// gone is the executor as it is reported when its pod has left.
+// gone returns the state that is reported when the pod has left.
 func (e *Executor) gone() *Executor {
 	left := *e
 	left.State = Deleted
 	return &left
 }
+
+// A State is the condition of an executor. The table that leads from a
+// pod to a state is Spark's (ExecutorPodsSnapshot.scala), with these differences:
+//
+//   - A pod counts as Deleted only once the API server has said that it is gone.
+//     Being asked to go is a flag, [Executor.Terminating].
+//   - The executor container's own end decides in whatever phase the pod is. The
+//     kubelet's getPhase makes a pod Pending while any container waits, and
+//     Failed if a sidecar is killed after the executor has succeeded.
+//   - An end is final for its run. What the pod says later of that run is noted
+//     in [Executor.Problem]: the kubelet drops the container statuses of a finished
+//     pod that it rejects after a restart (kubernetes#117955).
+//   - In a pod that starts no container again (it has ended, or is deleted), a
+//     container that waits ended as its last state says.
+//   - An end after which a restart rule starts the container again, or all
+//     containers (KEP-5307, KEP-5532), does not count: the executor is Running. If
+//     only a policy restarts the container, the end counts, and the next run may
+//     bring another.
+//   - Another container's failure fails the executor in the phase Pending too, and so
+//     does the failure of an init container. In each case the kubelet must not start
+//     the container again by its rules, its policy (KEP-753) or the pod's policy. The
+//     kubelet always restarts a native sidecar, so that one fails nothing.
+//   - An executor container that runs makes the executor Running in the phase
+//     Pending, which the pod has while a sidecar waits for its image.
+//   - If no container has the name of the executor container, the only container
+//     of the pod is the executor.
+type State uint8
+
+const (
+	// Unknown is the phase Unknown, or a phase that Kubernetes does not define.
+	Unknown State = iota
+	// Pending is a pod that waits for a node, an image, a volume.
+	Pending
+	// Running is a pod whose executor container has not ended.
+	Running
+	// Succeeded is an end with exit code 0.
+	Succeeded
+	// Failed is any other end: an exit code, an eviction, a lost node.
+	Failed
+	// Deleted is a pod that is gone. A snapshot never has this state. Only the After
+	// of the Change that removed the executor has it.
+	Deleted
+
+	stateCount
+)
+
+var stateNames = [stateCount]string{"Unknown", "Pending", "Running", "Succeeded", "Failed", "Deleted"}
+
+// String returns the name of the constant.
+func (s State) String() string {
+	if s < stateCount {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// Ended reports whether the executor's work is over while its pod is still
+// there to be asked: Succeeded or Failed.
+func (s State) Ended() bool { return s == Succeeded || s == Failed }

@@ -7,53 +7,52 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A knowingStore can say which pods it has been told of, and at which resource
-// version, so that nobody has to keep that beside it.
-type knowingStore interface {
+// A versionedStore knows the resource version of each pod that it has received.
+type versionedStore interface {
 	SnapshotsStore
-	resourceVersionObserver
-	toldOf(life types.UID) (resourceVersion string, ok bool)
+	ResourceVersionObserver
+	knownVersion(key types.UID) (resourceVersion string, ok bool)
 }
 
-var _ knowingStore = (*Store)(nil)
+var _ versionedStore = (*Store)(nil)
 
-// knowing returns the store, with a ledger if it needs one. A store that embeds a
-// Store needs one: it may keep from that what it likes.
-func knowing(store SnapshotsStore) knowingStore {
+// withVersions returns the store, with a ledger unless it is a Store. A type that
+// embeds a Store needs a ledger, because its methods may not forward every call.
+func withVersions(store SnapshotsStore) versionedStore {
 	if s, ok := store.(*Store); ok {
 		return s
 	}
 	l := &ledger{SnapshotsStore: store, versions: map[types.UID]string{}}
-	l.observer, _ = store.(resourceVersionObserver)
+	l.observer, _ = store.(ResourceVersionObserver)
 	return l
 }
 
-// ledger stands before a store and notes what that is told.
+// ledger notes the versions of the pods that it passes to a store.
 type ledger struct {
 	SnapshotsStore
-	observer resourceVersionObserver // the store, nil if it is none
+	observer ResourceVersionObserver // the store, or nil
 	versions map[types.UID]string
 }
 
-func (l *ledger) toldOf(life types.UID) (string, bool) {
-	version, ok := l.versions[life]
+func (l *ledger) knownVersion(key types.UID) (string, bool) {
+	version, ok := l.versions[key]
 	return version, ok
 }
 
 func (l *ledger) UpdatePod(pod *corev1.Pod) {
-	l.versions[lifeOf(pod)] = pod.ResourceVersion
+	l.versions[podKeyOf(pod)] = pod.ResourceVersion
 	l.SnapshotsStore.UpdatePod(pod)
 }
 
 func (l *ledger) DeletePod(pod *corev1.Pod) {
-	delete(l.versions, lifeOf(pod))
+	delete(l.versions, podKeyOf(pod))
 	l.SnapshotsStore.DeletePod(pod)
 }
 
 func (l *ledger) ReplaceSnapshot(pods []*corev1.Pod) {
 	l.versions = make(map[types.UID]string, len(pods))
 	for _, pod := range pods {
-		l.versions[lifeOf(pod)] = pod.ResourceVersion
+		l.versions[podKeyOf(pod)] = pod.ResourceVersion
 	}
 	l.SnapshotsStore.ReplaceSnapshot(pods)
 }

@@ -82,17 +82,17 @@ func WithSelector(selector func(appID string) labels.Selector) Option {
 	return sourceOption(func(o *sourceOptions) { o.selector = selector })
 }
 
-// WithTrimmedPods hands the store pods that carry only what tracking needs: the
-// metadata without managedFields, the whole status, and of the spec the node
-// name, the restart policy, and the name, policy and restart rules of the
-// containers, if there are several, and of those that have a restart policy. Without this option pods lack their
-// managedFields and are otherwise complete.
+// WithTrimmedPods gives the store pods without the parts that tracking does not
+// need. A trimmed pod has the metadata without managedFields, the whole status, the
+// node name and the restart policy. Of a container it has the name, the restart policy
+// and the restart rules, if the container has a policy or if the pod has several
+// containers. Without this option a pod lacks only its managedFields.
 func WithTrimmedPods() Option {
 	return sourceOption(func(o *sourceOptions) { o.form = podwire.Trimmed })
 }
 
-// WithStartTimeout bounds how long Start may take, 30 seconds by default and
-// where d is not positive.
+// WithStartTimeout bounds how long Start may take. If d <= 0 the default of 30
+// seconds applies.
 func WithStartTimeout(d time.Duration) Option {
 	return sourceOption(func(o *sourceOptions) {
 		if d > 0 {
@@ -138,31 +138,32 @@ type loggerOption struct{ logger logr.Logger }
 func (o loggerOption) applyToSource(to *sourceOptions) { to.logger = o.logger }
 func (o loggerOption) applyToStore(to *storeOptions)   { to.logger = o.logger }
 
-// WithoutPods makes a store keep executors without their pods: [Executor.Pod]
-// is nil, and a pod's memory is free once it has been read.
+// WithoutPods makes a store keep executors without their pods. [Executor.Pod] is
+// nil, and the garbage collector can free a pod as soon as the store has read it.
 func WithoutPods() StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.dropPods = true })
 }
 
-// WithBacklogLimit bounds what is kept for a reader of [Store.Batches] that stays
-// away, by the number of changes that wait for it. There is no bound by default,
-// and where changes is not positive.
+// WithBacklogLimit bounds the number of changes that wait for a reader of
+// [Store.Batches]. There is no bound by default, or if changes <= 0.
 //
-// A backlog that grows beyond it is given up, and from then on costs nothing.
-// The reader's next batch shows everything present instead, and says so in
-// [Batch.Anew] and [Batch.Missed].
+// If more changes would wait, the store drops all of them and keeps none until the
+// reader returns. Its next batch then shows every executor present, sets
+// [Batch.Anew] and counts in [Batch.Missed] the executors that have left.
 func WithBacklogLimit(changes int) StoreOption {
 	return storeOption(func(o *storeOptions) { o.backlogLimit = max(changes, 0) })
 }
 
-// WithExecutorContainer names the container that is the executor, the others
-// being its sidecars. The default is Spark's, spark-kubernetes-executor.
+// WithExecutorContainer sets the name of the executor container. All other
+// containers count as sidecars. The default is Spark's, spark-kubernetes-executor.
+// If no container of a pod has the name and the pod has only one container, that one
+// is the executor.
 func WithExecutorContainer(name string) StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.container = name })
 }
 
-// WithExecutorContainerOnly lets nothing but the executor container decide
-// whether a running pod has failed. By default any container that ended with a
+// WithExecutorContainerOnly makes the store ignore the failures of other containers
+// while a pod is pending or running. By default any container that ended with a
 // failure and is not restarted fails the executor, as with Spark's
 // spark.kubernetes.executor.checkAllContainers.
 func WithExecutorContainerOnly() StoreOption {

@@ -10,15 +10,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// lagTolerance is how long a reader may leave a change lying after it could
-// have taken it, before it is named in the log.
+// lagTolerance is how long a change may wait for a reader that could have taken it,
+// before the store logs the reader.
 const lagTolerance = 30 * time.Second
 
-// fewLives is how many unseen lives a reader may have had for the map of them to
-// be used again: one that was large once would stay so.
-const fewLives = 64
+// A reader's map is reused only if it held at most maxReusedPending entries, because
+// a Go map never shrinks.
+const maxReusedPending = 64
 
-// A Backlog is what one range over [Store.Batches] has not been shown yet.
+// A Backlog describes the changes that wait for one range over [Store.Batches].
 type Backlog struct {
 	Reader  string    // the call of Batches, "backend.go:153"
 	Changes int       // that wait, after merging
@@ -26,8 +26,8 @@ type Backlog struct {
 	GivenUp bool      // they are not kept any more, see WithBacklogLimit
 }
 
-// Backlogs returns the readers for which something waits, the one that has
-// stayed away longest first; such as for metrics.
+// Backlogs returns the readers for which changes wait, for example for metrics. The
+// reader that has been away longest comes first.
 func (s *Store) Backlogs() []Backlog {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,8 +43,8 @@ func (s *Store) Backlogs() []Backlog {
 	return all
 }
 
-// reader is one range over [Store.Batches]: what it has not been shown yet,
-// merged per pod so that it grows with the pods and not with their events.
+// reader holds the changes that one range over [Store.Batches] has not been shown yet.
+// They are merged by pod, so they grow with the pods and not with the events.
 type reader struct {
 	// Fixed after newReader.
 	name  string
@@ -52,18 +52,18 @@ type reader struct {
 	wake  chan struct{} // holds a token while there is something to show
 
 	// Guarded by the store's mu.
-	lives   map[types.UID]*life
-	order   []*life             // of first unseen change
-	waiting int                 // changes in all lives
+	pods    map[types.UID]*pending
+	order   []*pending          // by first waiting change
+	waiting int                 // changes of all pods
 	since   time.Time           // of the first of them
 	due     time.Time           // when the reader can take them at the earliest
-	givenUp bool                // the lives, at the limit
-	missed  int                 // executors that have left, among what was given up
-	shown   map[types.UID]int32 // ends of each executor, when the lives were given up
+	givenUp bool                // the changes were dropped at the limit
+	missed  int                 // executors that left after the changes were dropped, or before unseen
+	shown   map[types.UID]int32 // ends of each executor when the changes were dropped
 	named   bool                // in the log
 }
 
-// step is a state of an executor, and how many ends it has had by then.
+// step is a state of an executor, and the number of ends it has had by then.
 type step struct {
 	*Executor
 	ends int32
@@ -72,21 +72,21 @@ type step struct {
 // gone is the step that follows when the pod leaves.
 func (s step) gone() step { return step{s.Executor.gone(), s.ends} }
 
-// life is the unseen part of one pod's life.
-type life struct {
-	before step    // as the reader knows it, without an executor if it does not
-	steps  []step  // what is to be shown; only the last may be replaced
-	first  [1]step // where steps begins: most lives have one
+// pending has the changes of one pod that a reader has not been shown.
+type pending struct {
+	before step    // as the reader knows it; without an executor if it does not know it
+	steps  []step  // to be shown; only the last may be replaced
+	first  [1]step // where steps begins: most pods have one
 }
 
-func newLife(before step) *life {
-	l := &life{before: before}
-	l.steps = l.first[:0]
-	return l
+func newPending(before step) *pending {
+	p := &pending{before: before}
+	p.steps = p.first[:0]
+	return p
 }
 
 func newReader(name string, limit int, due time.Time) *reader {
-	return &reader{name: name, limit: limit, wake: make(chan struct{}, 1), lives: map[types.UID]*life{}, due: due}
+	return &reader{name: name, limit: limit, wake: make(chan struct{}, 1), pods: map[types.UID]*pending{}, due: due}
 }
 
 func (r *reader) backlog() Backlog {
@@ -115,38 +115,38 @@ func (r *reader) add(before, after step, ends map[types.UID]end, now time.Time) 
 
 func (r *reader) queue(before, after step) {
 	key := after.key()
-	l := r.lives[key]
-	if l == nil || l.last().State == Deleted {
-		l = newLife(before)
-		r.lives[key] = l
-		r.order = append(r.order, l)
+	p := r.pods[key]
+	if p == nil || p.last().State == Deleted {
+		p = newPending(before)
+		r.pods[key] = p
+		r.order = append(r.order, p)
 	}
-	if l.open(after) {
-		l.steps[len(l.steps)-1] = after
+	if p.open(after) {
+		p.steps[len(p.steps)-1] = after
 		return
 	}
-	l.steps = append(l.steps, after)
+	p.steps = append(p.steps, after)
 	r.waiting++
 }
 
-// giveUp forgets the lives, and keeps none until the reader comes: it will be
-// shown everything present instead. It has been shown all ends but those in the
-// lives.
+// giveUp drops the waiting changes and keeps none until the reader returns. The reader
+// is then shown everything present. It has been shown all ends except those dropped
+// here.
 func (r *reader) giveUp(ends map[types.UID]end) {
 	r.givenUp = true
 	r.shown = make(map[types.UID]int32, len(ends))
 	for key, end := range ends {
 		r.shown[key] = end.number
 	}
-	for _, l := range r.order {
-		r.miss(l.before, *l.last())
+	for _, p := range r.order {
+		r.miss(p.before, *p.last())
 	}
-	r.order, r.lives = nil, map[types.UID]*life{}
+	r.order, r.pods = nil, map[types.UID]*pending{}
 }
 
-// miss counts an executor that has left, because the reader will not be shown
-// how. One that is there will be shown as it is; if it has ended since before,
-// that is an end to the reader.
+// miss notes a change that the reader will not be shown. It counts an executor that has
+// left. An executor that is present will be shown in its newest state, and that is an
+// end to the reader if the executor has ended since before.
 func (r *reader) miss(before, after step) {
 	key := after.key()
 	switch {
@@ -167,18 +167,18 @@ func (r *reader) lags(now time.Time) bool {
 	return !r.named && (r.givenUp || now.Sub(from) > lagTolerance)
 }
 
-// take returns what there is to show, and forgets it. The reader will not come
-// again before due.
+// take returns the waiting changes and removes them. The reader does not call it again
+// before due.
 func (r *reader) take(due time.Time) reader {
 	select {
 	case <-r.wake: // added after the reader woke up, and taken with the rest
 	default:
 	}
 	taken := *r
-	if len(r.lives) <= fewLives {
-		clear(r.lives)
+	if len(r.pods) <= maxReusedPending {
+		clear(r.pods)
 	} else {
-		r.lives = map[types.UID]*life{}
+		r.pods = map[types.UID]*pending{}
 	}
 	r.order = nil
 	r.waiting, r.givenUp, r.missed, r.shown = 0, false, 0, nil
@@ -188,24 +188,24 @@ func (r *reader) take(due time.Time) reader {
 
 // open reports whether after may replace the last step: an end may not be
 // merged away, except by a later state of the same end.
-func (l *life) open(after step) bool {
-	last := l.last()
+func (p *pending) open(after step) bool {
+	last := p.last()
 	return last != nil && (!last.State.Ended() || after.State.Ended() && last.ends == after.ends)
 }
 
-func (l *life) last() *step {
-	if len(l.steps) == 0 {
+func (p *pending) last() *step {
+	if len(p.steps) == 0 {
 		return nil
 	}
-	return &l.steps[len(l.steps)-1]
+	return &p.steps[len(p.steps)-1]
 }
 
-// changes spells the lives out.
-func changes(lives []*life) []Change {
+// changes returns the waiting changes one by one.
+func changes(pods []*pending) []Change {
 	var all []Change
-	for _, l := range lives {
-		before := l.before
-		for _, after := range l.steps {
+	for _, p := range pods {
+		before := p.before
+		for _, after := range p.steps {
 			all = append(all, change(before, after))
 			before = after
 		}

@@ -18,7 +18,7 @@ func TestReaderIsNotWokenForNothing(t *testing.T) {
 	<-r.wake
 	r.add(step{}, step{Executor: &Executor{UID: "2", State: Pending}}, nil, time.Time{})
 	if taken := r.take(time.Time{}); len(taken.order) != 2 {
-		t.Errorf("took %d lives, want 2", len(taken.order))
+		t.Errorf("took changes of %d pods, want 2", len(taken.order))
 	}
 	select {
 	case <-r.wake:
@@ -32,11 +32,11 @@ func TestEndsAreForgotten(t *testing.T) {
 	store := NewStore()
 	failed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-1", UID: "1"}, Status: corev1.PodStatus{Phase: corev1.PodFailed}}
 	store.UpdatePod(failed)
-	if n := len(store.slots.ends); n != 1 {
+	if n := len(store.positions.ends); n != 1 {
 		t.Errorf("ends of %d executors, want 1", n)
 	}
 	store.DeletePod(failed)
-	if n := len(store.slots.ends); n != 0 {
+	if n := len(store.positions.ends); n != 0 {
 		t.Errorf("ends of %d executors after the pod has left", n)
 	}
 }

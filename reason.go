@@ -10,8 +10,8 @@ import (
 
 const reasonOOMKilled = "OOMKilled"
 
-// explain sets the reason and the message of a state: the one explanation that
-// a person would want to read first.
+// explain sets the reason and the message of a state. The order of the explanations is
+// documented at [Executor.Reason].
 func (e *Executor) explain(pod *corev1.Pod, main *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) {
 	var disruption string
 	e.Disruption, disruption, _ = condition(pod, corev1.DisruptionTarget, corev1.ConditionTrue)
@@ -22,9 +22,9 @@ func (e *Executor) explain(pod *corev1.Pod, main *corev1.ContainerStatus, end *c
 	e.Reason, e.Message = reason(pod, main, end, e.State)
 }
 
-// disruptionExplains reports whether the reason of the condition DisruptionTarget
-// is the executor's. The kubelet writes one for all that it terminates, and the
-// kind of it, such as Evicted, into the pod's reason.
+// disruptionExplains reports whether the condition DisruptionTarget explains the state.
+// The kubelet sets the condition on every pod that it terminates, and then the pod's
+// reason, for example Evicted, says more.
 func disruptionExplains(pod *corev1.Pod, end *corev1.ContainerStateTerminated, disruption string) bool {
 	switch {
 	case disruption == "":
@@ -56,15 +56,14 @@ func reason(pod *corev1.Pod, main *corev1.ContainerStatus, end *corev1.Container
 	}
 }
 
-// saysLittle reports whether a reason is one that the runtime or the kubelet
-// gives to every failure that it knows no more of. The pod's reason, such as
-// Evicted or DeadlineExceeded, says more.
+// saysLittle reports whether a reason is the default of the runtime or the kubelet. The
+// pod's reason, for example Evicted or DeadlineExceeded, says more.
 func saysLittle(reason string) bool {
 	return reason == "" || reason == "Error" || reason == "ContainerStatusUnknown"
 }
 
-// waitingMessage explains a container that waits to be started again: with the
-// end of its last run.
+// waitingMessage explains a container that waits to be started again. It mentions the
+// end of the last run.
 func waitingMessage(status *corev1.ContainerStatus) string {
 	message, last := status.State.Waiting.Message, status.LastTerminationState.Terminated
 	if last == nil {
@@ -80,10 +79,10 @@ func waitingMessage(status *corev1.ContainerStatus) string {
 	return message
 }
 
-// failureReason explains a failure of which neither the executor container nor
-// the pod says anything: another container failed it. An init container that
-// failed for good fails the pod before the others run, so it comes first; what
-// the kubelet would have started again, such as a native sidecar, comes last.
+// failureReason explains a failure that was caused by another container. An init
+// container that failed for good comes first, because the pod fails before the others
+// run. Containers that the kubelet would have started again, for example native
+// sidecars, come last.
 func failureReason(pod *corev1.Pod, main *corev1.ContainerStatus) (reason, message string) {
 	for _, forGood := range []bool{true, false} {
 		for status, kind := range containers(pod) {
@@ -96,7 +95,7 @@ func failureReason(pod *corev1.Pod, main *corev1.ContainerStatus) (reason, messa
 	return "", pod.Status.Message
 }
 
-// lastEnd returns how a container ended that does not run.
+// lastEnd returns the newest end of a container, or nil while the container runs.
 func lastEnd(status *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	switch {
 	case status.State.Terminated != nil:
@@ -116,10 +115,9 @@ func endMessage(container string, end *corev1.ContainerStateTerminated) string {
 	return message
 }
 
-// waitingReason explains a pending pod: a container of any kind that cannot
-// start, or has failed and is started again, else the scheduler's verdict.
-// PodInitializing and ContainerCreating are the ordinary way up and give way to
-// anything that says more.
+// waitingReason explains a pending pod: by a container that cannot start, or that has
+// failed and is started again, or else by the condition PodScheduled. PodInitializing and
+// ContainerCreating are normal, so every other reason is preferred to them.
 func waitingReason(pod *corev1.Pod) (reason, message string) {
 	for status, kind := range containers(pod) {
 		switch waiting, end := status.State.Waiting, lastEnd(status); {
@@ -137,7 +135,7 @@ func waitingReason(pod *corev1.Pod) (reason, message string) {
 	return reason, message
 }
 
-// condition looks for a condition that has a status.
+// condition finds a condition with a status.
 func condition(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus) (reason, message string, ok bool) {
 	for i := range pod.Status.Conditions {
 		if c := &pod.Status.Conditions[i]; c.Type == kind && c.Status == status {

@@ -21,7 +21,7 @@ func isFinal(pod *corev1.Pod) bool {
 
 // isFailureRestarted reports whether the kubelet starts a container of the pod
 // again after a failure. It follows ContainerShouldRestart of Kubernetes: the
-// restart rules of the container (KEP-5307), then its policy, then that of the pod.
+// restart rules of the container (KEP-5307), then its policy, then the pod's policy.
 func isFailureRestarted(pod *corev1.Pod, name string, failure *corev1.ContainerStateTerminated) bool {
 	if isRestartedByRule(pod, name, failure) {
 		return true
@@ -33,9 +33,8 @@ func isFailureRestarted(pod *corev1.Pod, name string, failure *corev1.ContainerS
 	return policy != corev1.RestartPolicyNever // but OnFailure, or Always, which is the default
 }
 
-// isRestartedByRule reports whether a rule asks for the restart, one of the
-// container or one that restarts all containers. The author of the pod has
-// declared such an exit to be no end.
+// isRestartedByRule reports whether a restart rule of the container starts it again
+// after this end, or whether the kubelet stopped it to restart all containers.
 func isRestartedByRule(pod *corev1.Pod, name string, end *corev1.ContainerStateTerminated) bool {
 	if end.Reason == restartingAllContainers {
 		return true
@@ -89,8 +88,8 @@ func restartRule(c *corev1.Container, exitCode int32) (action corev1.ContainerRe
 	return "", false
 }
 
-// containerNamed finds a container or an init container in the spec, which in a
-// trimmed pod has only those with a policy of their own.
+// containerNamed finds a container or an init container in the spec. The spec of a
+// trimmed pod lacks some containers, see [WithTrimmedPods].
 func containerNamed(pod *corev1.Pod, name string) *corev1.Container {
 	for _, containers := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
 		for i := range containers {

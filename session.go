@@ -68,7 +68,7 @@ func (s *session) run(ctx context.Context) {
 	// The wording is Spark's, and users search their logs for it.
 	s.source.options.logger.V(4).Info(fmt.Sprintf("Starting watch for pods with labels %s.", spaced(s.selector)))
 	s.err = s.newLoop().Run(ctx)
-	if observer, ok := s.source.store.(stopObserver); ok && s.started {
+	if observer, ok := s.source.store.(StopObserver); ok && s.started {
 		s.calling.Store(theStore)
 		observer.ObserveStop()
 	}

@@ -33,21 +33,21 @@ func (p Phase) String() string {
 	return fmt.Sprintf("Phase(%d)", uint8(p))
 }
 
-// Status is what a [WatchSnapshotSource] knows about its own sight. The counts
-// begin at Start.
+// Status describes how well a [WatchSnapshotSource] can see. The counts begin at
+// Start.
 type Status struct {
 	Phase Phase
 	Since time.Time // when the phase began; zero before the first Start
 	AppID string    // of the last Start
 
-	// Err is the last error, nil if there was none since Start. It stays when
-	// the watch has recovered; Phase tells whether it has.
+	// Err is the last error since Start, or nil. It stays after the watch has
+	// recovered. Phase shows whether the watch has recovered.
 	Err   error
 	ErrAt time.Time
 
-	// LastContact is when the API server last showed that it is there: by a list,
-	// an event or a bookmark, and by opening a watch unless the one before went
-	// silent. A refusal is no contact.
+	// LastContact is when the API server last answered with a list, an event or a
+	// bookmark, or opened a watch after one that did not go silent. A refusal does
+	// not count.
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
 

@@ -3,6 +3,8 @@
 package watchsource
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,74 +12,74 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
-// A SnapshotsStore is told what the API server says about the selected pods.
-// [Store] is the one that this package brings; implement it to feed a cache of
-// your own. The model is Spark's ExecutorPodsSnapshotsStore.
+// A SnapshotsStore receives the selected pods from a source. [Store] is the
+// implementation of this package. Implement SnapshotsStore to fill your own cache. The
+// model is Spark's ExecutorPodsSnapshotsStore. A store may also implement
+// [ResourceVersionObserver] and [StopObserver].
 //
-// One goroutine calls it, from within Start until Stop returns, and waits for
-// each call: a store that blocks holds up the watch, and Stop. It must not call
-// Stop, which waits for the call to return. It may keep the
-// pods but must not change them: the states of a pod share what did not change,
-// pods share what they have in common, and with client-go's fake clientset the
-// test that made them holds them as well.
+// The watch goroutine makes all calls, between the beginning of Start and the return
+// of Stop, and waits for each of them. A store that blocks therefore delays the watch
+// and Stop. It must not call Stop, which waits for the call to return.
 //
-// A store may have one or both of these methods as well:
-//
-//	ObserveResourceVersion(resourceVersion string)
-//	ObserveStop()
-//
-// The first says, after every list, event and bookmark, which version of the
-// API server's state the store has now been told completely. The second says
-// that the source is being stopped; it is the last call before Stop returns,
-// and comes only after a Start that succeeded.
+// A store may keep the pods but must not change them. The states of a pod share the
+// parts that did not change, pods share equal parts, and with client-go's fake
+// clientset the test uses the same pods.
 type SnapshotsStore interface {
 	// UpdatePod reports a pod that was created or has changed.
 	UpdatePod(pod *corev1.Pod)
-	// DeletePod reports a pod that is gone, or no longer selected; pod is its
-	// last known state. It may be a pod that was never reported before.
+	// DeletePod reports a pod that is gone or is no longer selected, in its last
+	// known state. The store may not have received the pod before.
 	DeletePod(pod *corev1.Pod)
-	// ReplaceSnapshot reports all pods that there are, at the start and
-	// whenever the watch had to begin anew. A pod that is not among them is gone.
-	// The pods count also if their resource versions are older than those known:
-	// the server may have been restored from a backup.
+	// ReplaceSnapshot reports all pods, at the start and after each relist. Every
+	// other pod is gone. The resource versions of the pods may be older than those
+	// that the store has, because the server may have been restored from a backup.
 	ReplaceSnapshot(pods []*corev1.Pod)
 }
 
-// The optional parts of a SnapshotsStore.
-type (
-	resourceVersionObserver interface{ ObserveResourceVersion(resourceVersion string) }
-	stopObserver            interface{ ObserveStop() }
-)
+// A ResourceVersionObserver is a [SnapshotsStore] that wants to know how far it is.
+// The watch goroutine calls ObserveResourceVersion after every list, event and
+// bookmark with the resource version up to which the store has received everything.
+type ResourceVersionObserver interface {
+	ObserveResourceVersion(resourceVersion string)
+}
+
+// A StopObserver is a [SnapshotsStore] that wants to know when the source stops. The
+// watch goroutine calls ObserveStop as its last call before Stop returns, if Start
+// had succeeded.
+type StopObserver interface {
+	ObserveStop()
+}
 
 // A Store is a SnapshotsStore in memory. It turns pods into executors and keeps
 // the newest [Snapshot] of them.
 //
-// Its methods are safe for concurrent use, but what it is told must come from
-// one goroutine, or else there is no order to keep. Reading never waits for
-// writing, and writing waits for no reader. Make one with NewStore.
+// Its methods are safe for concurrent use. Only one goroutine at a time may call the
+// methods of SnapshotsStore, because their order matters. Reading never blocks
+// writing, and writing never blocks reading. Make a Store with NewStore.
 type Store struct {
 	// Fixed after NewStore.
 	rules        rules
 	logger       logr.Logger
 	backlogLimit int // 0 for none
 
-	current atomic.Pointer[version]
+	current atomic.Pointer[published]
 
-	mu      sync.Mutex // held to write current
-	slots   slots      // of the executors in current
-	readers map[*reader]struct{}
-	lagging []Backlog // to be reported in the log
+	mu        sync.Mutex // held to write current
+	positions positions  // of the executors in current
+	readers   map[*reader]struct{}
+	lagging   []Backlog // to be reported in the log
 }
 
-// version is one view and the news that there is a newer one.
-type version struct {
+// published is one view, and a channel that is closed when there is a newer one.
+type published struct {
 	view    view
-	stopped bool                          // the source was, and nothing came since
-	next    atomic.Pointer[chan struct{}] // made for the first who asks
+	stopped bool                          // the source has stopped, and has not started again
+	next    atomic.Pointer[chan struct{}] // made when it is first asked for
 }
 
 var closedChannel = func() *chan struct{} {
@@ -87,7 +89,7 @@ var closedChannel = func() *chan struct{} {
 }()
 
 // superseded returns the channel that is closed once a newer version exists.
-func (v *version) superseded() <-chan struct{} {
+func (v *published) superseded() <-chan struct{} {
 	if c := v.next.Load(); c != nil {
 		return *c
 	}
@@ -98,7 +100,7 @@ func (v *version) superseded() <-chan struct{} {
 	return *v.next.Load()
 }
 
-func (v *version) supersede() {
+func (v *published) supersede() {
 	if c := v.next.Swap(closedChannel); c != nil {
 		close(*c)
 	}
@@ -115,8 +117,8 @@ func NewStore(opts ...StoreOption) *Store {
 		backlogLimit: o.backlogLimit,
 		readers:      map[*reader]struct{}{},
 	}
-	first := &version{}
-	first.view, s.slots = newView(nil)
+	first := &published{}
+	first.view, s.positions = newView(nil)
 	s.current.Store(first)
 	return s
 }
@@ -126,61 +128,60 @@ func (s *Store) Snapshot() Snapshot {
 	return Snapshot{&s.current.Load().view}
 }
 
-// Latest returns the newest snapshot and a channel that is closed when there is
-// a newer one, or the source has stopped. Whoever loops over Latest may skip
-// snapshots; see Batches for every change.
+// Latest returns the newest snapshot and a channel that is closed when there is a newer
+// one, or when the source has stopped. A loop over Latest may skip snapshots. Use
+// Batches to see every change.
 func (s *Store) Latest() (Snapshot, <-chan struct{}) {
 	v := s.current.Load()
 	return Snapshot{&v.view}, v.superseded()
 }
 
-// UpdatePod implements [SnapshotsStore]. A state that is older than the known
-// one, by its resource version, is ignored.
+// UpdatePod implements [SnapshotsStore]. It ignores a state whose resource version is
+// older than that of the known state.
 func (s *Store) UpdatePod(pod *corev1.Pod) {
 	known, e := s.update(pod)
 	s.logProblem(known, e)
 }
 
-// update stores what a pod says, and returns it and what was known of the pod
-// before.
+// update stores the state of a pod. It returns the state known before, and the new one.
 func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
-	index, known := view.of(&s.slots, lifeOf(pod))
-	before := s.slots.step(known)
-	now := s.rules.read(pod, known, s.slots.end(known))
+	index, known := view.of(&s.positions, podKeyOf(pod))
+	before := s.positions.step(known)
+	now := s.rules.read(pod, known, s.positions.end(known))
 	e = now.executor
 	switch {
 	case known == nil:
-		view = s.vacate(view, e)
-		view = view.added(e, s.slots.take(e))
+		view = s.removeNamesake(view, e)
+		view = view.added(e, s.positions.take(e))
 	case rv.Older(e.ResourceVersion, known.ResourceVersion):
 		return known, e
 	case !e.sameNames(known):
-		view = s.vacate(view.without(known, index), e)
+		view = s.removeNamesake(view.without(known, index), e)
 		view = view.added(e, index)
 	default:
 		view = view.changed(known, e, index)
 	}
 	view.resourceVersion = rv.Newer(view.resourceVersion, e.ResourceVersion)
 	s.publish(view)
-	s.slots.setEnd(e, now.end)
-	s.tell(s.tellMissed(before, now.missed), s.slots.step(e))
+	s.positions.setEnd(e, now.end)
+	s.notify(s.notifyMissed(before, now.missed), s.positions.step(e))
 	return known, e
 }
 
-// vacate returns the view without the pod whose name has passed to e, where
-// nobody has said that it left.
-func (s *Store) vacate(view view, e *Executor) view {
+// removeNamesake removes the previous pod of the same name from the view if its
+// deletion was never reported.
+func (s *Store) removeNamesake(view view, e *Executor) view {
 	last := view.named(e.Namespace, e.Name)
 	if last == nil {
 		return view
 	}
-	view = view.without(last, s.slots.byKey[last.key()])
-	left := s.slots.step(last)
-	s.slots.release(last)
-	s.tell(left, left.gone())
+	view = view.without(last, s.positions.byKey[last.key()])
+	left := s.positions.step(last)
+	s.positions.release(last)
+	s.notify(left, left.gone())
 	return view
 }
 
@@ -190,33 +191,33 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
-	index, known := view.of(&s.slots, lifeOf(pod))
+	index, known := view.of(&s.positions, podKeyOf(pod))
 	if known == nil {
 		return
 	}
-	before := s.slots.step(known)
-	now := s.rules.read(pod, known, s.slots.end(known))
+	before := s.positions.step(known)
+	now := s.rules.read(pod, known, s.positions.end(known))
 	if rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
-		now = reading{executor: known, end: s.slots.end(known)}
+		now = reading{executor: known, end: s.positions.end(known)}
 	}
 	last := step{now.executor, now.end.number}
 	view = view.without(known, index)
-	s.slots.release(known)
+	s.positions.release(known)
 	view.resourceVersion = rv.Newer(view.resourceVersion, last.ResourceVersion)
 	s.publish(view)
-	before = s.tellMissed(before, now.missed)
+	before = s.notifyMissed(before, now.missed)
 	if last.State.Ended() && last.ends > before.ends {
 		// An end that shows for the first time in the pod's last state.
-		s.tell(before, last)
+		s.notify(before, last)
 		before = last
 	}
-	s.tell(before, last.gone())
+	s.notify(before, last.gone())
 }
 
-// ReplaceSnapshot implements [SnapshotsStore]. The pods are the truth, also where
-// their resource versions are older than those known: a server that was restored
-// from a backup counts its versions again. Executors that are not among the pods
-// are reported to readers as gone, with their last known state.
+// ReplaceSnapshot implements [SnapshotsStore]. The pods replace the known states even
+// if their resource versions are older, because a server that was restored from a
+// backup counts its versions again. The store reports every other executor to readers
+// as gone, with its last known state.
 func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
 	for _, c := range s.replace(pods) {
 		if c.After.State != Deleted {
@@ -225,34 +226,34 @@ func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
 	}
 }
 
-// replace stores what the pods say and returns what has changed: who has left,
-// and then who has come or is in another state.
+// replace stores the states of all pods. It returns the changes: first the executors
+// that have left, then those that are new or in another state.
 func (s *Store) replace(pods []*corev1.Pod) []Change {
 	s.mu.Lock()
 	defer s.unlock()
-	before, had := &s.current.Load().view, s.slots
+	before, had := &s.current.Load().view, s.positions
 	executors := make([]*Executor, len(pods))
 	ends := map[types.UID]end{}
 	missed := map[types.UID]*Executor{}
 	for i, pod := range pods {
-		life := lifeOf(pod)
-		_, known := before.of(&had, life)
+		key := podKeyOf(pod)
+		_, known := before.of(&had, key)
 		now := s.rules.read(pod, known, had.end(known))
 		if known != nil && known.equals(now.executor) {
 			now.executor = known
 		}
 		if now.missed != nil {
-			missed[life] = now.missed
+			missed[key] = now.missed
 		}
 		if now.end != (end{}) {
-			ends[life] = now.end
+			ends[key] = now.end
 		}
 		executors[i] = now.executor
 	}
 	next, has := newView(executors)
 	has.ends = ends
 	next.syncedAt = time.Now()
-	s.slots = has
+	s.positions = has
 	s.publish(next)
 
 	var changes []Change
@@ -271,24 +272,23 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 		if c.After.State == Deleted {
 			after.ends = had.end(c.Before).number
 		}
-		s.tell(s.tellMissed(had.step(c.Before), missed[c.After.key()]), after)
+		s.notify(s.notifyMissed(had.step(c.Before), missed[c.After.key()]), after)
 	}
 	return changes
 }
 
-// toldOf implements knowingStore.
-func (s *Store) toldOf(life types.UID) (resourceVersion string, ok bool) {
+// knownVersion implements versionedStore.
+func (s *Store) knownVersion(key types.UID) (resourceVersion string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, known := s.current.Load().view.of(&s.slots, life)
+	_, known := s.current.Load().view.of(&s.positions, key)
 	if known == nil {
 		return "", false
 	}
 	return known.ResourceVersion, true
 }
 
-// ObserveResourceVersion records that the store has been told everything up to
-// a version.
+// ObserveResourceVersion implements [ResourceVersionObserver].
 func (s *Store) ObserveResourceVersion(resourceVersion string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -300,40 +300,40 @@ func (s *Store) ObserveResourceVersion(resourceVersion string) {
 	}
 }
 
-// ObserveStop ends all waiting: nothing will come until the source is started
-// again. The snapshot stays as it is.
+// ObserveStop implements [StopObserver]. All waiting calls return. The snapshot does
+// not change.
 func (s *Store) ObserveStop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.current.Load()
-	s.current.Store(&version{view: last.view, stopped: true})
+	s.current.Store(&published{view: last.view, stopped: true})
 	last.supersede()
 }
 
 // publish makes view the current one. s.mu is held.
 func (s *Store) publish(view view) {
-	s.current.Swap(&version{view: view}).supersede()
+	s.current.Swap(&published{view: view}).supersede()
 }
 
-// tellMissed queues the end between before and what is known now, if there was
-// one, and returns the step that is the last then. s.mu is held.
-func (s *Store) tellMissed(before step, missed *Executor) step {
+// notifyMissed queues a missed end that follows the step before, if there is one. It
+// returns the last step. s.mu is held.
+func (s *Store) notifyMissed(before step, missed *Executor) step {
 	if missed == nil {
 		return before
 	}
 	after := step{missed, before.ends + 1}
-	s.tell(before, after)
+	s.notify(before, after)
 	return after
 }
 
-// tell queues a change for every reader. s.mu is held.
-func (s *Store) tell(before, after step) {
+// notify queues a change for every reader. s.mu is held.
+func (s *Store) notify(before, after step) {
 	if len(s.readers) == 0 {
 		return
 	}
 	now := time.Now()
 	for r := range s.readers {
-		r.add(before, after, s.slots.ends, now)
+		r.add(before, after, s.positions.ends, now)
 		if r.lags(now) {
 			r.named = true
 			s.lagging = append(s.lagging, r.backlog())
@@ -341,8 +341,8 @@ func (s *Store) tell(before, after step) {
 	}
 }
 
-// unlock releases s.mu, and then reports the readers that were found to lag: a
-// logger may block, and must hold up nobody who reads.
+// unlock releases s.mu, and then logs the readers that lag. A logger may block, so
+// s.mu must not be held.
 func (s *Store) unlock() {
 	lagging := s.lagging
 	s.lagging = nil
@@ -352,10 +352,49 @@ func (s *Store) unlock() {
 	}
 }
 
-// logProblem reports a pod that could not be understood, once.
+// logProblem logs the problem of a pod, once.
 func (s *Store) logProblem(known, e *Executor) {
 	if e.Problem != "" && (known == nil || known.Problem != e.Problem) {
 		s.logger.Info("Executor pod not fully understood",
 			"pod", types.NamespacedName{Namespace: e.Namespace, Name: e.Name}, "problem", e.Problem)
 	}
+}
+
+// WaitFor returns the first snapshot for which cond returns true, beginning with the
+// current one. It may skip snapshots. cond must not block.
+//
+// It fails with ErrStopped if the source is stopped and has not been started again,
+// and with an error that wraps the cause if ctx ends. Either way it also returns the
+// newest snapshot. Before the first Start it waits.
+func (s *Store) WaitFor(ctx context.Context, cond func(Snapshot) bool) (Snapshot, error) {
+	for {
+		v := s.current.Load()
+		snapshot := Snapshot{&v.view}
+		if cond(snapshot) {
+			return snapshot, nil
+		}
+		if v.stopped {
+			return snapshot, fmt.Errorf("%w: no snapshot after resource version %q will come", ErrStopped, snapshot.ResourceVersion())
+		}
+		select {
+		case <-v.superseded():
+		case <-ctx.Done():
+			return snapshot, fmt.Errorf("watchsource: wait for a snapshot, %d executors at resource version %q so far: %w",
+				snapshot.Len(), snapshot.ResourceVersion(), context.Cause(ctx))
+		}
+	}
+}
+
+// WaitForResourceVersion returns the first snapshot that contains everything up to a
+// resource version. With the version that the API server returned for a new pod, a
+// scheduler reads its own write. Either an event or a bookmark may bring the version.
+//
+// It fails like WaitFor. If the version cannot be compared, for example the empty
+// version of client-go's fake clientset, it fails at once with a
+// resourceversion.InvalidResourceVersion.
+func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Snapshot, error) {
+	if _, err := resourceversion.CompareResourceVersion(version, version); err != nil {
+		return s.Snapshot(), fmt.Errorf("watchsource: wait for resource version %q: %w", version, err)
+	}
+	return s.WaitFor(ctx, func(snapshot Snapshot) bool { return snapshot.Contains(version) })
 }

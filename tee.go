@@ -8,9 +8,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Tee returns a store that passes on to each of the given ones, in their order,
-// all that it is told. A call returns when the last of them has. The pods are
-// shared by all of them; a list of pods is each one's own.
+// Tee returns a store that passes each call to the given stores, in their order. The
+// call returns when the last of them has returned. The stores share the pods, but
+// each receives a separate slice of them.
 func Tee(stores ...SnapshotsStore) SnapshotsStore { return tee(stores) }
 
 type tee []SnapshotsStore
@@ -35,7 +35,7 @@ func (t tee) ReplaceSnapshot(pods []*corev1.Pod) {
 
 func (t tee) ObserveResourceVersion(resourceVersion string) {
 	for _, store := range t {
-		if observer, ok := store.(resourceVersionObserver); ok {
+		if observer, ok := store.(ResourceVersionObserver); ok {
 			observer.ObserveResourceVersion(resourceVersion)
 		}
 	}
@@ -43,7 +43,7 @@ func (t tee) ObserveResourceVersion(resourceVersion string) {
 
 func (t tee) ObserveStop() {
 	for _, store := range t {
-		if observer, ok := store.(stopObserver); ok {
+		if observer, ok := store.(StopObserver); ok {
 			observer.ObserveStop()
 		}
 	}

@@ -16,26 +16,26 @@ import (
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
-// A Watcher turns what the API server says about pods into calls of a
-// [SnapshotsStore]: it drops what does not belong to the application, what is
-// older than what the store has been told, and what nobody reads of a pod.
+// A Watcher turns lists and watch events into calls of a [SnapshotsStore]. It drops
+// pods of other applications and states that are older than those the store has, and
+// it trims pods.
 //
-// Every [WatchSnapshotSource] has one. It stands by itself for those who bring
-// their own events, such as a test of a store or a replay of recorded events.
-// One goroutine at a time may use it.
+// Every [WatchSnapshotSource] has one. Make one yourself to feed a store with your own
+// events, for example in a test of a store or in a replay. Only one goroutine at a time
+// may use it.
 type Watcher struct {
 	// Fixed after NewWatcher.
-	store    knowingStore
+	store    versionedStore
 	selector labels.Selector
 	logger   logr.Logger
 	form     podwire.Form // in which the store gets pods
 
 	// Owned by the watch goroutine.
-	resourceVersion string // up to which the store has been told everything, "" if unknown
+	resourceVersion string // up to which the store has received everything, "" if unknown
 }
 
-// NewWatcher returns a Watcher that feeds store with the pods that selector
-// selects. Of the options it heeds WithLogger and WithTrimmedPods.
+// NewWatcher returns a Watcher that passes the pods that match selector to store. It
+// uses the options WithLogger and WithTrimmedPods and ignores all others.
 func NewWatcher(store SnapshotsStore, selector labels.Selector, opts ...Option) *Watcher {
 	o := newSourceOptions(opts)
 	return newWatcher(store, selector, &o)
@@ -43,14 +43,14 @@ func NewWatcher(store SnapshotsStore, selector labels.Selector, opts ...Option) 
 
 func newWatcher(store SnapshotsStore, selector labels.Selector, o *sourceOptions) *Watcher {
 	return &Watcher{
-		store:    knowing(store),
+		store:    withVersions(store),
 		selector: selector,
 		logger:   o.logger,
 		form:     o.form,
 	}
 }
 
-// Replace tells the store all pods that there are at a resource version.
+// Replace passes a complete list at a resource version to the store.
 func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
 	selected := make([]*corev1.Pod, 0, len(pods))
 	for _, pod := range pods {
@@ -59,12 +59,13 @@ func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
 		}
 	}
 	w.store.ReplaceSnapshot(selected)
-	w.observe(resourceVersion)
+	w.advance(resourceVersion)
 }
 
-// Receive tells the store one event of a watch. An ERROR event comes back as
-// the error that it carries, which apierrors.IsGone and its like recognise, and
-// so does an event that cannot be understood. The store is not told of either.
+// Receive passes one event of a watch to the store. For an ERROR event it returns the
+// error that the event carries, which apierrors.IsGone and similar functions recognize.
+// It also returns an error for an event that it cannot understand. In both cases it
+// does not call the store.
 func (w *Watcher) Receive(event watch.Event) error {
 	if err := w.receive(event); err != nil {
 		return fmt.Errorf("watchsource: receive: %w", err)
@@ -83,57 +84,68 @@ func (w *Watcher) receive(event watch.Event) error {
 	case watch.Deleted:
 		w.delete(event.Type, pod)
 	}
-	w.observe(rv.Newer(w.resourceVersion, pod.ResourceVersion))
+	w.advance(rv.Newer(w.resourceVersion, pod.ResourceVersion))
 	return nil
 }
 
 func (w *Watcher) update(event watch.EventType, pod *corev1.Pod) {
-	known, told := w.store.toldOf(lifeOf(pod))
+	version, known := w.store.knownVersion(podKeyOf(pod))
 	switch {
-	case !w.selects(pod) && told:
+	case !w.selects(pod) && known:
 		w.delete(event, pod)
 	case !w.selects(pod):
-	case told && rv.Older(pod.ResourceVersion, known):
-		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", known)
+	case known && rv.Older(pod.ResourceVersion, version):
+		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", version)
 	default:
 		w.log(event, pod)
 		w.store.UpdatePod(w.trimmed(pod))
 	}
 }
 
-// delete passes on the end of a pod that the store has, and of one that it does
-// not have but that belongs here.
+// delete passes on the deletion of a pod that the store has, or that the selector
+// matches.
 func (w *Watcher) delete(event watch.EventType, pod *corev1.Pod) {
-	if _, told := w.store.toldOf(lifeOf(pod)); !told && !w.selects(pod) {
+	if _, known := w.store.knownVersion(podKeyOf(pod)); !known && !w.selects(pod) {
 		return
 	}
 	w.log(event, pod)
 	w.store.DeletePod(w.trimmed(pod))
 }
 
-// observe moves the place from which the watch can be resumed.
-func (w *Watcher) observe(resourceVersion string) {
+// advance sets the version from which the watch can be resumed.
+func (w *Watcher) advance(resourceVersion string) {
 	w.resourceVersion = resourceVersion
 	if resourceVersion != "" {
 		w.store.ObserveResourceVersion(resourceVersion)
 	}
 }
 
-// selects looks at the labels again, because client-go's fake clientset watches
-// everything.
+// selects matches the labels again, because client-go's fake clientset ignores the
+// label selector of a watch.
 func (w *Watcher) selects(pod *corev1.Pod) bool {
 	return w.selector.Matches(labels.Set(pod.Labels))
 }
 
-// log writes one debug line per event, and costs nothing when nobody reads it.
+// log writes one debug line per event. It allocates nothing if debug logging is off.
 func (w *Watcher) log(event watch.EventType, pod *corev1.Pod) {
 	if debug := w.logger.V(4); debug.Enabled() {
 		debug.Info("Received pod event", "pod", nameOf(pod), "type", event)
 	}
 }
 
-func lifeOf(pod *corev1.Pod) types.UID { return lifeKey(pod.UID, pod.Namespace, pod.Name) }
+func podKeyOf(pod *corev1.Pod) types.UID { return podKey(pod.UID, pod.Namespace, pod.Name) }
 
 func nameOf(pod *corev1.Pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+}
+
+// trimmed returns the pod in the form that the source was asked for. It copies the pod
+// instead of changing it, because a fake returns pods that its test still uses.
+func (w *Watcher) trimmed(pod *corev1.Pod) *corev1.Pod {
+	if w.form == podwire.Full && pod.ManagedFields == nil {
+		return pod
+	}
+	kept := *pod
+	w.form.Trim(&kept)
+	return &kept
 }

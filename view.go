@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"iter"
+	"strings"
+	"time"
+	"unique"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/sorted"
+	"github.com/executorpods/watchsource/internal/vector"
+)
+
+// view has the contents of a Snapshot. The store makes a new one for every change.
+type view struct {
+	byName    sorted.Set[*entry]
+	byID      sorted.Set[*entry]
+	executors vector.Vector[Executor] // by index
+	counts    [stateCount]int
+
+	resourceVersion string
+	syncedAt        time.Time // zero until the first full list
+}
+
+// newView returns a view of executors, and their positions in it. If several have the
+// same key or the same name, the last one counts.
+func newView(executors []*Executor) (view, positions) {
+	last := make(map[types.UID]int, len(executors))
+	for i, e := range executors {
+		last[e.key()] = i
+	}
+	all := make([]*entry, 0, len(last))
+	for i, e := range executors {
+		if last[e.key()] == i {
+			all = append(all, newEntry(e, i))
+		}
+	}
+	v := view{byName: sorted.New(compareNames, all...), byID: sorted.New(compareIDs)}
+	s := positions{byKey: make(map[types.UID]int, v.byName.Len()), ends: map[types.UID]end{}, used: v.byName.Len()}
+	states := make([]*Executor, 0, s.used)
+	var identified []*entry
+	for entry := range v.byName.All() {
+		e := executors[entry.index]
+		entry.index = len(states) // in the order in which All will walk
+		states = append(states, e)
+		s.byKey[e.key()] = entry.index
+		v.counts[e.State]++
+		if e.ID != "" {
+			identified = append(identified, entry)
+		}
+	}
+	v.byID = sorted.New(compareIDs, identified...)
+	v.executors = vector.Of(states)
+	return v, s
+}
+
+// of returns the executor with a key, and its index in the view.
+func (v *view) of(positions *positions, key types.UID) (index int, known *Executor) {
+	index, ok := positions.byKey[key]
+	if !ok {
+		return 0, nil
+	}
+	return index, v.executors.Get(index)
+}
+
+// named returns the executor whose pod has a name, or nil.
+func (v *view) named(namespace, name string) *Executor {
+	entry, ok := v.byName.Get(nameKey(namespace, name))
+	if !ok {
+		return nil
+	}
+	return v.executors.Get(entry.index)
+}
+
+// added returns the view with another executor.
+func (v view) added(e *Executor, index int) view {
+	entry := newEntry(e, index)
+	v.byName = v.byName.With(entry)
+	if entry.id != "" {
+		v.byID = v.byID.With(entry)
+	}
+	v.executors = v.executors.With(index, e)
+	v.counts[e.State]++
+	return v
+}
+
+// changed returns the view with a new state of an executor.
+func (v view) changed(before, e *Executor, index int) view {
+	v.executors = v.executors.With(index, e)
+	v.counts[before.State]--
+	v.counts[e.State]++
+	return v
+}
+
+// without returns the view without one of its executors.
+func (v view) without(e *Executor, index int) view {
+	entry := newEntry(e, index)
+	v.byName = v.byName.Without(entry)
+	if entry.id != "" {
+		v.byID = v.byID.Without(entry)
+	}
+	v.executors = v.executors.With(index, nil)
+	v.counts[e.State]--
+	return v
+}
+
+// all yields the executors in the order of their names, then namespaces.
+func (v *view) all() iter.Seq[*Executor] {
+	return func(yield func(*Executor) bool) {
+		for entry := range v.byName.All() {
+			if !yield(v.executors.Get(entry.index)) {
+				return
+			}
+		}
+	}
+}
+
+// entry is the place of one pod in a view: its names, and the index of its newest
+// state. A change of state does not change the entry, so only pods that come or leave
+// cost a search in the sorted sets. Entries are ordered by their names alone.
+type entry struct {
+	name, id  string
+	namespace unique.Handle[string] // one or few, so each entry does with a pointer
+	index     int
+}
+
+func newEntry(e *Executor, index int) *entry {
+	return &entry{name: e.Name, namespace: unique.Make(e.Namespace), id: e.ID, index: index}
+}
+
+// nameKey returns an entry to search for by name.
+func nameKey(namespace, name string) *entry {
+	return &entry{name: name, namespace: unique.Make(namespace)}
+}
+
+// idKey returns an entry that is ordered before all entries with an id.
+func idKey(id string) *entry { return &entry{id: id, namespace: unique.Make("")} }
+
+// compareNames orders by name, then namespace. Pods of one name in several namespaces
+// are therefore neighbours.
+func compareNames(a, b *entry) int {
+	if c := strings.Compare(a.name, b.name); c != 0 {
+		return c
+	}
+	return strings.Compare(a.namespace.Value(), b.namespace.Value())
+}
+
+func compareIDs(a, b *entry) int {
+	if c := strings.Compare(a.id, b.id); c != 0 {
+		return c
+	}
+	return compareNames(a, b)
+}
+
+// positions has the index of each pod in the view, and the last end of each executor.
+// Only the writer of a store uses it.
+type positions struct {
+	byKey map[types.UID]int
+	ends  map[types.UID]end // of executors that have had one
+	free  []int             // indexes below used
+	used  int
+}
+
+// take assigns an index to a pod, which keeps it until it leaves.
+func (s *positions) take(e *Executor) int {
+	index := s.used
+	if last := len(s.free) - 1; last >= 0 {
+		index, s.free = s.free[last], s.free[:last]
+	} else {
+		s.used++
+	}
+	s.byKey[e.key()] = index
+	return index
+}
+
+func (s *positions) release(e *Executor) {
+	s.free = append(s.free, s.byKey[e.key()])
+	delete(s.byKey, e.key())
+	delete(s.ends, e.key())
+}
+
+// end returns the last end of an executor, or of nil.
+func (s *positions) end(e *Executor) end {
+	if e == nil || len(s.ends) == 0 {
+		return end{}
+	}
+	return s.ends[e.key()]
+}
+
+func (s *positions) setEnd(e *Executor, last end) {
+	if last != (end{}) {
+		s.ends[e.key()] = last
+	}
+}
+
+// step returns a state with the number of ends until then.
+func (s *positions) step(e *Executor) step { return step{e, s.end(e).number} }
