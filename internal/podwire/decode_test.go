@@ -115,13 +115,13 @@ func TestEveryFieldCounts(t *testing.T) {
 func TestOddContainers(t *testing.T) {
 	c := newComparison()
 	for name, odd := range map[string][]byte{
-		"started that is no number":       {containerStatusStarted<<3 | bytesKind, 0},
-		"started that is neither":         {containerStatusStarted<<3 | varintKind, 2},
-		"started in two bytes":            {containerStatusStarted<<3 | varintKind, 0x80, 0},
-		"ready that is no number":         {containerStatusReady<<3 | bytesKind, 0},
-		"a name after what was allotted":  {containerStatusAllotted<<3 | bytesKind, 0, containerStatusName<<3 | bytesKind, 1, 'x'},
-		"what was allotted in two places": {12<<3 | bytesKind, 3, 1<<3 | bytesKind, 1, 'x', 13<<3 | bytesKind, 0, 12<<3 | bytesKind, 0},
-		"what was allotted, cut short":    {containerStatusAllotted<<3 | bytesKind, 9},
+		"started that is no number":        {containerStatusStarted<<3 | bytesKind, 0},
+		"started that is neither":          {containerStatusStarted<<3 | varintKind, 2},
+		"started in two bytes":             {containerStatusStarted<<3 | varintKind, 0x80, 0},
+		"ready that is no number":          {containerStatusReady<<3 | bytesKind, 0},
+		"a name after what was resources":  {containerStatusResources<<3 | bytesKind, 0, containerStatusName<<3 | bytesKind, 1, 'x'},
+		"what was resources in two places": {12<<3 | bytesKind, 3, 1<<3 | bytesKind, 1, 'x', 13<<3 | bytesKind, 0, 12<<3 | bytesKind, 0},
+		"what was resources, cut short":    {containerStatusResources<<3 | bytesKind, 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, first := range []byte{containerStatusName<<3 | bytesKind, containerStatusContainerID<<3 | bytesKind} {
@@ -174,9 +174,9 @@ func FuzzStream(f *testing.F) {
 	}
 	c := newComparison()
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		want := theirEvents(c.theirs, stream)
+		want := theirEvents(c.fallback, stream)
 		for _, form := range forms {
-			got := ourEvents(c.ours[form], stream)
+			got := ourEvents(c.own[form], stream)
 			for i := range min(len(got), len(want)) {
 				c.sameEvent(t, form, got[i], want[i])
 			}
@@ -187,27 +187,27 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// comparison is between client-go and the reader of this package, which keeps
-// what it has remembered from one pod to the next.
+// comparison compares client-go's decoder with the decoder of this package, which keeps
+// its caches from one pod to the next.
 type comparison struct {
-	theirs runtime.ClientNegotiator
-	ours   [2]*Negotiator // by form
+	fallback runtime.ClientNegotiator
+	own      [2]*Negotiator // by form
 }
 
 func newComparison() *comparison {
-	c := &comparison{theirs: clientGo()}
+	c := &comparison{fallback: clientGo()}
 	for _, form := range forms {
-		c.ours[form] = NewNegotiator(clientGo(), form, func(string) {})
+		c.own[form] = NewNegotiator(clientGo(), form, func(string) {})
 	}
 	return c
 }
 
-// object returns what was read, in each form.
+// object returns the decoded object, in each form.
 func (c *comparison) object(t *testing.T, data []byte) (read [2]runtime.Object) {
 	t.Helper()
 	for _, form := range forms {
-		want, wantErr := decode(c.theirs, data)
-		got, err := decode(c.ours[form], data)
+		want, wantErr := decode(c.fallback, data)
+		got, err := decode(c.own[form], data)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%v: %v, client-go says %v", form, err, wantErr)
 		}
@@ -233,7 +233,7 @@ func decode(negotiator runtime.ClientNegotiator, data []byte) (object runtime.Ob
 	if err != nil {
 		panic(err)
 	}
-	if _, ours := negotiator.(*Negotiator); !ours {
+	if _, own := negotiator.(*Negotiator); !own {
 		defer failOnPanic(&err)
 	}
 	frame := bytes.Clone(data)
@@ -359,7 +359,7 @@ func ourEvents(negotiator *Negotiator, stream []byte) []happened {
 	return all(negotiator.Stream(io.NopCloser(bytes.NewReader(stream))).Next)
 }
 
-// all is what there is up to the end, or the first error.
+// all returns the events up to the end or the first error.
 func all(next func() (watch.Event, error)) []happened {
 	var all []happened
 	for {
@@ -385,7 +385,7 @@ func refused(stream []byte, got []happened, n int) bool {
 	return errors.Is(got[n].err, streaming.ErrObjectTooLarge) || n == 0 && stream[0] != 0
 }
 
-// The end of a stream is told from a cut, and a frame that is too long at once.
+// A stream distinguishes its end from a cut, and rejects a frame that is too long at once.
 func TestEndsOfStreams(t *testing.T) {
 	frame := framed(eventOf(t, "MODIFIED", samplepod.Executor(1, 1)))
 	for name, test := range map[string]struct {
@@ -439,9 +439,9 @@ func TestStreamOfJSON(t *testing.T) {
 	for _, form := range forms {
 		var noted []string
 		negotiator := NewNegotiator(clientGo(), form, func(mediaType string) { noted = append(noted, mediaType) })
-		stream, theirs := negotiator.Stream(body()), theirNext(clientGo(), runtime.ContentTypeJSON, body())
+		stream, fallback := negotiator.Stream(body()), theirNext(clientGo(), runtime.ContentTypeJSON, body())
 		for range 2 {
-			want, err := theirs()
+			want, err := fallback()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -463,7 +463,7 @@ func TestStreamOfJSON(t *testing.T) {
 // tests above would compare client-go with itself.
 func TestNothingIsLeft(t *testing.T) {
 	for _, form := range forms {
-		r := newReader(form)
+		r := newDecoder(form)
 		for seed := range uint64(200) {
 			pod, err := filled(seed).Marshal()
 			if err != nil {
@@ -490,8 +490,8 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// JSON, and whatever else is left to client-go, comes in the same form, and is
-// told of once.
+// Pods that client-go decodes, for example from JSON, have the same form, and the
+// negotiator reports this once.
 func TestOtherMedia(t *testing.T) {
 	want := samplepod.Executor(1, 1)
 	for _, form := range forms {
@@ -502,12 +502,12 @@ func TestOtherMedia(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			theirs, err := clientGo().Decoder(runtime.ContentTypeJSON, nil)
+			fallback, err := clientGo().Decoder(runtime.ContentTypeJSON, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			data := inJSON(t, want)
-			plain, err := runtime.Decode(theirs, data)
+			plain, err := runtime.Decode(fallback, data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -525,7 +525,7 @@ func TestOtherMedia(t *testing.T) {
 	}
 }
 
-// A length allocates nothing: only what is there does.
+// Only data that has arrived is allocated, not an announced length.
 func TestHostileLengths(t *testing.T) {
 	pod, err := samplepod.Executor(1, 1).Marshal()
 	if err != nil {
@@ -537,7 +537,7 @@ func TestHostileLengths(t *testing.T) {
 			for of := range byte(16) {
 				data := wrapped("Pod", damaged(pod, append(bytes.Clone(path), of, 5, bits)))
 				for _, form := range forms {
-					if used := allocated(func() { decode(c.ours[form], data) }); used > 1<<20 {
+					if used := allocated(func() { decode(c.own[form], data) }); used > 1<<20 {
 						t.Errorf("%v: %d bytes for a frame of %d, at %v with a length of 2^%d", form, used, len(data), path, bits)
 					}
 				}
@@ -545,11 +545,11 @@ func TestHostileLengths(t *testing.T) {
 		}
 	}
 	many := wrapped("Pod", bytes.Repeat([]byte{podStatus<<3 | bytesKind, 0}, 1<<15))
-	if used := allocated(func() { decode(c.ours[Full], many) }); used > 1<<20 {
+	if used := allocated(func() { decode(c.own[Full], many) }); used > 1<<20 {
 		t.Errorf("%d bytes for a frame of %d", used, len(many))
 	}
 	frame := append([]byte{0x7f, 0xff, 0xff, 0xff}, eventOf(t, "MODIFIED", samplepod.Executor(1, 1))...)
-	if used := allocated(func() { ourEvents(c.ours[Full], frame) }); used > 1<<20 {
+	if used := allocated(func() { ourEvents(c.own[Full], frame) }); used > 1<<20 {
 		t.Errorf("%d bytes for a stream of %d", used, len(frame))
 	}
 }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package podwire reads pods from protobuf for a fraction of what client-go
-// spends on it.
+// Package podwire decodes pods from protobuf at a fraction of client-go's cost.
 //
-// A [Negotiator] takes the place of the one that a REST client has, and reads
-// lists; a [Stream] reads the body of a watch. The rest of client-go stays what it
-// is: requests, retries, errors. Four things make the difference. A frame is read
-// where it arrived, by whoever waits for the event. What is not wanted of a pod is
-// passed over before anything is allocated for it. Of a pod that was seen before,
-// only what has changed is read: a digest of its bytes tells. And what pods have
-// in common is kept once: strings, the owner, annotations, what containers were
-// given.
+// A [Negotiator] replaces the negotiator of a REST client and decodes lists. A [Stream]
+// decodes the body of a watch. Requests, retries and errors remain client-go's. Four
+// things reduce the cost:
 //
-// Only what is understood down to the last field is read here. All else goes to
-// client-go's own decoder: other media than protobuf, other objects than pods,
-// groups and fields in two places, and whatever is damaged, also within what is
-// passed over. So both come to the same pods, or both fail.
+//   - The goroutine that waits for an event decodes the frame in the read buffer.
+//   - Unwanted parts of a pod are skipped before anything is allocated for them.
+//   - Of a pod seen before, only the parts that have changed are decoded. A digest of the
+//     bytes of each part detects a change.
+//   - Equal parts of different pods are kept once: strings, owners, annotations, the
+//     resources and mounts of containers.
+//
+// The package decodes a pod only if it understands every field of it. It passes all else
+// to client-go's own decoder: other media types, other objects, groups, fields that occur
+// in two places, and damaged messages, even if the damage is in a part that would be
+// skipped. So both decoders return equal pods, or both fail.
 package podwire

@@ -2,8 +2,8 @@
 
 package podwire
 
-// Kinds of fields, as https://protobuf.dev/programming-guides/encoding numbers
-// them. Groups, the other two, are left to client-go.
+// Wire types of fields (https://protobuf.dev/programming-guides/encoding). client-go
+// decodes messages with groups, which are the other two types.
 const (
 	varintKind  = 0
 	fixed64Kind = 1
@@ -16,11 +16,11 @@ type field struct {
 	number int32
 	kind   int
 	value  []byte // of a field of bytesKind; nil for the others
-	whole  []byte // with its tag and length: a message of its own
+	whole  []byte // with its tag and length, which is a message
 }
 
-// key is the number of a field with a value: a string, bytes or a message. What
-// the pods' fields of another kind are worth is left to the generated code.
+// key returns the number of a length-delimited field and 0 for any other field. The
+// generated code decodes those.
 func (f field) key() int32 {
 	if f.kind != bytesKind {
 		return 0
@@ -28,10 +28,11 @@ func (f field) key() int32 {
 	return f.number
 }
 
-// message is what is left of a protobuf message that is being read.
+// message is the unread rest of a protobuf message.
 type message []byte
 
-// next takes the first field. It is not ok if that is cut short or unusual.
+// next removes the first field and returns it. ok is false if the field is cut short or
+// unusual.
 func (m *message) next() (field, bool) {
 	b := []byte(*m)
 	if len(b) > 1 && b[0] >= 8 && b[0] < 0x80 && b[0]&7 == bytesKind && b[1] < 0x80 {
@@ -45,7 +46,7 @@ func (m *message) next() (field, bool) {
 	return m.nextOfAny()
 }
 
-// nextOfAny is next for fields of all kinds, numbers and lengths.
+// nextOfAny is next for fields of all wire types, numbers and lengths.
 func (m *message) nextOfAny() (field, bool) {
 	b := []byte(*m)
 	tag, n := varint(b)
@@ -86,8 +87,8 @@ func (m *message) nextOfAny() (field, bool) {
 	return f, true
 }
 
-// varint returns a number and the bytes that it takes, 0 if it is cut short or
-// longer than any in use: lengths, tags, seconds, and negative numbers.
+// varint returns a number and its size in bytes. The size is 0 if the number is cut short
+// or longer than ten bytes.
 func varint(b []byte) (value uint64, size int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return uint64(b[0]), 1
@@ -101,12 +102,10 @@ func varint(b []byte) (value uint64, size int) {
 	return 0, 0
 }
 
-// mostExpected bounds what is allocated on the word of a message about how much
-// there is to come.
+// mostExpected bounds the allocation that a count of fields causes before they are decoded.
 const mostExpected = 64
 
-// while splits a message before the first field that does not belong, or is
-// damaged.
+// while splits a message before the first field that belongs rejects, or that is damaged.
 func (m message) while(belongs func(field) bool) (head, tail message) {
 	tail = m
 	for len(tail) > 0 {
@@ -119,8 +118,7 @@ func (m message) while(belongs func(field) bool) (head, tail message) {
 	return m[:len(m)-len(tail)], tail
 }
 
-// run splits a message after the fields of the number that it begins with: what
-// is repeated stands together. Whatever is no such field is in the rest.
+// run splits a message after the consecutive fields with a number.
 func (m message) run(number int32) (run, rest message) {
 	return m.while(func(f field) bool { return f.key() == number })
 }
@@ -130,10 +128,10 @@ func (m message) before(number int32) (head, tail message) {
 	return m.while(func(f field) bool { return f.number < number })
 }
 
-// span is where in a message the fields of one number stand, if together.
+// span is the range of consecutive fields with one number.
 type span struct{ from, to, fields int }
 
-// extend takes in a field at an offset. It is not ok if others stand in between.
+// extend adds a field at an offset. ok is false if the field does not follow the span.
 func (s *span) extend(at int, f field) (ok bool) {
 	if s.fields == 0 {
 		s.from, s.to = at, at
@@ -146,7 +144,7 @@ func (s *span) extend(at int, f field) (ok bool) {
 
 func (s span) of(m message) message { return m[s.from:s.to] }
 
-// count returns how many fields there are, of a message that was read before.
+// count returns the number of fields of a message that was validated before.
 func (m message) count() int {
 	n := 0
 	for len(m) > 0 {

@@ -87,8 +87,8 @@ func text(r *rand.Rand) string {
 	}
 }
 
-// damaged changes a message, some levels down, as the script says: what a newer
-// server may send, what a broken one may, and what nobody ever should.
+// damaged changes a message, some levels down, as the script says: into messages of a
+// newer server, of a broken server, and of no server at all.
 func damaged(m message, script []byte) []byte {
 	fields := split(m)
 	if len(script) < 3 || len(fields) == 0 {
@@ -109,7 +109,7 @@ func damaged(m message, script []byte) []byte {
 		return append(append(before, after...), f.whole...)
 	case 2: // not at all
 		return append(before, after...)
-	case 3: // one that nobody knows, of any kind
+	case 3: // an unknown field, of any wire type
 		unknown := binary.AppendUvarint(append(before, m[at:]...), uint64(1000<<3|more%8))
 		return append(unknown, 7, 'u', 'n', 'k', 'n', 'o', 'w', 'n')
 	case 4: // cut short

@@ -11,42 +11,42 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// A Negotiator is a [runtime.ClientNegotiator] that reads pods, in the form it
-// was made for. A PodList becomes a List of the internal version, whose items
-// do not keep each other in memory. It may be used by several requests at once.
+// A Negotiator is a [runtime.ClientNegotiator] that decodes pods in one form. It decodes a
+// PodList into a List of the internal version, so that one item does not keep the others
+// in memory. It is safe for concurrent use.
 type Negotiator struct {
 	runtime.ClientNegotiator
-	reader *reader
-	note   func(mediaType string)
+	decoder    *decoder
+	onFallback func(mediaType string)
 }
 
-// NewNegotiator returns a Negotiator that leaves to theirs what it does not
-// understand. With the first pod for which that is so it calls note.
-func NewNegotiator(theirs runtime.ClientNegotiator, form Form, note func(mediaType string)) *Negotiator {
+// NewNegotiator returns a Negotiator that passes everything that it does not understand to
+// fallback. It calls onFallback for the first pod that it passes on.
+func NewNegotiator(fallback runtime.ClientNegotiator, form Form, onFallback func(mediaType string)) *Negotiator {
 	var once sync.Once
 	return &Negotiator{
-		ClientNegotiator: theirs,
-		reader:           newReader(form),
-		note:             func(mediaType string) { once.Do(func() { note(mediaType) }) },
+		ClientNegotiator: fallback,
+		decoder:          newDecoder(form),
+		onFallback:       func(mediaType string) { once.Do(func() { onFallback(mediaType) }) },
 	}
 }
 
 // Decoder implements [runtime.ClientNegotiator].
 func (n *Negotiator) Decoder(mediaType string, params map[string]string) (runtime.Decoder, error) {
-	theirs, err := n.ClientNegotiator.Decoder(mediaType, params)
+	fallback, err := n.ClientNegotiator.Decoder(mediaType, params)
 	if err != nil {
 		return nil, err
 	}
-	return &objectDecoder{theirs, n, mediaType}, nil
+	return &objectDecoder{fallback, n, mediaType}, nil
 }
 
 // StreamDecoder implements [runtime.ClientNegotiator].
 func (n *Negotiator) StreamDecoder(mediaType string, params map[string]string) (runtime.Decoder, runtime.Serializer, runtime.Framer, error) {
-	theirs, serializer, framer, err := n.ClientNegotiator.StreamDecoder(mediaType, params)
+	fallback, serializer, framer, err := n.ClientNegotiator.StreamDecoder(mediaType, params)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return &objectDecoder{theirs, n, mediaType}, serializer, framer, nil
+	return &objectDecoder{fallback, n, mediaType}, serializer, framer, nil
 }
 
 // objectDecoder decodes the body of an answer, or the object of an event.
@@ -56,31 +56,31 @@ type objectDecoder struct {
 	mediaType  string
 }
 
-// Decode implements [runtime.Decoder]. The generated code panics on some lengths
-// beyond any bound, such as that of a resource.Quantity; to whoever watches that is
-// one more message that is damaged.
+// Decode implements [runtime.Decoder]. It turns a panic into an error, because the
+// generated code panics on some lengths that are out of range, for example in a
+// resource.Quantity.
 func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (object runtime.Object, kind *schema.GroupVersionKind, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			object, kind, err = nil, nil, fmt.Errorf("decode %s: panic: %v", d.mediaType, reason)
 		}
 	}()
-	reader := d.negotiator.reader
+	decoder := d.negotiator.decoder
 	if into == nil && d.mediaType == runtime.ContentTypeProtobuf {
-		if object := reader.object(data); object != nil {
+		if object := decoder.object(data); object != nil {
 			return object, nil, nil
 		}
 	}
 	object, kind, err = d.Decoder.Decode(data, defaults, into)
 	switch object := object.(type) {
 	case *corev1.Pod:
-		reader.form.Trim(object)
-		d.negotiator.note(d.mediaType)
+		decoder.form.Trim(object)
+		d.negotiator.onFallback(d.mediaType)
 	case *corev1.PodList:
 		for i := range object.Items {
-			reader.form.Trim(&object.Items[i])
+			decoder.form.Trim(&object.Items[i])
 		}
-		d.negotiator.note(d.mediaType)
+		d.negotiator.onFallback(d.mediaType)
 	}
 	return object, kind, err
 }

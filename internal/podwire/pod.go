@@ -12,9 +12,8 @@ import (
 // The fields below bear the numbers of k8s.io/api/core/v1/generated.proto and
 // k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto.
 //
-// A field by itself is a message too, and messages that are unmarshalled one
-// after the other are merged. So whatever is not worth code of its own is
-// handed, field by field, to the Unmarshal that client-go uses.
+// A single field is also a message, and Unmarshal merges messages. So the rare fields are
+// passed, one by one, to the Unmarshal that client-go uses.
 
 // Fields of Pod.
 const (
@@ -24,8 +23,8 @@ const (
 )
 
 // pod returns nil if it does not understand all of the message.
-func (r *reader) pod(m message) *corev1.Pod {
-	now := new(state)
+func (d *decoder) pod(m message) *corev1.Pod {
+	now := new(knownPod)
 	var parts [podStatus + 1]message
 	for len(m) > 0 {
 		f, ok := m.next()
@@ -38,39 +37,39 @@ func (r *reader) pod(m message) *corev1.Pod {
 				return nil
 			}
 		case parts[part] != nil:
-			return nil // what is shared would be merged with what follows
+			return nil // Unmarshal would merge it into a part that pods share
 		default:
 			parts[part] = f.value
 		}
 	}
-	if !r.parts(now, parts[podMetadata], parts[podSpec], parts[podStatus]) {
+	if !d.parts(now, parts[podMetadata], parts[podSpec], parts[podStatus]) {
 		return nil
 	}
-	r.states.put(now)
+	d.known.put(now)
 	return &now.pod
 }
 
-// parts reads what of a pod is not as it was in the state before.
-func (r *reader) parts(now *state, metadata, spec, status message) bool {
-	meta, ok := r.lookAt(metadata)
+// parts decodes the parts of a pod that differ from its previous state.
+func (d *decoder) parts(now *knownPod, metadata, spec, status message) bool {
+	meta, ok := d.readHeader(metadata)
 	if !ok {
 		return false
 	}
-	before := r.states.of(meta.uid)
+	before := d.known.of(meta.uid)
 	now.metadata = meta.digest
 	if now.metadata == before.metadata {
 		now.pod.ObjectMeta = before.pod.ObjectMeta
-	} else if !r.metadata(&now.pod.ObjectMeta, meta, metadata) {
+	} else if !d.metadata(&now.pod.ObjectMeta, meta, metadata) {
 		return false
 	}
 	now.pod.ResourceVersion = string(meta.resourceVersion)
-	now.spec = r.states.add(0, spec)
+	now.spec = d.known.add(0, spec)
 	if now.spec == before.spec {
 		now.pod.Spec = before.pod.Spec
-	} else if !r.spec(&now.pod.Spec, spec) {
+	} else if !d.spec(&now.pod.Spec, spec) {
 		return false
 	}
-	return r.status(now, status, before)
+	return d.status(now, status, before)
 }
 
 // Fields of ObjectMeta.
@@ -86,17 +85,17 @@ const (
 	metaManagedFields     = 17
 )
 
-// glance is what has to be known of metadata before it is read.
-type glance struct {
+// header holds the fields of ObjectMeta that are needed to find the pod's previous state.
+type header struct {
 	name, uid       []byte
 	resourceVersion []byte
-	digest          uint64 // of all that seldom changes
+	digest          uint64 // of the fields that rarely change
 }
 
-// lookAt is also where managedFields are looked at, and left.
-func (r *reader) lookAt(metadata message) (seen glance, ok bool) {
+// readHeader also validates managedFields, without decoding them.
+func (d *decoder) readHeader(metadata message) (seen header, ok bool) {
 	fit := true
-	seen.digest, ok = r.states.digest(metadata, func(f field, _ int) bool {
+	seen.digest, ok = d.known.digest(metadata, func(f field, _ int) bool {
 		switch f.key() {
 		case metaName:
 			seen.name = f.value
@@ -114,8 +113,8 @@ func (r *reader) lookAt(metadata message) (seen glance, ok bool) {
 	return seen, ok && fit
 }
 
-func (r *reader) metadata(meta *metav1.ObjectMeta, seen glance, m message) bool {
-	name, uid := r.together(seen.name, seen.uid)
+func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, m message) bool {
+	name, uid := d.internPair(seen.name, seen.uid)
 	meta.Name, meta.UID = name, types.UID(uid)
 	for len(m) > 0 {
 		rest := m
@@ -125,9 +124,9 @@ func (r *reader) metadata(meta *metav1.ObjectMeta, seen glance, m message) bool 
 		}
 		switch f.key() {
 		case metaName, metaUID, metaResourceVersion, metaManagedFields:
-			// As they were seen.
+			// In the header.
 		case metaNamespace:
-			meta.Namespace = r.strings.get(f.value)
+			meta.Namespace = d.strings.get(f.value)
 		case metaCreationTimestamp:
 			ok = meta.CreationTimestamp.Unmarshal(f.value) == nil
 		case metaLabels:
@@ -135,19 +134,19 @@ func (r *reader) metadata(meta *metav1.ObjectMeta, seen glance, m message) bool 
 			if run, m = rest.run(metaLabels); meta.Labels != nil {
 				return false // in two places
 			}
-			meta.Labels, ok = r.stringMap(run)
+			meta.Labels, ok = d.stringMap(run)
 		case metaAnnotations:
 			var run message
 			if run, m = rest.run(metaAnnotations); meta.Annotations != nil {
 				return false
 			}
-			meta.Annotations, ok = r.annotations.get(run, r.stringMap)
+			meta.Annotations, ok = d.annotations.get(run, d.stringMap)
 		case metaOwnerReferences:
 			var run message
 			if run, m = rest.run(metaOwnerReferences); meta.OwnerReferences != nil {
 				return false
 			}
-			meta.OwnerReferences, ok = r.owners.get(run, ownerReferences)
+			meta.OwnerReferences, ok = d.owners.get(run, ownerReferences)
 		default:
 			ok = meta.Unmarshal(f.whole) == nil
 		}
@@ -165,7 +164,7 @@ const (
 )
 
 // stringMap reads the entries of a map, which are messages of a key and a value.
-func (r *reader) stringMap(entries message) (map[string]string, bool) {
+func (d *decoder) stringMap(entries message) (map[string]string, bool) {
 	read := make(map[string]string, min(entries.count(), mostExpected))
 	for len(entries) > 0 {
 		entry, _ := entries.next()
@@ -177,9 +176,9 @@ func (r *reader) stringMap(entries message) (map[string]string, bool) {
 			}
 			switch f.key() {
 			case mapKey:
-				key = r.strings.get(f.value)
+				key = d.strings.get(f.value)
 			case mapValue:
-				value = r.strings.get(f.value)
+				value = d.strings.get(f.value)
 			default:
 				return nil, false
 			}
@@ -189,10 +188,10 @@ func (r *reader) stringMap(entries message) (map[string]string, bool) {
 	return read, true
 }
 
-// together makes two strings that live and die together.
-func (r *reader) together(a, b []byte) (string, string) {
-	r.scratch = append(append(r.scratch[:0], a...), b...)
-	both := string(r.scratch)
+// internPair returns two strings that share one allocation.
+func (d *decoder) internPair(a, b []byte) (string, string) {
+	d.scratch = append(append(d.scratch[:0], a...), b...)
+	both := string(d.scratch)
 	return both[:len(a)], both[len(a):]
 }
 
@@ -214,14 +213,14 @@ const (
 	containerRestartRules  = 25
 )
 
-func (r *reader) spec(spec *corev1.PodSpec, m message) bool {
-	if r.form == Full {
+func (d *decoder) spec(spec *corev1.PodSpec, m message) bool {
+	if d.form == Full {
 		return spec.Unmarshal(m) == nil
 	}
 	if !specShape().fits(m) {
 		return false
 	}
-	kept := message(r.scratch[:0]) // a PodSpec of containers
+	kept := message(d.scratch[:0]) // a PodSpec of containers
 	several := count(m, specContainers) > 1
 	for len(m) > 0 {
 		f, _ := m.next()
@@ -231,16 +230,16 @@ func (r *reader) spec(spec *corev1.PodSpec, m message) bool {
 		case specInitContainers:
 			kept = appendPolicy(kept, f, false)
 		case specRestartPolicy:
-			spec.RestartPolicy = corev1.RestartPolicy(r.strings.get(f.value))
+			spec.RestartPolicy = corev1.RestartPolicy(d.strings.get(f.value))
 		case specNodeName:
-			spec.NodeName = r.strings.get(f.value)
+			spec.NodeName = d.strings.get(f.value)
 		}
 	}
-	r.scratch = kept
+	d.scratch = kept
 	if len(kept) == 0 {
 		return true
 	}
-	policies, ok := r.policies.get(kept, func(m message) (policies corev1.PodSpec, ok bool) {
+	policies, ok := d.policies.get(kept, func(m message) (policies corev1.PodSpec, ok bool) {
 		return policies, policies.Unmarshal(m) == nil
 	})
 	spec.InitContainers, spec.Containers = policies.InitContainers, policies.Containers

@@ -13,29 +13,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// shape is what the generated code asks of the fields of a message. What is
-// passed over has to fit it, so that damage is noticed there too: client-go
-// would fail, and so must we.
+// shape describes which wire types the generated code accepts for the fields of a message.
+// A part that is skipped must match its shape, so that damage in it is detected: client-go
+// would return an error, and this package must return it too.
 type shape struct {
-	fields    []part              // by number
-	unmarshal func(message) error // of a type that is not read as its fields are
+	fields    []fieldSpec         // by number
+	unmarshal func(message) error // of a type with its own wire format
 }
 
-// part is what a field has to be.
-type part struct {
+// fieldSpec is the expected wire type of a field.
+type fieldSpec struct {
 	known bool
 	kind  int
-	shape *shape // nil if it is no message
+	shape *shape // nil unless it is a message
 }
 
-// The messages that are passed over.
+// The messages that are skipped.
 var (
 	specShape    = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodSpec]()) })
 	managedShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[metav1.ManagedFieldsEntry]()) })
 )
 
-// fits reports whether Unmarshal would take the message. It may say no to what
-// is merely unusual: client-go decides then.
+// fits reports whether Unmarshal would accept the message. It may return false for unusual
+// messages, which client-go then decodes.
 func (s *shape) fits(m message) bool {
 	if s.unmarshal != nil {
 		return s.unmarshal(m) == nil
@@ -56,13 +56,13 @@ func (s *shape) fits(m message) bool {
 	return true
 }
 
-// shapes are derived from the Go types, and the numbers in their tags. The kinds
-// in the tags are not always those that the generated code asks for.
+// shapes are derived from the Go types and the field numbers in their tags. The wire types in
+// the tags are not always those that the generated code accepts.
 type shapes map[reflect.Type]*shape
 
 func (made shapes) of(t reflect.Type) *shape {
 	if t == reflect.TypeFor[metav1.Time]() {
-		t = reflect.TypeFor[metav1.Timestamp]() // as it is on the wire
+		t = reflect.TypeFor[metav1.Timestamp]() // the form on the wire
 	}
 	if s, ok := made[t]; ok {
 		return s
@@ -75,7 +75,7 @@ func (made shapes) of(t reflect.Type) *shape {
 			continue // not on the wire
 		}
 		if number, err := strconv.Atoi(tag[1]); err == nil {
-			s.put(number, made.part(field.Type))
+			s.put(number, made.fieldSpec(field.Type))
 		}
 	}
 	if t == reflect.TypeFor[resource.Quantity]() {
@@ -84,32 +84,32 @@ func (made shapes) of(t reflect.Type) *shape {
 	return s
 }
 
-func (made shapes) part(t reflect.Type) part {
+func (made shapes) fieldSpec(t reflect.Type) fieldSpec {
 	switch t.Kind() {
 	case reflect.Bool, reflect.Int32, reflect.Int64:
-		return part{known: true, kind: varintKind}
+		return fieldSpec{known: true, kind: varintKind}
 	case reflect.Pointer:
-		return made.part(t.Elem())
+		return made.fieldSpec(t.Elem())
 	case reflect.Slice:
 		if t.Elem().Kind() == reflect.Uint8 {
-			return part{known: true, kind: bytesKind}
+			return fieldSpec{known: true, kind: bytesKind}
 		}
-		return made.part(t.Elem())
+		return made.fieldSpec(t.Elem())
 	case reflect.Struct:
-		return part{known: true, kind: bytesKind, shape: made.of(t)}
+		return fieldSpec{known: true, kind: bytesKind, shape: made.of(t)}
 	case reflect.Map:
 		entry := new(shape)
-		entry.put(mapKey, made.part(t.Key()))
-		entry.put(mapValue, made.part(t.Elem()))
-		return part{known: true, kind: bytesKind, shape: entry}
+		entry.put(mapKey, made.fieldSpec(t.Key()))
+		entry.put(mapValue, made.fieldSpec(t.Elem()))
+		return fieldSpec{known: true, kind: bytesKind, shape: entry}
 	default:
-		return part{known: true, kind: bytesKind}
+		return fieldSpec{known: true, kind: bytesKind}
 	}
 }
 
-func (s *shape) put(number int, p part) {
+func (s *shape) put(number int, p fieldSpec) {
 	for len(s.fields) <= number {
-		s.fields = append(s.fields, part{})
+		s.fields = append(s.fields, fieldSpec{})
 	}
 	s.fields[number] = p
 }

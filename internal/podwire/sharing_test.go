@@ -29,11 +29,11 @@ func inJSON(tb testing.TB, object runtime.Object) []byte {
 	return data
 }
 
-func read(t *testing.T, r *reader, pod *corev1.Pod) *corev1.Pod {
+func read(t *testing.T, r *decoder, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	frame := envelope(t, pod)
 	got, ok := r.object(frame).(*corev1.Pod)
-	clear(frame) // what is remembered is no part of it
+	clear(frame) // the decoder must have kept no part of it
 	if !ok {
 		t.Fatal("not understood")
 	}
@@ -43,7 +43,7 @@ func read(t *testing.T, r *reader, pod *corev1.Pod) *corev1.Pod {
 // The states of a pod share what did not change.
 func TestSharingBetweenStates(t *testing.T) {
 	for _, form := range forms {
-		r := newReader(form)
+		r := newDecoder(form)
 		first, second := read(t, r, samplepod.Executor(1, 1)), read(t, r, samplepod.Executor(1, 2))
 		for part, shared := range map[string]bool{
 			"labels":               reflect.ValueOf(first.Labels).Pointer() == reflect.ValueOf(second.Labels).Pointer(),
@@ -81,10 +81,10 @@ func stringsIn(value any) []string {
 	return all
 }
 
-// readerThatKeeps returns a reader in whose string table no other string of the
-// pods has the slot of text. The table's seed is random, and with about one seed
+// decoderThatKeeps returns a decoder in whose string table no other string of the
+// pods has the bucket of text. The table's seed is random, and with about one seed
 // in seventy another string has it.
-func readerThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *reader {
+func decoderThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *decoder {
 	t.Helper()
 	var others []string
 	for _, pod := range pods {
@@ -95,8 +95,8 @@ func readerThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *reader {
 		others = append(others, stringsIn(decoded)...)
 	}
 	for {
-		r := newReader(Full)
-		slot := func(s string) uint64 { return maphash.String(r.strings.seed, s) % stringSlots }
+		r := newDecoder(Full)
+		slot := func(s string) uint64 { return maphash.String(r.strings.seed, s) % stringBuckets }
 		if !slices.ContainsFunc(others, func(s string) bool { return s != text && slot(s) == slot(text) }) {
 			return r
 		}
@@ -111,7 +111,7 @@ func TestSharingBetweenPods(t *testing.T) {
 		return pod
 	}
 	one, other := mounted(1), mounted(2)
-	r := readerThatKeeps(t, one.Status.ContainerStatuses[0].ImageID, one, other)
+	r := decoderThatKeeps(t, one.Status.ContainerStatuses[0].ImageID, one, other)
 	one, other = read(t, r, one), read(t, r, other)
 	if &one.Spec.Containers[0] == &other.Spec.Containers[0] {
 		t.Error("two pods share a spec")
@@ -131,10 +131,10 @@ func TestSharingBetweenPods(t *testing.T) {
 
 // A pod is not taken for another, should their UIDs have one hash.
 func TestPodsOfOneHash(t *testing.T) {
-	r := newReader(Full)
+	r := newDecoder(Full)
 	one, other := samplepod.Executor(1, 1), samplepod.Executor(2, 1)
 	first := read(t, r, one)
-	s := &r.states
+	s := &r.known
 	s.known[maphash.String(s.seed, string(other.UID))] = s.known[maphash.String(s.seed, string(one.UID))]
 	if known := s.of([]byte(one.UID)); &known.pod != first {
 		t.Error("a pod is not known")
@@ -145,9 +145,9 @@ func TestPodsOfOneHash(t *testing.T) {
 	goruntime.KeepAlive(first)
 }
 
-// What is remembered about pods is forgotten with them.
+// The decoder forgets pods that are garbage.
 func TestForgetting(t *testing.T) {
-	r := newReader(Full)
+	r := newDecoder(Full)
 	for i := range 4 * leastKnown {
 		pod := samplepod.Executor(i, 1)
 		pod.Spec = corev1.PodSpec{NodeName: fmt.Sprint(i)}
@@ -157,7 +157,7 @@ func TestForgetting(t *testing.T) {
 			goruntime.GC()
 		}
 	}
-	if n := len(r.states.known); n > leastKnown+1 {
+	if n := len(r.known.known); n > leastKnown+1 {
 		t.Errorf("%d pods are remembered, none is held", n)
 	}
 }

@@ -16,11 +16,11 @@ const (
 	statusHostIPs           = 16
 )
 
-// status reads what is not as it was before.
-func (r *reader) status(now *state, m message, before *state) bool {
+// status decodes the parts of a status that have changed.
+func (d *decoder) status(now *knownPod, m message, before *knownPod) bool {
 	var conditions, containers span
 	together := true
-	digest, ok := r.states.digest(m, func(f field, at int) bool {
+	digest, ok := d.known.digest(m, func(f field, at int) bool {
 		switch f.key() {
 		case statusConditions:
 			together = together && conditions.extend(at, f)
@@ -38,38 +38,38 @@ func (r *reader) status(now *state, m message, before *state) bool {
 	now.status = digest
 	if now.status == before.status {
 		*status = before.pod.Status
-	} else if !r.settled(status, m) {
+	} else if !d.readStableStatus(status, m) {
 		return false
 	}
-	if status.Conditions, ok = r.conditions(conditions.of(m), conditions.fields); !ok {
+	if status.Conditions, ok = d.conditions(conditions.of(m), conditions.fields); !ok {
 		return false
 	}
-	status.ContainerStatuses, ok = r.containerStatuses(now, containers.of(m), containers.fields, before)
+	status.ContainerStatuses, ok = d.containerStatuses(now, containers.of(m), containers.fields, before)
 	return ok
 }
 
-// settled reads what else there is of a status, which seldom changes.
-func (r *reader) settled(status *corev1.PodStatus, m message) bool {
+// readStableStatus decodes the fields of a status that rarely change.
+func (d *decoder) readStableStatus(status *corev1.PodStatus, m message) bool {
 	for len(m) > 0 {
 		f, _ := m.next()
 		ok := true
 		switch f.key() {
 		case statusConditions, statusContainerStatuses:
 		case statusPhase:
-			status.Phase = corev1.PodPhase(r.strings.get(f.value))
+			status.Phase = corev1.PodPhase(d.strings.get(f.value))
 		case statusHostIP:
-			status.HostIP = r.strings.get(f.value)
+			status.HostIP = d.strings.get(f.value)
 		case statusPodIP:
-			status.PodIP = r.strings.get(f.value)
+			status.PodIP = d.strings.get(f.value)
 		case statusQOSClass:
-			status.QOSClass = corev1.PodQOSClass(r.strings.get(f.value))
+			status.QOSClass = corev1.PodQOSClass(d.strings.get(f.value))
 		case statusPodIPs:
 			var ip string
-			ip, ok = r.ip(f.value)
+			ip, ok = d.ip(f.value)
 			status.PodIPs = append(status.PodIPs, corev1.PodIP{IP: ip})
 		case statusHostIPs:
 			var ip string
-			ip, ok = r.ip(f.value)
+			ip, ok = d.ip(f.value)
 			status.HostIPs = append(status.HostIPs, corev1.HostIP{IP: ip})
 		default:
 			ok = status.Unmarshal(f.whole) == nil
@@ -82,13 +82,13 @@ func (r *reader) settled(status *corev1.PodStatus, m message) bool {
 }
 
 // ip reads a PodIP or a HostIP.
-func (r *reader) ip(m message) (ip string, ok bool) {
+func (d *decoder) ip(m message) (ip string, ok bool) {
 	for len(m) > 0 {
 		f, ok := m.next()
 		if !ok || f.key() != 1 {
 			return "", false
 		}
-		ip = r.strings.get(f.value)
+		ip = d.strings.get(f.value)
 	}
 	return ip, true
 }
@@ -103,7 +103,7 @@ const (
 	conditionMessage            = 6
 )
 
-func (r *reader) conditions(run message, n int) ([]corev1.PodCondition, bool) {
+func (d *decoder) conditions(run message, n int) ([]corev1.PodCondition, bool) {
 	if n == 0 {
 		return nil, true
 	}
@@ -111,14 +111,14 @@ func (r *reader) conditions(run message, n int) ([]corev1.PodCondition, bool) {
 	for len(run) > 0 {
 		f, _ := run.next()
 		list = append(list, corev1.PodCondition{})
-		if !r.condition(&list[len(list)-1], f.value) {
+		if !d.condition(&list[len(list)-1], f.value) {
 			return nil, false
 		}
 	}
 	return list, true
 }
 
-func (r *reader) condition(condition *corev1.PodCondition, m message) bool {
+func (d *decoder) condition(condition *corev1.PodCondition, m message) bool {
 	for len(m) > 0 {
 		f, ok := m.next()
 		if !ok {
@@ -126,17 +126,17 @@ func (r *reader) condition(condition *corev1.PodCondition, m message) bool {
 		}
 		switch f.key() {
 		case conditionType:
-			condition.Type = corev1.PodConditionType(r.strings.get(f.value))
+			condition.Type = corev1.PodConditionType(d.strings.get(f.value))
 		case conditionStatus:
-			condition.Status = corev1.ConditionStatus(r.strings.get(f.value))
+			condition.Status = corev1.ConditionStatus(d.strings.get(f.value))
 		case conditionLastProbeTime:
 			ok = condition.LastProbeTime.Unmarshal(f.value) == nil
 		case conditionLastTransitionTime:
 			ok = condition.LastTransitionTime.Unmarshal(f.value) == nil
 		case conditionReason:
-			condition.Reason = r.strings.get(f.value)
+			condition.Reason = d.strings.get(f.value)
 		case conditionMessage:
-			condition.Message = r.strings.get(f.value)
+			condition.Message = d.strings.get(f.value)
 		default:
 			ok = condition.Unmarshal(f.whole) == nil
 		}
@@ -157,20 +157,20 @@ const (
 	containerStatusContainerID  = 8
 	containerStatusStarted      = 9
 
-	// containerStatusAllotted and what follows it says what the container was
-	// given: resources, mounts, a user. Many containers were given the same.
-	containerStatusAllotted = 10
+	// The fields from containerStatusResources on have the resources, mounts and user
+	// of the container. Many containers have the same.
+	containerStatusResources = 10
 )
 
-// containerStatuses reads a run of them. Where no more has happened than that
-// containers became ready, or were started again, the rest is as before.
-func (r *reader) containerStatuses(now *state, run message, n int, before *state) ([]corev1.ContainerStatus, bool) {
+// containerStatuses decodes the statuses of several containers. If only the volatile
+// fields have changed, the statuses share all else with the previous state.
+func (d *decoder) containerStatuses(now *knownPod, run message, n int, before *knownPod) ([]corev1.ContainerStatus, bool) {
 	if n == 0 {
 		return nil, true
 	}
 	for m := run; len(m) > 0; {
 		f, _ := m.next()
-		sum, ok := r.states.digest(f.value, turning)
+		sum, ok := d.known.digest(f.value, isVolatile)
 		if !ok {
 			return nil, false
 		}
@@ -185,9 +185,9 @@ func (r *reader) containerStatuses(now *state, run message, n int, before *state
 		status, ok := &list[i], false
 		if shared {
 			*status = known[i]
-			ok = turned(status, f.value)
+			ok = readVolatile(status, f.value)
 		} else {
-			ok = r.containerStatus(status, f.value)
+			ok = d.containerStatus(status, f.value)
 		}
 		if !ok {
 			return nil, false
@@ -196,28 +196,28 @@ func (r *reader) containerStatuses(now *state, run message, n int, before *state
 	return list, true
 }
 
-// turning are the fields that turn over while the container stays the same.
-func turning(f field, _ int) bool {
+// isVolatile reports whether a field changes while the container stays the same.
+func isVolatile(f field, _ int) bool {
 	return f.kind == varintKind &&
 		(f.number == containerStatusReady || f.number == containerStatusRestartCount || f.number == containerStatusStarted)
 }
 
-// turned reads these fields only. They stand together, as a rule.
-func turned(status *corev1.ContainerStatus, m message) bool {
+// readVolatile decodes only the volatile fields. Usually they are neighbours.
+func readVolatile(status *corev1.ContainerStatus, m message) bool {
 	status.Ready, status.RestartCount, status.Started = false, 0, nil
 	for len(m) > 0 {
 		f, _ := m.next()
-		if turning(f, 0) && !turn(status, f) {
+		if isVolatile(f, 0) && !setVolatile(status, f) {
 			return false
 		}
 	}
 	return true
 }
 
-// Shared by all containers that have or have not started.
+// All statuses share these two values of Started.
 var started, notStarted = new(true), new(false)
 
-func turn(status *corev1.ContainerStatus, f field) bool {
+func setVolatile(status *corev1.ContainerStatus, f field) bool {
 	if f.number == containerStatusStarted && f.kind == varintKind && len(f.whole) == 2 {
 		status.Started = notStarted
 		if f.whole[1] != 0 {
@@ -228,11 +228,11 @@ func turn(status *corev1.ContainerStatus, f field) bool {
 	return status.Unmarshal(f.whole) == nil
 }
 
-func (r *reader) containerStatus(status *corev1.ContainerStatus, m message) bool {
-	m, allotted := m.before(containerStatusAllotted)
-	if len(allotted) > 0 {
+func (d *decoder) containerStatus(status *corev1.ContainerStatus, m message) bool {
+	m, resources := m.before(containerStatusResources)
+	if len(resources) > 0 {
 		var ok bool
-		if *status, ok = r.allotted.get(allotted, readAllotted); !ok {
+		if *status, ok = d.resources.get(resources, readResources); !ok {
 			return false
 		}
 	}
@@ -243,15 +243,15 @@ func (r *reader) containerStatus(status *corev1.ContainerStatus, m message) bool
 		}
 		switch f.key() {
 		case containerStatusName:
-			status.Name = r.strings.get(f.value)
+			status.Name = d.strings.get(f.value)
 		case containerStatusImage:
-			status.Image = r.strings.get(f.value)
+			status.Image = d.strings.get(f.value)
 		case containerStatusImageID:
-			status.ImageID = r.strings.get(f.value)
+			status.ImageID = d.strings.get(f.value)
 		case containerStatusContainerID:
 			status.ContainerID = string(f.value)
 		default:
-			ok = turn(status, f)
+			ok = setVolatile(status, f)
 		}
 		if !ok {
 			return false
@@ -260,10 +260,10 @@ func (r *reader) containerStatus(status *corev1.ContainerStatus, m message) bool
 	return true
 }
 
-// readAllotted reads the end of a ContainerStatus.
-func readAllotted(m message) (status corev1.ContainerStatus, ok bool) {
+// readResources decodes the end of a ContainerStatus.
+func readResources(m message) (status corev1.ContainerStatus, ok bool) {
 	for rest := m; len(rest) > 0; {
-		if f, ok := rest.next(); !ok || f.number < containerStatusAllotted {
+		if f, ok := rest.next(); !ok || f.number < containerStatusResources {
 			return status, false // out of order
 		}
 	}

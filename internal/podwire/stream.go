@@ -18,34 +18,34 @@ import (
 )
 
 const (
-	// readAhead is how much of a stream is read at once, if it has that much. Over
-	// HTTP/2 each read may have to tell the server that there is room again.
+	// readAhead is the size of the read buffer. Over HTTP/2 each read may send the
+	// server a window update, so few large reads are cheaper.
 	readAhead = 64 << 10
 	// longestFrame is client-go's limit (apimachinery, serializer/streaming).
 	longestFrame = 16 << 20
 	frameHead    = 4 // bytes, the length of the frame that follows
 )
 
-// A Stream is the body of a watch, to be read event by event. Nothing stands
-// between it and the connection: no goroutine, no channel, no copy of a frame.
-// One goroutine at a time may call Next.
+// A Stream decodes the body of a watch, event by event, without another goroutine, a
+// channel or a copy of a frame. Only one goroutine at a time may call Next.
 type Stream struct {
 	body       io.Closer
 	in         *bufio.Reader
 	negotiator *Negotiator
-	envelopes  runtime.Decoder    // client-go's, for what is unusual
-	objects    runtime.Decoder    // of what stands in the envelopes; nil before the first event
-	json       *restwatch.Decoder // all there is to do, in a stream of JSON
+	envelopes  runtime.Decoder    // client-go's, for unusual events
+	objects    runtime.Decoder    // decodes the objects in the envelopes; nil before the first event
+	json       *restwatch.Decoder // decodes a stream of JSON
 }
 
-// Stream reads the answer to a watch. Its media type is not told, but shows: the
-// length of a frame begins with 0, and no JSON does.
+// Stream returns a Stream that decodes the answer to a watch. It detects the media type:
+// the length of a frame begins with 0, and JSON does not.
 func (n *Negotiator) Stream(body io.ReadCloser) *Stream {
 	return &Stream{body: body, in: bufio.NewReaderSize(body, readAhead), negotiator: n}
 }
 
-// Next returns the next event, io.EOF after the last, io.ErrUnexpectedEOF where
-// the stream is cut in a frame, or why it cannot be read further.
+// Next returns the next event. It returns io.EOF after the last event,
+// io.ErrUnexpectedEOF if the stream ends within a frame, or another error if the stream
+// cannot be read further.
 func (s *Stream) Next() (watch.Event, error) {
 	if s.objects == nil {
 		if err := s.begin(); err != nil {
@@ -66,7 +66,7 @@ func (s *Stream) Next() (watch.Event, error) {
 // Close closes the body. It may be called while Next waits for it.
 func (s *Stream) Close() error { return s.body.Close() }
 
-// begin finds out what the stream is in.
+// begin detects the media type of the stream.
 func (s *Stream) begin() error {
 	first, err := s.in.Peek(1)
 	if err != nil {
@@ -110,8 +110,8 @@ func (s *Stream) frame() ([]byte, error) {
 	return frame, nil
 }
 
-// longFrame returns a frame that the buffer has no room for. What is allocated
-// follows what has come, not what is announced.
+// longFrame returns a frame that is larger than the buffer. It allocates as data arrives,
+// not by the announced length.
 func (s *Stream) longFrame(length int) ([]byte, error) {
 	s.in.Discard(frameHead)
 	var frame bytes.Buffer
@@ -121,7 +121,7 @@ func (s *Stream) longFrame(length int) ([]byte, error) {
 	return frame.Bytes(), nil
 }
 
-// cutShort tells the end of a stream from an end within a frame.
+// cutShort returns io.ErrUnexpectedEOF for an end within a frame.
 func cutShort(err error, had int) error {
 	if errors.Is(err, io.EOF) && had > 0 {
 		return io.ErrUnexpectedEOF
@@ -132,18 +132,18 @@ func cutShort(err error, had int) error {
 func (s *Stream) event(frame []byte) (watch.Event, error) {
 	kind, raw, ok := event(frame)
 	if !ok {
-		var theirs metav1.WatchEvent
-		if _, _, err := s.envelopes.Decode(frame, nil, &theirs); err != nil {
+		var fallback metav1.WatchEvent
+		if _, _, err := s.envelopes.Decode(frame, nil, &fallback); err != nil {
 			return watch.Event{}, err
 		}
-		kind, raw = watch.EventType(theirs.Type), theirs.Object.Raw
+		kind, raw = watch.EventType(fallback.Type), fallback.Object.Raw
 		if _, ok := eventType([]byte(kind)); !ok {
 			return watch.Event{}, fmt.Errorf("invalid event type %q", kind)
 		}
 	}
 	object, _, err := s.objects.Decode(raw, nil, nil)
 	if err != nil {
-		// Not wrapped: that an object ends early is no end of the stream.
+		// Not wrapped: an object that ends early is not the end of the stream.
 		return watch.Event{}, fmt.Errorf("decode the object of an event: %v", err)
 	}
 	return watch.Event{Type: kind, Object: object}, nil

@@ -5,21 +5,21 @@ package podwire
 import "hash/maphash"
 
 const (
-	stringSlots   = 1 << 12
+	stringBuckets = 1 << 12
 	longestString = 256
 )
 
-// stringTable has one copy of the strings that many pods have in common: names
-// of labels, nodes and images, reasons. A string gives way to another that
-// falls into its slot, so the table never grows.
+// stringTable keeps one copy of the strings that many pods share: names of labels, nodes
+// and images, reasons. A new string replaces the string in its bucket, so the table never
+// grows.
 type stringTable struct {
-	seed  maphash.Seed
-	slots [stringSlots]string
+	seed    maphash.Seed
+	buckets [stringBuckets]string
 }
 
 func newStringTable() *stringTable { return &stringTable{seed: maphash.MakeSeed()} }
 
-// get returns the bytes as a string, if it can the same one as before.
+// get returns the bytes as a string, from the table if it has the string.
 func (t *stringTable) get(b []byte) string {
 	switch {
 	case len(b) == 0:
@@ -27,9 +27,9 @@ func (t *stringTable) get(b []byte) string {
 	case len(b) > longestString:
 		return string(b)
 	}
-	slot := &t.slots[maphash.Bytes(t.seed, b)%stringSlots]
-	if *slot != string(b) {
-		*slot = string(b)
+	bucket := &t.buckets[maphash.Bytes(t.seed, b)%stringBuckets]
+	if *bucket != string(b) {
+		*bucket = string(b)
 	}
-	return *slot
+	return *bucket
 }

@@ -4,7 +4,7 @@ package podwire
 
 import corev1 "k8s.io/api/core/v1"
 
-// A Form is what is left of a pod.
+// A Form says which parts of a pod are kept.
 type Form uint8
 
 const (
@@ -12,8 +12,8 @@ const (
 	Trimmed             // without the spec, but for what decides about restarts and where the pod runs
 )
 
-// Trim takes off what a form leaves out. The slices and maps below the pod are
-// not written to, so a shallow copy may be trimmed.
+// Trim removes the parts that the form leaves out. It does not write to the slices and
+// maps below the pod, so a shallow copy may be trimmed.
 func (f Form) Trim(pod *corev1.Pod) {
 	pod.ManagedFields = nil
 	if f == Trimmed {
@@ -26,9 +26,8 @@ func (f Form) Trim(pod *corev1.Pod) {
 	}
 }
 
-// policies keeps the name, policy and rules of the containers that do not follow
-// the pod's restart policy, or of all: where there are several, their names tell
-// which one is the executor.
+// policies keeps the name, policy and rules of the containers that have a restart policy,
+// or of all containers. If a pod has several, their names identify the executor.
 func policies(containers []corev1.Container, all bool) []corev1.Container {
 	var kept []corev1.Container
 	for i := range containers {
