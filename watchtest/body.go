@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// body is the body of a response: a queue that writers append to without ever
-// waiting and one reader takes from, in order. What a test does to a stream is
-// queued like everything else, so it comes after what was sent before it.
+// body is the body of a response. Writers append to its queue without blocking, and one
+// reader takes from it in order. Effects on a stream are queued too, so they come after the
+// frames that were sent before.
 //
-// A Read waits on channels and timers alone, and a body has no goroutine.
+// A Read waits only on channels and timers, and a body has no goroutine.
 type body struct {
 	media *media
 	wake  chan struct{} // holds one: there may be something new
@@ -80,7 +80,7 @@ func (b *body) Close() error {
 	return nil
 }
 
-// abandon is the end from the client's side: what is queued is lost.
+// abandon ends the body from the client's side and drops the queue.
 func (b *body) abandon(err error) {
 	b.mu.Lock()
 	if b.err == nil {
@@ -143,7 +143,7 @@ func (b *body) strike(k strike) {
 	}
 }
 
-// lose ends the body and loses what was not read yet, as a server that dies.
+// lose ends the body and drops the unread bytes, as if the server died.
 func (b *body) lose(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -154,8 +154,8 @@ func (b *body) lose(err error) {
 	b.finishLocked(err)
 }
 
-// dropSilent forgets what silence holds back: a connection that breaks is
-// noticed by both sides, and does not deliver what it swallowed before.
+// dropSilent drops the frames that silence holds back: a connection that breaks does not
+// deliver them later.
 func (b *body) dropSilent() {
 	if b.held != nil && !closed(b.held) {
 		b.held, b.queue = nil, nil

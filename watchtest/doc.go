@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package watchtest is an API server for pods, in memory, with faults on
-// demand. It is for tests of code that watches pods: this library's own, and
-// those of schedulers that use it or client-go.
+// Package watchtest is an in-memory API server for pods with faults on demand. Use it to
+// test code that watches pods with this library or with client-go.
 //
 // # Why
 //
-// client-go's fake clientset has no resource versions. So its watches cannot be
-// resumed, expire or send bookmarks; they ignore selectors, and no connection
-// ever breaks. What goes wrong with a watch in production cannot happen there.
-// A [Server] is the other end of the wire: code under test has a real
-// clientset, which sends real requests and decodes real bytes.
+// client-go's fake clientset has no resource versions. Its watches cannot be resumed, do
+// not expire, send no bookmarks and ignore selectors, and its connections never break. So
+// it cannot show the faults that a watch meets in production. With a [Server], the code
+// under test uses a real clientset, which sends real requests and decodes real bytes.
 //
 // # Usage
 //
-// Make a server, give its [Server.Client] to the code under test, and be the
+// Make a server and give its [Server.Client] to the code under test. Act as the
 // scheduler, the kubelet and the user with [Server.Create], [Server.Update] and
 // [Server.Delete]:
 //
@@ -25,16 +23,15 @@
 //		pod.Status.Phase = corev1.PodRunning
 //	})
 //
-// The clientset can create, read, update, patch and delete pods as well. To see
-// what came of it, compare with [Server.List], which is what a LIST would
-// return now, and look at what was asked with [Server.Requests] and
-// [Server.Count].
+// The clientset can also create, read, update, patch and delete pods. [Server.List]
+// returns the pods that a LIST would return now. [Server.Requests] and [Server.Count]
+// return the requests that the server has received.
 //
 // # Time
 //
-// A server has no sockets and no goroutines, and waits in channels and timers
-// of the package time alone. So it works in a bubble of [testing/synctest],
-// where half an hour costs a millisecond and nothing is left to chance:
+// A server has no sockets and no goroutines, and waits only on channels and timers of the
+// package time. So it works in a bubble of [testing/synctest], where half an hour takes a
+// millisecond and timing is deterministic:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		srv := watchtest.NewServer()
@@ -46,23 +43,21 @@
 //		if s.Alive("exec-1") { ... }
 //	})
 //
-// Use a server from one bubble only. Its streams have timers, so what is
-// blocked forever is not found out before they end, after 45 minutes at most.
+// Use a server in one bubble only. Its streams have timers, so synctest reports a deadlock
+// only after the streams have ended, after at most 45 minutes of the bubble's time.
 //
-// One part of client-go does not work in a bubble: after each error that it
-// handles on its own, as informers do with a failed LIST, it rests for a
-// millisecond since the last one, and if that was outside the bubble, where the
-// year is not 2000, for decades. A test binary that has informers in bubbles
-// should take that away, in TestMain:
+// client-go's default error handler, which informers use for a failed LIST, allows one
+// error a millisecond, counted from the previous one. If that one happened outside the
+// bubble, whose clock starts in 2000, the handler sleeps for decades of fake time. A test
+// binary with informers in bubbles should remove the handler in TestMain:
 //
-//	utilruntime.ErrorHandlers = utilruntime.ErrorHandlers[:1] // log, do not rest
+//	utilruntime.ErrorHandlers = utilruntime.ErrorHandlers[:1] // only log
 //
 // # Faults
 //
-// [Server.Inject] makes coming requests fail: a [Fault] says which requests,
-// how often, and what happens to them, an [Effect]. [Server.Strike] lets an
-// effect happen to the streams that are open now, and [Stream.Strike] to one
-// of them.
+// [Server.Inject] makes future requests fail. A [Fault] says which requests, how often,
+// and with which [Effect]. [Server.Strike] applies an effect to the streams that are open
+// now, and [Stream.Strike] to one of them.
 //
 //	// Three refused connections, then a server that is still starting.
 //	srv.Inject(watchtest.Fault{Times: 3, Do: watchtest.Refuse()})
@@ -102,43 +97,41 @@
 //   - the wrong events in it: [SendError], [OmitInitialEventsEnd],
 //     [OmitBookmarks].
 //
-// # What it does as a real server does
+// # Same as a real server
 //
-//  1. There is one resource version for all pods, which each write raises. A
-//     pod bears that of its last change, and its DELETED event that of the
-//     deletion. The first write is 99991, soon followed by longer ones.
+//  1. There is one resource version for all pods, and each write raises it. A pod has the
+//     version of its last change, and its DELETED event has the version of the deletion.
+//     The first write is 99991, so versions soon get a digit more.
 //  2. LIST and WATCH take label selectors, and field selectors of the fields
-//     that pods have. A pod that leaves a selection is DELETED for its watchers,
-//     as it was before; one that enters is ADDED.
+//     that pods have. If a pod leaves a selection, its watchers receive DELETED with the
+//     previous state. If a pod enters, they receive ADDED.
 //  3. LIST knows resourceVersion, resourceVersionMatch, limit and continue.
-//     All pages are of the version of the first; after [Server.Compact] the
-//     next one is answered with 410 and a token to go on regardless. A version
-//     to come is answered with 504 and the cause ResourceVersionTooLarge.
-//  4. WATCH resumes after any version that is not compacted, and otherwise says
-//     410 in its first event, or at once: [WithExpiredAtConnect]. Without a
-//     version, or from "0", it begins with all pods as they are.
+//     All pages have the version of the first. After [Server.Compact] the next page is
+//     answered with 410 and a token to continue with inconsistent pages. A future version
+//     is answered with 504 and the cause ResourceVersionTooLarge.
+//  4. WATCH resumes after any version that is not compacted. Otherwise it sends 410 in its
+//     first event, or at once: [WithExpiredAtConnect]. Without a version, or from "0", it
+//     begins with the current state of all pods.
 //  5. Streaming lists, that is sendInitialEvents=true, end the initial events
 //     with an annotated bookmark; servers before them are [WithoutStreamingLists].
-//  6. Bookmarks come each minute and two seconds before the timeout of a stream.
-//     It ends in good order after timeoutSeconds.
-//  7. Deletion has grace: a pod on a node that has not ended stays, with a
-//     deletionTimestamp, until it is deleted with a grace of 0, as its kubelet
-//     does; that is for the test to do. A pod with finalizers stays until it has
-//     none. [Server.Delete] does away with both.
-//  8. A client's create makes the pod Pending whatever it sends, its update
-//     leaves the status alone, its update of the status the rest; an update from
-//     an old version is a conflict, and one that changes nothing no write.
+//  6. Bookmarks come each minute and two seconds before the timeout of a stream. The
+//     stream ends normally after timeoutSeconds.
+//  7. Deletion has a grace period. A pod on a node that has not ended stays, with a
+//     deletionTimestamp, until the test deletes it with a grace period of 0, as a kubelet
+//     would. A pod with finalizers stays until it has none. [Server.Delete] ignores both.
+//  8. If a client creates a pod, its phase is Pending. An update ignores the status, and
+//     an update of the status ignores the rest. An update from an old version is a
+//     conflict. An update that changes nothing is not a write.
 //  9. It speaks protobuf and JSON, whatever the Accept header asks for first.
 //     Errors are a metav1.Status with the code, reason and details of the real
 //     ones.
 //
-// # What it does not
+// # Different from a real server
 //
-// There are no resources but pods, and no subresources but status. Nobody is
-// authenticated; pods are neither validated nor given defaults, but for the
-// grace of 30 seconds; namespaces need not exist. There is no dry run, no
-// JSON patch or server-side apply, no table or metadata-only output and no
-// compression. No controller or kubelet does anything on its own. A request
-// for a version to come is refused at once, where a real server waits for three
-// seconds. For the rest, test against a real one.
+// Pods are the only resource, and status is the only subresource. Clients are not
+// authenticated. Pods are not validated and get no defaults, except a grace period of 30
+// seconds. Namespaces need not exist. There is no dry run, JSON patch, server-side apply,
+// table or metadata-only output, or compression. There are no controllers and no kubelet.
+// A request for a future version is refused at once, and a real server would wait for
+// three seconds. Test everything else against a real server.
 package watchtest

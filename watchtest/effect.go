@@ -65,9 +65,9 @@ func SendError(status apierrors.APIStatus) Effect {
 	return Effect{kind: sending, status: failure(status)}
 }
 
-// SendRaw puts bytes into a body that do not belong there. In a protobuf stream
-// a client takes the first four for the length of a frame and waits for as many
-// more, so most text makes it swallow what follows rather than fail.
+// SendRaw inserts foreign bytes into a body. In a protobuf stream a client takes the first
+// four for the length of a frame and waits for as many more, so after most texts it waits
+// instead of failing.
 func SendRaw(data []byte) Effect {
 	return Effect{kind: sendingRaw, raw: data}
 }
@@ -79,7 +79,7 @@ func Break(err error) Effect {
 	return Effect{kind: breaking, err: err}
 }
 
-// Refuse is a [Break] as by an address where nobody listens.
+// Refuse is a [Break] like that of an address without a listener.
 func Refuse() Effect {
 	return Break(&net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("watchtest: %w", syscall.ECONNREFUSED)})
 }
@@ -107,9 +107,9 @@ func Malform() Effect {
 	return Effect{kind: malform}
 }
 
-// Silence is the worst of connections: open, and nothing comes any more,
-// neither events nor bookmarks nor the end. Headers are sent, but no body.
-// When it is lifted, everything held back arrives at once.
+// Silence keeps the connection open and sends nothing more: no events, no bookmarks, no
+// end. Headers are sent, but no body. When it is lifted, everything that was held back
+// arrives at once.
 func Silence() Effect {
 	return Effect{kind: silence}
 }
@@ -120,12 +120,12 @@ func Hang() Effect {
 	return Effect{kind: hang}
 }
 
-// Delay holds a request up for a time. Open streams do not mind.
+// Delay delays the answer to a request. It does not affect open streams.
 func Delay(d time.Duration) Effect {
 	return Effect{kind: delay, pause: d}
 }
 
-// Slow lets a body through so many bytes at a time with a pause after each.
+// Slow sends a body in parts of so many bytes, with a pause after each part.
 func Slow(bytes int, pause time.Duration) Effect {
 	return Effect{kind: slow, bytes: bytes, pause: pause}
 }
@@ -136,9 +136,9 @@ func OmitInitialEventsEnd() Effect {
 	return Effect{kind: omitInitialEnd}
 }
 
-// OmitBookmarks keeps all bookmarks from a stream, except the one that ends the
-// initial events. kube-apiserver sends a resumed watch none while the resource
-// version does not move, and one from a version to come none until it is reached.
+// OmitBookmarks removes all bookmarks from a stream, except the bookmark that ends the
+// initial events. kube-apiserver sends no bookmarks to a resumed watch while the resource
+// version does not move, and none to a watch from a future version until it is reached.
 func OmitBookmarks() Effect {
 	return Effect{kind: omitBookmarks}
 }

@@ -50,7 +50,7 @@ func Example() {
 	srv.Update("default", "exec-1", fail)
 	fmt.Println(<-failed)
 
-	// The connection ends, and exec-2 while nobody looks.
+	// The connection ends, and exec-2 ends before the next one.
 	srv.Strike(watchtest.Cut())
 	srv.Update("default", "exec-2", fail)
 	fmt.Println(<-failed)

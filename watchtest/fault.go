@@ -47,9 +47,9 @@ type strike struct {
 	lifted chan struct{}
 }
 
-// Inject makes coming requests fail until the fault is spent or lifted. Lifting
-// it also ends what is still going on: requests that hang are answered, and
-// silent streams deliver what they held back. To lift it again does nothing.
+// Inject makes future requests fail until the fault is used up or lifted. Lifting also
+// ends effects that last: requests that hang are answered, and silent streams deliver the
+// frames that they held back. Lifting again does nothing.
 //
 // Faults strike in the order of their injection. Several can strike the same
 // request, up to the first that answers it or breaks it off, so faults with
@@ -118,9 +118,9 @@ func (k strike) final() bool {
 	return k.after == 0 && (k.effect.kind == answering || k.effect.kind == breaking && !k.effect.late)
 }
 
-// endure lets happen what happens instead of an answer or before it. It returns
-// what is left for the body, or the end.
-func (c *call) endure(strikes []strike) ([]strike, *http.Response, error) {
+// apply applies the effects that replace or precede an answer. It returns the effects for
+// the body, or the result of the request.
+func (c *call) apply(strikes []strike) ([]strike, *http.Response, error) {
 	var left []strike
 	for _, k := range strikes {
 		switch {
@@ -146,7 +146,7 @@ func (c *call) endureLate(strikes []strike) ([]strike, *http.Response, error) {
 	for i := range strikes {
 		strikes[i].after = 0
 	}
-	return c.endure(strikes)
+	return c.apply(strikes)
 }
 
 // wait holds the request up.

@@ -75,7 +75,7 @@ func streamingList() metav1.ListOptions {
 	}
 }
 
-// drain returns what has arrived, one line an event; "closed" is the end.
+// drain returns the events that have arrived, one a line; "closed" is the end.
 func drain(w watch.Interface) []string {
 	var lines []string
 	for {
@@ -110,7 +110,7 @@ func describe(e watch.Event) string {
 	}
 }
 
-// expect compares what has arrived with what should have.
+// expect compares the events that have arrived with those that should have.
 func expect(t *testing.T, w watch.Interface, want ...string) {
 	t.Helper()
 	if got := drain(w); !slices.Equal(got, want) {

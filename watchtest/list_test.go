@@ -154,7 +154,7 @@ func TestListPages(t *testing.T) {
 		if got := first.RemainingItemCount; got == nil || *got != 3 {
 			t.Errorf("remaining = %v, want 3", got)
 		}
-		// The rest of the list is that of the first page's version.
+		// The rest of the list has the version of the first page.
 		srv.Delete("default", "pod-2")
 		srv.Create(executor("pod-25"))
 		srv.Update("default", "pod-3", func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed })

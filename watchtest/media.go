@@ -52,7 +52,7 @@ func newMedia(index int, contentType, streamSuffix string) *media {
 }
 
 // negotiate returns the first kind of media that the client accepts. Entries
-// with a transformation ("as=Table") are passed over: there is none here.
+// with a transformation ("as=Table") are skipped, because the server has none.
 func negotiate(header http.Header) (*media, bool) {
 	accept := header.Get("Accept")
 	if accept == "" {
@@ -130,8 +130,8 @@ func malformProtobuf(encoded []byte) []byte {
 	if err := envelope.Unmarshal(encoded[4:]); err != nil {
 		panic(fmt.Sprintf("watchtest: malform: %v", err))
 	}
-	// Field 2, the pod's spec or an item of the list, with 127 bytes to come
-	// of which there is none.
+	// Field 2, the pod's spec or an item of the list, with a length of
+	// 127 bytes that do not follow.
 	envelope.Raw = append(bytes.Clone(envelope.Raw), 2<<3|2, 0x7f)
 	damaged, err := envelope.Marshal()
 	if err != nil {

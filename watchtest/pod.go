@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Create stores a pod just as it is given, in any phase, and returns it as
+// Create stores a pod in the given state, in any phase, and returns it as
 // stored: with a resource version and, unless it has them, the namespace
 // "default", a UID, a time of creation and the phase Pending. It panics if the
-// pod has no name, or one that is taken.
+// pod has no name, or if the name is taken.
 func (s *Server) Create(pod *corev1.Pod) *corev1.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *Server) Update(namespace, name string, change func(*corev1.Pod)) *corev
 }
 
 // Delete removes a pod at once, whatever grace it has or finalizers, and
-// returns it as watchers are told. It panics if there is no such pod.
+// returns it as watchers receive it. It panics if there is no such pod.
 func (s *Server) Delete(namespace, name string) *corev1.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,12 +21,12 @@ import (
 // A Server is an API server that knows pods and nothing else. It has no
 // sockets: it is the transport of its clients.
 //
-// All methods may be called at any time from any goroutine, and none waits for
-// a client. A pod handed in is copied, a pod handed out is the caller's own.
+// All methods are safe for concurrent use and do not wait for clients. The server copies the
+// pods that it receives and returns.
 type Server struct {
 	config config // fixed at the start
 
-	mu       sync.Mutex // guards the following; nobody waits while holding it
+	mu       sync.Mutex // guards the following; never held while waiting
 	store    store
 	created  int // pods ever created, for unique names
 	requests []Request
@@ -52,8 +52,8 @@ func WithBookmarkInterval(interval time.Duration) Option {
 	return func(c *config) { c.bookmarks = interval }
 }
 
-// WithoutStreamingLists makes the server one that does not know streaming
-// lists yet, and refuses them as such servers do.
+// WithoutStreamingLists makes the server refuse streaming lists, like a server that does not
+// know them.
 func WithoutStreamingLists() Option {
 	return func(c *config) { c.streamingLists = false }
 }
@@ -161,8 +161,8 @@ func (s *Server) Backup() (restore func()) {
 }
 
 // List returns the pods of all namespaces that a LIST with the label selector
-// would return now, in that order, whatever faults there are. It panics if the
-// selector is none.
+// would return now, in that order, regardless of faults. It panics if the selector is
+// invalid.
 func (s *Server) List(selector string) []corev1.Pod {
 	sel, err := newSelection("", metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *Server) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c, wrong := newCall(req)
-	strikes, response, err := c.endure(s.strikesFor(c.Request))
+	strikes, response, err := c.apply(s.strikesFor(c.Request))
 	if response != nil || err != nil {
 		return response, err
 	}
@@ -263,8 +263,7 @@ func (s *Server) serve(c *call) (int, runtime.Object, *apierrors.StatusError) {
 	return http.StatusOK, object, err
 }
 
-// readBody reads what a client sent along; nobody may wait for it later, with
-// the server's lock held.
+// readBody reads the body of a request before the server's lock is taken.
 func (c *call) readBody() ([]byte, *apierrors.StatusError) {
 	if c.http.Body == nil {
 		return nil, nil

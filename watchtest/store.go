@@ -59,7 +59,7 @@ func (s *store) put(pod *corev1.Pod) *change {
 	return s.remember(&change{version: s.version, before: before, after: after})
 }
 
-// remove deletes a pod that is there; the deletion has a version of its own.
+// remove deletes an existing pod. The deletion gets a new version.
 func (s *store) remove(key string) *change {
 	s.version++
 	before := s.pods[key]

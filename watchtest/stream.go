@@ -45,8 +45,8 @@ func (s *Server) Streams() []*Stream {
 	return slices.Clone(s.streams)
 }
 
-// Strike lets the effect happen to all open streams, now; later ones need a
-// [Fault]. See [Stream.Strike].
+// Strike applies the effect to all open streams now. For later streams use a [Fault]. See
+// [Stream.Strike].
 func (s *Server) Strike(e Effect) (lift func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +60,7 @@ func (s *Server) Strike(e Effect) (lift func()) {
 // Request returns the request that opened the stream.
 func (st *Stream) Request() Request { return st.call.Request }
 
-// Strike lets the effect happen to the stream, after what has been sent so far.
+// Strike applies the effect to the stream, after all frames sent so far.
 // Of the effects only [Silence], [Hang] and [Idle] can be lifted.
 func (st *Stream) Strike(e Effect) (lift func()) {
 	st.server.mu.Lock()
@@ -77,7 +77,7 @@ func newStrike(e Effect) (k strike, lift func()) {
 
 // The methods below need Server.mu.
 
-// start takes the stream among the open ones, once what comes first is sent.
+// start adds the stream to the open ones, after its first events are queued.
 func (st *Stream) start() {
 	if st.ended {
 		return

@@ -31,8 +31,8 @@ func (s *Server) watch(c *call, strikes []strike) *http.Response {
 		st.send(e)
 	}
 	if err != nil {
-		// As the watch cache does it: a request that is in order is accepted,
-		// and what is wrong with its version said in the stream.
+		// Like the watch cache: a valid request is accepted, and a problem with its
+		// version is reported in the stream.
 		st.send(errorEvent(err.Status()))
 		st.end(io.EOF)
 	}

@@ -366,7 +366,7 @@ func TestContextEndsStream(t *testing.T) {
 	})
 }
 
-// The transport works without client-go, and says what it sends.
+// The transport works without client-go, and names its media type.
 func TestWatchContentTypes(t *testing.T) {
 	for accept, want := range map[string]string{
 		"": "application/json",

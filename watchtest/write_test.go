@@ -125,7 +125,7 @@ func TestClientUpdateStatus(t *testing.T) {
 	})
 }
 
-// A write that changes nothing is none.
+// An update that changes nothing is not a write.
 func TestClientUpdateOfNothing(t *testing.T) {
 	inBothNamespaced(t, func(t *testing.T, srv *watchtest.Server, pods typedcorev1.PodInterface) {
 		pod := srv.Create(executor("a"))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vector holds a persistent array: every change returns a new vector
-// and leaves the old one as it was, at the price of the few nodes between the
-// root and the changed element. Unlike a search tree it compares nothing on the
-// way down, so it hardly notices how many elements there are.
+// Package vector has a persistent array. Every change returns a new vector and does not
+// modify the old one. It copies the few nodes between the root and the changed element.
+// Unlike a search tree it compares nothing on the way down, so its cost grows slowly with
+// the number of elements.
 package vector
 
 import "unsafe"
@@ -20,7 +20,7 @@ const (
 // The zero Vector is empty.
 type Vector[E any] struct {
 	root  *node
-	above int // levels of nodes above the one that holds elements
+	above int // levels of nodes above the elements' level
 }
 
 // node holds elements, or on the levels above that nodes. It is never changed
@@ -62,7 +62,7 @@ func Of[E any](elements []*E) Vector[E] {
 // has reports whether index i is within what the root can reach.
 func (v Vector[E]) has(i int) bool { return i>>widthBits>>(v.above*widthBits) == 0 }
 
-// Get returns the element at index i, nil where there is none.
+// Get returns the element at index i, or nil.
 func (v Vector[E]) Get(i int) *E {
 	if !v.has(i) {
 		return nil
@@ -77,8 +77,8 @@ func (v Vector[E]) Get(i int) *E {
 	return element[E](n, i)
 }
 
-// With returns the vector with e at index i, however large; a nil e removes
-// what is there.
+// With returns the vector with e at index i, which may be of any size. A nil e removes
+// the element.
 func (v Vector[E]) With(i int, e *E) Vector[E] {
 	for !v.has(i) {
 		v.root = &node{unsafe.Pointer(v.root)}
