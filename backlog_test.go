@@ -65,8 +65,8 @@ func TestBacklogLimit(t *testing.T) {
 	}
 }
 
-// A reader that lags is named in the log, once, by the line that called Batches;
-// one that comes when it said it would is not.
+// A reader that lags is named in the log, once, by the line that called Batches. A reader
+// that returns after its interval is not.
 func TestLaggingReaderIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &logLines{}

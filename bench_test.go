@@ -48,11 +48,11 @@ func informerStore(b *testing.B, pods []*corev1.Pod) cache.Indexer {
 	return store
 }
 
-// What one event costs the store, next to the store under an informer. Ours
-// leaves a new immutable snapshot behind, the informer's does not. The pod of an
-// event is where decoding has just put it, in the processor's caches, while the
-// pods that the store holds are wherever they are: where a thousand of them change
-// and the others rest, what is left is the price of their number.
+// The cost of one event in the store, next to the store under an informer. Unlike the
+// informer's, this store leaves a new immutable snapshot behind. The pod of the event was
+// just decoded, so it is in the processor's caches. The pods that the store holds are not.
+// If only a thousand of them change, the difference between the sizes is the cost of the
+// number of pods.
 func BenchmarkUpdate(b *testing.B) {
 	const few = 1_000
 	for _, n := range benchmarkSizes {
@@ -91,7 +91,7 @@ func eachUpdate(b *testing.B, pods []*corev1.Pod, update func(*corev1.Pod)) {
 	}
 }
 
-// What it costs that one pod leaves and another one comes.
+// The cost of one pod that leaves and another that comes.
 func BenchmarkLeaveAndArrive(b *testing.B) {
 	for _, n := range benchmarkSizes {
 		pods := benchmarkPods(n)
@@ -118,7 +118,7 @@ func BenchmarkLeaveAndArrive(b *testing.B) {
 	}
 }
 
-// What it costs to have a consistent view of all pods in hand.
+// The cost of a consistent view of all pods.
 func BenchmarkView(b *testing.B) {
 	for _, n := range benchmarkSizes {
 		pods := benchmarkPods(n)
@@ -143,9 +143,9 @@ func BenchmarkView(b *testing.B) {
 	}
 }
 
-// What it costs a reader to find the executors that have ended among 1,000
-// changes: in a batch, and in Spark's way, where it is handed the snapshot after
-// each change and looks through all of them.
+// The cost of finding the executors that have ended among 1,000 changes: in a batch, and
+// in Spark's way, in which the reader gets a snapshot after each change and searches all
+// of them.
 func BenchmarkBatch(b *testing.B) {
 	const changes = 1000
 	for _, n := range benchmarkSizes {

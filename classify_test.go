@@ -158,7 +158,7 @@ func formsOf(t *testing.T, p *corev1.Pod, options ...watchsource.StoreOption) ma
 	trimmed := watchsource.NewStore(options...)
 	dropped := watchsource.NewStore(append(slices.Clip(options), watchsource.WithoutPods())...)
 	selector := selectorOf(t, "")
-	watcher := watchsource.NewWatcher(watchsource.Tee(full, &told{}), selector)
+	watcher := watchsource.NewWatcher(watchsource.Tee(full, &recordingStore{}), selector)
 	must(t, watcher.Receive(added(p)))
 	watcher = watchsource.NewWatcher(watchsource.Tee(trimmed, dropped), selector, watchsource.WithTrimmedPods())
 	must(t, watcher.Receive(added(p.DeepCopy())))
@@ -488,7 +488,7 @@ func TestExecutorDetails(t *testing.T) {
 func TestEndIsKept(t *testing.T) {
 	rejected := pod("1", uid("u"), version("2"), phase(corev1.PodFailed), status("UnexpectedAdmissionError", "no devices"))
 	const contradicted = "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, UnexpectedAdmissionError"
-	tells := map[string]func(watchsource.SnapshotsStore, *corev1.Pod){
+	deliveries := map[string]func(watchsource.SnapshotsStore, *corev1.Pod){
 		"updates": watchsource.SnapshotsStore.UpdatePod,
 		"lists":   func(s watchsource.SnapshotsStore, p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) },
 		"a tee": func(s watchsource.SnapshotsStore, p *corev1.Pod) {
@@ -505,15 +505,15 @@ func TestEndIsKept(t *testing.T) {
 		{0, "Completed", corev1.PodSucceeded, watchsource.Succeeded, contradicted},
 		{3, "Error", corev1.PodFailed, watchsource.Failed, ""},
 	} {
-		for name, tell := range tells {
+		for name, deliver := range deliveries {
 			for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
 				store := watchsource.NewStore(options...)
 				reader := newBatchReader(t, store, 0)
 				reader.next()
-				tell(store, pod("1", uid("u"), version("1"), phase(end.phase), container(executorContainer, ended(end.code, end.reason))))
+				deliver(store, pod("1", uid("u"), version("1"), phase(end.phase), container(executorContainer, ended(end.code, end.reason))))
 				reader.next()
-				tell(store, rejected)
-				tell(store, rejected)
+				deliver(store, rejected)
+				deliver(store, rejected)
 				e, _ := store.Snapshot().Get("exec-1")
 				if e.State != end.state || e.ExitCode != end.code || e.Reason != end.reason || e.FinishedAt.IsZero() || e.Problem != end.problem {
 					t.Errorf("%s, exit code %d: %+v", name, end.code, e)

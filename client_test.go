@@ -25,8 +25,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// ownClient is a client that somebody has put something around, which leaves
-// nothing but to use it as it is.
+// ownClient wraps a clientset in another type, so the source can only call its methods.
 type ownClient struct{ kubernetes.Interface }
 
 func (c ownClient) CoreV1() typedcorev1.CoreV1Interface {
@@ -42,8 +41,8 @@ func clientFor(t *testing.T, config *rest.Config) kubernetes.Interface {
 
 const decodedByClientGo = "Pods are decoded by client-go"
 
-// A usual client's pods are decoded by this package. It shows in what the
-// states of a pod share; client-go makes all of each anew.
+// The decoder in use shows in the pods: this library's states of a pod share parts, and
+// client-go's do not.
 func TestDecoderInUse(t *testing.T) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
@@ -84,8 +83,7 @@ func TestDecoderInUse(t *testing.T) {
 	}
 }
 
-// Whoever decodes, the store gets the same pods: listed, added, modified and
-// deleted, whole or trimmed.
+// The store gets the same pods from either decoder: listed, added, modified and deleted.
 func TestPodForms(t *testing.T) {
 	clients := map[string]func(t *testing.T, server *watchtest.Server) kubernetes.Interface{
 		"protobuf":             func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.Client() },
@@ -148,7 +146,7 @@ func sample(id int) *corev1.Pod {
 	return p
 }
 
-// received is a store that keeps all pods that it is told of.
+// received is a store that keeps all pods.
 type received struct {
 	mu  sync.Mutex
 	all []*corev1.Pod
@@ -200,8 +198,7 @@ func wantPod(t *testing.T, got, pod *corev1.Pod, whole bool) {
 	}
 }
 
-// A client that is not a usual one is used as it is, which the log says at
-// debug level.
+// The source calls the methods of an unusual client, and logs this at verbosity 4.
 func TestUnusualClients(t *testing.T) {
 	for _, test := range []struct {
 		reason string

@@ -76,7 +76,7 @@ func (l *podLife) run() (ends int) {
 		"limited": watchsource.NewStore(watchsource.WithBacklogLimit(1)),
 	}
 	trimmed := watchsource.NewStore()
-	tee := watchsource.Tee(stores["kept"], stores["dropped"], stores["limited"], &told{})
+	tee := watchsource.Tee(stores["kept"], stores["dropped"], stores["limited"], &recordingStore{})
 	selector := selectorOf(l.t, "spark-role=executor")
 	watchers := []*watchsource.Watcher{
 		watchsource.NewWatcher(tee, selector),
@@ -304,7 +304,7 @@ func (l *podLife) check(r *endReader) {
 	}
 }
 
-// Sequences of states that a random life seldom has.
+// Sequences of states that random lives rarely have.
 func TestEndsOfRuns(t *testing.T) {
 	inRun := func(id string, restarts int32) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
@@ -421,7 +421,7 @@ func TestEndsAfterBacklogLimit(t *testing.T) {
 	}
 }
 
-// A Change that a test has made says what it can.
+// Change.Ended of a Change that a test of a scheduler has made.
 func TestChangeOfOnesOwn(t *testing.T) {
 	running, failed := &watchsource.Executor{State: watchsource.Running}, &watchsource.Executor{State: watchsource.Failed}
 	for _, test := range []struct {

@@ -134,7 +134,7 @@ func ExampleStore_WaitForResourceVersion() {
 	// Output: app-1-exec-7 true
 }
 
-// A reader is shown ends and disappearances, also when it was away meanwhile.
+// A reader is shown ends and deletions, even if it was busy meanwhile.
 func ExampleStore_Batches() {
 	store := watchsource.NewStore()
 	store.UpdatePod(executorPod("1", corev1.PodRunning))
@@ -185,12 +185,12 @@ func ExampleSnapshotsStore() {
 		fmt.Println(err)
 		return
 	}
-	source.Stop() // after this nobody else touches names
+	source.Stop() // after this only this goroutine uses names
 	fmt.Println(len(names), "pods")
 	// Output: 2 pods
 }
 
-// Start says at once what is wrong, in a form that a program can look at.
+// Start returns the cause at once, as an error that a program can inspect.
 func ExampleWatchSnapshotSource_Start() {
 	server := watchtest.NewServer()
 	server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(

@@ -229,8 +229,8 @@ func answerNull(server *watchtest.Server, after int) (lift func()) {
 	return func() { raw(); cut() }
 }
 
-// An answer that client-go takes for an empty list, without a version, is none: it
-// would report every executor as gone.
+// client-go accepts an answer without a version as an empty list. The source must not: it
+// would delete every executor.
 func TestListWithoutVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
@@ -257,7 +257,7 @@ func TestListWithoutVersion(t *testing.T) {
 	})
 }
 
-// Nor is such an answer the last page of a list.
+// The same for the last page of a list.
 func TestPageWithoutVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pods = 600 // more than a page
@@ -339,7 +339,7 @@ func TestChangesDuringStreamingList(t *testing.T) {
 			t.Errorf("snapshot %q at version %q", got, store.Snapshot().ResourceVersion())
 		}
 		if n := source.Status().Events; n != 0 {
-			t.Errorf("%d events before the list was complete were told one by one", n)
+			t.Errorf("%d events before the list was complete were reported one by one", n)
 		}
 		events.Add(pod("4", version("25")))
 		wantNames(t, store, "exec-1=Running exec-2=Running exec-4=Pending")
@@ -368,7 +368,7 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 					t.Errorf("phase %v, logged %s", source.Status().Phase, lines)
 				}
 
-				// Nor does a server that loses every version go round in circles.
+				// A server that loses every version does not cause a tight loop of lists.
 				time.Sleep(time.Minute)
 				liftWatch := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
 				liftList := server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
@@ -452,7 +452,8 @@ func TestBackoffWithoutRights(t *testing.T) {
 	}
 }
 
-// A watch that is cut is told from one that ends in good order.
+// The observer and Status distinguish a watch that was cut from a watch that ended
+// normally.
 func TestCutsAreTold(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -476,7 +477,7 @@ func TestCutsAreTold(t *testing.T) {
 				server.Create(pod("1"))
 				synctest.Wait()
 				if len(closed) != 1 || !test.is(closed[0]) {
-					t.Errorf("the observer was told of %v", closed)
+					t.Errorf("the observer received %v", closed)
 				}
 				status := source.Status()
 				if status.Err != nil && !test.is(status.Err) || status.Errors > 1 || status.Relists > 0 {
@@ -487,8 +488,7 @@ func TestCutsAreTold(t *testing.T) {
 	}
 }
 
-// A watch that is lost is replaced in no time, also one that has lived for a
-// moment only; but not one after the other.
+// A lost watch is replaced at once, even if it has lasted for a long time.
 func TestLostWatchIsReplacedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -560,7 +560,7 @@ func TestStartAgainstRealTroubles(t *testing.T) {
 				server := watchtest.NewServer(test.option...)
 				server.Create(pod("1"))
 				lift := server.Inject(test.fault)
-				store := &told{}
+				store := &recordingStore{}
 				source := watchsource.NewWatchSnapshotSource(store, server.Client(), watchsource.WithNamespace("jobs"))
 				began := time.Now()
 				err := source.Start("app")
@@ -571,7 +571,7 @@ func TestStartAgainstRealTroubles(t *testing.T) {
 					t.Errorf("Start took %v", took)
 				}
 				if calls := store.all(); len(calls) > 0 {
-					t.Errorf("the store was told %q", calls)
+					t.Errorf("the store received %q", calls)
 				}
 				lift()
 				synctest.Wait()
@@ -659,11 +659,11 @@ func TestStreamsThatEndAtOnce(t *testing.T) {
 	})
 }
 
-// A pod that has left is not reported again by what is said of it afterwards, and
-// comes back as any other.
+// A pod that has left is not reported again by later events of it, and can come back like
+// any other.
 func TestPodThatHasLeft(t *testing.T) {
 	elsewhere := label(watchsource.LabelRole, "driver")
-	store := &told{}
+	store := &recordingStore{}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
 	for _, event := range []watch.Event{
 		added(pod("1", uid("u"), version("1"))),
@@ -674,11 +674,11 @@ func TestPodThatHasLeft(t *testing.T) {
 		must(t, watcher.Receive(event))
 	}
 	if got := store.all(); !slices.Equal(got, []string{"update exec-1", "delete exec-1", "update exec-1"}) {
-		t.Errorf("the store was told %q", got)
+		t.Errorf("the store received %q", got)
 	}
 }
 
-// picky is a Store that keeps nothing of what it is told, as one that filters may.
+// picky embeds a Store and forwards no call to it, like a store that filters.
 type picky struct {
 	*watchsource.Store
 	deleted int
@@ -687,20 +687,20 @@ type picky struct {
 func (s *picky) UpdatePod(*corev1.Pod) {}
 func (s *picky) DeletePod(*corev1.Pod) { s.deleted++ }
 
-// Who embeds a Store is told of every pod that leaves, whatever that Store knows.
+// A type that embeds a Store receives every deletion, whatever the embedded Store knows.
 func TestStoreThatEmbedsStore(t *testing.T) {
 	store := &picky{Store: watchsource.NewStore()}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
 	must(t, watcher.Receive(added(pod("1", uid("u"), version("1")))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("2"), label(watchsource.LabelRole, "driver")))))
 	if store.deleted != 1 {
-		t.Errorf("told %d times that the pod has left", store.deleted)
+		t.Errorf("DeletePod was called %d times", store.deleted)
 	}
 }
 
-// A server whose watch ends with what is no pod.
+// A server whose watch ends with an object that is not a pod.
 func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
-	store := &told{}
+	store := &recordingStore{}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
 	must(t, watcher.Receive(added(pod("1", uid("u")))))
 	for _, event := range []struct {
@@ -718,6 +718,6 @@ func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
 		}
 	}
 	if got := store.all(); len(got) != 1 {
-		t.Errorf("the store was told %q", got)
+		t.Errorf("the store received %q", got)
 	}
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// Whatever a watch says, a Watcher and a Store neither panic nor contradict
-// themselves, and nothing older replaces what is newer. Six bytes of the input
-// are one event.
+// A Watcher and a Store must not panic or contradict themselves after any events of a
+// watch, and an older state must not replace a newer one. Six bytes of the input are one
+// event.
 func FuzzWatcher(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 1, 10, 1, 0, 1, 0, 1, 11, 2, 0, 2, 0, 1, 12, 2, 0})             // added, modified, deleted
@@ -30,7 +30,7 @@ func FuzzWatcher(f *testing.F) {
 	f.Add([]byte{1, 2, 1, 10, 3, 0, 1, 2, 1, 9, 1, 0, 6, 0, 0, 0, 0, 0})               // an older state, a batch
 	f.Add([]byte{0, 3, 0, 0, 1, 0, 1, 3, 0, 1, 2, 0, 1, 3, 0, 10, 3, 0})               // no UID, odd versions
 	f.Add([]byte{5, 0xff, 1, 20, 2, 0, 5, 0, 1, 21, 2, 0, 4, 0, 0, 0, 0, 0})           // lists, an unknown event
-	f.Add([]byte{3, 0, 0, 30, 0, 1, 3, 0, 0, 30, 0, 2, 7, 0, 0, 0, 0, 3})              // what is no pod
+	f.Add([]byte{3, 0, 0, 30, 0, 1, 3, 0, 0, 30, 0, 2, 7, 0, 0, 0, 0, 3})              // not a pod
 	f.Add([]byte{0, 0, 1, 10, 2, 0x10, 1, 0, 1, 11, 3, 0x20, 1, 0, 1, 12, 3, 0x10, 6}) // labels that change
 	f.Fuzz(func(t *testing.T, script []byte) {
 		p := newPlayback(t)

@@ -136,8 +136,8 @@ func (v *versions) UpdatePod(p *corev1.Pod) {
 	v.SnapshotsStore.UpdatePod(p)
 }
 
-// G2: states arrive in the order in which the API server produced them, all of
-// them while the watch stands, and none older than one that came before.
+// G2: states arrive in the order in which the API server produced them, all of them while
+// the watch is open, and none after a newer one.
 func TestGuarantee2InOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -160,7 +160,7 @@ func TestGuarantee2InOrder(t *testing.T) {
 	})
 }
 
-// What has no version, or that of nothing, does not move the one to resume from.
+// A pod without a version, or with version 0, does not move the version to resume from.
 func TestGuarantee2VersionOfNothing(t *testing.T) {
 	store := watchsource.NewStore()
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
@@ -174,14 +174,14 @@ func TestGuarantee2VersionOfNothing(t *testing.T) {
 }
 
 func TestGuarantee2OlderStatesAreIgnored(t *testing.T) {
-	store := &told{}
+	store := &recordingStore{}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
 	must(t, watcher.Receive(added(pod("1", uid("u"), version("10")))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("9")))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("11")))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("odd")))))
 	if got := strings.Join(store.all(), ", "); got != "update exec-1, update exec-1, update exec-1" {
-		t.Errorf("the watcher told the store %q", got)
+		t.Errorf("the store received %q from the watcher", got)
 	}
 
 	memory := watchsource.NewStore()
@@ -411,7 +411,7 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 func TestSlowStoreIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
-		store := &told{}
+		store := &recordingStore{}
 		source := watching(t, server, store, watchsource.WithStallTimeout(90*time.Second))
 		store.mu.Lock()
 		store.block = make(chan struct{})
@@ -477,9 +477,9 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 	})
 }
 
-// A source does not claim to see while no watch is open, also where an attempt to
-// open one is neither refused nor answered; and it does not cry wolf when the
-// next one is open at once.
+// A source does not report Watching while no watch is open, even if an attempt to open one
+// is neither refused nor answered. It does not report Retrying if the next watch opens at
+// once.
 func TestGuarantee7BlindnessIsVisible(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -595,8 +595,8 @@ func TestGuarantee7Observer(t *testing.T) {
 	})
 }
 
-// G8: a reader that stays away delays nobody, and what is kept for it is
-// bounded by the executors, not by the events.
+// G8: a reader that stays away delays no one else, and its memory grows with the
+// executors, not with the events.
 func TestGuarantee8SlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := watchsource.NewStore()

@@ -37,8 +37,8 @@ const (
 func stateOf(p *corev1.Pod) string { return p.Annotations[noteState] }
 func endOf(p *corev1.Pod) string   { return p.Annotations[noteEnd] }
 
-// history lets random things happen to the pods of a server, and remembers what
-// a watch that misses nothing is told of them.
+// history changes the pods of a server at random, and records the events of a watch that
+// misses nothing.
 type history struct {
 	server    *watchtest.Server
 	random    *rand.Rand
@@ -203,7 +203,7 @@ func (h *history) end(at types.NamespacedName) {
 	exit := executorIs(last)
 	kind := h.random.IntN(4)
 	if h.restores {
-		kind = max(kind, 1) // an end without a time cannot be told from one that was undone
+		kind = max(kind, 1) // an end without a time looks like one that was undone
 	}
 	switch kind {
 	case 0:
@@ -258,8 +258,8 @@ func noted(key, value string) func(*corev1.Pod) {
 	}
 }
 
-// write carries a write out and notes what a watch is told of it. The lock is
-// held meanwhile, so that nobody asks about an event before it is noted.
+// write performs a write and notes the events that a watch gets. It holds the lock, so the
+// witness cannot look for an event before it is noted.
 func (h *history) write(at types.NamespacedName, apply func() *corev1.Pod) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -328,7 +328,7 @@ func (h *history) at(version uint64) (map[types.NamespacedName]*corev1.Pod, int)
 }
 
 // superseded returns a state of a pod that is still there that is not its
-// newest, nil if there is none.
+// newest, or nil.
 func (h *history) superseded() *corev1.Pod {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -532,7 +532,7 @@ func frame(kind watch.EventType, object runtime.Object) []byte {
 	return bytes
 }
 
-// trace is the story of a schedule, for those who must find out why it failed.
+// trace records the steps of a schedule, to find out why it failed.
 type trace struct {
 	began time.Time
 	mu    sync.Mutex

@@ -38,7 +38,7 @@ func decoded(i, version int) *corev1.Pod {
 	return p
 }
 
-// The promise of WithoutPods, with strings that nobody shares.
+// The documented limit of WithoutPods, with strings that no other pod shares.
 func TestHeapPerExecutorWithoutPods(t *testing.T) {
 	const executors, limit = 100_000, 600
 	selector := selectorOf(t, watchsource.LabelRole)

@@ -22,10 +22,10 @@ import (
 
 var schedules = flag.Int("schedules", 1000, "how many random schedules the model test runs")
 
-// Whatever happens to the pods and to the connection: the store is told exactly
-// what the API server says, nothing twice and nothing backwards; readers are
-// shown every end and every disappearance once; and no list is fetched without
-// need. A schedule is a random history of pods and faults, made from a seed.
+// Random changes of pods under random faults. The store receives exactly the states of
+// the API server, none twice and none backwards. Readers are shown every end and every
+// deletion once. No list is fetched without need. A schedule is a random history of pods
+// and faults, made from a seed.
 //
 // The source draws the times of its watches and pauses by itself, so that a
 // replay has the same history and the same faults, but not the same
@@ -156,7 +156,7 @@ func (s *schedule) fail(format string, args ...any) {
 }
 
 func (s *schedule) run() {
-	defer s.tellStory()
+	defer s.logTrace()
 	for range s.random.IntN(8) {
 		s.history.act()
 	}
@@ -173,14 +173,14 @@ func (s *schedule) run() {
 	s.end()
 }
 
-func (s *schedule) tellStory() {
+func (s *schedule) logTrace() {
 	if s.t.Failed() {
 		s.t.Logf("seed %d:\n%v", s.seed, s.trace)
 	}
 }
 
-// act lets one thing happen. What it draws must not depend on what the source
-// does, or else a seed would not always be the same schedule.
+// act performs one random step. Its random draws must not depend on the source, or else a
+// seed would not always give the same schedule.
 func (s *schedule) act() {
 	switch s.random.IntN(20) {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
@@ -206,8 +206,8 @@ func (s *schedule) act() {
 	}
 }
 
-// backUpOrPutBack backs the server up, and restores it later. What is on its way
-// then arrives first or is lost.
+// backUpOrPutBack backs the server up, and restores it later. Events on their way arrive
+// before the restore or are lost.
 func (s *schedule) backUpOrPutBack() {
 	h := s.history
 	switch {
@@ -251,7 +251,7 @@ func (s *schedule) start() {
 	default:
 		s.sum.FailedStarts++
 		if n := s.store.calls() - told; n > 0 {
-			s.fail("Start failed after the store was told %d times", n)
+			s.fail("Start failed after %d calls of the store", n)
 		}
 		s.nothingIsOpen()
 	}

@@ -27,7 +27,7 @@ func TestReaderIsNotWokenForNothing(t *testing.T) {
 	}
 }
 
-// What is known of an executor's ends leaves with its pod.
+// The store forgets the ends of an executor when its pod leaves.
 func TestEndsAreForgotten(t *testing.T) {
 	store := NewStore()
 	failed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-1", UID: "1"}, Status: corev1.PodStatus{Phase: corev1.PodFailed}}

@@ -189,7 +189,7 @@ func TestListOfAnEarlierHistory(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				server.Create(pod("1", phase(corev1.PodPending)))
-				memory, foreign := watchsource.NewStore(), &told{}
+				memory, foreign := watchsource.NewStore(), &recordingStore{}
 				source := watching(t, server, watchsource.Tee(memory, foreign))
 				seen := countEnds(t, memory)
 
@@ -224,7 +224,7 @@ func TestListOfAnEarlierHistory(t *testing.T) {
 // In one history an older version is still an older state, and a list is newer
 // than any event before it.
 func TestListIsNewerThanAnyEventBefore(t *testing.T) {
-	memory, foreign := watchsource.NewStore(), &told{}
+	memory, foreign := watchsource.NewStore(), &recordingStore{}
 	watcher := watchsource.NewWatcher(watchsource.Tee(memory, foreign), selectorOf(t, executors))
 	watcher.Replace([]*corev1.Pod{pod("1", uid("u"), version("1000"), phase(corev1.PodRunning))}, "1000")
 	watcher.Replace([]*corev1.Pod{pod("1", uid("u"), version("400"), phase(corev1.PodPending))}, "500")

@@ -11,12 +11,11 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// sparkStore hands the snapshots to subscribers as Spark's
-// ExecutorPodsSnapshotsStoreImpl does: each subscriber is shown the snapshot
-// after every single change, in the order in which they came, whenever it asks.
-// It gets snapshots by asking a Store after each call, which costs nothing; but
-// unlike the changes that a Store keeps for its readers they pile up event by
-// event, and to find in each what has changed is for the subscriber.
+// sparkStore works like Spark's ExecutorPodsSnapshotsStoreImpl: each subscriber is shown
+// the snapshot after every single change, in order, when it asks. It takes a snapshot from
+// a Store after each call, at no cost. But unlike the changes that a Store keeps for its
+// readers, the snapshots accumulate with each event, and the subscriber must find the
+// changes in them.
 type sparkStore struct {
 	*watchsource.Store
 	subscribers []*sparkQueue

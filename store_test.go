@@ -148,7 +148,7 @@ func (r batchReader) want(t *testing.T, want string) watchsource.Batch {
 	return batch
 }
 
-// A container that is started again ends again, also where nobody saw it run.
+// A container that is started again ends again, even if no state showed that it ran.
 func TestEndAfterEnd(t *testing.T) {
 	endedAt := func(second int64, more ...func(*corev1.Pod)) *corev1.Pod {
 		state := ended(1, "Error")
@@ -196,7 +196,7 @@ func TestBatchesMerge(t *testing.T) {
 	store.UpdatePod(pod("1", uid("1"), phase(corev1.PodRunning)))
 	r.want(t, "exec-1 nothing>Running, exec-2 nothing>Pending")
 
-	// Not merged: an end and what follows it.
+	// Not merged: an end and the changes after it.
 	store.UpdatePod(pod("1", uid("1"), phase(corev1.PodFailed)))
 	store.UpdatePod(pod("1", uid("1"), phase(corev1.PodFailed), deleting))
 	store.DeletePod(pod("1", uid("1"), phase(corev1.PodFailed), deleting))
@@ -207,7 +207,7 @@ func TestBatchesMerge(t *testing.T) {
 	store.DeletePod(pod("3", uid("3")))
 	r.want(t, "exec-3 nothing>Deleted")
 
-	// One name, two pods in turn, also where the first was never reported gone.
+	// One name, two pods in turn, even if the first was never reported gone.
 	store.DeletePod(pod("2", uid("2")))
 	store.UpdatePod(pod("2", uid("2b"), phase(corev1.PodRunning)))
 	store.UpdatePod(pod("0", uid("0b")))
@@ -290,11 +290,10 @@ func TestBatchesEnd(t *testing.T) {
 	})
 }
 
-// Any interleaving of what a store can be told, before readers that come, lag
-// and go: the store equals the model, and every reader sees a history that
-// leads from what it knew to the snapshot beside it, with every end and every
-// disappearance in it. Where a backlog was given up it begins anew, and says how
-// many have left unseen.
+// Random calls of a store, with readers that come, lag and leave. Each batch must lead
+// from the reader's last snapshot to the new one, with every end and every deletion in it.
+// After a dropped backlog the batch must have everything present, and count the executors
+// that left.
 func TestStoreEqualsModel(t *testing.T) {
 	r := random(t)
 	for i := range 300 {
@@ -310,7 +309,7 @@ func TestStoreEqualsModel(t *testing.T) {
 	}
 }
 
-// model is a store, what it should hold, and readers who check their batches.
+// model is a store with its expected contents, and readers that check their batches.
 type model struct {
 	t       *testing.T
 	limit   int // of the backlogs
@@ -495,7 +494,7 @@ func (m *model) check() {
 			}
 		}
 		if unseen != r.missed {
-			m.t.Fatalf("a reader was not shown %d that left, and told of %d", unseen, r.missed)
+			m.t.Fatalf("a reader was not shown %d that left, and Missed counts %d", unseen, r.missed)
 		}
 		for key := range r.owed.ends {
 			if m.limit > 0 && r.ends[key] == 0 && r.owed.gone[key] && r.gone[key] == 0 {

@@ -94,14 +94,14 @@ next:
 	return found
 }
 
-// told is a SnapshotsStore that writes down what it is told, one line a call.
-type told struct {
+// recordingStore is a SnapshotsStore that records its calls, one line a call.
+type recordingStore struct {
 	mu    sync.Mutex
 	calls []string
 	block chan struct{} // if not nil, every call waits for it
 }
 
-func (s *told) record(line string) {
+func (s *recordingStore) record(line string) {
 	s.mu.Lock()
 	s.calls = append(s.calls, line)
 	block := s.block
@@ -111,9 +111,9 @@ func (s *told) record(line string) {
 	}
 }
 
-func (s *told) UpdatePod(p *corev1.Pod) { s.record("update " + p.Name) }
-func (s *told) DeletePod(p *corev1.Pod) { s.record("delete " + p.Name) }
-func (s *told) ReplaceSnapshot(pods []*corev1.Pod) {
+func (s *recordingStore) UpdatePod(p *corev1.Pod) { s.record("update " + p.Name) }
+func (s *recordingStore) DeletePod(p *corev1.Pod) { s.record("delete " + p.Name) }
+func (s *recordingStore) ReplaceSnapshot(pods []*corev1.Pod) {
 	names := []string{"replace"}
 	for _, p := range pods {
 		names = append(names, p.Name)
@@ -121,7 +121,7 @@ func (s *told) ReplaceSnapshot(pods []*corev1.Pod) {
 	s.record(strings.Join(names, " "))
 }
 
-func (s *told) all() []string {
+func (s *recordingStore) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.calls...)

@@ -14,13 +14,13 @@ import (
 )
 
 // observing is a store that also has the methods a store need not have.
-type observing struct{ told }
+type observing struct{ recordingStore }
 
 func (s *observing) ObserveResourceVersion(v string) { s.record("version " + v) }
 func (s *observing) ObserveStop()                    { s.record("stop") }
 
 func TestTee(t *testing.T) {
-	plain, full := &told{}, &observing{}
+	plain, full := &recordingStore{}, &observing{}
 	tee := watchsource.Tee(plain, full)
 	list := []*corev1.Pod{pod("1"), pod("2")}
 	tee.ReplaceSnapshot(list)
@@ -30,29 +30,29 @@ func TestTee(t *testing.T) {
 	tee.(interface{ ObserveStop() }).ObserveStop()
 	want := []string{"replace exec-1 exec-2", "update exec-3", "delete exec-1"}
 	if got := plain.all(); !slices.Equal(got, want) {
-		t.Errorf("the first store was told %q, want %q", got, want)
+		t.Errorf("the first store received %q, want %q", got, want)
 	}
 	want = append(want, "version 7", "stop")
 	if got := full.all(); !slices.Equal(got, want) {
-		t.Errorf("the second store was told %q, want %q", got, want)
+		t.Errorf("the second store received %q, want %q", got, want)
 	}
 }
 
 // reordering is a store that uses the list it is given as its own.
-type reordering struct{ told }
+type reordering struct{ recordingStore }
 
 func (s *reordering) ReplaceSnapshot(pods []*corev1.Pod) { slices.Reverse(pods) }
 
 func TestTeeGivesEachStoreAListOfItsOwn(t *testing.T) {
-	second := &told{}
+	second := &recordingStore{}
 	watchsource.Tee(&reordering{}, second).ReplaceSnapshot([]*corev1.Pod{pod("1"), pod("2")})
 	if got := second.all(); !slices.Equal(got, []string{"replace exec-1 exec-2"}) {
-		t.Errorf("the second store was told %q", got)
+		t.Errorf("the second store received %q", got)
 	}
 }
 
-// A store learns of the end of a watch that it was told of, last of all, and of
-// no other.
+// A store receives ObserveStop as the last call of a watch, and not for a watch of which
+// it has received nothing.
 func TestStoreLearnsOfStop(t *testing.T) {
 	store := &observing{}
 	client := fake.NewClientset()
@@ -62,7 +62,7 @@ func TestStoreLearnsOfStop(t *testing.T) {
 		t.Fatal("Start without an application")
 	}
 	if got := store.all(); len(got) != 0 {
-		t.Errorf("the store was told %q without a Start that succeeded", got)
+		t.Errorf("the store received %q without a Start that succeeded", got)
 	}
 	for range 2 {
 		start(t, source, "app")
@@ -70,6 +70,6 @@ func TestStoreLearnsOfStop(t *testing.T) {
 	}
 	calls := slices.DeleteFunc(store.all(), func(call string) bool { return strings.HasPrefix(call, "version ") })
 	if want := []string{"replace", "stop", "replace", "stop"}; !slices.Equal(calls, want) {
-		t.Errorf("the store was told %q, want %q", calls, want)
+		t.Errorf("the store received %q, want %q", calls, want)
 	}
 }

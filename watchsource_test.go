@@ -113,7 +113,7 @@ func TestFakeClientsetAfterStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for round := range 50 {
 			client := fake.NewClientset()
-			store := &told{}
+			store := &recordingStore{}
 			source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace("jobs"))
 			start(t, source, "app")
 			create(t, client, pod("1"))
@@ -123,7 +123,7 @@ func TestFakeClientsetAfterStart(t *testing.T) {
 			synctest.Wait()
 			source.Stop()
 			if got := strings.Join(store.all(), ", "); got != "replace, update exec-1" {
-				t.Fatalf("round %d: the store was told %q", round, got)
+				t.Fatalf("round %d: the store received %q", round, got)
 			}
 		}
 	})
@@ -151,7 +151,7 @@ func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
 	})
 }
 
-// Nor does it when it was refused for a while after a list.
+// The same after the watch was refused for a while after a list.
 func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(pod("1"), pod("2"))
@@ -187,7 +187,7 @@ func TestFakeWatchReactor(t *testing.T) {
 		client := fake.NewClientset()
 		events := watch.NewFake()
 		client.PrependWatchReactor("pods", k8stesting.DefaultWatchReactor(events, nil))
-		store := &told{}
+		store := &recordingStore{}
 		source := watchsource.NewWatchSnapshotSource(store, client)
 		start(t, source, "app")
 		events.Add(pod("1"))
@@ -198,7 +198,7 @@ func TestFakeWatchReactor(t *testing.T) {
 		synctest.Wait()
 		source.Stop()
 		if got := strings.Join(store.all(), ", "); got != "replace, update exec-1, update exec-2, delete exec-1" {
-			t.Errorf("the store was told %q", got)
+			t.Errorf("the store received %q", got)
 		}
 		if !events.IsStopped() {
 			t.Error("Stop left the watch open")
@@ -358,7 +358,7 @@ func TestStartFailsWithWhatTheServerSays(t *testing.T) {
 				client.PrependWatchReactor("pods", func(action k8stesting.Action) (bool, watch.Interface, error) {
 					return broken && test.verb == "watch", nil, test.err
 				})
-				store := &told{}
+				store := &recordingStore{}
 				source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace(test.namespace))
 				began := time.Now()
 				err := source.Start("app")
@@ -374,7 +374,7 @@ func TestStartFailsWithWhatTheServerSays(t *testing.T) {
 					t.Errorf("Start took %v", took)
 				}
 				if calls := store.all(); len(calls) > 0 {
-					t.Errorf("the store was told %q", calls)
+					t.Errorf("the store received %q", calls)
 				}
 				if got := source.Status().Phase; got != watchsource.Stopped {
 					t.Errorf("phase %v", got)
@@ -384,15 +384,15 @@ func TestStartFailsWithWhatTheServerSays(t *testing.T) {
 				start(t, source, "app")
 				source.Stop()
 				if calls := store.all(); len(calls) != 1 || calls[0] != "replace exec-1" {
-					t.Errorf("the store was told %q", calls)
+					t.Errorf("the store received %q", calls)
 				}
 			})
 		})
 	}
 }
 
-// hanging returns a client whose lists are not answered until released, and do
-// not heed their context.
+// hanging returns a client whose lists are not answered until released, and ignore their
+// context.
 func hanging(release <-chan struct{}) *fake.Clientset {
 	client := fake.NewClientset()
 	client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) {
@@ -418,11 +418,11 @@ func TestStartTimeout(t *testing.T) {
 	})
 }
 
-// A Start that runs out of time after the store has been told has succeeded: a
-// store is told nothing by one that fails.
+// If Start times out after the first call of the store, it has succeeded: a Start that
+// fails must not have called the store.
 func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &told{block: make(chan struct{})}
+		store := &recordingStore{block: make(chan struct{})}
 		time.AfterFunc(time.Minute, func() { close(store.block) })
 		client := fake.NewClientset()
 		source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithStartTimeout(5*time.Second))
@@ -431,7 +431,7 @@ func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
 		synctest.Wait()
 		source.Stop()
 		if got := store.all(); !slices.Equal(got, []string{"replace", "update exec-1"}) {
-			t.Errorf("the store was told %q", got)
+			t.Errorf("the store received %q", got)
 		}
 	})
 }
@@ -543,7 +543,7 @@ func TestAWatchEndsWithItsContext(t *testing.T) {
 func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
-		store := &told{}
+		store := &recordingStore{}
 		source := watchsource.NewWatchSnapshotSource(store, client)
 		start(t, source, "app")
 
@@ -567,7 +567,7 @@ func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
 		create(t, client, pod("3"))
 		time.Sleep(time.Hour)
 		if got := store.all(); len(got) != calls {
-			t.Errorf("after Stop the store was told %q", got[calls:])
+			t.Errorf("after Stop the store received %q", got[calls:])
 		}
 	})
 }
@@ -594,7 +594,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("Run without an application = %v", err)
 		}
 
-		// Somebody else stops it, and starts it for another application.
+		// Another goroutine stops it, and starts it for another application.
 		go func() { result <- source.Run(t.Context(), "app") }()
 		synctest.Wait()
 		source.Stop()
@@ -614,7 +614,7 @@ func TestLogging(t *testing.T) {
 			verbosity int
 		}{{log, 4}, {quiet, 3}} {
 			client := fake.NewClientset()
-			source := watchsource.NewWatchSnapshotSource(&told{}, client, watchsource.WithLogger(l.lines.logger(l.verbosity)))
+			source := watchsource.NewWatchSnapshotSource(&recordingStore{}, client, watchsource.WithLogger(l.lines.logger(l.verbosity)))
 			start(t, source, "app-1")
 			create(t, client, pod("1", label(watchsource.LabelApp, "app-1"), func(p *corev1.Pod) {
 				p.Spec.Containers = []corev1.Container{{Name: "c", Env: []corev1.EnvVar{{Name: "PASSWORD", Value: "s3cret"}}}}
@@ -691,8 +691,8 @@ func TestTrimmedPods(t *testing.T) {
 		})
 	}
 
-	// A pod may belong to somebody else, as with a fake watch.
-	watcher := watchsource.NewWatcher(&told{}, selectorOf(t, executors), watchsource.WithTrimmedPods())
+	// The pod may be shared, as with a fake watch.
+	watcher := watchsource.NewWatcher(&recordingStore{}, selectorOf(t, executors), watchsource.WithTrimmedPods())
 	must(t, watcher.Receive(added(full)))
 	watcher.Replace([]*corev1.Pod{full}, "1")
 	if !equalPods(full, before) {

@@ -22,12 +22,12 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// The three who watch the library at work: the witness stands between it and
-// the store, listeners read the store, and the wire tap sees what it is told.
+// The checkers of the model test: the witness stands between the source and the store,
+// listeners read the store, and the wire reads the answers of the server.
 
-// witness is a SnapshotsStore that compares what it is told with the history of
-// the server: each event of it once and in order, except for those that a full
-// list has overtaken, and each full list just as things were at its version.
+// witness is a SnapshotsStore that compares its calls with the history of the server. It
+// must receive each event once and in order, except those that a full list includes. Each
+// full list must equal the server's state at its version.
 type witness struct {
 	inner   *watchsource.Store
 	fail    func(format string, args ...any)
@@ -61,8 +61,7 @@ func newWitness(fail func(string, ...any), h *history, trimmed bool) *witness {
 	}
 }
 
-// enter begins a call of the store. Nothing but the version may be told between
-// a full list and its version.
+// enter begins a call of the store. Only the version may follow a full list.
 func (w *witness) enter(call string, args ...any) {
 	w.mu.Lock()
 	w.count++
@@ -77,7 +76,7 @@ func (w *witness) enter(call string, args ...any) {
 	}
 }
 
-// leave ends it, with a look at what has become of the store.
+// leave ends the call and checks the store.
 func (w *witness) leave() {
 	snapshot := w.inner.Snapshot()
 	if problem := contradiction(snapshot); problem != "" {
@@ -146,7 +145,7 @@ func (w *witness) ObserveResourceVersion(version string) {
 	w.inner.ObserveResourceVersion(version)
 }
 
-// expect compares a pod that was told with the event that is due.
+// expect compares a received pod with the next event of the history.
 func (w *witness) expect(p *corev1.Pod, kinds ...watch.EventType) {
 	event, due, ok := w.history.event(w.next, versionOf(p))
 	w.next++
@@ -160,7 +159,7 @@ func (w *witness) expect(p *corev1.Pod, kinds ...watch.EventType) {
 	}
 }
 
-// compare compares the pods that a full list has told with those there were.
+// compare compares the pods of a full list with the history.
 func (w *witness) compare(want map[types.NamespacedName]*corev1.Pod) {
 	if len(w.known) != len(want) {
 		w.fail("a full list of %d pods, there were %d", len(w.known), len(want))
@@ -172,7 +171,7 @@ func (w *witness) compare(want map[types.NamespacedName]*corev1.Pod) {
 	}
 }
 
-// expected is a pod as the store is told of it.
+// expected returns a pod in the form that the store receives.
 func (w *witness) expected(p *corev1.Pod) *corev1.Pod {
 	p = p.DeepCopy()
 	p.ManagedFields = nil
@@ -199,8 +198,8 @@ func (w *witness) left(p *corev1.Pod) {
 	delete(w.known, keyOf(p))
 }
 
-// seal is called after Stop, and unseal before another Start. A new session may
-// begin at a version that it was told before.
+// seal is called after Stop, and unseal before another Start. A new session may begin at a
+// version that the store already has.
 func (w *witness) seal()   { w.set(func() { w.sealed = true }) }
 func (w *witness) unseal() { w.set(func() { w.sealed = false }) }
 
@@ -359,16 +358,16 @@ func precedes(a, b string) bool {
 	return err == nil && m < n && n-m < historyGap // or else they are of two histories
 }
 
-// listener is a reader of the store that checks what it is shown.
+// listener is a reader of the store that checks its batches.
 type listener struct {
 	fail     func(format string, args ...any)
 	interval time.Duration
-	nap      time.Duration // what it does after each batch
+	nap      time.Duration // called after each batch
 	ctx      context.Context
 	cancel   context.CancelFunc
 	anyOrder bool // a list may be of an earlier history
 
-	from  int         // where what it is owed begins
+	from  int         // index of the first milestone that it is owed
 	owed  []milestone // at once
 	view  map[types.UID]watchsource.Executor
 	shown []milestone
@@ -466,9 +465,9 @@ func (l *listener) step(c watchsource.Change) {
 	}
 }
 
-// compare checks that the reader was shown every end and every disappearance
-// that the store was told of, each once, in the order of each executor's life.
-// One that has left may not have been shown the last of them.
+// compare checks that the reader was shown every end and every deletion that the store
+// received, each once and in order for each executor. A reader that has left may lack the
+// last of them.
 func (l *listener) compare(w *witness) {
 	owed, shown := w.since(l.from, l.owed), byExecutor(l.shown)
 	if w.history.restored() {
@@ -495,12 +494,11 @@ func (l *listener) compare(w *witness) {
 	}
 }
 
-// wire reads along what the client is told, and so knows for which lists there
-// is a need.
+// wire reads the answers that the client gets, and counts which of them require a list.
 type wire struct {
 	next  http.RoundTripper
 	trace *trace
-	told  func() uint64 // the version that the store has been told
+	told  func() uint64 // the version up to which the store is complete
 
 	mu        sync.Mutex
 	lost      int // answers and events that say a version is gone, or that are no pod
@@ -617,7 +615,7 @@ type tapped struct {
 	streaming     bool
 	from          string // the version that a stream starts from, "" if with a list
 	opened, ended time.Time
-	tail          string // the last of what was read, for words that come in parts
+	tail          string // the last bytes read, for words that come in parts
 	counted       bool
 	byClient      bool // the client has ended it
 }
