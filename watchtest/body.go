@@ -40,7 +40,7 @@ type body struct {
 type item struct {
 	document document
 	raw      []byte
-	strike   *strike
+	effect   *activeEffect
 	end      error
 }
 
@@ -124,18 +124,18 @@ func (b *body) finishLocked(err error) {
 	}
 }
 
-// strike lets an effect happen at this point of the body.
-func (b *body) strike(k strike) {
+// queueEffect queues an effect. A break takes effect after the frames queued so far.
+func (b *body) queueEffect(a activeEffect) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k.effect.kind == breaking {
+	if a.effect.kind == breaking {
 		b.dropSilent()
-		b.finishLocked(k.effect.err)
+		b.finishLocked(a.effect.err)
 		return
 	}
-	it := item{strike: &k}
-	if k.effect.kind == sendingRaw {
-		it = item{raw: k.effect.raw}
+	it := item{effect: &a}
+	if a.effect.kind == sendingRaw {
+		it = item{raw: a.effect.raw}
 	}
 	if !b.finished {
 		b.queue = append(b.queue, it)
@@ -162,7 +162,7 @@ func (b *body) dropSilent() {
 		return
 	}
 	silent := slices.IndexFunc(b.queue, func(it item) bool {
-		return it.strike != nil && it.strike.effect.kind == silence && !closed(it.strike.lifted)
+		return it.effect != nil && it.effect.effect.kind == silence && !closed(it.effect.lifted)
 	})
 	if silent >= 0 {
 		b.queue = b.queue[:silent]
@@ -233,8 +233,8 @@ func (b *body) apply(next item) {
 		b.pending = next.raw
 	case next.document != nil:
 		b.write(next.document)
-	case next.strike != nil:
-		b.applyStrike(next.strike)
+	case next.effect != nil:
+		b.applyEffect(next.effect)
 	}
 }
 
@@ -248,15 +248,15 @@ func (b *body) write(d document) {
 	}
 }
 
-func (b *body) applyStrike(k *strike) {
-	switch k.effect.kind {
+func (b *body) applyEffect(a *activeEffect) {
+	switch a.effect.kind {
 	case silence:
-		b.held = k.lifted
+		b.held = a.lifted
 	case tear:
 		b.tear = true
 	case malform:
 		b.malform = true
 	case slow:
-		b.chunk, b.pause = k.effect.bytes, k.effect.pause
+		b.chunk, b.pause = a.effect.bytes, a.effect.pause
 	}
 }

@@ -9,39 +9,39 @@ import (
 	"time"
 )
 
-// A Fault is something that goes wrong with coming requests: with which, how
-// often, and what. The zero values of its fields, but for Do, strike every
-// request until the fault is lifted.
+// A Fault applies an [Effect] to future requests. Its fields say to which requests and how
+// often. With only Do set, the fault applies to every request until it is lifted.
 type Fault struct {
-	// On are the verbs that it strikes, joined with |; 0 is all of them.
+	// On selects requests by verb. Join verbs with |. 0 selects all verbs.
 	On Verb
-	// If, unless nil, further chooses among the requests.
+	// If, if not nil, must also return true for a request to be selected.
 	If func(Request) bool
-	// Skip is how many such requests pass unharmed first.
+	// Skip is the number of selected requests that pass before the first fault.
 	Skip int
-	// Times is how many are struck after that, 0 for all that come.
+	// Times is the number of requests to fault after that. 0 means no limit.
 	Times int
-	// After is how many frames of a watch or streaming list, bookmarks
-	// included, go before the effect; 0 is at once. Any other request is
-	// carried out first if After is not 0, so that it is the answer that is
-	// late, lost or wrong.
+	// After is the number of frames, bookmarks included, that a watch or streaming
+	// list sends before the effect. 0 means at once. For any other request, a value
+	// other than 0 means that the server executes the request first, and the effect
+	// delays, loses or changes the answer.
 	After int
-	// Do is what happens.
+	// Do is the effect. It is required.
 	Do Effect
 }
 
-// injection is a fault at work.
+// injection is a fault that was injected and not lifted.
 type injection struct {
 	Fault
 	lifted chan struct{}
 
 	// Guarded by Server.mu.
-	met    int // requests it was meant for so far
-	struck int // of them, those it struck
+	seen    int // requests selected so far
+	applied int // of these, the requests that the effect was applied to
 }
 
-// strike is an effect that happens to one request.
-type strike struct {
+// activeEffect is an effect on one request or stream. It starts after some frames and ends
+// when lifted is closed.
+type activeEffect struct {
 	effect Effect
 	after  int
 	lifted chan struct{}
@@ -51,9 +51,9 @@ type strike struct {
 // ends effects that last: requests that hang are answered, and silent streams deliver the
 // frames that they held back. Lifting again does nothing.
 //
-// Faults strike in the order of their injection. Several can strike the same
-// request, up to the first that answers it or breaks it off, so faults with
-// Times make a script: the second begins where the first is spent.
+// Faults apply in the order of their injection. Several faults can apply to the same
+// request, up to the first that answers it or breaks its connection. So faults with Times
+// form a script: the second starts when the first is used up.
 func (s *Server) Inject(f Fault) (lift func()) {
 	if f.Do.kind == none {
 		panic("watchtest: a fault must do something")
@@ -70,98 +70,100 @@ func (s *Server) Inject(f Fault) (lift func()) {
 	})
 }
 
-// strikesFor records a request and returns what happens to it.
-func (s *Server) strikesFor(r Request) []strike {
+// effectsFor records a request and returns the effects of the faults that apply to it.
+func (s *Server) effectsFor(r Request) []activeEffect {
 	s.mu.Lock()
 	s.requests = append(s.requests, r)
 	faults := slices.Clone(s.faults)
 	s.mu.Unlock()
 
-	// The test's own function is called without the lock.
-	faults = slices.DeleteFunc(faults, func(in *injection) bool { return !in.meant(r) })
+	// Fault.If is the test's function. It is called without the lock.
+	faults = slices.DeleteFunc(faults, func(in *injection) bool { return !in.matches(r) })
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var strikes []strike
+	var effects []activeEffect
 	for _, in := range faults {
-		if !in.hit() {
+		if !in.take() {
 			continue
 		}
-		k := strike{effect: in.Do, after: in.After, lifted: in.lifted}
-		strikes = append(strikes, k)
-		if k.final() {
+		a := activeEffect{effect: in.Do, after: in.After, lifted: in.lifted}
+		effects = append(effects, a)
+		if a.final() {
 			break
 		}
 	}
-	return strikes
+	return effects
 }
 
-func (in *injection) meant(r Request) bool {
+// matches reports whether the fault selects a request.
+func (in *injection) matches(r Request) bool {
 	return (in.On == 0 || in.On&r.Verb != 0) && (in.If == nil || in.If(r))
 }
 
-// hit counts a request and tells whether the fault strikes it.
-func (in *injection) hit() bool {
-	if closed(in.lifted) || in.Times > 0 && in.struck >= in.Times {
+// take counts a selected request and reports whether the fault applies to it.
+func (in *injection) take() bool {
+	if closed(in.lifted) || in.Times > 0 && in.applied >= in.Times {
 		return false
 	}
-	in.met++
-	if in.met <= in.Skip {
+	in.seen++
+	if in.seen <= in.Skip {
 		return false
 	}
-	in.struck++
+	in.applied++
 	return true
 }
 
-// final tells whether the strike leaves nothing for others to do.
-func (k strike) final() bool {
-	return k.after == 0 && (k.effect.kind == answering || k.effect.kind == breaking && !k.effect.late)
+// final reports whether the effect ends the request, so that later faults do not apply.
+func (a activeEffect) final() bool {
+	return a.after == 0 && (a.effect.kind == answering || a.effect.kind == breaking && !a.effect.late)
 }
 
 // apply applies the effects that replace or precede an answer. It returns the effects for
-// the body, or the result of the request.
-func (c *call) apply(strikes []strike) ([]strike, *http.Response, error) {
-	var left []strike
-	for _, k := range strikes {
+// the body, or the result of the request if an effect decides it.
+func (c *call) apply(effects []activeEffect) ([]activeEffect, *http.Response, error) {
+	var left []activeEffect
+	for _, a := range effects {
 		switch {
-		case k.after > 0:
-			left = append(left, k)
-		case k.final() && k.effect.kind == breaking:
-			return nil, nil, k.effect.err
-		case k.final():
-			return nil, c.refuse(statusError(k.effect.status), left), nil
-		case k.effect.kind == hang || k.effect.kind == delay:
-			if err := c.wait(k); err != nil {
+		case a.after > 0:
+			left = append(left, a)
+		case a.final() && a.effect.kind == breaking:
+			return nil, nil, a.effect.err
+		case a.final():
+			return nil, c.refuse(statusError(a.effect.status), left), nil
+		case a.effect.kind == hang || a.effect.kind == delay:
+			if err := c.wait(a); err != nil {
 				return nil, nil, err
 			}
 		default:
-			left = append(left, k)
+			left = append(left, a)
 		}
 	}
 	return left, nil, nil
 }
 
-// endureLate is endure once the request is carried out.
-func (c *call) endureLate(strikes []strike) ([]strike, *http.Response, error) {
-	for i := range strikes {
-		strikes[i].after = 0
+// applyLate is apply after the server has executed the request.
+func (c *call) applyLate(effects []activeEffect) ([]activeEffect, *http.Response, error) {
+	for i := range effects {
+		effects[i].after = 0
 	}
-	return c.apply(strikes)
+	return c.apply(effects)
 }
 
-// wait holds the request up.
-func (c *call) wait(k strike) error {
-	var over <-chan time.Time
-	if k.effect.kind == delay {
-		over = time.After(k.effect.pause)
+// wait blocks the request until the delay is over, the effect is lifted or the client gives
+// up.
+func (c *call) wait(a activeEffect) error {
+	var delayed <-chan time.Time
+	if a.effect.kind == delay {
+		delayed = time.After(a.effect.pause)
 	}
 	ctx := c.http.Context()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-k.lifted:
+	case <-a.lifted:
 		return nil
-	case <-over:
+	case <-delayed:
 		return nil
 	}
 }

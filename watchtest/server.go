@@ -18,13 +18,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A Server is an API server that knows pods and nothing else. It has no
-// sockets: it is the transport of its clients.
+// A Server is an API server whose only resource is pods. It has no sockets: it is the
+// transport of its clients.
 //
-// All methods are safe for concurrent use and do not wait for clients. The server copies the
-// pods that it receives and returns.
+// All methods are safe for concurrent use and do not wait for clients. The server copies
+// the pods that it receives and returns.
 type Server struct {
-	config config // fixed at the start
+	config config // not modified after NewServer
 
 	mu       sync.Mutex // guards the following; never held while waiting
 	store    store
@@ -34,7 +34,7 @@ type Server struct {
 	streams  []*Stream // the open ones, oldest first
 }
 
-// config is what options set.
+// config holds the settings that an [Option] can change.
 type config struct {
 	bookmarks        time.Duration
 	streamingLists   bool
@@ -45,28 +45,28 @@ type config struct {
 // An Option changes what [NewServer] returns.
 type Option func(*config)
 
-// WithBookmarkInterval sets the time between two bookmarks of a stream that
-// asked for them, one minute by default; 0 is for a server that sends none but
-// those that are owed: at the end of the initial events and before a timeout.
+// WithBookmarkInterval sets the time between two bookmarks of a stream whose request
+// allows bookmarks. The default is one minute. With 0 the server sends only two bookmarks:
+// at the end of the initial events, and before the timeout of the stream.
 func WithBookmarkInterval(interval time.Duration) Option {
 	return func(c *config) { c.bookmarks = interval }
 }
 
-// WithoutStreamingLists makes the server refuse streaming lists, like a server that does not
-// know them.
+// WithoutStreamingLists makes the server refuse streaming lists, like a server that does
+// not support them.
 func WithoutStreamingLists() Option {
 	return func(c *config) { c.streamingLists = false }
 }
 
-// WithExpiredAtConnect answers a WATCH from a compacted version with HTTP
-// status 410. The default is what the watch cache of a real server does: it
-// accepts the watch, and says 410 in its first event.
+// WithExpiredAtConnect makes the server answer a WATCH from a compacted version with HTTP
+// status 410. By default the server does the same as the watch cache of a real server: it
+// accepts the watch and sends 410 in the first event.
 func WithExpiredAtConnect() Option {
 	return func(c *config) { c.expiredAtConnect = true }
 }
 
-// WithHistory has the server remember the last n changes only and compact what
-// is older. By default it remembers all until [Server.Compact].
+// WithHistory makes the server keep only the last n changes and compact older ones. By
+// default it keeps all changes until [Server.Compact] is called.
 func WithHistory(n int) Option {
 	return func(c *config) { c.history = n }
 }
@@ -80,8 +80,8 @@ func NewServer(opts ...Option) *Server {
 	return &Server{config: c, store: newStore(c.history)}
 }
 
-// Config returns a client configuration for this server, in protobuf and
-// without client-side rate limit. Change it at will, except its Transport.
+// Config returns a client configuration for this server. It uses protobuf and has no
+// client-side rate limit. You may change every field except Transport.
 func (s *Server) Config() *rest.Config {
 	return &rest.Config{
 		Host:      "http://watchtest.invalid",
@@ -94,12 +94,12 @@ func (s *Server) Config() *rest.Config {
 	}
 }
 
-// Client returns a clientset that talks protobuf with the server.
+// Client returns a clientset that sends and receives protobuf.
 func (s *Server) Client() kubernetes.Interface {
 	return newClient(s.Config())
 }
 
-// JSONClient returns a clientset that talks JSON with the server.
+// JSONClient returns a clientset that sends and receives JSON.
 func (s *Server) JSONClient() kubernetes.Interface {
 	c := s.Config()
 	c.AcceptContentTypes, c.ContentType = runtime.ContentTypeJSON, runtime.ContentTypeJSON
@@ -121,7 +121,7 @@ func (s *Server) ResourceVersion() string {
 	return versionString(s.store.version)
 }
 
-// Advance raises the resource version by n without a change to any pod, as
+// Advance increases the resource version by n without a change to any pod, as
 // writes to other resources do in a real cluster.
 func (s *Server) Advance(n int) {
 	s.mu.Lock()
@@ -129,29 +129,34 @@ func (s *Server) Advance(n int) {
 	s.store.version += uint64(n)
 }
 
-// Compact forgets all history: from now on a WATCH from an older version than
-// the current one, and a page or an exact LIST of an older one, is answered
-// with 410. Open streams go on, as they do in a real server.
+// Compact discards the history. From now on the server answers a WATCH from a version
+// older than the current one with 410, and also a page or an exact LIST of such a version.
+// Open streams continue, as they do in a real server.
 func (s *Server) Compact() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.store.compactTo(s.store.version)
 }
 
-// Backup keeps the present state and returns a function that puts it back, any
-// number of times. As with a real cluster whose etcd is restored from a backup,
-// the pods and the resource version are those of the backup, later versions are
-// given again to other changes, no history remains from before, and the
-// connections of all streams are reset. A WATCH from a version that the server has not reached yet is accepted and
-// brings bookmarks of older versions, but no event up to that version.
+// Backup saves the current state and returns a function that restores it. You can call
+// restore any number of times. It does the same as restoring the etcd of a real cluster
+// from a backup:
+//
+//   - the pods and the resource version are those of the backup;
+//   - the server uses the later versions again, for other changes;
+//   - the history from before the restore is gone;
+//   - the connections of all streams are reset.
+//
+// The server accepts a WATCH from a version that it has not reached yet. It sends bookmarks
+// of older versions to that watch, but no event up to that version.
 func (s *Server) Backup() (restore func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.store.clone()
+	saved := s.store.clone()
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.store = kept.clone()
+		s.store = saved.clone()
 		s.store.compactTo(s.store.version)
 		for _, st := range slices.Clone(s.streams) {
 			st.body.lose(Reset().err)
@@ -160,9 +165,8 @@ func (s *Server) Backup() (restore func()) {
 	}
 }
 
-// List returns the pods of all namespaces that a LIST with the label selector
-// would return now, in that order, regardless of faults. It panics if the selector is
-// invalid.
+// List returns the pods of all namespaces that a LIST with the label selector would return
+// now, in the same order. Faults do not affect it. It panics if the selector is invalid.
 func (s *Server) List(selector string) []corev1.Pod {
 	sel, err := newSelection("", metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
@@ -179,14 +183,14 @@ func (s *Server) List(selector string) []corev1.Pod {
 	return pods
 }
 
-// Requests returns what clients have asked for so far, in order.
+// Requests returns the requests that clients have content so far, in order.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// Count returns how many requests of the verbs there have been.
+// Count returns how many requests with one of the verbs the server has received.
 func (s *Server) Count(verbs Verb) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +203,7 @@ func (s *Server) Count(verbs Verb) int {
 	return n
 }
 
-// RoundTrip answers a request; it makes the server an [http.RoundTripper].
+// RoundTrip answers a request. It implements [http.RoundTripper].
 func (s *Server) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
@@ -207,34 +211,34 @@ func (s *Server) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
-	c, wrong := newCall(req)
-	strikes, response, err := c.apply(s.strikesFor(c.Request))
+	c, refusal := newCall(req)
+	effects, response, err := c.apply(s.effectsFor(c.Request))
 	if response != nil || err != nil {
 		return response, err
 	}
-	if wrong == nil {
-		wrong = c.validate(s.config.streamingLists)
+	if refusal == nil {
+		refusal = c.validate(s.config.streamingLists)
 	}
-	if wrong != nil {
-		return c.refuse(wrong, strikes), nil
+	if refusal != nil {
+		return c.refuse(refusal, effects), nil
 	}
 	if c.Verb&(Watch|StreamingList) != 0 {
-		return s.watch(c, strikes), nil
+		return s.watch(c, effects), nil
 	}
-	code, object, wrong := s.serve(c)
-	strikes, response, err = c.endureLate(strikes)
+	code, object, refusal := s.serve(c)
+	effects, response, err = c.applyLate(effects)
 	if response != nil || err != nil {
 		return response, err
 	}
-	if wrong != nil {
-		return c.refuse(wrong, strikes), nil
+	if refusal != nil {
+		return c.refuse(refusal, effects), nil
 	}
-	return c.respond(code, http.Header{}, object, strikes), nil
+	return c.respond(code, http.Header{}, object, effects), nil
 }
 
-// serve carries out everything but a WATCH.
+// serve executes every request except a WATCH.
 func (s *Server) serve(c *call) (int, runtime.Object, *apierrors.StatusError) {
-	sent, err := c.readBody()
+	content, err := c.readBody()
 	if err != nil {
 		return 0, nil, err
 	}
@@ -247,15 +251,15 @@ func (s *Server) serve(c *call) (int, runtime.Object, *apierrors.StatusError) {
 	case Get:
 		object, err = s.get(c)
 	case Create:
-		object, err = s.create(c, sent)
+		object, err = s.create(c, content)
 	case Update:
-		object, err = s.update(c, sent)
+		object, err = s.update(c, content)
 	case Patch:
-		object, err = s.patch(c, sent)
+		object, err = s.patch(c, content)
 	case Delete:
-		object, err = s.delete(c, sent)
+		object, err = s.delete(c, content)
 	case DeleteCollection:
-		object, err = s.deleteCollection(c, sent)
+		object, err = s.deleteCollection(c, content)
 	}
 	if c.Verb == Create {
 		return http.StatusCreated, object, err
@@ -268,24 +272,24 @@ func (c *call) readBody() ([]byte, *apierrors.StatusError) {
 	if c.http.Body == nil {
 		return nil, nil
 	}
-	sent, err := io.ReadAll(c.http.Body)
+	content, err := io.ReadAll(c.http.Body)
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	return sent, nil
+	return content, nil
 }
 
-// refuse answers with an error.
-func (c *call) refuse(err *apierrors.StatusError, strikes []strike) *http.Response {
+// refuse returns a response with an error.
+func (c *call) refuse(err *apierrors.StatusError, effects []activeEffect) *http.Response {
 	status := err.Status()
-	return c.respond(int(status.Code), statusHeader(status), statusObject(status), strikes)
+	return c.respond(int(status.Code), statusHeader(status), statusObject(status), effects)
 }
 
-// respond answers with one object.
-func (c *call) respond(code int, header http.Header, object runtime.Object, strikes []strike) *http.Response {
+// respond returns a response with one object.
+func (c *call) respond(code int, header http.Header, object runtime.Object, effects []activeEffect) *http.Response {
 	b := newBody(c.http.Context(), c.media, func() {})
-	for _, k := range strikes {
-		b.strike(k)
+	for _, a := range effects {
+		b.queueEffect(a)
 	}
 	b.push(item{document: answer{object}})
 	b.finish(io.EOF)

@@ -23,7 +23,7 @@ type Stream struct {
 
 	// Guarded by Server.mu.
 	frames         int      // queued so far
-	due            []strike // what happens after some frames
+	due            []activeEffect // what happens after some frames
 	omitInitialEnd bool
 	omitBookmarks  bool
 	ended          bool
@@ -50,9 +50,9 @@ func (s *Server) Streams() []*Stream {
 func (s *Server) Strike(e Effect) (lift func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, lift := newStrike(e)
+	a, lift := activate(e)
 	for _, st := range slices.Clone(s.streams) {
-		st.strike(k)
+		st.apply(a)
 	}
 	return lift
 }
@@ -65,14 +65,14 @@ func (st *Stream) Request() Request { return st.call.Request }
 func (st *Stream) Strike(e Effect) (lift func()) {
 	st.server.mu.Lock()
 	defer st.server.mu.Unlock()
-	k, lift := newStrike(e)
-	st.strike(k)
+	a, lift := activate(e)
+	st.apply(a)
 	return lift
 }
 
-func newStrike(e Effect) (k strike, lift func()) {
+func activate(e Effect) (a activeEffect, lift func()) {
 	lifted := make(chan struct{})
-	return strike{effect: e, lifted: lifted}, sync.OnceFunc(func() { close(lifted) })
+	return activeEffect{effect: e, lifted: lifted}, sync.OnceFunc(func() { close(lifted) })
 }
 
 // The methods below need Server.mu.
@@ -126,54 +126,54 @@ func (st *Stream) send(e *event) {
 	for _, timer := range st.idles {
 		timer.Reset(timer.after)
 	}
-	st.strikeDue()
+	st.applyDue()
 }
 
-func (st *Stream) strikeDue() {
-	st.due = slices.DeleteFunc(st.due, func(k strike) bool {
-		if k.after > st.frames {
+func (st *Stream) applyDue() {
+	st.due = slices.DeleteFunc(st.due, func(a activeEffect) bool {
+		if a.after > st.frames {
 			return false
 		}
-		st.strike(k)
+		st.apply(a)
 		return true
 	})
 }
 
-func (st *Stream) strike(k strike) {
-	switch k.effect.kind {
+func (st *Stream) apply(a activeEffect) {
+	switch a.effect.kind {
 	case omitInitialEnd:
 		st.omitInitialEnd = true
 	case omitBookmarks:
 		st.omitBookmarks = true
 	case answering, sending:
-		st.body.push(item{document: errorEvent(k.effect.status)})
+		st.body.push(item{document: errorEvent(a.effect.status)})
 	case hang:
-		k.effect.kind = silence
-		st.body.strike(k)
+		a.effect.kind = silence
+		st.body.queueEffect(a)
 	case breaking:
-		st.body.strike(k)
+		st.body.queueEffect(a)
 		st.forget()
 	case idle:
-		st.idles = append(st.idles, st.newIdleTimer(k))
+		st.idles = append(st.idles, st.newIdleTimer(a))
 	default:
-		st.body.strike(k)
+		st.body.queueEffect(a)
 	}
 }
 
-func (st *Stream) newIdleTimer(k strike) idleTimer {
+func (st *Stream) newIdleTimer(a activeEffect) idleTimer {
 	var timer *time.Timer
-	timer = time.AfterFunc(k.effect.pause, func() {
+	timer = time.AfterFunc(a.effect.pause, func() {
 		st.server.mu.Lock()
 		defer st.server.mu.Unlock()
-		if st.ended || closed(k.lifted) {
+		if st.ended || closed(a.lifted) {
 			return
 		}
-		st.strike(strike{effect: *k.effect.then, lifted: k.lifted})
+		st.apply(activeEffect{effect: *a.effect.then, lifted: a.lifted})
 		if !st.ended {
-			timer.Reset(k.effect.pause)
+			timer.Reset(a.effect.pause)
 		}
 	})
-	return idleTimer{timer, k.effect.pause}
+	return idleTimer{timer, a.effect.pause}
 }
 
 // end ends the stream from the server's side.

@@ -19,14 +19,14 @@ const defaultTimeout = 45 * time.Minute
 
 // watch opens a stream. Everything the stream begins with is queued before any
 // later change can be.
-func (s *Server) watch(c *call, strikes []strike) *http.Response {
+func (s *Server) watch(c *call, effects []activeEffect) *http.Response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first, err := s.firstEvents(c)
 	if err != nil && (apierrors.IsBadRequest(err) || s.config.expiredAtConnect && apierrors.IsResourceExpired(err)) {
-		return c.refuse(err, strikes)
+		return c.refuse(err, effects)
 	}
-	st := s.newStream(c, strikes)
+	st := s.newStream(c, effects)
 	for _, e := range first {
 		st.send(e)
 	}
@@ -40,12 +40,12 @@ func (s *Server) watch(c *call, strikes []strike) *http.Response {
 	return c.response(http.StatusOK, http.Header{}, c.media.streamType, st.body)
 }
 
-func (s *Server) newStream(c *call, strikes []strike) *Stream {
+func (s *Server) newStream(c *call, effects []activeEffect) *Stream {
 	st := &Stream{
 		server:  s,
 		call:    c,
 		expires: time.Now().Add(timeoutOf(c.opts)),
-		due:     strikes,
+		due:     effects,
 	}
 	if !sendsState(c.opts) {
 		st.from, _ = parseVersion(c.opts.ResourceVersion)
@@ -55,7 +55,7 @@ func (s *Server) newStream(c *call, strikes []strike) *Stream {
 		defer s.mu.Unlock()
 		st.forget()
 	})
-	st.strikeDue()
+	st.applyDue()
 	return st
 }
 

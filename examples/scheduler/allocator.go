@@ -25,7 +25,7 @@ import (
 const missingAfter = 15 * time.Second
 
 // allocator creates executors. Its model is Spark's ExecutorPodsAllocator. It
-// reads its own writes: it decides nothing on a view that does not show what it
+// reads its own writes: it decides nothing on a view that lacks what it
 // has created, or it would ask twice for the same executor (SPARK-44609,
 // KEP-5647).
 type allocator struct {
@@ -47,8 +47,8 @@ func newAllocator(cfg config, pods typedcorev1.PodInterface) *allocator {
 	return &allocator{config: cfg, pods: pods, nextID: 1, unseen: map[string]creation{}}
 }
 
-// fill creates what is missing in the view and returns the ids. It stops at the
-// first error; the next fill goes on from there.
+// fill creates the executors that the view lacks and returns their ids. It stops at the
+// first error, and the next fill continues.
 func (a *allocator) fill(ctx context.Context, view watchsource.Snapshot) ([]int, error) {
 	if !a.readsOwnWrites(view) {
 		return nil, nil // a later view will
@@ -64,10 +64,9 @@ func (a *allocator) fill(ctx context.Context, view watchsource.Snapshot) ([]int,
 	return created, nil
 }
 
-// readsOwnWrites reports whether a view shows what became of every creation. To
-// wait here with store.WaitForResourceVersion would do as well, and hold up the
-// loop; where there are no versions, as with client-go's fake clientset, it
-// takes the pods themselves.
+// readsOwnWrites reports whether a view contains every creation. Waiting with
+// store.WaitForResourceVersion would also work, but would block the loop. With client-go's
+// fake clientset, which has no versions, it looks for the pods themselves.
 func (a *allocator) readsOwnWrites(view watchsource.Snapshot) bool {
 	for name, creation := range a.unseen {
 		if _, there := view.Get(name); !there && !view.Contains(creation.version) {
@@ -122,8 +121,7 @@ func (a *allocator) find(ctx context.Context, name string) (*corev1.Pod, error) 
 	return &list.Items[0], nil
 }
 
-// acknowledge notes that a pod has been seen, and reports whether it is one that
-// was being waited for.
+// acknowledge notes that a pod has been seen, and reports whether it was waited for.
 func (a *allocator) acknowledge(podName string) bool {
 	_, waited := a.unseen[podName]
 	delete(a.unseen, podName)
@@ -155,15 +153,15 @@ func (a *allocator) lost(view watchsource.Snapshot) []ending {
 	return endings
 }
 
-// before reports whether a view is newer than a creation, so that who is absent
-// from it is gone and not just late: Spark killed healthy executors for less
-// (SPARK-33711).
+// before reports whether a view is newer than a creation. If so, an executor that is
+// absent from the view is gone, and not only late. Spark once killed healthy executors
+// without this check (SPARK-33711).
 func (c creation) before(view watchsource.Snapshot) bool {
 	return view.Complete() && (view.Contains(c.version) || view.SyncedAt().After(c.at.Add(missingAfter)))
 }
 
-// requestContext gives a request its own limit and spares it the end of ctx:
-// who cancels a request that is under way does not know what it did.
+// requestContext gives a request its own timeout and ignores the end of ctx: if a request
+// is cancelled in progress, its result is unknown.
 func requestContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 }

@@ -107,8 +107,7 @@ func TestDecidesNothingBeforeItSeesItsOwnCreations(t *testing.T) {
 	})
 }
 
-// What has come and gone while the watch was broken is in no list and no event.
-// The version of the list tells that it is gone, without waiting.
+// A pod that came and went while the watch was broken is in no list and in no event.
 func TestReplacesAnExecutorThatWasNeverShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, 1)

@@ -21,7 +21,7 @@ import (
 // executors alive, as Spark's KubernetesClusterSchedulerBackend does.
 type schedulerBackend struct {
 	config    config
-	account   *account
+	report    *report
 	pods      typedcorev1.PodInterface
 	store     *watchsource.Store
 	source    *watchsource.WatchSnapshotSource
@@ -34,9 +34,9 @@ type schedulerBackend struct {
 	blind    bool
 }
 
-// start begins to watch. When it returns the store has the complete view: the
-// first look already tells which executors an earlier run has left, and nobody
-// is created who is there already. If ctx ends first, so does the attempt.
+// start starts the watch. When it returns, the store has the complete view, which shows
+// the executors of an earlier run, so none of them is created twice. If ctx ends first,
+// the attempt ends too.
 func (b *schedulerBackend) start(ctx context.Context) error {
 	release := context.AfterFunc(ctx, b.source.Stop)
 	err := b.source.Start(b.config.appID)
@@ -55,7 +55,7 @@ func (b *schedulerBackend) run(ctx context.Context) error {
 
 	err := b.work(ctx)
 	cancel(nil)
-	reacting.Wait() // nobody is created any more
+	reacting.Wait() // no executor is created any more
 	return err
 }
 
@@ -66,24 +66,24 @@ func (b *schedulerBackend) work(ctx context.Context) error {
 	}
 	select {
 	case <-time.After(b.config.runFor):
-		b.account.say("the application has done its work")
+		b.report.printf("the application has done its work")
 		return nil
 	case <-ctx.Done():
 		return b.stopped(ctx, nil)
 	}
 }
 
-// stopped tells an end that was asked for, which is no error, from one that was
-// not. If ctx has not ended at all, the error is err.
+// stopped returns nil if ctx was ended on purpose, or else the cause. If ctx has not
+// ended, it returns err.
 func (b *schedulerBackend) stopped(ctx context.Context, err error) error {
 	switch cause := context.Cause(ctx); {
 	case cause == nil:
 		return err
 	case errors.Is(cause, errTooManyFailures):
-		b.account.say("too many executors have failed")
+		b.report.printf("too many executors have failed")
 		return cause
 	default:
-		b.account.say("asked to stop")
+		b.report.printf("asked to stop")
 		return nil
 	}
 }
@@ -157,36 +157,36 @@ func (b *schedulerBackend) changes(ctx context.Context) <-chan watchsource.Batch
 	return batches
 }
 
-// follow draws the consequences of what has happened.
+// follow acts on the changes of a batch.
 func (b *schedulerBackend) follow(ctx context.Context, batch watchsource.Batch) error {
 	b.checkSight()
 	b.lastSeen = batch.Snapshot
 	endings, err := b.lifecycle.follow(ctx, batch)
 	if err != nil {
-		b.account.changed(endings, nil)
+		b.report.changed(endings, nil)
 		return err
 	}
 	b.replace(ctx, endings)
 	if !b.wasUp && b.up(batch.Snapshot) {
 		b.wasUp = true
-		b.account.say("all %d executors are up", b.config.executors)
+		b.report.printf("all %d executors are up", b.config.executors)
 	}
 	return nil
 }
 
-// look does what is due although nothing has happened.
+// look does the work that does not depend on a change.
 func (b *schedulerBackend) look(ctx context.Context) {
 	b.checkSight()
-	// Whom no change will report as gone, for none has reported it as there. A
-	// full list without it may have been no change at all: look at the newest.
+	// An executor that no change has shown will not be reported as gone either. A
+	// full list without it may bring no batch, so look at the newest snapshot.
 	b.replace(ctx, b.lifecycle.missing(b.store.Snapshot()))
 }
 
-// replace brings the number of executors back to what is wanted.
+// replace creates executors until there are as many as wanted.
 func (b *schedulerBackend) replace(ctx context.Context, endings []ending) {
 	created, err := b.allocator.fill(ctx, b.lastSeen)
-	b.account.changed(endings, created)
-	b.account.refused(err)
+	b.report.changed(endings, created)
+	b.report.refused(err)
 }
 
 // checkSight tells the user when the view may be out of date. There is nothing
@@ -196,9 +196,9 @@ func (b *schedulerBackend) checkSight() {
 	blind := status.Phase == watchsource.Retrying
 	switch {
 	case blind && !b.blind:
-		b.account.say("lost sight of the cluster, trying again: %v", briefly(status.Err))
+		b.report.printf("lost sight of the cluster, trying again: %v", briefly(status.Err))
 	case !blind && b.blind:
-		b.account.say("sees the cluster again")
+		b.report.printf("sees the cluster again")
 	}
 	b.blind = blind
 }
@@ -211,27 +211,26 @@ func briefly(err error) error {
 	return err
 }
 
-// stop deletes the executors and stops watching, in this order: the watch is
-// what tells that they are gone. It does not take the context of run, which may
-// have ended; it has a limit of its own.
+// stop deletes the executors and then stops the watch, which shows that they are gone. It
+// does not use the context of run, which may have ended, but its own timeout.
 func (b *schedulerBackend) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanUpTimeout)
 	defer cancel()
 	if err := b.cleanUp(ctx); err != nil {
-		b.account.say("cleaning up: %v", err)
+		b.report.printf("cleaning up: %v", err)
 	}
-	b.account.watched(b.source.Status(), b.store.Snapshot().Len())
+	b.report.watched(b.source.Status(), b.store.Snapshot().Len())
 	b.source.Stop()
 }
 
 func (b *schedulerBackend) cleanUp(ctx context.Context) error {
 	view := b.waitUntilSeen(ctx)
 	if view.Len() > 0 {
-		b.account.say("deleting the %d pods that are left", view.Len())
+		b.report.printf("deleting the %d pods that are left", view.Len())
 	}
 	for e := range view.All() {
 		if err := deletePod(ctx, b.pods, e); err != nil {
-			b.account.say("executor %s could not be deleted: %v", e.ID, err)
+			b.report.printf("executor %s could not be deleted: %v", e.ID, err)
 		}
 	}
 	view, err := b.store.WaitFor(ctx, func(s watchsource.Snapshot) bool { return s.Len() == 0 })

@@ -40,5 +40,5 @@ func TestDeletesAlsoWhatItHasNotSeenYet(t *testing.T) {
 
 func newTestBackend(server *watchtest.Server) *schedulerBackend {
 	c := config{appID: "spark-test", executors: 1, namespace: "default", work: demoWork}
-	return clusterManager{config: c, client: server.Client(), account: newAccount(io.Discard)}.createBackend()
+	return clusterManager{config: c, client: server.Client(), report: newReport(io.Discard)}.createBackend()
 }

@@ -54,11 +54,11 @@ func realCluster(cfg config) (*cluster, error) {
 }
 
 // credentials come from the kubeconfig, or without one from the pod's service
-// account. The namespace is the one that they stand for.
+// account. The namespace is the namespace of the account.
 func credentials(kubeconfig string) (*rest.Config, string, error) {
 	if kubeconfig == "" {
 		if _, err := rest.InClusterConfig(); err != nil {
-			return nil, "", fmt.Errorf("use the pod's service account: %w", err)
+			return nil, "", fmt.Errorf("use the pod's service report: %w", err)
 		}
 	}
 	// With an empty path clientcmd itself falls back on the service account, of

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Limits that nobody needs to turn. Spark's are longer: its executors take
-// minutes to come up and hours to work.
+// Limits that a user does not need to change. Spark's are longer, because its executors
+// take minutes to start and hours to work.
 const (
 	batchInterval  = 100 * time.Millisecond // at most so many looks at the changes
 	tickInterval   = time.Second            // for what must be done although nothing changes

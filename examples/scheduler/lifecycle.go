@@ -18,28 +18,27 @@ import (
 
 var errTooManyFailures = errors.New("giving up")
 
-// lifecycle understands what happens to executors: who has come up, who cannot,
-// who is lost and why. Its model is Spark's ExecutorPodsLifecycleManager.
+// lifecycle interprets the changes of executors: which are up, which cannot start, which
+// are lost and why. Its model is Spark's ExecutorPodsLifecycleManager.
 type lifecycle struct {
 	maxFailures int
 	pods        typedcorev1.PodInterface
 	allocator   *allocator
-	account     *account
+	report      *report
 
 	failures int
-	// known are the executors as the last change showed them, by pod name. An
-	// end is what such a one comes to, and so it counts once even if a batch
-	// begins anew, and its changes from nothing.
+	// known has the last shown state of each executor, by pod name. The end of a known
+	// executor counts once, even if a batch is Anew and shows it without a Before.
 	known   map[string]watchsource.Executor
 	waiting map[string]bool // executors whose wait has been reported, by pod name
 }
 
-func newLifecycle(maxFailures int, pods typedcorev1.PodInterface, allocator *allocator, account *account) *lifecycle {
+func newLifecycle(maxFailures int, pods typedcorev1.PodInterface, allocator *allocator, report *report) *lifecycle {
 	return &lifecycle{
 		maxFailures: maxFailures,
 		pods:        pods,
 		allocator:   allocator,
-		account:     account,
+		report:      report,
 		known:       map[string]watchsource.Executor{},
 		waiting:     map[string]bool{},
 	}
@@ -51,7 +50,7 @@ type outcome int
 const (
 	failed   outcome = iota // it did not do its work
 	finished                // it ended by itself, without an error
-	deleted                 // somebody else took it away
+	deleted                 // deleted by another client
 )
 
 // ending is the moment from which on an executor works no more. Every executor
@@ -93,12 +92,11 @@ func (l *lifecycle) follow(ctx context.Context, batch watchsource.Batch) ([]endi
 	return endings, l.count(endings)
 }
 
-// rebuild forgets whom a backlog that was given up would have shown leaving. The
-// changes that follow it show everybody who is there. In the first batch of all
-// nobody is known yet.
+// rebuild removes the executors that left while the backlog was dropped. The changes that
+// follow show all executors that are present. Before the first batch no executor is known.
 func (l *lifecycle) rebuild(batch watchsource.Batch) []ending {
 	if batch.Missed > 0 {
-		l.account.say("was away for so long that %d executors left unseen", batch.Missed)
+		l.report.printf("was away for so long that %d executors left unseen", batch.Missed)
 	}
 	var endings []ending
 	for _, name := range slices.Sorted(maps.Keys(l.known)) {
@@ -130,7 +128,7 @@ func (l *lifecycle) meet(e watchsource.Executor) bool {
 	created := l.allocator.acknowledge(e.Name)
 	if !created {
 		l.allocator.skip(e.ID)
-		l.account.adopted(e)
+		l.report.adopted(e)
 	}
 	return created
 }
@@ -148,17 +146,17 @@ func (l *lifecycle) forget(podName string) {
 	delete(l.waiting, podName)
 }
 
-// progress reports who is up, and who cannot come up.
+// progress reports the executors that are up, and those that cannot start.
 func (l *lifecycle) progress(before, after watchsource.Executor) {
 	switch {
 	case after.State == watchsource.Running && before.State != watchsource.Running:
-		l.account.say("executor %s runs on %s", after.ID, after.Node)
+		l.report.printf("executor %s runs on %s", after.ID, after.Node)
 	case after.State == watchsource.Pending && cannotStart(after.Reason) && !l.waiting[after.Name]:
-		// The kubelet goes on trying, and so nobody is replaced: the next one
-		// would need the same image. It alternates between two reasons, of
-		// which the first is enough.
+		// The kubelet keeps trying. The executor is not replaced, because
+		// another one would need the same image. The kubelet alternates
+		// between two reasons, and only the first is reported.
 		l.waiting[after.Name] = true
-		l.account.say("executor %s cannot start yet: %s", after.ID, withMessage(after.Reason, after.Message))
+		l.report.printf("executor %s cannot start yet: %s", after.ID, withMessage(after.Reason, after.Message))
 	}
 }
 
@@ -174,8 +172,7 @@ func cannotStart(reason string) bool {
 
 func endingOf(e watchsource.Executor) ending {
 	switch {
-	// A pod that somebody deletes ends with SIGTERM on its way out. That is not
-	// the fault of the application, and does not count against it.
+	// A deleted pod ends with SIGTERM. This is not a failure of the executor.
 	case e.Terminating, e.State == watchsource.Deleted:
 		return ending{e, deleted}
 	case e.State == watchsource.Succeeded:
@@ -185,7 +182,7 @@ func endingOf(e watchsource.Executor) ending {
 	}
 }
 
-// missingEnding is the end of an executor that nobody saw end.
+// missingEnding is the end of an executor that left unseen.
 func missingEnding(e watchsource.Executor) ending {
 	e.State, e.ExitCode = watchsource.Deleted, watchsource.UnknownExitCode
 	return ending{e, deleted}
@@ -209,7 +206,7 @@ func (l *lifecycle) count(endings []ending) error {
 // a reason to try again, and so is the end.
 func (l *lifecycle) remove(ctx context.Context, e watchsource.Executor) {
 	if err := deletePod(ctx, l.pods, e); err != nil {
-		l.account.say("the pod of executor %s could not be deleted: %v", e.ID, err)
+		l.report.printf("the pod of executor %s could not be deleted: %v", e.ID, err)
 	}
 }
 

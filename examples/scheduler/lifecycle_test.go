@@ -47,7 +47,7 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 			if _, err := allocator.create(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			l := newLifecycle(1, allocator.pods, allocator, newAccount(io.Discard))
+			l := newLifecycle(1, allocator.pods, allocator, newReport(io.Discard))
 
 			var before *state
 			for i, after := range tt.states {
@@ -67,14 +67,14 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 	}
 }
 
-// A batch that begins anew shows everybody as new and nobody who has left. Those
-// who are known are neither adopted nor counted again, and those who are absent
-// have ended.
+// A batch that is Anew shows all present executors as new, and no executor that has left.
+// The scheduler must not adopt or count known executors again, and must notice the absent
+// ones.
 func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(strings.Builder)
 		allocator := newTestAllocator(5)
-		l := newLifecycle(10, allocator.pods, allocator, newAccount(out))
+		l := newLifecycle(10, allocator.pods, allocator, newReport(out))
 		store := watchsource.NewStore(watchsource.WithBacklogLimit(2))
 		for id := range 5 {
 			if _, err := allocator.create(t.Context()); err != nil {
@@ -121,7 +121,7 @@ func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 			t.Errorf("adopted %d, want executor 9 alone:\n%s", n, out)
 		}
 		if !strings.Contains(out.String(), "3 executors left unseen") {
-			t.Errorf("the account does not say what was missed:\n%s", out)
+			t.Errorf("the report does not say what was missed:\n%s", out)
 		}
 	})
 }
@@ -131,7 +131,7 @@ func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 func TestAMissingExecutorEndsOnce(t *testing.T) {
 	out := new(strings.Builder)
 	allocator := newTestAllocator(1)
-	l := newLifecycle(10, allocator.pods, allocator, newAccount(out))
+	l := newLifecycle(10, allocator.pods, allocator, newReport(out))
 	if _, err := allocator.create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestAMissingExecutorEndsOnce(t *testing.T) {
 	gone := watchsource.Executor{Name: podName("spark-test", 1), ID: "1", State: watchsource.Deleted}
 	endings, err := l.follow(t.Context(), watchsource.Batch{Changes: []watchsource.Change{{After: &gone}}})
 	if err != nil || len(endings) != 0 || out.Len() > 0 {
-		t.Errorf("endings %v, %v; account:\n%s", endings, err, out)
+		t.Errorf("endings %v, %v; report:\n%s", endings, err, out)
 	}
 }
 

@@ -8,9 +8,9 @@
 // nothing to install; with -kubeconfig, or in a pod, it runs on a real one. The
 // scheduler is the same in both cases.
 //
-// Read it in this order: manager.go (what is made), backend.go (how it runs),
-// lifecycle.go (what the changes mean), allocator.go (who is created). They
-// bear the names of their models in Spark on Kubernetes.
+// Read it in this order: manager.go (construction), backend.go (the loop),
+// lifecycle.go (the meaning of changes), allocator.go (the creation of executors). The
+// names are those of their models in Spark on Kubernetes.
 package main
 
 import (
@@ -58,7 +58,7 @@ func schedule(ctx context.Context, cfg config, stdout io.Writer) error {
 	defer cluster.close()
 	cfg.namespace = cluster.namespace
 
-	account := newAccount(stdout)
-	account.say("application %s wants %d executors in namespace %s on %s", cfg.appID, cfg.executors, cfg.namespace, cluster.name)
-	return runApplication(ctx, cfg, cluster.client, account)
+	report := newReport(stdout)
+	report.printf("application %s wants %d executors in namespace %s on %s", cfg.appID, cfg.executors, cfg.namespace, cluster.name)
+	return runApplication(ctx, cfg, cluster.client, report)
 }

@@ -11,41 +11,41 @@ import (
 )
 
 // runApplication is the life of one application, whatever the cluster.
-func runApplication(ctx context.Context, cfg config, client kubernetes.Interface, account *account) error {
-	manager := clusterManager{config: cfg, client: client, account: account}
+func runApplication(ctx context.Context, cfg config, client kubernetes.Interface, report *report) error {
+	manager := clusterManager{config: cfg, client: client, report: report}
 	backend := manager.createBackend()
 	if err := backend.start(ctx); err != nil {
 		return err
 	}
 	err := backend.run(ctx)
 	backend.stop()
-	account.summary()
+	report.summary()
 	return err
 }
 
 // clusterManager makes the parts of a scheduler and puts them together, as
 // Spark's KubernetesClusterManager does.
 type clusterManager struct {
-	config  config
-	client  kubernetes.Interface
-	account *account
+	config config
+	client kubernetes.Interface
+	report *report
 }
 
 func (m clusterManager) createBackend() *schedulerBackend {
 	store := watchsource.NewStore(watchsource.WithBacklogLimit(backlogLimit))
 	source := watchsource.NewWatchSnapshotSource(store, m.client,
 		watchsource.WithNamespace(m.config.namespace),
-		watchsource.WithTrimmedPods()) // it reads what became of the pods, not what is in them
+		watchsource.WithTrimmedPods()) // it reads the status of the pods, not their spec
 
 	pods := m.client.CoreV1().Pods(m.config.namespace)
 	allocator := newAllocator(m.config, pods)
 	return &schedulerBackend{
 		config:    m.config,
-		account:   m.account,
+		report:    m.report,
 		pods:      pods,
 		store:     store,
 		source:    source,
 		allocator: allocator,
-		lifecycle: newLifecycle(m.config.maxFailures, pods, allocator, m.account),
+		lifecycle: newLifecycle(m.config.maxFailures, pods, allocator, m.report),
 	}
 }

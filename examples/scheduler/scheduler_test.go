@@ -17,8 +17,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// run is one application on an embedded cluster of its own. It must be made in
-// a bubble, and then takes no time.
+// run is one application on its own embedded cluster. It must be made in a bubble.
 type run struct {
 	config   config
 	troubles embedded.Troubles
@@ -52,16 +51,16 @@ func (r *run) run(t *testing.T) {
 	r.prepare(server)
 	cluster := embeddedCluster(r.config, server, r.troubles)
 	defer cluster.close()
-	r.err = runApplication(r.ctx, r.config, cluster.client, newAccount(&r.out))
+	r.err = runApplication(r.ctx, r.config, cluster.client, newReport(&r.out))
 	r.left = server.List("")
 	if t.Failed() || testing.Verbose() {
-		t.Logf("error %v, account:\n%s", r.err, r.out.String())
+		t.Logf("error %v, report:\n%s", r.err, r.out.String())
 	}
 }
 
-// told fails the test unless the account has these lines, in this order,
-// whatever the clock before them says. A line need only begin so.
-func (r *run) told(t *testing.T, lines ...string) {
+// wantLines fails the test unless the report has these lines, in this order, possibly with
+// others in between.
+func (r *run) wantLines(t *testing.T, lines ...string) {
 	t.Helper()
 	rest := r.lines()
 	for _, want := range lines {
@@ -71,13 +70,13 @@ func (r *run) told(t *testing.T, lines ...string) {
 			rest = rest[1:]
 		}
 		if !found {
-			t.Errorf("the account lacks %q, or has it too early:\n%s", want, r.out.String())
+			t.Errorf("the report lacks %q, or has it too early:\n%s", want, r.out.String())
 			return
 		}
 	}
 }
 
-// lines are those of the account, without the clock and repeated blanks.
+// lines are those of the report, without the clock and repeated blanks.
 func (r *run) lines() []string {
 	var lines []string
 	for line := range strings.Lines(r.out.String()) {
@@ -121,7 +120,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		r.cleanedUp(t)
-		r.told(t,
+		r.wantLines(t,
 			"created executors 1 to 5",
 			"all 5 executors are up",
 			"executor 2 failed on node-", // which node depends on who came first
@@ -177,7 +176,7 @@ func TestGivesUpAfterTooManyFailures(t *testing.T) {
 			t.Errorf("error = %q, want %q", got, want)
 		}
 		r.cleanedUp(t)
-		r.told(t, "executor 8 failed on node-", "too many executors have failed", "deleting the ", "failed 4: 4 x exit code 52 (Error)", "replaced 3")
+		r.wantLines(t, "executor 8 failed on node-", "too many executors have failed", "deleting the ", "failed 4: 4 x exit code 52 (Error)", "replaced 3")
 	})
 }
 
@@ -187,7 +186,7 @@ func TestSaysWhatToDoWhenStartIsForbidden(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Inject(watchtest.Fault{Do: watchtest.Answer(
 			apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("User \"spark\" cannot list resource \"pods\"")))})
-		err := runApplication(r.ctx, r.config, server.Client(), newAccount(&r.out))
+		err := runApplication(r.ctx, r.config, server.Client(), newReport(&r.out))
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch on the resource pods by a Role in namespace \"default\"") {
 			t.Errorf("error = %v", err)
 		}
@@ -195,7 +194,7 @@ func TestSaysWhatToDoWhenStartIsForbidden(t *testing.T) {
 			t.Errorf("error is more than a line: %q", err)
 		}
 		if r.out.Len() > 0 {
-			t.Errorf("unexpected account:\n%s", r.out.String())
+			t.Errorf("unexpected report:\n%s", r.out.String())
 		}
 	})
 }
@@ -212,7 +211,7 @@ func TestReportsAnImageThatCannotBePulled(t *testing.T) {
 			t.Errorf("error = %v, want %q", r.err, want)
 		}
 		r.cleanedUp(t)
-		r.told(t, "executor 2 cannot start yet: ErrImagePull", "executor 1 runs", "deleting the 2 pods that are left", "executors created 2")
+		r.wantLines(t, "executor 2 cannot start yet: ErrImagePull", "executor 1 runs", "deleting the 2 pods that are left", "executors created 2")
 		if n := r.count("executor 2 cannot start yet"); n != 1 {
 			t.Errorf("reported %d times", n)
 		}
@@ -238,7 +237,7 @@ func TestCleansUpWhenAskedToStop(t *testing.T) {
 					t.Error(r.err)
 				}
 				r.cleanedUp(t)
-				r.told(t, "created executors 1 to 5", "asked to stop", "deleting the 5 pods", "executors created 5", "failed 0", "left behind 0")
+				r.wantLines(t, "created executors 1 to 5", "asked to stop", "deleting the 5 pods", "executors created 5", "failed 0", "left behind 0")
 			})
 		})
 	}
@@ -253,15 +252,14 @@ func TestStopsWhileStartWaits(t *testing.T) {
 		server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("later", 1))})
 		defer time.AfterFunc(3*time.Second, interrupt).Stop()
 		start := time.Now()
-		err := runApplication(r.ctx, r.config, server.Client(), newAccount(&r.out))
+		err := runApplication(r.ctx, r.config, server.Client(), newReport(&r.out))
 		if err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("error = %v after %v", err, time.Since(start))
 		}
 	})
 }
 
-// A refusal is told once, and does not end the run; the ticker tries again
-// although no event comes that could wake the scheduler.
+// A refusal is reported once and does not end the run. The ticker tries again.
 func TestTriesAgainWhenACreationIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
@@ -275,7 +273,7 @@ func TestTriesAgainWhenACreationIsRefused(t *testing.T) {
 			t.Error(r.err)
 		}
 		r.cleanedUp(t)
-		r.told(t, "could not create an executor, trying again", "created executors 1 to 5", "all 5 executors are up", "executors created 5")
+		r.wantLines(t, "could not create an executor, trying again", "created executors 1 to 5", "all 5 executors are up", "executors created 5")
 		if n := r.count("could not create an executor"); n != 1 {
 			t.Errorf("told %d times of the same refusal", n)
 		}
@@ -295,7 +293,7 @@ func TestDoesNotRepeatACreationWhoseAnswerWasLost(t *testing.T) {
 			t.Error(r.err)
 		}
 		r.cleanedUp(t)
-		r.told(t, "could not create an executor, trying again", "all 5 executors are up")
+		r.wantLines(t, "could not create an executor, trying again", "all 5 executors are up")
 		if strings.Contains(r.out.String(), "executor 6") {
 			t.Error("there is one executor too many")
 		}
@@ -319,7 +317,7 @@ func TestAdoptsTheExecutorsOfAnEarlierRun(t *testing.T) {
 			t.Error(r.err)
 		}
 		r.cleanedUp(t)
-		r.told(t,
+		r.wantLines(t,
 			"executor 4 is there already and is kept",
 			"executor 7 is there already and is kept",
 			"executor 9 is there already and has ended",
@@ -345,12 +343,12 @@ func TestReplacesAnExecutorThatVanishes(t *testing.T) {
 			t.Error(r.err)
 		}
 		r.cleanedUp(t)
-		r.told(t, "executor 3 vanished on node-", "executor 6 runs on node-", "failed 0", "deleted by others 1", "replaced 1")
+		r.wantLines(t, "executor 3 vanished on node-", "executor 6 runs on node-", "failed 0", "deleted by others 1", "replaced 1")
 	})
 }
 
-// What happens while the watch is broken is told when it is back, and nobody is
-// replaced twice.
+// Changes during an interruption of the watch are reported after it, and no executor is
+// created twice.
 func TestSurvivesTheLossOfItsWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
@@ -370,7 +368,7 @@ func TestSurvivesTheLossOfItsWatch(t *testing.T) {
 				server.Strike(watchtest.Cut())
 				server.Delete("default", podName("spark-test", 3))
 				time.AfterFunc(3500*time.Millisecond, func() {
-					server.Compact() // nobody can be told what has happened since
+					server.Compact() // the changes since cannot be delivered
 					lift()
 				})
 			})
@@ -381,7 +379,7 @@ func TestSurvivesTheLossOfItsWatch(t *testing.T) {
 			t.Error(r.err)
 		}
 		r.cleanedUp(t)
-		r.told(t,
+		r.wantLines(t,
 			"all 5 executors are up",
 			"lost sight of the cluster, trying again",
 			"sees the cluster again",

@@ -44,9 +44,9 @@ func TestSparkL2AFailedExecutorEndsAndItsPodIsDeleted(t *testing.T) {
 	})
 }
 
-// ExecutorPodsLifecycleManagerSuite: one that is failed in two batches is removed
-// once, and its pod deleted twice; here only where the first attempt came to
-// nothing (SPARK-54198).
+// ExecutorPodsLifecycleManagerSuite: an executor that is failed in two batches is removed
+// once, and its pod is deleted twice. Here it is deleted twice only if the first attempt
+// failed (SPARK-54198).
 func TestSparkL3AFailedExecutorInTwoBatchesEndsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := failedWithoutDeletion(t)
@@ -84,7 +84,7 @@ func failedWithoutDeletion(t *testing.T) *stage {
 	return s
 }
 
-// ExecutorPodsLifecycleManagerSuite: one that is registered and not in a full
+// ExecutorPodsLifecycleManagerSuite: an executor that is registered but absent from a full
 // list is removed, without an exit code and not as the application's fault, if
 // the list is so much younger than the registration, and not before. Where the
 // creation has a version, the view that contains it is enough (SPARK-33711).
@@ -138,8 +138,8 @@ func TestSparkL5ARegisteredExecutorIsMissingFromANewerViewOnly(t *testing.T) {
 	}
 }
 
-// ExecutorPodsLifecycleManagerSuite (SPARK-49804): the exit code is that of the
-// executor's container, also where a sidecar comes first.
+// ExecutorPodsLifecycleManagerSuite (SPARK-49804): the exit code is the code of the
+// executor container, even if a sidecar is listed first.
 func TestSparkL8TheExitCodeIsThatOfTheExecutor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, 1)

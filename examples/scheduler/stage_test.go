@@ -27,7 +27,7 @@ func newStage(t *testing.T, executors int) *stage {
 	t.Helper()
 	server, out := watchtest.NewServer(), new(strings.Builder)
 	c := config{appID: "spark-test", executors: executors, maxFailures: 10, namespace: "default", work: demoWork}
-	b := clusterManager{config: c, client: server.Client(), account: newAccount(out)}.createBackend()
+	b := clusterManager{config: c, client: server.Client(), report: newReport(out)}.createBackend()
 	if err := b.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func (s *stage) begin(t *testing.T) {
 	s.wait(2 * tickInterval)
 }
 
-// wait lets time go by and then the scheduler do what it has to.
+// wait lets time pass and the scheduler react.
 func (s *stage) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -62,8 +62,8 @@ func (s *stage) delete(executorID int) {
 // lost fails the test unless so many executors have ended in a way.
 func (s *stage) lost(t *testing.T, how outcome, want int) {
 	t.Helper()
-	if got := s.account.ends[how]; got != want {
-		t.Errorf("%d ends of kind %d, want %d; account:\n%s", got, how, want, s.out)
+	if got := s.report.ends[how]; got != want {
+		t.Errorf("%d ends of kind %d, want %d; report:\n%s", got, how, want, s.out)
 	}
 }
 
@@ -71,15 +71,15 @@ func (s *stage) lost(t *testing.T, how outcome, want int) {
 func (s *stage) asked(t *testing.T, verb watchtest.Verb, want int) {
 	t.Helper()
 	if got := s.server.Count(verb); got != want {
-		t.Errorf("%d requests to %v, want %d; account:\n%s", got, verb, want, s.out)
+		t.Errorf("%d requests to %v, want %d; report:\n%s", got, verb, want, s.out)
 	}
 }
 
-// says fails the test unless the account has the words.
+// says fails the test unless the report has the words.
 func (s *stage) says(t *testing.T, words string) {
 	t.Helper()
 	if !strings.Contains(s.out.String(), words) {
-		t.Errorf("the account lacks %q:\n%s", words, s.out)
+		t.Errorf("the report lacks %q:\n%s", words, s.out)
 	}
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package embedded is a Kubernetes cluster for demonstrations: the API server of
-// watchtest, and a simulated kubelet that binds pods to nodes, pulls their
-// images, runs and ends them. It does with a pod what a real cluster shows to
-// somebody who watches, and nothing else.
+// watchtest, and a simulated kubelet that binds pods to nodes, pulls their images, runs
+// and ends them. It changes a pod only in the ways that a watch of a real cluster shows.
 package embedded
 
 import (
@@ -31,7 +30,7 @@ type Troubles map[string]Trouble
 type Trouble struct {
 	PullFailsFor time.Duration // the image cannot be pulled for so long
 	EvictAfter   time.Duration // after the start of the container
-	DeleteAfter  time.Duration // by somebody who is not the scheduler, after the start of the container
+	DeleteAfter  time.Duration // by another client than the scheduler, after the start of the container
 }
 
 // Cluster is an API server with one kubelet. Make one with New.
@@ -53,7 +52,7 @@ func (c *Cluster) Client() kubernetes.Interface { return c.client }
 
 // Run lets pods live until ctx ends, and returns when nothing runs any more.
 func (c *Cluster) Run(ctx context.Context) {
-	kubelet := kubelet{cluster: c, lives: map[types.UID]*life{}}
+	kubelet := kubelet{cluster: c, lives: map[types.UID]*podRun{}}
 	defer kubelet.running.Wait()
 	for ctx.Err() == nil {
 		pods, err := c.client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, metav1.ListOptions{})
@@ -82,7 +81,7 @@ func (c *Cluster) bind(ctx context.Context, pod *corev1.Pod, node string) {
 
 type updateFunc func(context.Context, *corev1.Pod, metav1.UpdateOptions) (*corev1.Pod, error)
 
-// write reads, modifies and writes a pod until nobody else writes in between.
+// write reads, modifies and writes a pod, and repeats this after a conflict.
 func write(ctx context.Context, pods typedcorev1.PodInterface, pod *corev1.Pod, modify func(*corev1.Pod), update updateFunc) {
 	for {
 		current, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})

@@ -20,7 +20,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// What somebody who watches is shown of a pod's life.
+// The events that a watch gets of a pod.
 func TestLivesOfPods(t *testing.T) {
 	up := []string{"ADDED Pending", "MODIFIED Pending", "MODIFIED Pending ContainerCreating", "MODIFIED Running"}
 	for _, tt := range []struct {

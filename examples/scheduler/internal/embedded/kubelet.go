@@ -35,11 +35,11 @@ const (
 type kubelet struct {
 	cluster *Cluster
 	running sync.WaitGroup
-	lives   map[types.UID]*life
+	lives   map[types.UID]*podRun
 }
 
-// life is the time of one pod between its creation and its disappearance.
-type life struct {
+// podRun is the time of one pod between its creation and its disappearance.
+type podRun struct {
 	cluster *Cluster
 	pod     *corev1.Pod   // as it was created; the cluster has the current one
 	asked   chan struct{} // closed when the pod is asked to go
@@ -81,7 +81,7 @@ func (k *kubelet) handle(ctx context.Context, event watch.Event) {
 
 func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) {
 	ctx, gone := context.WithCancel(ctx)
-	l := &life{cluster: k.cluster, pod: pod, asked: make(chan struct{}), gone: gone}
+	l := &podRun{cluster: k.cluster, pod: pod, asked: make(chan struct{}), gone: gone}
 	k.lives[pod.UID] = l
 	k.running.Go(func() {
 		defer gone()
@@ -90,7 +90,7 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) {
 }
 
 // terminate asks the pod to go. Only the goroutine of handle calls it.
-func (l *life) terminate() {
+func (l *podRun) terminate() {
 	select {
 	case <-l.asked:
 	default:
@@ -100,7 +100,7 @@ func (l *life) terminate() {
 
 // live takes the pod through its life. Every step returns false when it was the
 // last one.
-func (l *life) live(ctx context.Context) {
+func (l *podRun) live(ctx context.Context) {
 	node, ordinal := l.cluster.nextNode()
 	pause := pullTime + time.Duration(ordinal%5)*unevenness
 	lived := l.bind(ctx, node) && l.pull(ctx, pause) && l.run(ctx)
@@ -110,7 +110,7 @@ func (l *life) live(ctx context.Context) {
 }
 
 // leave ends the container, as SIGTERM does, and then the pod.
-func (l *life) leave(ctx context.Context) {
+func (l *podRun) leave(ctx context.Context) {
 	select {
 	case <-time.After(terminateTime):
 	case <-ctx.Done():
@@ -124,7 +124,7 @@ func (l *life) leave(ctx context.Context) {
 	l.cluster.remove(ctx, l.pod)
 }
 
-func (l *life) bind(ctx context.Context, node string) bool {
+func (l *podRun) bind(ctx context.Context, node string) bool {
 	if !l.wait(ctx, bindTime) {
 		return false
 	}
@@ -138,7 +138,7 @@ func (l *life) bind(ctx context.Context, node string) bool {
 
 // pull gets the image. Like a real kubelet it fails with ErrImagePull first and
 // from then on waits with ImagePullBackOff.
-func (l *life) pull(ctx context.Context, takes time.Duration) bool {
+func (l *podRun) pull(ctx context.Context, takes time.Duration) bool {
 	image := l.pod.Spec.Containers[0].Image
 	if broken := l.cluster.trouble(l.pod).PullFailsFor; broken > 0 {
 		l.change(ctx, func(pod *corev1.Pod) {
@@ -159,7 +159,7 @@ func (l *life) pull(ctx context.Context, takes time.Duration) bool {
 
 // run starts the container and lets it run until something ends it. It returns
 // false when that is a deletion, which has more to do.
-func (l *life) run(ctx context.Context) bool {
+func (l *podRun) run(ctx context.Context) bool {
 	l.change(ctx, func(pod *corev1.Pod) {
 		pod.Status.Phase = corev1.PodRunning
 		setContainer(pod, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}})
@@ -184,9 +184,9 @@ func (l *life) run(ctx context.Context) bool {
 	}
 }
 
-// evict ends the pod for the sake of its node. What became of the container is
-// not told, as is usual with evictions.
-func (l *life) evict(ctx context.Context) {
+// evict ends the pod to free its node. As usual with evictions, the status does not say
+// how the container ended.
+func (l *podRun) evict(ctx context.Context) {
 	l.change(ctx, func(pod *corev1.Pod) {
 		pod.Status.Phase = corev1.PodFailed
 		pod.Status.Reason = "Evicted"
@@ -196,12 +196,12 @@ func (l *life) evict(ctx context.Context) {
 }
 
 // change modifies the status of the pod, unless it is gone.
-func (l *life) change(ctx context.Context, modify func(*corev1.Pod)) {
+func (l *podRun) change(ctx context.Context, modify func(*corev1.Pod)) {
 	l.cluster.change(ctx, l.pod, modify)
 }
 
 // wait lets time go by. It returns false when the pod is asked to go or gone.
-func (l *life) wait(ctx context.Context, d time.Duration) bool {
+func (l *podRun) wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -215,12 +215,12 @@ func (l *life) wait(ctx context.Context, d time.Duration) bool {
 }
 
 // runFor is what the pod's annotation says, 0 for no limit.
-func (l *life) runFor() time.Duration {
+func (l *podRun) runFor() time.Duration {
 	d, _ := time.ParseDuration(l.pod.Annotations[RunForAnnotation])
 	return d
 }
 
-func (l *life) exitCode() int32 {
+func (l *podRun) exitCode() int32 {
 	code, _ := strconv.ParseInt(l.pod.Annotations[ExitCodeAnnotation], 10, 32)
 	return int32(code)
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// account tells people what happens, line by line, and in the end sums it up.
+// report prints what happens, line by line, and a summary at the end.
 // It may be used by any goroutine.
-type account struct {
+type report struct {
 	start time.Time
 
 	mu       sync.Mutex
@@ -32,24 +32,24 @@ type account struct {
 	left     int
 }
 
-func newAccount(out io.Writer) *account {
-	return &account{start: time.Now(), out: out, ends: map[outcome]int{}, causes: map[string]int{}}
+func newReport(out io.Writer) *report {
+	return &report{start: time.Now(), out: out, ends: map[outcome]int{}, causes: map[string]int{}}
 }
 
-func (a *account) say(format string, args ...any) {
+func (a *report) printf(format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.line(format, args...)
 }
 
 // line writes with a clock that starts with the program. a.mu is held.
-func (a *account) line(format string, args ...any) {
+func (a *report) line(format string, args ...any) {
 	fmt.Fprintf(a.out, "%5.1fs  %s\n", time.Since(a.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // adopted tells of an executor that this run does not know to have created: an
 // earlier run has left it, or the answer to its creation was lost.
-func (a *account) adopted(e watchsource.Executor) {
+func (a *report) adopted(e watchsource.Executor) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !works(&e) {
@@ -62,7 +62,7 @@ func (a *account) adopted(e watchsource.Executor) {
 
 // changed tells which executors were lost and which were created, the first of
 // these in the place of those.
-func (a *account) changed(endings []ending, created []int) {
+func (a *report) changed(endings []ending, created []int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.created += len(created)
@@ -94,7 +94,7 @@ func (a *account) changed(endings []ending, created []int) {
 
 // refused tells that an executor could not be created, once for every reason;
 // nil says that all could.
-func (a *account) refused(err error) {
+func (a *report) refused(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
@@ -108,13 +108,13 @@ func (a *account) refused(err error) {
 }
 
 // watched notes how the watch ended and how many executors it still saw.
-func (a *account) watched(status watchsource.Status, left int) {
+func (a *report) watched(status watchsource.Status, left int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.watch, a.left = status, left
 }
 
-func (a *account) summary() {
+func (a *report) summary() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.line("summary")
@@ -136,7 +136,7 @@ func (a *account) summary() {
 	}
 }
 
-// counted writes a total and what it consists of.
+// counted writes a total and its parts.
 func counted(total int, parts map[string]int) string {
 	if total == 0 {
 		return "0"
