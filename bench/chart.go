@@ -80,8 +80,8 @@ const (
 	chartBottom = 10
 )
 
-// chartStyle has colours for light and dark pages, told apart by the reader's
-// browser. The background is the page's.
+// chartStyle has colours for light and dark pages, which the browser selects. The
+// background is the page's.
 const chartStyle = `<style>
 text { font: 13px -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
 .title { font-size: 16px; font-weight: 600 }

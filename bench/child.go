@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// A child is a process of its own that says lines and listens to lines.
+// A child is a process that exchanges lines with its parent.
 type child struct {
 	name  string
 	cmd   *exec.Cmd

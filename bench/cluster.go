@@ -22,8 +22,8 @@ type cluster struct {
 	kubeconfig string
 }
 
-// startCluster builds the command first, because a signal to "go run" does not
-// reach what it runs.
+// startCluster builds the command first, because "go run" does not pass a signal to its
+// child.
 func startCluster(ctx context.Context, dir string, progress io.Writer) (*cluster, error) {
 	program := filepath.Join(dir, "apiserver")
 	build := exec.CommandContext(ctx, "go", "build", "-C", integrationModule, "-o", program, "./cmd/apiserver")

@@ -47,7 +47,7 @@ type compareOptions struct {
 	charts    string // folder for the charts
 }
 
-// plans returns what is to be run.
+// plans returns the rounds to run.
 func (o compareOptions) plans() ([]plan, error) {
 	plans := defaultPlans()
 	if o.pods != "" {

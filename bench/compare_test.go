@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Every consumer sees the whole script in a process of its own, and reports all
-// figures; the results and charts are written.
+// Every consumer sees the whole script in a separate process and reports all figures. The
+// results and charts are written.
 func TestCompareAllConsumers(t *testing.T) {
 	dir := t.TempDir()
 	results := filepath.Join(dir, "results.json")

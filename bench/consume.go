@@ -22,7 +22,7 @@ type assignment struct {
 	kubeconfig string
 	pods       int
 	updates    int
-	sightings  string // file for what was seen when, "" if nobody asks
+	samples    string // file for the times at which versions were seen, "" for none
 }
 
 // Lines on a consumer's standard output. The first says that the view is
@@ -43,7 +43,7 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	crowd := newAudience(a.sightings != "")
+	recorder := newRecorder(a.samples != "")
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
@@ -51,7 +51,7 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	view, err := c.start(ctx, stage{config: config, client: client, audience: crowd, pods: a.pods, updates: a.updates})
+	view, err := c.start(ctx, env{config: config, client: client, recorder: recorder, pods: a.pods, updates: a.updates})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
@@ -65,7 +65,7 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	}
 	fmt.Fprintln(out, readyLine)
 	select {
-	case <-crowd.ended:
+	case <-recorder.ended:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -82,8 +82,8 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if a.sightings != "" {
-		if err := writeJSON(a.sightings, crowd.sightings); err != nil {
+	if a.samples != "" {
+		if err := writeJSON(a.samples, recorder.samples); err != nil {
 			return err
 		}
 	}
@@ -104,8 +104,8 @@ func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 func grown(from, to reading) float64 { return float64(to.heap) - float64(from.heap) }
 
-// loadConfig is the same for all consumers: protobuf, and nobody waits for a
-// rate limit of its own.
+// loadConfig returns the same configuration for all consumers: protobuf, and no
+// client-side rate limit.
 func loadConfig(kubeconfig string) (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {

@@ -18,16 +18,16 @@ type consumer struct {
 	title string // in tables and charts
 
 	// start returns once the view is complete and all of it has been shown to
-	// the audience. It then goes on by itself until ctx ends. What it returns
-	// holds the view.
-	start func(ctx context.Context, s stage) (view any, err error)
+	// the recorder. It continues in the background until ctx ends. The returned
+	// value keeps the view in memory.
+	start func(ctx context.Context, s env) (view any, err error)
 }
 
-// A stage is where a consumer works.
-type stage struct {
+// An env is the environment of a consumer.
+type env struct {
 	config   *rest.Config
 	client   kubernetes.Interface
-	audience *audience
+	recorder *recorder
 
 	// For the consumer that only counts frames.
 	pods    int

@@ -17,7 +17,7 @@ import (
 
 // startFloor reads the frames of a streaming list through client-go's own HTTP
 // client, and looks at nothing but their length. No consumer can cost less.
-func startFloor(ctx context.Context, s stage) (any, error) {
+func startFloor(ctx context.Context, s env) (any, error) {
 	client, err := rest.HTTPClientFor(s.config)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func startFloor(ctx context.Context, s stage) (any, error) {
 			fmt.Fprintln(os.Stderr, "floor:", err)
 			return
 		}
-		s.audience.end()
+		s.recorder.end()
 		<-ctx.Done()
 	}()
 	return nil, nil

@@ -18,7 +18,7 @@ import (
 )
 
 // showing is the handler by which an informer's user sees the pods.
-func showing(a *audience) cache.ResourceEventHandler {
+func showing(a *recorder) cache.ResourceEventHandler {
 	see := func(object any) {
 		if pod, ok := object.(*corev1.Pod); ok {
 			a.see(pod.Name, pod.ResourceVersion)
@@ -31,11 +31,11 @@ func showing(a *audience) cache.ResourceEventHandler {
 	}
 }
 
-func startInformer(ctx context.Context, s stage) (any, error) {
+func startInformer(ctx context.Context, s env) (any, error) {
 	return runInformer(ctx, s, nil)
 }
 
-func startStrippedInformer(ctx context.Context, s stage) (any, error) {
+func startStrippedInformer(ctx context.Context, s env) (any, error) {
 	return runInformer(ctx, s, func(object any) (any, error) {
 		if accessor, err := meta.Accessor(object); err == nil {
 			accessor.SetManagedFields(nil)
@@ -44,14 +44,14 @@ func startStrippedInformer(ctx context.Context, s stage) (any, error) {
 	})
 }
 
-func runInformer(ctx context.Context, s stage, transform cache.TransformFunc) (any, error) {
+func runInformer(ctx context.Context, s env, transform cache.TransformFunc) (any, error) {
 	factory := informers.NewSharedInformerFactoryWithOptions(s.client, 0,
 		informers.WithNamespace(namespace),
 		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = podSelector.String() }),
 		informers.WithTransform(transform),
 	)
 	informer := factory.Core().V1().Pods().Informer()
-	shown, err := informer.AddEventHandler(showing(s.audience))
+	shown, err := informer.AddEventHandler(showing(s.recorder))
 	if err != nil {
 		return nil, err
 	}
@@ -62,9 +62,9 @@ func runInformer(ctx context.Context, s stage, transform cache.TransformFunc) (a
 	return informer, nil
 }
 
-// startRuntimeCache is the cache under a controller-runtime manager. It is told
-// what a pod is, so that it need not ask the server for all kinds there are.
-func startRuntimeCache(ctx context.Context, s stage) (any, error) {
+// startRuntimeCache starts the cache under a controller-runtime manager. It gets a REST
+// mapper for pods, so that it need not ask the server for all kinds.
+func startRuntimeCache(ctx context.Context, s env) (any, error) {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
 	pods, err := runtimecache.New(s.config, runtimecache.Options{
@@ -86,7 +86,7 @@ func startRuntimeCache(ctx context.Context, s stage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown, err := informer.AddEventHandler(showing(s.audience))
+	shown, err := informer.AddEventHandler(showing(s.recorder))
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func nameOf(pod *corev1.Pod) types.NamespacedName {
 }
 
 // apply returns whether the event is the end of a streaming list.
-func (m podMap) apply(event watch.Event, a *audience) (complete bool, err error) {
+func (m podMap) apply(event watch.Event, a *recorder) (complete bool, err error) {
 	pod, ok := event.Object.(*corev1.Pod)
 	if !ok {
 		return false, fmt.Errorf("%s event with a %T", event.Type, event.Object)
@@ -42,7 +42,7 @@ func (m podMap) apply(event watch.Event, a *audience) (complete bool, err error)
 }
 
 // follow applies events until the watch ends.
-func (m podMap) follow(w watch.Interface, a *audience) {
+func (m podMap) follow(w watch.Interface, a *recorder) {
 	for event := range w.ResultChan() {
 		if _, err := m.apply(event, a); err != nil {
 			fmt.Fprintln(os.Stderr, "watch:", err)
@@ -53,7 +53,7 @@ func (m podMap) follow(w watch.Interface, a *audience) {
 
 // startWatchLoop is the least that can be done with client-go: a streaming
 // list, and a map.
-func startWatchLoop(ctx context.Context, s stage) (any, error) {
+func startWatchLoop(ctx context.Context, s env) (any, error) {
 	w, err := s.client.CoreV1().Pods(namespace).Watch(ctx, metav1.ListOptions{
 		LabelSelector:        podSelector.String(),
 		AllowWatchBookmarks:  true,
@@ -65,12 +65,12 @@ func startWatchLoop(ctx context.Context, s stage) (any, error) {
 	}
 	pods := podMap{}
 	for event := range w.ResultChan() {
-		complete, err := pods.apply(event, s.audience)
+		complete, err := pods.apply(event, s.recorder)
 		if err != nil {
 			return nil, err
 		}
 		if complete {
-			go pods.follow(w, s.audience)
+			go pods.follow(w, s.recorder)
 			return pods, nil
 		}
 	}
@@ -79,7 +79,7 @@ func startWatchLoop(ctx context.Context, s stage) (any, error) {
 
 // startRetryWatcher lists first, in one piece, because a RetryWatcher starts
 // from a resource version.
-func startRetryWatcher(ctx context.Context, s stage) (any, error) {
+func startRetryWatcher(ctx context.Context, s env) (any, error) {
 	client := s.client.CoreV1().Pods(namespace)
 	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: podSelector.String()})
 	if err != nil {
@@ -89,7 +89,7 @@ func startRetryWatcher(ctx context.Context, s stage) (any, error) {
 	for i := range list.Items {
 		pod := &list.Items[i]
 		pods[nameOf(pod)] = pod
-		s.audience.see(pod.Name, pod.ResourceVersion)
+		s.recorder.see(pod.Name, pod.ResourceVersion)
 	}
 	w, err := watchtools.NewRetryWatcherWithContext(ctx, list.ResourceVersion, &cache.ListWatch{
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
@@ -100,6 +100,6 @@ func startRetryWatcher(ctx context.Context, s stage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	go pods.follow(w, s.audience)
+	go pods.follow(w, s.recorder)
 	return pods, nil
 }

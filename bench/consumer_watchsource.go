@@ -10,21 +10,21 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-func startWatchsource(ctx context.Context, s stage) (any, error) {
+func startWatchsource(ctx context.Context, s env) (any, error) {
 	return runWatchsource(ctx, s, watchsource.NewStore())
 }
 
-func startTrimmedWatchsource(ctx context.Context, s stage) (any, error) {
+func startTrimmedWatchsource(ctx context.Context, s env) (any, error) {
 	return runWatchsource(ctx, s, watchsource.NewStore(), watchsource.WithTrimmedPods())
 }
 
-func startPodlessWatchsource(ctx context.Context, s stage) (any, error) {
+func startPodlessWatchsource(ctx context.Context, s env) (any, error) {
 	return runWatchsource(ctx, s, watchsource.NewStore(watchsource.WithoutPods()), watchsource.WithTrimmedPods())
 }
 
-// runWatchsource shows the audience the batches of the store, as soon as there
+// runWatchsource shows the recorder the batches of the store, as soon as there
 // is one: nothing shows more changes, or shows them sooner.
-func runWatchsource(ctx context.Context, s stage, store *watchsource.Store, opts ...watchsource.Option) (any, error) {
+func runWatchsource(ctx context.Context, s env, store *watchsource.Store, opts ...watchsource.Option) (any, error) {
 	source := watchsource.NewWatchSnapshotSource(store, s.client, append(opts,
 		watchsource.WithNamespace(namespace),
 		watchsource.WithStartTimeout(5*time.Minute),
@@ -38,7 +38,7 @@ func runWatchsource(ctx context.Context, s stage, store *watchsource.Store, opts
 	go func() {
 		for batch := range store.Batches(ctx, 0) {
 			for _, change := range batch.Changes {
-				s.audience.see(change.After.Name, change.After.ResourceVersion)
+				s.recorder.see(change.After.Name, change.After.ResourceVersion)
 			}
 			show() // the first batch is the view
 		}

@@ -20,22 +20,21 @@ type delays struct {
 	Answered99 float64 `json:"answered99"`
 }
 
-func readSightings(path string) ([]sighting, error) {
+func readSightings(path string) ([]sample, error) {
 	encoded, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var seen []sighting
+	var seen []sample
 	if err := json.Unmarshal(encoded, &seen); err != nil {
-		return nil, fmt.Errorf("read sightings: %w", err)
+		return nil, fmt.Errorf("read samples: %w", err)
 	}
 	return seen, nil
 }
 
-// delaysOf joins what was written with what was seen. An update counts as seen
-// with the first state of its pod that is not older, because some consumers
-// merge the states of a pod that they have not shown yet.
-func delaysOf(writes []write, seen []sighting) (delays, error) {
+// delaysOf matches writes with samples. An update counts as seen with the first state of
+// its pod that is not older, because some consumers merge states.
+func delaysOf(writes []write, seen []sample) (delays, error) {
 	byPod := map[string][]versionSeen{}
 	for _, s := range seen {
 		version, err := parseVersion(s.Version)

@@ -9,15 +9,15 @@ import (
 
 const millisecond = 1_000_000
 
-// An update that was merged away counts as seen with the one that took its
-// place, and never with an older one.
+// An update that was merged into another counts as seen with that one, and never with an
+// older one.
 func TestDelays(t *testing.T) {
 	writes := []write{
 		{pod: "a", version: "11", sent: 0, answered: 4 * millisecond},
 		{pod: "a", version: "13", sent: 10 * millisecond, answered: 12 * millisecond},
 		{pod: "b", version: "12", sent: 5 * millisecond, answered: 9 * millisecond},
 	}
-	seen := []sighting{
+	seen := []sample{
 		{Pod: "a", Version: "9", At: 1 * millisecond},
 		{Pod: "b", Version: "12", At: 8 * millisecond}, // before the writer had its answer
 		{Pod: "a", Version: "13", At: 15 * millisecond},
@@ -33,7 +33,7 @@ func TestDelays(t *testing.T) {
 }
 
 func TestDelaysMissing(t *testing.T) {
-	_, err := delaysOf([]write{{pod: "a", version: "13"}}, []sighting{{Pod: "a", Version: "12"}, {Pod: "b", Version: "14"}})
+	_, err := delaysOf([]write{{pod: "a", version: "13"}}, []sample{{Pod: "a", Version: "12"}, {Pod: "b", Version: "14"}})
 	if err == nil || !strings.Contains(err.Error(), "never seen") {
 		t.Errorf("error %v, want one that says that the update was never seen", err)
 	}

@@ -49,29 +49,29 @@ func frame(event watch.EventType, pod *corev1.Pod) []byte {
 	return framed.Bytes()
 }
 
-// A mould is the encoding of one executor pod, from which that of any other is
-// made by overwriting what differs. The encodings of 100,000 pods would not fit
-// into memory beside their consumers, and encoding them in time would make the
+// A podTemplate is the encoding of one executor pod. The encoding of any other pod is made
+// from it by overwriting the texts that differ. Encodings of 100,000 pods would not fit
+// into memory beside their consumers, and encoding them during the run would make the
 // server the bottleneck.
-type mould struct {
+type podTemplate struct {
 	encoded []byte
 	spots   [][]int // where each text of identity.texts stands
 	version []int   // where the resource version stands
 }
 
-// The pod that a mould is made from, chosen so that its texts occur in no other
+// The pod that a podTemplate is made from, chosen so that its texts occur in no other
 // place.
 const (
-	mouldPod     = 654_321
-	mouldVersion = 876_543_219
+	templatePod     = 654_321
+	templateVersion = 876_543_219
 )
 
-func newMould(encodePod func(pod *corev1.Pod) []byte, ready bool) mould {
-	m := mould{encoded: encodePod(executorPod(mouldPod, mouldVersion, ready))}
-	for _, text := range identityOf(mouldPod).texts() {
+func newPodTemplate(encodePod func(pod *corev1.Pod) []byte, ready bool) podTemplate {
+	m := podTemplate{encoded: encodePod(executorPod(templatePod, templateVersion, ready))}
+	for _, text := range identityOf(templatePod).texts() {
 		m.spots = append(m.spots, occurrences(m.encoded, text))
 	}
-	m.version = occurrences(m.encoded, versionText(mouldVersion))
+	m.version = occurrences(m.encoded, versionText(templateVersion))
 	return m
 }
 
@@ -88,7 +88,7 @@ func occurrences(encoded []byte, text string) []int {
 }
 
 // appendPod appends the encoding of the i-th pod.
-func (m mould) appendPod(to []byte, i, version int) []byte {
+func (m podTemplate) appendPod(to []byte, i, version int) []byte {
 	start := len(to)
 	to = append(to, m.encoded...)
 	pod := to[start:]
@@ -109,9 +109,9 @@ type script struct {
 	pods    int
 	updates int
 
-	added    mould    // frame of a pod that is there
-	modified [2]mould // frames of an update: not ready, ready
-	item     mould    // of a list
+	added    podTemplate    // frame of a pod that is there
+	modified [2]podTemplate // frames of an update: not ready, ready
+	item     podTemplate    // of a list
 }
 
 func newScript(pods, updates int) *script {
@@ -121,12 +121,12 @@ func newScript(pods, updates int) *script {
 	return &script{
 		pods:    pods,
 		updates: updates,
-		added:   newMould(framed(watch.Added), true),
-		modified: [2]mould{
-			newMould(framed(watch.Modified), false),
-			newMould(framed(watch.Modified), true),
+		added:   newPodTemplate(framed(watch.Added), true),
+		modified: [2]podTemplate{
+			newPodTemplate(framed(watch.Modified), false),
+			newPodTemplate(framed(watch.Modified), true),
 		},
-		item: newMould(encodeItem, true),
+		item: newPodTemplate(encodeItem, true),
 	}
 }
 
@@ -218,7 +218,7 @@ func (s *script) list(p page, continueToken string) (before, after []byte) {
 	}
 	head := appendField(nil, fieldMeta, rawMeta)
 
-	// An empty list has the same envelope, but for the length of what is in it.
+	// An empty list has the same envelope, except for the length of its contents.
 	empty := encode(&corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}})
 	var envelope runtime.Unknown
 	if err := envelope.Unmarshal(empty[4:]); err != nil {

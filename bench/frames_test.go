@@ -64,7 +64,7 @@ func TestUpdatesAreSpread(t *testing.T) {
 	}
 }
 
-// A page written by hand is one that client-go decodes.
+// client-go decodes a page that the script has assembled.
 func TestListDecodes(t *testing.T) {
 	s := newScript(20, 0)
 	before, after := s.list(page{from: 5, to: 15}, "15")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench compares watchsource with the other ways to watch pods: the
-// same stream, each consumer in a process of its own, its CPU and memory as the
-// kernel counts them. README.md says what the figures mean.
+// Command bench compares watchsource with the other ways to watch pods. All consumers get
+// the same stream, each in a separate process whose CPU and memory the kernel counts.
+// README.md explains the figures.
 //
 //	go run .         against a server that replays prepared frames
 //	go run . real    against etcd and kube-apiserver
@@ -95,7 +95,7 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.IntVar(&a.pods, "pods", 1, "number of pods that there are")
 	flags.IntVar(&a.updates, "updates", 1, "number of updates that will come")
 	flags.StringVar(&a.kubeconfig, "kubeconfig", "", "`file` that says where the server is")
-	flags.StringVar(&a.sightings, "sightings", "", "write to this `file` what was seen when")
+	flags.StringVar(&a.samples, "samples", "", "write to this `file` what was seen when")
 	if err := parse(flags, args); err != nil {
 		return err
 	}

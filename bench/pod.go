@@ -31,9 +31,9 @@ var selectorLabels = labels.Set{
 	watchsource.LabelRole: watchsource.RoleExecutor,
 }
 
-// An identity is what differs from one executor pod to the next. All its texts
-// have the same length for every pod, so that one encoded pod can be made into
-// any other by overwriting bytes.
+// An identity has the texts that differ between executor pods. Each text has the same
+// length for every pod, so that one encoded pod can be made into any other by overwriting
+// bytes.
 type identity struct {
 	id     string // executor id, six digits
 	podIP  string
@@ -280,8 +280,8 @@ func executorStatus(d identity, ready bool) corev1.PodStatus {
 	}
 }
 
-// managedFields are the two entries that every running pod has: of whoever made
-// it, with one path for each variable and volume, and of its node.
+// managedFields returns the two entries of a running pod: one of its creator, with a path
+// for each variable and volume, and one of its node.
 func managedFields(container *corev1.Container) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{
 		fieldsOf("okhttp", "", specFields(container)),

@@ -106,9 +106,9 @@ func realRound(ctx context.Context, consumer string, o realOptions, w *writer, d
 	if err := w.removeMarker(ctx); err != nil {
 		return f, d, err
 	}
-	sightings := filepath.Join(dir, "sightings.json")
+	samples := filepath.Join(dir, "samples.json")
 	args := []string{
-		"-consumer", consumer, "-kubeconfig", o.kubeconfig, "-sightings", sightings,
+		"-consumer", consumer, "-kubeconfig", o.kubeconfig, "-samples", samples,
 		"-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates),
 	}
 	var writes []write
@@ -123,7 +123,7 @@ func realRound(ctx context.Context, consumer string, o realOptions, w *writer, d
 	if err != nil {
 		return f, d, err
 	}
-	seen, err := readSightings(sightings)
+	seen, err := readSightings(samples)
 	if err != nil {
 		return f, d, err
 	}

@@ -13,8 +13,8 @@ import (
 // roundTimeout is far above what any consumer needs for 100,000 pods.
 const roundTimeout = 5 * time.Minute
 
-// runRound measures one consumer once, against a server of its own, so that
-// nothing is left from the round before.
+// runRound measures one consumer once, against a new server, so that nothing is left from
+// the round before.
 func runRound(ctx context.Context, consumer string, pods, updates int, flush, dir string) (f figures, q requests, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()

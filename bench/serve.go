@@ -13,9 +13,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// serve replays a script until its input ends. It says readyLine once its
-// kubeconfig is written, lets the updates begin when a line comes in, and at
-// the end says in JSON what it was asked for.
+// serve replays a script until its input ends. It prints readyLine after it has written
+// its kubeconfig, starts the updates when it reads a line, and prints at the end, in JSON,
+// the requests that it has received.
 func serve(ctx context.Context, r *replay, kubeconfig string, in io.Reader, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

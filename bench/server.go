@@ -17,7 +17,7 @@ import (
 const (
 	podsPath = "/api/v1/namespaces/" + namespace + "/pods"
 
-	// chunkSize is how much the server writes at once where it need not flush.
+	// chunkSize is the size of a write if the server need not flush.
 	chunkSize = 64 << 10
 )
 
@@ -154,7 +154,7 @@ func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, initial 
 	return nil
 }
 
-// chunks gathers what is written until it is worth a write.
+// chunks collects small writes into large ones.
 type chunks struct {
 	w       http.ResponseWriter
 	flusher *http.ResponseController

@@ -58,7 +58,7 @@ func (r report) markdown() string {
 
 func number(v float64, digits int) string { return fmt.Sprintf("%.*f", digits, v) }
 
-// ratioText is empty-handed where there was nothing to compare with.
+// ratioText returns the empty text if there is no other value to compare with.
 func ratioText(s spread) string {
 	if s.median == 0 {
 		return "-"

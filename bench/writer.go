@@ -60,7 +60,7 @@ func (w *writer) createPods(ctx context.Context) error {
 	return group.Wait()
 }
 
-// create leaves to the server what is the server's to say.
+// create removes the fields that the server sets.
 func (w *writer) create(ctx context.Context, pod *corev1.Pod) error {
 	pods := w.client.CoreV1().Pods(namespace)
 	status := pod.Status

@@ -35,11 +35,11 @@ func testWriter(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crowd := newAudience(true)
+	crowd := newRecorder(true)
 	ctx, stop := context.WithCancel(t.Context())
 	defer synctest.Wait() // until all is gone
 	defer stop()
-	if _, err := c.start(ctx, stage{client: client, audience: crowd}); err != nil {
+	if _, err := c.start(ctx, env{client: client, recorder: crowd}); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -61,7 +61,7 @@ func testWriter(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	<-crowd.ended
-	if _, err := delaysOf(writes, crowd.sightings); err != nil {
+	if _, err := delaysOf(writes, crowd.samples); err != nil {
 		t.Error(err)
 	}
 	if err := w.removeMarker(t.Context()); err != nil {

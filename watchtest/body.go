@@ -17,9 +17,9 @@ import (
 // A Read waits only on channels and timers, and a body has no goroutine.
 type body struct {
 	media *media
-	wake  chan struct{} // holds one: there may be something new
-	leave func() bool   // forgets the request's context
-	gone  func()        // called when the client is, without mu
+	wake  chan struct{} // capacity 1: an item may have been queued
+	stop  func() bool   // stops watching the request's context
+	onEnd func()        // called without mu when the client can read no more
 
 	mu       sync.Mutex // guards the following
 	queue    []item
@@ -27,16 +27,16 @@ type body struct {
 	err      error // what Read returns from now on
 
 	// State of reading.
-	pending   []byte          // of the item that is being read
-	held      <-chan struct{} // silent until it is closed
-	tear      bool            // the next document breaks off
+	pending   []byte          // the rest of the current item
+	silence   <-chan struct{} // if not nil, no bytes until it is closed
+	tear      bool            // the next document ends in the middle
 	malform   bool            // the next document is damaged
 	chunk     int             // bytes per pause; 0 for no limit
 	pause     time.Duration
 	notBefore time.Time // end of the current pause
 }
 
-// item is an entry of the queue: exactly one field is set.
+// item is an entry of the queue. Exactly one field is set.
 type item struct {
 	document document
 	raw      []byte
@@ -44,19 +44,19 @@ type item struct {
 	end      error
 }
 
-func newBody(ctx context.Context, m *media, gone func()) *body {
-	b := &body{media: m, wake: make(chan struct{}, 1), gone: gone}
-	// Not a case of Read's select: a context made outside of a bubble would
-	// keep Read from counting as blocked.
-	b.leave = context.AfterFunc(ctx, func() { b.abandon(ctx.Err()) })
+func newBody(ctx context.Context, m *media, onEnd func()) *body {
+	b := &body{media: m, wake: make(chan struct{}, 1), onEnd: onEnd}
+	// Read does not select on ctx.Done, because synctest does not count a goroutine as
+	// blocked while it waits for a context from outside the bubble.
+	b.stop = context.AfterFunc(ctx, func() { b.cancel(ctx.Err()) })
 	return b
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	for {
-		n, held, pause, err := b.take(p)
+		n, silence, pause, err := b.take(p)
 		if err != nil {
-			b.gone() // a torn stream ends here, unknown to the server
+			b.onEnd() // a torn stream ends here, without a call by the server
 		}
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, err
@@ -67,21 +67,21 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 		select {
 		case <-b.wake:
-		case <-held:
+		case <-silence:
 		case <-resume:
 		}
 	}
 }
 
-// Close ends a Read in progress; the server's side learns of it.
+// Close ends a Read in progress and removes the stream from the server.
 func (b *body) Close() error {
-	b.leave()
-	b.abandon(http.ErrBodyReadAfterClose)
+	b.stop()
+	b.cancel(http.ErrBodyReadAfterClose)
 	return nil
 }
 
-// abandon ends the body from the client's side and drops the queue.
-func (b *body) abandon(err error) {
+// cancel ends the body from the client's side and drops the queue.
+func (b *body) cancel(err error) {
 	b.mu.Lock()
 	if b.err == nil {
 		b.err = err
@@ -89,7 +89,7 @@ func (b *body) abandon(err error) {
 	b.finished, b.queue, b.pending = true, nil, nil
 	b.mu.Unlock()
 	b.signal()
-	b.gone()
+	b.onEnd()
 }
 
 func (b *body) signal() {
@@ -109,7 +109,7 @@ func (b *body) push(it item) {
 	}
 }
 
-// finish queues the end.
+// finish queues the end of the body.
 func (b *body) finish(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,7 +124,7 @@ func (b *body) finishLocked(err error) {
 	}
 }
 
-// queueEffect queues an effect. A break takes effect after the frames queued so far.
+// queueEffect queues an effect, which starts after the items queued so far.
 func (b *body) queueEffect(a activeEffect) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,22 +143,22 @@ func (b *body) queueEffect(a activeEffect) {
 	}
 }
 
-// lose ends the body and drops the unread bytes, as if the server died.
-func (b *body) lose(err error) {
+// discard ends the body and drops the unread bytes, as a crash of the server does.
+func (b *body) discard(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.finished && len(b.queue) == 0 {
 		return
 	}
-	b.queue, b.pending, b.held, b.finished = nil, nil, nil, false
+	b.queue, b.pending, b.silence, b.finished = nil, nil, nil, false
 	b.finishLocked(err)
 }
 
-// dropSilent drops the frames that silence holds back: a connection that breaks does not
+// dropSilent drops the frames that a silence holds back. A broken connection does not
 // deliver them later.
 func (b *body) dropSilent() {
-	if b.held != nil && !closed(b.held) {
-		b.held, b.queue = nil, nil
+	if b.silence != nil && !closed(b.silence) {
+		b.silence, b.queue = nil, nil
 		return
 	}
 	silent := slices.IndexFunc(b.queue, func(it item) bool {
@@ -178,21 +178,21 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// take reads without waiting. If there is nothing to read, it says what can
-// change that, besides the wake channel.
-func (b *body) take(p []byte) (n int, held <-chan struct{}, pause time.Duration, err error) {
+// take reads without waiting. If it has nothing to read, it returns the silence or the pause
+// that Read must wait for. A signal on the wake channel also ends that wait.
+func (b *body) take(p []byte) (n int, silence <-chan struct{}, pause time.Duration, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if wait := time.Until(b.notBefore); wait > 0 && b.err == nil {
 		return 0, nil, wait, nil
 	}
-	for b.advance() && n < b.room(p) { // in this order: to advance may take room
-		m := copy(p[n:b.room(p)], b.pending)
+	for b.advance() && n < b.limit(p) { // in this order: advance may lower the limit
+		m := copy(p[n:b.limit(p)], b.pending)
 		b.pending = b.pending[m:]
 		n += m
 	}
 	if n == 0 {
-		return 0, b.held, 0, b.err
+		return 0, b.silence, 0, b.err
 	}
 	if b.pause > 0 {
 		b.notBefore = time.Now().Add(b.pause)
@@ -200,21 +200,21 @@ func (b *body) take(p []byte) (n int, held <-chan struct{}, pause time.Duration,
 	return n, nil, 0, nil
 }
 
-// room returns how many bytes one Read may return.
-func (b *body) room(p []byte) int {
+// limit returns how many bytes one Read may return.
+func (b *body) limit(p []byte) int {
 	if b.chunk > 0 {
 		return min(len(p), b.chunk)
 	}
 	return len(p)
 }
 
-// advance makes bytes pending, if there are any to be had now.
+// advance fills pending from the queue. It reports whether pending has bytes.
 func (b *body) advance() bool {
 	for len(b.pending) == 0 {
-		if b.held != nil && closed(b.held) {
-			b.held = nil
+		if b.silence != nil && closed(b.silence) {
+			b.silence = nil
 		}
-		if b.err != nil || b.held != nil || len(b.queue) == 0 {
+		if b.err != nil || b.silence != nil || len(b.queue) == 0 {
 			return false
 		}
 		next := b.queue[0]
@@ -251,7 +251,7 @@ func (b *body) write(d document) {
 func (b *body) applyEffect(a *activeEffect) {
 	switch a.effect.kind {
 	case silence:
-		b.held = a.lifted
+		b.silence = a.lifted
 	case tear:
 		b.tear = true
 	case malform:

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// A document is something a response body carries: an answer or one event of
-// a stream. It is encoded when it is read, so writers never pay for readers.
+// document is an entry of a response body: an answer or one event of a stream. The reader
+// encodes it, so a write costs the same with any number of readers.
 type document interface {
 	encode(m *media, malformed bool) []byte
 }
@@ -30,8 +30,8 @@ func (a answer) encode(m *media, malformed bool) []byte {
 	return encoded
 }
 
-// event is one frame of a stream. All streams that get it share it, and what
-// it looks like in each of the media.
+// event is one frame of a stream. All streams share the event and its encoded frames, one
+// for each media type.
 type event struct {
 	kind       watch.EventType
 	object     runtime.Object
@@ -47,17 +47,17 @@ func (e *event) encode(m *media, malformed bool) []byte {
 	if malformed {
 		return m.frame(string(e.kind), m.malform(m.encode(e.object)))
 	}
-	slot := &e.encoded[m.index]
-	slot.once.Do(func() { slot.frame = m.frame(string(e.kind), m.encode(e.object)) })
-	return slot.frame
+	encoded := &e.encoded[m.index]
+	encoded.once.Do(func() { encoded.frame = m.frame(string(e.kind), m.encode(e.object)) })
+	return encoded.frame
 }
 
-// podEvent makes an event of a pod as the store holds it.
+// podEvent returns an event with a pod from the store.
 func podEvent(kind watch.EventType, pod *corev1.Pod) *event {
-	return &event{kind: kind, object: typed(pod)}
+	return &event{kind: kind, object: withTypeMeta(pod)}
 }
 
-// bookmark is the event that carries a resource version and nothing else.
+// bookmark returns an event that contains only a resource version.
 func bookmark(version string, initialEnd bool) *event {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}
 	if initialEnd {
@@ -68,13 +68,14 @@ func bookmark(version string, initialEnd bool) *event {
 	return e
 }
 
-// regularBookmark reports whether the event is a bookmark that comes from time to
-// time.
-func (e *event) regularBookmark() bool { return e.kind == watch.Bookmark && !e.initialEnd }
+// periodicBookmark reports whether the event is a bookmark other than the one that ends
+// the initial events.
+func (e *event) periodicBookmark() bool { return e.kind == watch.Bookmark && !e.initialEnd }
 
-// typed returns the pod with its kind and version, which stored pods lack just
-// as decoded ones do. The copy is shallow: nothing below is written to.
-func typed(pod *corev1.Pod) *corev1.Pod {
+// withTypeMeta returns a copy of the pod with its kind and API version. Stored pods have
+// neither, like pods that client-go has decoded. The copy is shallow, because pods in the
+// store are not modified.
+func withTypeMeta(pod *corev1.Pod) *corev1.Pod {
 	out := *pod
 	out.TypeMeta = metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}
 	return &out

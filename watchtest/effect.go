@@ -14,13 +14,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// An Effect is what a [Fault] does to a request, or what [Server.Strike] does
-// to open streams. In a stream it happens in order: events from before arrive
-// before it.
+// An Effect changes the answer to a request. A [Fault] applies it to requests, and
+// [Server.Strike] applies it to open streams. In a stream it takes its place in the order
+// of events: earlier events arrive before it.
 type Effect struct {
 	kind   effectKind
 	err    error         // breaking
-	late   bool          // breaking: not before the headers are out
+	late   bool          // breaking: only after the headers were sent
 	status metav1.Status // answering, sending
 	raw    []byte        // sendingRaw
 	bytes  int           // slow
@@ -47,20 +47,19 @@ const (
 	idle
 )
 
-// errTorn is what Go's HTTP client reports when a connection ends too early.
+// errTorn is the error of Go's HTTP client for a connection that ends too early.
 var errTorn = io.ErrUnexpectedEOF
 
-// Answer is an error answer, with the Retry-After header if the status has a
-// delay. An open stream, which has its answer already, gets the status in an
-// ERROR event instead. Functions such as [apierrors.NewForbidden],
-// [apierrors.NewTooManyRequests] and [apierrors.NewResourceExpired] make good
-// arguments; anything else goes into an [apierrors.StatusError].
+// Answer answers a request with an error, and with the Retry-After header if the status has
+// a delay. An open stream has its answer already and receives the status in an ERROR event
+// instead. Use a function like [apierrors.NewForbidden], [apierrors.NewTooManyRequests] or
+// [apierrors.NewResourceExpired] for the argument, or create an [apierrors.StatusError].
 func Answer(status apierrors.APIStatus) Effect {
 	return Effect{kind: answering, status: failure(status)}
 }
 
-// SendError puts an ERROR event with the status into a stream. The stream then
-// goes on, though no real server's would.
+// SendError inserts an ERROR event with the status into a stream. The stream then continues,
+// although a real server would end it.
 func SendError(status apierrors.APIStatus) Effect {
 	return Effect{kind: sending, status: failure(status)}
 }
@@ -72,26 +71,25 @@ func SendRaw(data []byte) Effect {
 	return Effect{kind: sendingRaw, raw: data}
 }
 
-// Break is a failure of the connection. A request fails with the error, and so
-// does reading an open stream, between two frames. What a silent stream has
-// held back is lost.
+// Break breaks the connection. A request fails with the error, and reading an open stream
+// fails with it between two frames. The frames that a silent stream holds back are lost.
 func Break(err error) Effect {
 	return Effect{kind: breaking, err: err}
 }
 
-// Refuse is a [Break] like that of an address without a listener.
+// Refuse is a [Break] with the error of an address without a listener.
 func Refuse() Effect {
 	return Break(&net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("watchtest: %w", syscall.ECONNREFUSED)})
 }
 
-// Reset is a [Break] as by a peer that has crashed.
+// Reset is a [Break] with the error of a peer that has crashed.
 func Reset() Effect {
 	return Break(&net.OpError{Op: "read", Net: "tcp", Err: fmt.Errorf("watchtest: %w", syscall.ECONNRESET)})
 }
 
-// Cut ends a body in good order, a stream between two frames: what load
-// balancers and servers that shut down do. A watch that it strikes at once is
-// accepted and ends; for a connection that ends before that, use Break(io.EOF).
+// Cut ends a body normally, and a stream between two frames. Load balancers do this, and
+// servers that shut down. A watch with this effect from the start is accepted and then ends.
+// Use Break(io.EOF) for a connection that ends before the watch is accepted.
 func Cut() Effect {
 	return Effect{kind: breaking, err: io.EOF, late: true}
 }
@@ -101,8 +99,8 @@ func Tear() Effect {
 	return Effect{kind: tear}
 }
 
-// Malform damages the next object on its way: its frame is whole and names the
-// right kind, but the object in it cannot be decoded.
+// Malform damages the next object. Its frame is complete and contains the right kind, but a
+// client cannot decode the object.
 func Malform() Effect {
 	return Effect{kind: malform}
 }
@@ -114,8 +112,8 @@ func Silence() Effect {
 	return Effect{kind: silence}
 }
 
-// Hang holds a request up before the first byte of an answer, until it is
-// lifted or the client gives up. An open stream falls silent.
+// Hang blocks a request before the first byte of the answer, until the effect is lifted or
+// the client gives up. On an open stream it is the same as [Silence].
 func Hang() Effect {
 	return Effect{kind: hang}
 }
@@ -125,13 +123,13 @@ func Delay(d time.Duration) Effect {
 	return Effect{kind: delay, pause: d}
 }
 
-// Slow sends a body in parts of so many bytes, with a pause after each part.
+// Slow sends a body in parts of the given number of bytes, with a pause after each part.
 func Slow(bytes int, pause time.Duration) Effect {
 	return Effect{kind: slow, bytes: bytes, pause: pause}
 }
 
-// OmitInitialEventsEnd keeps from a streaming list the bookmark that ends its
-// initial events. All else arrives.
+// OmitInitialEventsEnd removes the bookmark that ends the initial events from a streaming
+// list. Everything else arrives.
 func OmitInitialEventsEnd() Effect {
 	return Effect{kind: omitInitialEnd}
 }
@@ -143,15 +141,14 @@ func OmitBookmarks() Effect {
 	return Effect{kind: omitBookmarks}
 }
 
-// Idle lets another effect happen to a stream each time that nothing was sent in
-// it for d, as a proxy with an idle timeout does: Idle(d, Cut()) ends such streams
-// in good order, Idle(d, Reset()) breaks their connection. Requests that are no
-// streams are not affected.
+// Idle applies another effect to a stream each time that the stream has sent nothing for d,
+// like a proxy with an idle timeout. Idle(d, Cut()) ends idle streams normally, and
+// Idle(d, Reset()) breaks their connections. It does not affect other requests.
 func Idle(d time.Duration, then Effect) Effect {
 	return Effect{kind: idle, pause: d, then: &then}
 }
 
-// failure fills in what a status must have for a client to take it as an error.
+// failure sets the fields without which a client does not treat a status as an error.
 func failure(err apierrors.APIStatus) metav1.Status {
 	status := err.Status()
 	if status.Status == "" {

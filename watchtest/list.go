@@ -17,8 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// validate checks the options of a LIST or WATCH with the API server's own
-// rules, and adds its defaults.
+// validate checks the options of a LIST or WATCH with the API server's validation code, and
+// sets the API server's defaults.
 func (c *call) validate(streamingLists bool) *apierrors.StatusError {
 	if c.Verb&(List|Watch|StreamingList) == 0 {
 		return nil
@@ -39,7 +39,7 @@ func (c *call) validate(streamingLists bool) *apierrors.StatusError {
 	return nil
 }
 
-// parseVersion reads a resource version; empty is 0.
+// parseVersion parses a resource version. The empty version is 0.
 func parseVersion(version string) (uint64, *apierrors.StatusError) {
 	if version == "" {
 		return 0, nil
@@ -51,9 +51,9 @@ func parseVersion(version string) (uint64, *apierrors.StatusError) {
 	return parsed, nil
 }
 
-// list carries out a LIST. The caller holds mu.
+// list executes a LIST. The caller holds mu.
 func (s *Server) list(c *call) (*corev1.PodList, *apierrors.StatusError) {
-	version, start, err := s.startOf(c.opts)
+	version, start, err := s.listStart(c.opts)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +91,8 @@ func remaining(pods []*corev1.Pod, sel selection) int64 {
 	return n
 }
 
-// limitOf returns the size of a page, 0 for no limit. From the watch cache, "0",
-// comes everything at once.
+// limitOf returns the size of a page, 0 for no limit. A LIST from version "0", which a real
+// server answers from the watch cache, has no limit.
 func limitOf(opts metav1.ListOptions) int64 {
 	if opts.ResourceVersion == "0" && opts.Continue == "" {
 		return 0
@@ -100,34 +100,34 @@ func limitOf(opts metav1.ListOptions) int64 {
 	return opts.Limit
 }
 
-// startOf returns the version a LIST is answered at, and the first key.
-func (s *Server) startOf(opts metav1.ListOptions) (uint64, string, *apierrors.StatusError) {
+// listStart returns the version that a LIST shows, and the key of its first pod.
+func (s *Server) listStart(opts metav1.ListOptions) (uint64, string, *apierrors.StatusError) {
 	if opts.Continue != "" {
-		return s.startOfPage(opts)
+		return s.pageStart(opts)
 	}
-	asked, err := parseVersion(opts.ResourceVersion)
+	requested, err := parseVersion(opts.ResourceVersion)
 	switch {
 	case err != nil:
 		return 0, "", err
-	case asked > s.store.version:
-		return 0, "", tooLarge(asked, s.store.version)
-	case !exactly(opts) || asked == 0:
+	case requested > s.store.version:
+		return 0, "", tooLarge(requested, s.store.version)
+	case !isExact(opts) || requested == 0:
 		return s.store.version, "", nil
-	case asked < s.store.compacted:
+	case requested < s.store.compacted:
 		return 0, "", apierrors.NewResourceExpired("The resourceVersion for the provided list is too old.")
 	default:
-		return asked, "", nil
+		return requested, "", nil
 	}
 }
 
-// exactly tells whether a LIST wants its very version, not one at least as new:
-// when it says so or, a legacy, when it wants pages.
-func exactly(opts metav1.ListOptions) bool {
+// isExact reports whether a LIST requests exactly its version, not one at least as new. It
+// does with the match Exact and, for compatibility, with a limit and no match.
+func isExact(opts metav1.ListOptions) bool {
 	return opts.ResourceVersionMatch == metav1.ResourceVersionMatchExact ||
 		opts.ResourceVersionMatch == "" && opts.Limit > 0
 }
 
-func (s *Server) startOfPage(opts metav1.ListOptions) (uint64, string, *apierrors.StatusError) {
+func (s *Server) pageStart(opts metav1.ListOptions) (uint64, string, *apierrors.StatusError) {
 	token, err := parseContinue(opts.Continue)
 	if err != nil {
 		return 0, "", apierrors.NewBadRequest(fmt.Sprintf("invalid continue token: %v", err))
@@ -147,8 +147,8 @@ func (s *Server) startOfPage(opts metav1.ListOptions) (uint64, string, *apierror
 	}
 }
 
-// continueExpired offers, as the API server does, to go on with the list at the
-// newest version instead.
+// continueExpired returns the API server's error for an expired token. It contains a new
+// token, with which the client can continue the list at the newest version.
 func continueExpired(token continueToken) *apierrors.StatusError {
 	err := apierrors.NewResourceExpired("The provided continue parameter is too old " +
 		"to display a consistent list result. You can start a new list without " +
@@ -161,10 +161,10 @@ func continueExpired(token continueToken) *apierrors.StatusError {
 	return err
 }
 
-// continueToken is where the next page starts, in the API server's format.
+// continueToken says where the next page starts, in the API server's format.
 type continueToken struct {
 	APIVersion string `json:"v"`
-	Version    int64  `json:"rv"` // negative for the newest
+	Version    int64  `json:"rv"` // negative for the newest version
 	Start      string `json:"start"`
 }
 

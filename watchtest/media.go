@@ -15,13 +15,13 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// media is one way to write objects: JSON or protobuf.
+// media encodes objects in one media type: JSON or protobuf.
 type media struct {
 	index       int
 	contentType string
-	streamType  string // of a watch
+	streamType  string // content type of a watch
 	object      runtime.Serializer
-	event       runtime.Serializer // of the envelope of an event
+	event       runtime.Serializer // encodes the metav1.WatchEvent around an object
 	framer      runtime.Framer
 }
 
@@ -51,8 +51,8 @@ func newMedia(index int, contentType, streamSuffix string) *media {
 	}
 }
 
-// negotiate returns the first kind of media that the client accepts. Entries
-// with a transformation ("as=Table") are skipped, because the server has none.
+// negotiate returns the first media type in the Accept header that the server supports. It
+// skips entries with a transformation ("as=Table"), because the server supports none.
 func negotiate(header http.Header) (*media, bool) {
 	accept := header.Get("Accept")
 	if accept == "" {
@@ -73,8 +73,8 @@ func negotiate(header http.Header) (*media, bool) {
 	return nil, false
 }
 
-// encode writes one object, which must bear its kind and version: the plain
-// serializers used here do not set them, so that objects may be shared.
+// encode encodes one object. The object must contain its kind and API version, because
+// these serializers do not set them. So they do not modify objects, which can be shared.
 func (m *media) encode(object runtime.Object) []byte {
 	var out bytes.Buffer
 	if err := m.object.Encode(object, &out); err != nil {
@@ -83,7 +83,7 @@ func (m *media) encode(object runtime.Object) []byte {
 	return out.Bytes()
 }
 
-// frame wraps an encoded object into an event and the event into a frame.
+// frame wraps an encoded object in an event, and the event in a frame.
 func (m *media) frame(eventType string, object []byte) []byte {
 	var out, framed bytes.Buffer
 	event := &metav1.WatchEvent{Type: eventType, Object: runtime.RawExtension{Raw: object}}
@@ -96,8 +96,8 @@ func (m *media) frame(eventType string, object []byte) []byte {
 	return framed.Bytes()
 }
 
-// malform returns the object with a part that no decoder can read. The metadata
-// of a pod stays intact.
+// malform returns the object with a part that no decoder can read. It does not change the
+// metadata of a pod.
 func (m *media) malform(encoded []byte) []byte {
 	if m.index == jsonIndex {
 		return malformJSON(encoded)

@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Create stores a pod in the given state, in any phase, and returns it as
-// stored: with a resource version and, unless it has them, the namespace
-// "default", a UID, a time of creation and the phase Pending. It panics if the
-// pod has no name, or if the name is taken.
+// Create stores a pod in the given state, in any phase, and returns the stored pod. It sets
+// the resource version and, if they are missing, the namespace "default", a UID, a creation
+// timestamp and the phase Pending. It panics if the pod has no name, or if a pod of that
+// name exists.
 func (s *Server) Create(pod *corev1.Pod) *corev1.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,9 +31,10 @@ func (s *Server) Create(pod *corev1.Pod) *corev1.Pod {
 	return s.insert(pod).DeepCopy()
 }
 
-// Update changes a pod in any way but its name, and returns it as stored. The
-// resource version rises even if nothing else changes. It panics if there is
-// no such pod. The function must not call the server.
+// Update changes a pod and returns the stored pod. The function can change everything except
+// the namespace, the name and the UID. The resource version increases even if the function
+// changes nothing. Update panics if the pod does not exist. The function must not call the
+// server.
 func (s *Server) Update(namespace, name string, change func(*corev1.Pod)) *corev1.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,8 +45,8 @@ func (s *Server) Update(namespace, name string, change func(*corev1.Pod)) *corev
 	return s.commit(s.store.put(pod)).DeepCopy()
 }
 
-// Delete removes a pod at once, whatever grace it has or finalizers, and
-// returns it as watchers receive it. It panics if there is no such pod.
+// Delete removes a pod at once and returns it as watchers receive it. It ignores the grace
+// period and finalizers. It panics if the pod does not exist.
 func (s *Server) Delete(namespace, name string) *corev1.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +54,8 @@ func (s *Server) Delete(namespace, name string) *corev1.Pod {
 	return s.commit(s.store.remove(keyOf(old))).DeepCopy()
 }
 
-// existing returns the pod that a test names.
+// existing returns the pod with a name that the test has passed. It panics if the pod does
+// not exist.
 func (s *Server) existing(verb, namespace, name string) *corev1.Pod {
 	pod, exists := s.store.pods[key(namespace, name)]
 	if !exists {
@@ -62,7 +64,7 @@ func (s *Server) existing(verb, namespace, name string) *corev1.Pod {
 	return pod
 }
 
-// insert stores a new pod with what every pod has. The caller holds mu.
+// insert stores a new pod and sets the fields that every pod has. The caller holds mu.
 func (s *Server) insert(pod *corev1.Pod) *corev1.Pod {
 	s.created++
 	if pod.UID == "" {
@@ -77,12 +79,12 @@ func (s *Server) insert(pod *corev1.Pod) *corev1.Pod {
 	return s.commit(s.store.put(pod))
 }
 
-// commit tells the watchers of a change and returns the pod it is about, as
-// they see it at the most. The caller holds mu.
+// commit sends a change to the watchers. It returns the pod after the change or, for a
+// deletion, the pod that a DELETED event contains. The caller holds mu.
 func (s *Server) commit(c *change) *corev1.Pod {
 	s.publish(c)
 	if c.after != nil {
 		return c.after
 	}
-	return c.gone()
+	return c.deletedPod()
 }

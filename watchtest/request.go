@@ -14,12 +14,12 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// A Verb says what a request wants. Verbs can be joined with | to speak of
-// several; each request has exactly one.
+// A Verb is the operation of a request. Each request has exactly one. Join verbs with | to
+// select several.
 type Verb uint16
 
-// The verbs. A streaming list is a WATCH with sendInitialEvents=true, which
-// begins with what a LIST would return; Watch means every other WATCH.
+// The verbs. A streaming list is a WATCH with sendInitialEvents=true, which begins with the
+// pods that a LIST would return. Watch is every other WATCH.
 const (
 	Get Verb = 1 << iota
 	List
@@ -31,14 +31,14 @@ const (
 	Delete
 	DeleteCollection
 
-	otherVerb Verb = 0 // a path or method this server does not know
+	otherVerb Verb = 0 // a path or method that the server does not support
 )
 
 var verbNames = []string{
 	"get", "list", "watch", "streaming list", "create", "update", "patch", "delete", "delete collection",
 }
 
-// String returns the verb in words, several joined with "|".
+// String returns the name of the verb. It joins several with "|".
 func (v Verb) String() string {
 	var names []string
 	for i, name := range verbNames {
@@ -52,7 +52,7 @@ func (v Verb) String() string {
 	return strings.Join(names, "|")
 }
 
-// A Request is what a client asked for, as it came in.
+// A Request is a request that the server has received.
 type Request struct {
 	Time        time.Time
 	Verb        Verb
@@ -67,17 +67,17 @@ type Request struct {
 	Header http.Header
 }
 
-// call is a request on its way through the server.
+// call is a request that the server is processing.
 type call struct {
 	Request
 	http      *http.Request
 	media     *media
 	selection selection
-	opts      metav1.ListOptions // Options, with what the server adds to them
+	opts      metav1.ListOptions // Options with the defaults of the server
 }
 
-// newCall reads a request. The call can be recorded and struck by faults even
-// if it comes with an error.
+// newCall parses a request. It always returns a call, which the server can record and apply
+// faults to, also with an error.
 func newCall(req *http.Request) (*call, *apierrors.StatusError) {
 	c := &call{http: req, Request: Request{Time: time.Now(), Header: req.Header.Clone()}}
 	var ok bool
@@ -100,8 +100,8 @@ func newCall(req *http.Request) (*call, *apierrors.StatusError) {
 	return c, err
 }
 
-// readPath takes /api/v1/pods and /api/v1/namespaces/NS/pods[/NAME[/status]]
-// apart. Whatever is in front of /api/v1 is the address of the server.
+// readPath parses /api/v1/pods and /api/v1/namespaces/NS/pods[/NAME[/status]]. It ignores a
+// prefix before /api/v1, which belongs to the address of the server.
 func (c *call) readPath(path string) bool {
 	_, rest, found := strings.Cut(path, "/api/v1/")
 	if !found {

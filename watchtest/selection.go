@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// selection is which pods a request is about.
+// selection matches the pods that a request selects.
 type selection struct {
 	namespace string // empty for all
 	labels    labels.Selector
@@ -38,7 +38,7 @@ func newSelection(namespace string, opts metav1.ListOptions) (selection, *apierr
 	return selection{namespace: namespace, labels: byLabel, fields: byField}, nil
 }
 
-// everything tells whether no pod of the namespace can be left out.
+// everything reports whether the selection matches every pod of the namespace.
 func (s selection) everything() bool { return s.labels.Empty() && s.fields.Empty() }
 
 func (s selection) matches(pod *corev1.Pod) bool {

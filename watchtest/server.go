@@ -159,8 +159,8 @@ func (s *Server) Backup() (restore func()) {
 		s.store = saved.clone()
 		s.store.compactTo(s.store.version)
 		for _, st := range slices.Clone(s.streams) {
-			st.body.lose(Reset().err)
-			st.forget()
+			st.body.discard(Reset().err)
+			st.unregister()
 		}
 	}
 }

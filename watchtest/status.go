@@ -22,12 +22,12 @@ func statusObject(status metav1.Status) *metav1.Status {
 	return &status
 }
 
-// errorEvent is a status in a stream.
+// errorEvent returns an ERROR event with a status.
 func errorEvent(status metav1.Status) *event {
 	return &event{kind: watch.Error, object: statusObject(status)}
 }
 
-// statusHeader returns the headers that go with an error answer.
+// statusHeader returns the headers of an error answer.
 func statusHeader(status metav1.Status) http.Header {
 	header := http.Header{}
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
@@ -36,12 +36,12 @@ func statusHeader(status metav1.Status) http.Header {
 	return header
 }
 
-func tooOld(asked, oldest uint64) *apierrors.StatusError {
-	return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", asked, oldest))
+func tooOld(requested, oldest uint64) *apierrors.StatusError {
+	return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", requested, oldest))
 }
 
-func tooLarge(asked, current uint64) *apierrors.StatusError {
-	err := apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", asked, current), 1)
+func tooLarge(requested, current uint64) *apierrors.StatusError {
+	err := apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", requested, current), 1)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{
 		Type:    metav1.CauseTypeResourceVersionTooLarge,
 		Message: "Too large resource version",

@@ -13,23 +13,22 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// firstVersion is the resource version of an empty server. It is a few writes
-// short of one more digit, so a client that compares versions as text, which
-// works until it does not, fails early.
+// firstVersion is the resource version of an empty server. A few writes later versions have
+// one digit more, so a client that compares versions as text fails early.
 const firstVersion = 99_990
 
-// store holds the pods, one counter of versions and the history of changes.
-// It has no lock: [Server] guards it. Pods in it are never written to again.
+// store holds the pods, the version counter and the history of changes. It has no lock:
+// Server.mu guards it. Stored pods are never modified.
 type store struct {
 	version   uint64
 	compacted uint64 // the oldest version that can still be read or watched from
-	keep      int    // how many changes the history holds, 0 for all
+	keep      int    // the number of changes in the history, 0 for all
 	pods      map[string]*corev1.Pod
-	history   []*change // by version, all above compacted
-	view      view      // the last one asked for
+	history   []*change // in order of version, all newer than compacted
+	view      view      // cached: the last result of at
 }
 
-// view is every pod as of one version, by key.
+// view contains every pod at one version, in order of key.
 type view struct {
 	version uint64
 	pods    []*corev1.Pod
@@ -44,19 +43,19 @@ func newStore(keep int) store {
 	}
 }
 
-// key orders pods as the API server's storage does: by namespace and name in
-// one string.
+// key returns namespace and name as one string. The order of keys is the order of pods in
+// the API server's storage.
 func key(namespace, name string) string { return namespace + "/" + name }
 
 func keyOf(pod *corev1.Pod) string { return key(pod.Namespace, pod.Name) }
 
-// put stores a pod that was created or changed, under the next version.
+// put stores a new or changed pod with the next version.
 func (s *store) put(pod *corev1.Pod) *change {
 	s.version++
 	before := s.pods[keyOf(pod)]
 	after := normalised(pod, s.version)
 	s.pods[keyOf(after)] = after
-	return s.remember(&change{version: s.version, before: before, after: after})
+	return s.record(&change{version: s.version, before: before, after: after})
 }
 
 // remove deletes an existing pod. The deletion gets a new version.
@@ -64,10 +63,10 @@ func (s *store) remove(key string) *change {
 	s.version++
 	before := s.pods[key]
 	delete(s.pods, key)
-	return s.remember(&change{version: s.version, before: before})
+	return s.record(&change{version: s.version, before: before})
 }
 
-func (s *store) remember(c *change) *change {
+func (s *store) record(c *change) *change {
 	s.history = append(s.history, c)
 	if excess := len(s.history) - s.keep; s.keep > 0 && excess > 0 {
 		s.compactTo(s.history[excess-1].version)
@@ -75,8 +74,8 @@ func (s *store) remember(c *change) *change {
 	return c
 }
 
-// clone returns a store that is independent of s. The pods are shared, which are
-// never written to.
+// clone returns a store that is independent of s. They share the pods, which are never
+// modified.
 func (s *store) clone() store {
 	c := *s
 	c.pods = maps.Clone(s.pods)
@@ -85,45 +84,45 @@ func (s *store) clone() store {
 	return c
 }
 
-// compactTo forgets what led to a version; the version itself stays readable.
+// compactTo discards the changes up to a version. The version itself stays readable.
 func (s *store) compactTo(version uint64) {
-	old := s.after(version)
-	clear(s.history[:len(s.history)-len(old)])
-	s.history = old
+	kept := s.after(version)
+	clear(s.history[:len(s.history)-len(kept)])
+	s.history = kept
 	s.compacted = version
 }
 
-// after returns the changes above a version.
+// after returns the changes that are newer than a version.
 func (s *store) after(version uint64) []*change {
 	first := sort.Search(len(s.history), func(i int) bool { return s.history[i].version > version })
 	return s.history[first:]
 }
 
-// at returns every pod as of a version that is not compacted, by key. It goes
-// back from today, so pages of a list cost one computation.
+// at returns every pod at a version that is not compacted, in order of key. It reverts the
+// newer changes and caches the result, so the pages of one list need one computation.
 func (s *store) at(version uint64) []*corev1.Pod {
 	if s.view.version == version {
 		return s.view.pods
 	}
-	then := maps.Clone(s.pods)
+	byKey := maps.Clone(s.pods)
 	for _, c := range slices.Backward(s.after(version)) {
 		if c.before != nil {
-			then[c.key()] = c.before
+			byKey[c.key()] = c.before
 		} else {
-			delete(then, c.key())
+			delete(byKey, c.key())
 		}
 	}
-	pods := make([]*corev1.Pod, 0, len(then))
-	for _, key := range slices.Sorted(maps.Keys(then)) {
-		pods = append(pods, then[key])
+	pods := make([]*corev1.Pod, 0, len(byKey))
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		pods = append(pods, byKey[key])
 	}
 	s.view = view{version: version, pods: pods}
 	return pods
 }
 
-// normalised returns a copy of the pod as a client would decode it: times in
-// whole seconds, empty lists and maps gone. So what the server returns to a
-// test equals what a client of it sees.
+// normalised returns a copy of the pod as a client would decode it: times are in whole
+// seconds, and empty lists and maps are nil. So the pods that the server returns to a test
+// equal the pods that a client receives.
 func normalised(pod *corev1.Pod, version uint64) *corev1.Pod {
 	encoded, err := pod.Marshal()
 	if err != nil {
@@ -145,7 +144,7 @@ type change struct {
 	before  *corev1.Pod // nil: the pod was created
 	after   *corev1.Pod // nil: the pod was deleted
 
-	added, modified, deleted *event // made when first wanted
+	added, modified, deleted *event // cached by eventFor
 }
 
 func (c *change) key() string {
@@ -155,34 +154,34 @@ func (c *change) key() string {
 	return keyOf(c.before)
 }
 
-// eventFor returns what a watcher sees of the change, nil for nothing. A pod
-// that leaves a selection is deleted as far as the watcher is concerned, and
-// comes as it was while it was still selected.
+// eventFor returns the event that a watcher receives for the change, nil for none. If the
+// pod leaves the selection, the event is DELETED and contains the previous state.
 func (c *change) eventFor(sel selection) *event {
-	was := c.before != nil && sel.matches(c.before)
-	is := c.after != nil && sel.matches(c.after)
+	wasSelected := c.before != nil && sel.matches(c.before)
+	selected := c.after != nil && sel.matches(c.after)
 	switch {
-	case is && was:
-		return once(&c.modified, watch.Modified, c.after)
-	case is:
-		return once(&c.added, watch.Added, c.after)
-	case was:
-		return once(&c.deleted, watch.Deleted, c.gone())
+	case selected && wasSelected:
+		return cachedEvent(&c.modified, watch.Modified, c.after)
+	case selected:
+		return cachedEvent(&c.added, watch.Added, c.after)
+	case wasSelected:
+		return cachedEvent(&c.deleted, watch.Deleted, c.deletedPod())
 	default:
 		return nil
 	}
 }
 
-// gone is the pod as it was, with the version of its leaving.
-func (c *change) gone() *corev1.Pod {
+// deletedPod returns the previous state of the pod, with the version of the change.
+func (c *change) deletedPod() *corev1.Pod {
 	pod := *c.before
 	pod.ResourceVersion = versionString(c.version)
 	return &pod
 }
 
-func once(slot **event, kind watch.EventType, pod *corev1.Pod) *event {
-	if *slot == nil {
-		*slot = podEvent(kind, pod)
+// cachedEvent returns the event in the cache, and creates it on the first call.
+func cachedEvent(cache **event, kind watch.EventType, pod *corev1.Pod) *event {
+	if *cache == nil {
+		*cache = podEvent(kind, pod)
 	}
-	return *slot
+	return *cache
 }

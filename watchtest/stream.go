@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// beforeTimeout is how long before the end of a stream its last bookmark comes.
+// beforeTimeout is the time between the last bookmark of a stream and its timeout.
 const beforeTimeout = 2 * time.Second
 
 // A Stream is an open WATCH or streaming list.
 type Stream struct {
-	// Fixed at the start.
+	// Not modified after newStream.
 	server  *Server
 	call    *call
 	body    *body
-	from    uint64 // changes up to this version are not for it
+	from    uint64 // the stream receives only changes newer than this version
 	expires time.Time
 
 	// Guarded by Server.mu.
-	frames         int      // queued so far
-	due            []activeEffect // what happens after some frames
+	frames         int            // the number queued so far
+	due            []activeEffect // effects that wait for more frames
 	omitInitialEnd bool
 	omitBookmarks  bool
 	ended          bool
@@ -32,7 +32,7 @@ type Stream struct {
 	idles          []idleTimer
 }
 
-// idleTimer lets an effect happen when nothing was sent for a time.
+// idleTimer applies an effect when the stream has sent nothing for a time.
 type idleTimer struct {
 	*time.Timer
 	after time.Duration
@@ -60,8 +60,8 @@ func (s *Server) Strike(e Effect) (lift func()) {
 // Request returns the request that opened the stream.
 func (st *Stream) Request() Request { return st.call.Request }
 
-// Strike applies the effect to the stream, after all frames sent so far.
-// Of the effects only [Silence], [Hang] and [Idle] can be lifted.
+// Strike applies the effect to the stream, after all frames sent so far. The lift function
+// ends [Silence], [Hang] and [Idle]. It does not affect the other effects.
 func (st *Stream) Strike(e Effect) (lift func()) {
 	st.server.mu.Lock()
 	defer st.server.mu.Unlock()
@@ -75,9 +75,9 @@ func activate(e Effect) (a activeEffect, lift func()) {
 	return activeEffect{effect: e, lifted: lifted}, sync.OnceFunc(func() { close(lifted) })
 }
 
-// The methods below need Server.mu.
+// The callers of the methods below hold Server.mu.
 
-// start adds the stream to the open ones, after its first events are queued.
+// start adds the stream to the open streams. The first events are already queued.
 func (st *Stream) start() {
 	if st.ended {
 		return
@@ -90,13 +90,13 @@ func (st *Stream) start() {
 		st.end(io.EOF)
 	})
 	if st.call.Options.AllowWatchBookmarks {
-		st.planBookmark()
+		st.scheduleBookmark()
 	}
 }
 
-// planBookmark waits for the next bookmark to be due: each interval, and a last
-// time shortly before the end, so that the client resumes from there.
-func (st *Stream) planBookmark() {
+// scheduleBookmark starts the timer for the next bookmark. Bookmarks come at each interval
+// and shortly before the timeout, so that the client resumes from the last one.
+func (st *Stream) scheduleBookmark() {
 	last := time.Until(st.expires) - beforeTimeout
 	wait := st.server.config.bookmarks
 	if wait <= 0 || last < wait {
@@ -111,14 +111,14 @@ func (st *Stream) planBookmark() {
 		defer s.mu.Unlock()
 		if !st.ended {
 			st.send(bookmark(versionString(s.store.version), false))
-			st.planBookmark()
+			st.scheduleBookmark()
 		}
 	})
 }
 
-// send queues one frame.
+// send queues one frame, unless an effect omits it.
 func (st *Stream) send(e *event) {
-	if st.ended || e.initialEnd && st.omitInitialEnd || e.regularBookmark() && st.omitBookmarks {
+	if st.ended || e.initialEnd && st.omitInitialEnd || e.periodicBookmark() && st.omitBookmarks {
 		return
 	}
 	st.body.push(item{document: e})
@@ -152,7 +152,7 @@ func (st *Stream) apply(a activeEffect) {
 		st.body.queueEffect(a)
 	case breaking:
 		st.body.queueEffect(a)
-		st.forget()
+		st.unregister()
 	case idle:
 		st.idles = append(st.idles, st.newIdleTimer(a))
 	default:
@@ -179,11 +179,11 @@ func (st *Stream) newIdleTimer(a activeEffect) idleTimer {
 // end ends the stream from the server's side.
 func (st *Stream) end(err error) {
 	st.body.finish(err)
-	st.forget()
+	st.unregister()
 }
 
-// forget takes the stream from the open ones.
-func (st *Stream) forget() {
+// unregister stops the timers and removes the stream from the open streams.
+func (st *Stream) unregister() {
 	st.ended = true
 	for _, timer := range []*time.Timer{st.timeout, st.bookmark} {
 		if timer != nil {

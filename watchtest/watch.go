@@ -13,12 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// defaultTimeout is how long a watch without timeoutSeconds lasts: somewhere
-// between 30 and 60 minutes in a real server.
+// defaultTimeout is the timeout of a watch without timeoutSeconds. A real server takes a
+// random time between 30 and 60 minutes.
 const defaultTimeout = 45 * time.Minute
 
-// watch opens a stream. Everything the stream begins with is queued before any
-// later change can be.
+// watch opens a stream. It holds mu, so the initial events are queued before any later
+// change.
 func (s *Server) watch(c *call, effects []activeEffect) *http.Response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,13 +47,13 @@ func (s *Server) newStream(c *call, effects []activeEffect) *Stream {
 		expires: time.Now().Add(timeoutOf(c.opts)),
 		due:     effects,
 	}
-	if !sendsState(c.opts) {
+	if !sendsInitialState(c.opts) {
 		st.from, _ = parseVersion(c.opts.ResourceVersion)
 	}
 	st.body = newBody(c.http.Context(), c.media, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		st.forget()
+		st.unregister()
 	})
 	st.applyDue()
 	return st
@@ -66,18 +66,18 @@ func timeoutOf(opts metav1.ListOptions) time.Duration {
 	return time.Duration(*opts.TimeoutSeconds) * time.Second
 }
 
-// firstEvents returns what a stream begins with: the state of things, the
-// changes since a version, or nothing.
+// firstEvents returns the first events of a stream: the current state, the changes since a
+// version, or none.
 func (s *Server) firstEvents(c *call) ([]*event, *apierrors.StatusError) {
 	from, err := parseVersion(c.opts.ResourceVersion)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case sendsState(c.opts) && from > s.store.version:
+	case sendsInitialState(c.opts) && from > s.store.version:
 		return nil, tooLarge(from, s.store.version)
-	case sendsState(c.opts):
-		return s.state(c), nil
+	case sendsInitialState(c.opts):
+		return s.initialState(c), nil
 	case from == 0:
 		return nil, nil
 	case from < s.store.compacted:
@@ -87,17 +87,17 @@ func (s *Server) firstEvents(c *call) ([]*event, *apierrors.StatusError) {
 	}
 }
 
-// sendsState tells whether a stream begins with the state: when the client asks
-// for it or, as it has always been, does not say from where to watch.
-func sendsState(opts metav1.ListOptions) bool {
+// sendsInitialState reports whether a stream begins with the current state. It does if the
+// client requests that or, without sendInitialEvents, gives no version.
+func sendsInitialState(opts metav1.ListOptions) bool {
 	if opts.SendInitialEvents != nil {
 		return *opts.SendInitialEvents
 	}
 	return opts.ResourceVersion == "" || opts.ResourceVersion == "0"
 }
 
-// state returns every selected pod as an ADDED event.
-func (s *Server) state(c *call) []*event {
+// initialState returns every selected pod as an ADDED event.
+func (s *Server) initialState(c *call) []*event {
 	var events []*event
 	for _, pod := range s.store.at(s.store.version) {
 		if c.selection.matches(pod) {

@@ -23,20 +23,19 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// What clients write follows the rules of the API server as far as a scheduler
-// and its executors can tell the difference. The callers of the methods in
-// this file hold mu.
+// Writes by clients follow the rules of the API server that a scheduler or its executors can
+// observe. The callers of the methods in this file hold mu.
 
 func (s *Server) get(c *call) (*corev1.Pod, *apierrors.StatusError) {
-	pod, err := s.named(c)
+	pod, err := s.podOf(c)
 	if err != nil {
 		return nil, err
 	}
-	return typed(pod), nil
+	return withTypeMeta(pod), nil
 }
 
-// named returns the pod that a client names.
-func (s *Server) named(c *call) (*corev1.Pod, *apierrors.StatusError) {
+// podOf returns the pod with the name in the request.
+func (s *Server) podOf(c *call) (*corev1.Pod, *apierrors.StatusError) {
 	pod, exists := s.store.pods[key(c.Namespace, c.Name)]
 	if !exists {
 		return nil, apierrors.NewNotFound(podResource, c.Name)
@@ -44,10 +43,10 @@ func (s *Server) named(c *call) (*corev1.Pod, *apierrors.StatusError) {
 	return pod, nil
 }
 
-// create stores a new pod as pending: whatever status it is sent with, it has
-// not run yet.
-func (s *Server) create(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusError) {
-	pod, err := decodePod(c, sent)
+// create stores a new pod. It ignores the status in the request and sets the phase Pending,
+// because the pod has not run yet.
+func (s *Server) create(c *call, content []byte) (*corev1.Pod, *apierrors.StatusError) {
+	pod, err := decodePod(c, content)
 	if err != nil {
 		return nil, err
 	}
@@ -67,28 +66,28 @@ func (s *Server) create(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusErr
 	if pod.Spec.TerminationGracePeriodSeconds == nil {
 		pod.Spec.TerminationGracePeriodSeconds = new(int64(corev1.DefaultTerminationGracePeriodSeconds))
 	}
-	return typed(s.insert(pod)), nil
+	return withTypeMeta(s.insert(pod)), nil
 }
 
-func (s *Server) update(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusError) {
-	old, err := s.named(c)
+func (s *Server) update(c *call, content []byte) (*corev1.Pod, *apierrors.StatusError) {
+	old, err := s.podOf(c)
 	if err != nil {
 		return nil, err
 	}
-	pod, err := decodePod(c, sent)
+	pod, err := decodePod(c, content)
 	if err != nil {
 		return nil, err
 	}
 	return s.replace(c, old, pod)
 }
 
-// patch knows strategic merge and merge patches.
-func (s *Server) patch(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusError) {
-	old, err := s.named(c)
+// patch supports strategic merge patches and merge patches.
+func (s *Server) patch(c *call, content []byte) (*corev1.Pod, *apierrors.StatusError) {
+	old, err := s.podOf(c)
 	if err != nil {
 		return nil, err
 	}
-	patched, err := applyPatch(c.http.Header.Get("Content-Type"), typed(old), sent)
+	patched, err := applyPatch(c.http.Header.Get("Content-Type"), withTypeMeta(old), content)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +118,7 @@ func applyPatch(contentType string, old *corev1.Pod, patch []byte) (*corev1.Pod,
 	return pod, nil
 }
 
-// mergePatch is RFC 7386.
+// mergePatch applies a merge patch of RFC 7386.
 func mergePatch(original, patch []byte) ([]byte, error) {
 	var target, change any
 	if err := json.Unmarshal(original, &target); err != nil {
@@ -150,8 +149,8 @@ func merge(target, change any) any {
 	return merged
 }
 
-// replace stores a changed pod, of which a client may change either all but the
-// status, or of the specification nothing. No change is no write.
+// replace stores a changed pod. An update ignores changes to the status, and an update of
+// the status ignores changes to the specification. Without a change, nothing is written.
 func (s *Server) replace(c *call, old, pod *corev1.Pod) (*corev1.Pod, *apierrors.StatusError) {
 	if pod.UID != "" && pod.UID != old.UID {
 		return nil, conflict(pod.Name, "Precondition failed: UID in precondition: %v, UID in object meta: %v", pod.UID, old.UID)
@@ -168,31 +167,31 @@ func (s *Server) replace(c *call, old, pod *corev1.Pod) (*corev1.Pod, *apierrors
 		pod.Status = *old.Status.DeepCopy()
 	}
 	if equality.Semantic.DeepEqual(old, pod) {
-		return typed(old), nil
+		return withTypeMeta(old), nil
 	}
 	stored := s.commit(s.store.put(pod))
 	if stored.DeletionTimestamp != nil && len(stored.Finalizers) == 0 && graceOf(stored) == 0 {
 		s.commit(s.store.remove(keyOf(stored)))
 	}
-	return typed(stored), nil
+	return withTypeMeta(stored), nil
 }
 
-// delete marks a pod for its node to end, or removes it: at once if no node has
-// it, if it has ended or if no grace is asked for, and no finalizer is left.
-func (s *Server) delete(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusError) {
-	opts, err := decodeDeleteOptions(c, sent)
+// delete sets the deletion timestamp of a pod, or removes it. It removes a pod at once if it
+// has no finalizer, and if it is not on a node, has ended, or is deleted without grace.
+func (s *Server) delete(c *call, content []byte) (*corev1.Pod, *apierrors.StatusError) {
+	opts, err := decodeDeleteOptions(c, content)
 	if err != nil {
 		return nil, err
 	}
-	pod, err := s.named(c)
+	pod, err := s.podOf(c)
 	if err != nil {
 		return nil, err
 	}
 	return s.deletePod(pod, opts)
 }
 
-func (s *Server) deleteCollection(c *call, sent []byte) (*corev1.PodList, *apierrors.StatusError) {
-	opts, err := decodeDeleteOptions(c, sent)
+func (s *Server) deleteCollection(c *call, content []byte) (*corev1.PodList, *apierrors.StatusError) {
+	opts, err := decodeDeleteOptions(c, content)
 	if err != nil {
 		return nil, err
 	}
@@ -216,15 +215,15 @@ func (s *Server) deletePod(pod *corev1.Pod, opts metav1.DeleteOptions) (*corev1.
 	}
 	grace := graceFor(pod, opts.GracePeriodSeconds)
 	if grace == 0 && len(pod.Finalizers) == 0 {
-		return typed(s.commit(s.store.remove(keyOf(pod)))), nil
+		return withTypeMeta(s.commit(s.store.remove(keyOf(pod)))), nil
 	}
 	if pod.DeletionTimestamp != nil && grace >= graceOf(pod) {
-		return typed(pod), nil // it is being deleted; grace can only be cut
+		return withTypeMeta(pod), nil // already being deleted, and the grace period can only become shorter
 	}
 	marked := pod.DeepCopy()
 	marked.DeletionTimestamp = new(metav1.NewTime(time.Now().Add(time.Duration(grace) * time.Second)))
 	marked.DeletionGracePeriodSeconds = &grace
-	return typed(s.commit(s.store.put(marked))), nil
+	return withTypeMeta(s.commit(s.store.put(marked))), nil
 }
 
 func checkPreconditions(pod *corev1.Pod, want *metav1.Preconditions) *apierrors.StatusError {
@@ -240,12 +239,12 @@ func checkPreconditions(pod *corev1.Pod, want *metav1.Preconditions) *apierrors.
 	}
 }
 
-// graceFor returns how many seconds a pod has from now on.
-func graceFor(pod *corev1.Pod, asked *int64) int64 {
+// graceFor returns the grace period in seconds that a deletion gives a pod.
+func graceFor(pod *corev1.Pod, requested *int64) int64 {
 	var grace int64
 	switch {
-	case asked != nil:
-		grace = *asked
+	case requested != nil:
+		grace = *requested
 	case pod.DeletionTimestamp != nil:
 		return graceOf(pod)
 	case pod.Spec.TerminationGracePeriodSeconds != nil:
@@ -261,7 +260,7 @@ func graceFor(pod *corev1.Pod, asked *int64) int64 {
 	return grace
 }
 
-// graceOf returns the grace of a pod that is being deleted.
+// graceOf returns the grace period of a pod that is being deleted.
 func graceOf(pod *corev1.Pod) int64 {
 	if pod.DeletionGracePeriodSeconds == nil {
 		return 0
@@ -273,9 +272,9 @@ func conflict(name, format string, args ...any) *apierrors.StatusError {
 	return apierrors.NewConflict(podResource, name, fmt.Errorf(format, args...))
 }
 
-// decodePod reads the pod of a request, which must be the one its path names.
-func decodePod(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusError) {
-	object, err := decode(c.http.Header, sent, corev1.SchemeGroupVersion.WithKind("Pod"))
+// decodePod decodes the pod in a request. Its name must be the name in the path.
+func decodePod(c *call, content []byte) (*corev1.Pod, *apierrors.StatusError) {
+	object, err := decode(c.http.Header, content, corev1.SchemeGroupVersion.WithKind("Pod"))
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +286,7 @@ func decodePod(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusError) {
 		pod.Namespace = c.Namespace
 	}
 	if pod.Namespace != c.Namespace {
-		return nil, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
+		return nil, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace content on the request")
 	}
 	if c.Name != "" && pod.Name != c.Name {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", pod.Name, c.Name))
@@ -295,12 +294,12 @@ func decodePod(c *call, sent []byte) (*corev1.Pod, *apierrors.StatusError) {
 	return pod, nil
 }
 
-// decodeDeleteOptions reads options from the body; older clients send none.
-func decodeDeleteOptions(c *call, sent []byte) (metav1.DeleteOptions, *apierrors.StatusError) {
-	if len(sent) == 0 {
+// decodeDeleteOptions decodes the options in the body. Older clients send no body.
+func decodeDeleteOptions(c *call, content []byte) (metav1.DeleteOptions, *apierrors.StatusError) {
+	if len(content) == 0 {
 		return metav1.DeleteOptions{}, nil
 	}
-	object, err := decode(c.http.Header, sent, metav1.SchemeGroupVersion.WithKind("DeleteOptions"))
+	object, err := decode(c.http.Header, content, metav1.SchemeGroupVersion.WithKind("DeleteOptions"))
 	if err != nil {
 		return metav1.DeleteOptions{}, err
 	}
@@ -311,14 +310,14 @@ func decodeDeleteOptions(c *call, sent []byte) (metav1.DeleteOptions, *apierrors
 	return *opts, nil
 }
 
-func decode(header http.Header, sent []byte, kind schema.GroupVersionKind) (runtime.Object, *apierrors.StatusError) {
+func decode(header http.Header, content []byte, kind schema.GroupVersionKind) (runtime.Object, *apierrors.StatusError) {
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	switch mediaType {
 	case "", runtime.ContentTypeJSON, runtime.ContentTypeProtobuf:
 	default:
 		return nil, unsupportedMedia(strings.Join([]string{runtime.ContentTypeJSON, runtime.ContentTypeProtobuf}, ", "))
 	}
-	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(sent, &kind, nil)
+	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(content, &kind, nil)
 	if err != nil {
 		return nil, apierrors.NewBadRequest(errors.Join(errors.New("unable to decode the body"), err).Error())
 	}

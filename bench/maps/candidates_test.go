@@ -31,7 +31,7 @@ type candidate[M any] struct {
 	with    func(M, *element) M // in the place of the one under the same key, if any
 	without func(M, *element) M
 	get     func(M, *element) *element
-	all     func(M, func(*element) bool) // in the order of the keys, where there is one
+	all     func(M, func(*element) bool) // in the order of the keys, if the map has one
 }
 
 // set makes a map by adding one element after the other.
@@ -62,8 +62,8 @@ func contenders() []contender {
 	}
 }
 
-// slots keeps the order apart from the states, as the Store does: only what comes
-// or goes is searched for.
+// slots keeps the order apart from the states, as the Store does, so only pods that come
+// or leave cost a search.
 type slots struct {
 	order  sorted.Set[*element]
 	states vector.Vector[element]

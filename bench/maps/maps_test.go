@@ -130,8 +130,8 @@ func (c candidate[M]) replace(b *testing.B, m M, elements []*element) {
 	}
 }
 
-// turnOver is an executor that comes and one that goes: the oldest, so that the
-// map keeps its size and the names move on.
+// turnOver adds an executor and removes the oldest, so that the map keeps its size and the
+// names advance.
 func (c candidate[M]) turnOver(b *testing.B, m M, n int) {
 	const turns = 1 << 16
 	comers := executors(n + turns)
@@ -148,7 +148,7 @@ func (c candidate[M]) turnOver(b *testing.B, m M, n int) {
 	}
 }
 
-// hold reports what it costs to keep an old state for each update.
+// hold reports the cost of keeping an old state for each update.
 func (c candidate[M]) hold(b *testing.B, m M, elements []*element) {
 	held := min(1_000, 2_000_000/len(elements)) // a plain map is held as a whole
 	for b.Loop() {
