@@ -125,7 +125,7 @@ const (
 	asProtobuf = runtime.ContentTypeProtobuf
 )
 
-// answer is what an API server says instead of doing what it was asked.
+// answer returns a response with a status, in place of the API server's.
 func answer(request *http.Request, status metav1.Status) (*http.Response, error) {
 	body, err := json.Marshal(status)
 	if err != nil {

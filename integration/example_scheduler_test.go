@@ -27,9 +27,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// The main example works on a real API server, as a process of its own and with
-// no more rights than the manifest beside it gives. While it runs somebody
-// deletes one of its executors.
+// The main example works on a real API server, as a separate process with only the rights
+// of the manifest beside it. During the test another client deletes one of its executors.
 func TestExampleScheduler(t *testing.T) {
 	client := admin(t)
 	t.Cleanup(func() { clearNamespace(t, client, metav1.NamespaceDefault) })
@@ -114,8 +113,8 @@ func serviceAccount(t *testing.T, client kubernetes.Interface, manifest string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	user := "system:serviceaccount:" + account.Namespace + ":" + account.Name
-	guest{name: user}.awaitRight(t, client, account.Namespace, "watch", true)
+	name := "system:serviceaccount:" + account.Namespace + ":" + account.Name
+	user{name: name}.awaitRight(t, client, account.Namespace, "watch", true)
 	return withToken(token.Status.Token)
 }
 

@@ -159,8 +159,8 @@ func (a *application) watch(t *testing.T) {
 	}
 }
 
-// read starts a quick and a slow reader of each witness but the one that sees
-// the other namespace as well.
+// read starts a quick and a slow reader of each witness, except the witness that sees the
+// other namespace too.
 func (a *application) read(t *testing.T) (results []<-chan tally) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -303,8 +303,7 @@ func (a *application) delete(t *testing.T) {
 
 func (a *application) of(f fate) []*corev1.Pod { return a.pods[f.from:f.to] }
 
-// relabel takes executors out of the selector and back, as somebody does who
-// quarantines a pod.
+// relabel takes executors out of the selector and back, as for a quarantine.
 func (a *application) relabel(t *testing.T) {
 	w := a.witnesses[0]
 	before := w.store.Snapshot().Len()

@@ -14,8 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// loss is an application of which something happens to every kind of executor
-// while nobody can see it.
+// loss is an application whose executors, of every kind, change while no watch is open.
 type loss struct {
 	client    kubernetes.Interface
 	namespace string
@@ -55,7 +54,7 @@ func fail(t *testing.T, client kubernetes.Interface, pod *corev1.Pod) {
 	}
 }
 
-// check demands that the reader was told of everything once.
+// check fails the test unless the reader was shown everything once.
 func (l *loss) check(t *testing.T, seen tally) {
 	t.Helper()
 	for id, want := range []struct{ ends, gone int }{0: {0, 1}, 1: {0, 1}, 2: {1, 0}, 3: {0, 0}} {
@@ -166,13 +165,13 @@ func inEachMediaType(t *testing.T, test func(*testing.T, *rest.Config)) {
 func TestRightsTakenAway(t *testing.T) {
 	l := newLoss(t)
 	p := newProxy(t)
-	user := newGuest(t, "demoted")
+	user := newUser(t, "demoted")
 	user.mayOnly(t, l.client, l.namespace, "list", "watch")
 	w := newWitness(t, "demoted", p.through(user.config), l.namespace)
 	result := l.watch(t, w)
 
 	user.mayOnly(t, l.client, l.namespace)
-	p.drop() // a watch that is open is not asked again what it may
+	p.drop() // the rights of an open watch are not checked again
 	away := waitForStatus(t, w.source, "retrying", func(s watchsource.Status) bool { return s.Phase == watchsource.Retrying })
 	if !apierrors.IsForbidden(away.Err) {
 		t.Errorf("the status says %v", away.Err)

@@ -30,12 +30,12 @@ const startTimeout = 1500 * time.Millisecond
 func TestStartFails(t *testing.T) {
 	client := admin(t)
 	namespace := newNamespace(t, client)
-	nobody := newGuest(t, "nobody")
-	lister := newGuest(t, "lister")
+	nobody := newUser(t, "nobody")
+	lister := newUser(t, "lister")
 	lister.mayOnly(t, client, namespace, "list")
-	watcher := newGuest(t, "watcher")
+	watcher := newUser(t, "watcher")
 	watcher.mayOnly(t, client, namespace, "watch")
-	wideReader := newGuest(t, "reader")
+	wideReader := newUser(t, "reader")
 	wideReader.mayOnly(t, client, namespace, "list", "watch")
 
 	for _, test := range []struct {
@@ -213,7 +213,7 @@ func otherAuthority(t *testing.T) []byte {
 	return certificate
 }
 
-// deafPort is an address at which nobody listens.
+// deafPort returns an address without a listener.
 func deafPort(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
@@ -221,8 +221,7 @@ func deafPort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// silentPort is an address at which connections are made by the kernel alone:
-// nobody ever accepts them.
+// silentPort returns an address at which only the kernel accepts connections.
 func silentPort(t *testing.T) string {
 	t.Helper()
 	return listen(t).Addr().String()
@@ -252,12 +251,13 @@ func silentServer(t *testing.T) *rest.Config {
 	}}
 }
 
-// A source that may not watch works once it may, without being made anew.
+// A source without the right to watch works after the right was granted, without a new
+// source.
 func TestStartAgainOnceAllowed(t *testing.T) {
 	client := admin(t)
 	namespace := newNamespace(t, client)
 	created := create(t, client, executorPod(namespace, appID, 1))
-	late := newGuest(t, "late")
+	late := newUser(t, "late")
 	late.mayOnly(t, client, namespace)
 
 	w := &witness{name: "late", namespace: namespace, store: watchsource.NewStore()}
@@ -281,7 +281,7 @@ func TestStartWithTheRightToWatchOnly(t *testing.T) {
 	client := admin(t)
 	namespace := newNamespace(t, client)
 	create(t, client, executorPod(namespace, appID, 1))
-	watchOnly := newGuest(t, "watch-only")
+	watchOnly := newUser(t, "watch-only")
 	watchOnly.mayOnly(t, client, namespace, "watch")
 	newWitness(t, "watch only", watchOnly.config, namespace).mustAgree(t, client, "after Start")
 }

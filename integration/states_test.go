@@ -86,7 +86,7 @@ func TestStatesOfAKubelet(t *testing.T) {
 				{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(sidecar), restarting}},
 			},
 			want: watchsource.Executor{State: watchsource.Running, ExitCode: watchsource.UnknownExitCode, Reason: "CrashLoopBackOff", Restarts: 7},
-			ends: 1, // of the run before, which nobody has reported
+			ends: 1, // of the run before, which only the last state shows
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

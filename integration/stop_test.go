@@ -101,8 +101,8 @@ func TestStartAndStopManyTimes(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// Over HTTP/1.1, as through some proxies, a watch has a connection of its own,
-// and is read from that when Stop comes.
+// Over HTTP/1.1, as through some proxies, a watch has a separate connection, and reads
+// from it when Stop is called.
 func TestStopOverHTTP1(t *testing.T) {
 	client := admin(t)
 	namespace := newNamespace(t, client)

@@ -103,8 +103,8 @@ type tally struct {
 	broken     []watchsource.Change // that do not continue where the last one left off
 }
 
-// count reads until it sees an executor of the given name, which tells it that
-// it has seen all that came before.
+// count reads until it sees an executor with the given name. It has then seen all changes
+// before.
 func (w *witness) count(ctx context.Context, interval time.Duration, until string) tally {
 	seen := tally{
 		reader:    fmt.Sprintf("%s, read every %v", w.name, interval),

@@ -286,7 +286,7 @@ func decodePod(c *call, content []byte) (*corev1.Pod, *apierrors.StatusError) {
 		pod.Namespace = c.Namespace
 	}
 	if pod.Namespace != c.Namespace {
-		return nil, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace content on the request")
+		return nil, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	if c.Name != "" && pod.Name != c.Name {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", pod.Name, c.Name))

@@ -58,7 +58,7 @@ func realCluster(cfg config) (*cluster, error) {
 func credentials(kubeconfig string) (*rest.Config, string, error) {
 	if kubeconfig == "" {
 		if _, err := rest.InClusterConfig(); err != nil {
-			return nil, "", fmt.Errorf("use the pod's service report: %w", err)
+			return nil, "", fmt.Errorf("use the pod's service account: %w", err)
 		}
 	}
 	// With an empty path clientcmd itself falls back on the service account, of

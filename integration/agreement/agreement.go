@@ -27,9 +27,9 @@ var equal = func() conversion.Equalities {
 	return equalities
 }()
 
-// Difference returns that between a snapshot and what the server lists at the
-// same resource version, field by field, "" if there is none. Trimmed pods must
-// have one container, without a restart policy.
+// Difference compares a snapshot with a list at the same resource version, field by field.
+// It returns "" if they are equal. Trimmed pods must have one container, without a restart
+// policy.
 func Difference(ctx context.Context, client typedcorev1.PodInterface, selector string, snapshot watchsource.Snapshot, trimmed bool) (string, error) {
 	list, err := client.List(ctx, metav1.ListOptions{
 		LabelSelector:        selector,
@@ -57,8 +57,8 @@ func Difference(ctx context.Context, client typedcorev1.PodInterface, selector s
 	return fmt.Sprintf("at resource version %s (-listed +held):\n%s", snapshot.ResourceVersion(), cmp.Diff(listed, held)), nil
 }
 
-// executorsOf reads the pods with a store of its own, so that Executor is
-// compared as well as the pod within.
+// executorsOf reads the pods with a new store, so that Executor is compared as well as its
+// pod.
 func executorsOf(pods []*corev1.Pod) []watchsource.Executor {
 	store := watchsource.NewStore()
 	store.ReplaceSnapshot(pods)

@@ -32,8 +32,8 @@ func binariesIn(dir string) binaries {
 	return binaries{etcd: filepath.Join(dir, "etcd"), apiserver: filepath.Join(dir, "kube-apiserver")}
 }
 
-// findBinaries returns the programs, built if they have not been. They are kept
-// by version outside Go's build cache, which forgets what was not used for five
+// findBinaries returns the programs, and builds them if necessary. They are kept by
+// version outside Go's build cache, which removes entries that were not used for five
 // days.
 func findBinaries(ctx context.Context, report func(string)) (binaries, error) {
 	if dir := os.Getenv(assetsVariable); dir != "" {

@@ -22,8 +22,8 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
-// A Cluster is one etcd and one kube-apiserver. Only the API server's port asks
-// who is there, by client certificate or token, and it authorizes by RBAC.
+// A Cluster is one etcd and one kube-apiserver. Only the API server's port
+// authenticates clients, by certificate or token, and it authorizes them by RBAC.
 type Cluster struct {
 	plane *envtest.ControlPlane
 	dir   string // certificates and data, which outlive a restart
@@ -76,7 +76,7 @@ func newCluster(dir string, programs binaries) (*Cluster, error) {
 	}}
 	c.plane.APIServer.Configure().
 		// A loopback address is refused as the endpoint of the service
-		// kubernetes, which nobody uses here; the server would complain for ever.
+		// kubernetes, which is not used here. The server would log errors for ever.
 		Set("advertise-address", "127.0.0.1").
 		Set("endpoint-reconciler-type", "none").
 		// Otherwise an open watch keeps the server from stopping for a minute.

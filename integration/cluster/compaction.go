@@ -12,7 +12,7 @@ import (
 )
 
 // CompactEtcd makes etcd forget every version but the newest. An API server
-// that is running still remembers what it has in its own cache.
+// that is running still has its own cache.
 //
 // It speaks to etcd's JSON gateway, for which no client is needed.
 func (c *Cluster) CompactEtcd(ctx context.Context) error {

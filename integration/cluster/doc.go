@@ -6,6 +6,6 @@
 // Both programs are built from the versions that this module's go.mod names,
 // so nothing is downloaded that the Go module proxy and go.sum do not vouch
 // for. There is no controller manager, no scheduler and no kubelet: a pod stays
-// Pending until somebody writes its status, which package kubelet next to this
+// Pending until a client writes its status, which package kubelet next to this
 // one does.
 package cluster

@@ -35,8 +35,7 @@ func (c *Cluster) RestartEtcd(ctx context.Context, away time.Duration) error {
 	case <-time.After(away):
 	case <-ctx.Done():
 	}
-	// Also where ctx has ended: without etcd nothing else can be stopped in good
-	// order.
+	// Even if ctx has ended: without etcd the other processes cannot stop normally.
 	if err := c.plane.Etcd.Start(); err != nil {
 		return fmt.Errorf("start etcd: %w", err)
 	}
@@ -50,8 +49,7 @@ func (c *Cluster) PauseAPIServer(ctx context.Context) (resume func() error, err 
 	if err != nil {
 		return nil, fmt.Errorf("pause API server: %w", err)
 	}
-	// A process that stands still does not heed the signal by which its guard
-	// would end it.
+	// A stopped process ignores the signal by which its guard would end it.
 	waker := exec.Command("sh", "-c", fmt.Sprintf("while kill -0 %d; do sleep 1; done; kill -CONT %d", os.Getpid(), pid))
 	if err := waker.Start(); err != nil {
 		return nil, fmt.Errorf("pause API server: %w", err)

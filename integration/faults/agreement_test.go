@@ -51,7 +51,7 @@ func (a *application) agree(t *testing.T, holders ...holder) []bool {
 	}
 	agreeing := make([]bool, len(holders))
 	for i, h := range holders {
-		const delivery = 2 * time.Second // of what came after the marker
+		const delivery = 2 * time.Second // of the events after the marker
 		err := wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, delivery, true, func(context.Context) (bool, error) {
 			return maps.Equal(h.holds(), listed), nil
 		})

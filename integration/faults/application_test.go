@@ -26,8 +26,8 @@ const (
 	selector  = watchsource.LabelApp + "=" + appID + "," + watchsource.LabelRole + "=" + watchsource.RoleExecutor
 	executors = 60
 	pause     = 25 * time.Millisecond // between two changes
-	marker    = "marker"              // an executor that shows who is up to date
-	// requestTimeout bounds what is asked of a server that may be standing still.
+	marker    = "marker"              // an executor whose state shows that a watcher is up to date
+	// requestTimeout bounds a request to a server that may be stopped.
 	requestTimeout = 3 * time.Second
 )
 
@@ -51,7 +51,7 @@ const (
 	running
 	ended
 	hidden  // relabelled, so that it does not count
-	unclear // nobody knows whether the last change was made
+	unclear // it is unknown whether the last change was made
 )
 
 func newApplication(t *testing.T, client kubernetes.Interface, namespace string) *application {
@@ -76,8 +76,8 @@ func (a *application) live(ctx context.Context) {
 	}
 }
 
-// change lets something happen to an executor. That it cannot while the server
-// is away is no matter, but then it is unclear what has become of the executor.
+// change changes an executor. The change may fail while the server is away, and then the
+// state of the executor is unclear.
 func (a *application) change(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -160,8 +160,8 @@ func (a *application) remove(ctx context.Context, name string) error {
 	return err
 }
 
-// mark changes the marker and returns its new resource version. Whoever has
-// seen that has seen all that happened before. An etcd that has just come back
+// mark changes the marker and returns its new resource version. A watcher that
+// has seen this version has seen all changes before it. An etcd that has just come back
 // may need several attempts.
 func (a *application) mark(t *testing.T) string {
 	t.Helper()

@@ -6,14 +6,14 @@
 //
 //	go test ./faults -run Rounds -seed=7 -rounds=100 -timeout=1h
 //
-// While somebody creates, changes, relabels and deletes executors, each round
-// lets one fault strike and lifts it. Then the store must equal a LIST at its
-// own resource version within a stated time, and may have listed anew only if
+// While a client creates, changes, relabels and deletes executors, each round
+// causes one fault and lifts it. Then the store must equal a LIST at its
+// own resource version within a stated time, and may have listed again only if
 // the server has said that the version to resume from is gone. At the end a
 // table compares the two. What the seed does not decide is the moment within the
 // life of a pod or a connection at which a fault strikes.
 //
-// With -v each round tells what it came to and what the log of watchsource says.
+// With -v each round logs its result and the log of watchsource.
 // With -only="black hole" no other fault strikes, and with -long there is one
 // more test, which takes six minutes because it leaves all timers alone.
 package faults

@@ -77,7 +77,7 @@ func (l *ledger) mistake(before, after *watchsource.Executor, what string) {
 		before.State, before.ResourceVersion, after.State, after.ResourceVersion))
 }
 
-// holds is what somebody believes who has only read changes.
+// holds returns the view of a reader that has read only changes.
 func (l *ledger) holds() map[types.UID]string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -54,7 +54,7 @@ func (l *link) open(t *testing.T) {
 	})
 }
 
-// shut ends all connections and refuses new ones, as if nobody were there.
+// shut ends all connections and refuses new ones, like an address without a listener.
 func (l *link) shut() {
 	l.mu.Lock()
 	if l.listener != nil {
@@ -162,8 +162,8 @@ func (c *cable) up() { c.copy(c.server, c.client, func(p []byte) []byte { return
 
 func (c *cable) down() { c.copy(c.client, c.server, c.trim) }
 
-// trim returns what may still be carried of p. Whoever gets less is at the end
-// of the cable, most likely in the middle of a frame.
+// trim returns the part of p that may still be carried. If it is shorter than p, the link
+// ends, most likely in the middle of a frame.
 func (c *cable) trim(p []byte) []byte {
 	if !c.short.Load() {
 		return p

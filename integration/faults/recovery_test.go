@@ -16,7 +16,7 @@ import (
 
 // resting stops the application for the rest of the test, so that nothing happens
 // on the server.
-func (s *scene) resting(t *testing.T) {
+func (s *round) resting(t *testing.T) {
 	t.Helper()
 	s.application.mu.Lock()
 	t.Cleanup(s.application.mu.Unlock)
@@ -121,8 +121,8 @@ func (b *versionBreaker) RoundTrip(request *http.Request) (*http.Response, error
 func TestIdleStreamsAreCut(t *testing.T) {
 	s := newScene(t)
 	s.resting(t)
-	s.terminator.idle.Store(int64(3 * time.Second))
-	config := s.terminator.through(s.identity.config("https://" + s.link.address))
+	s.tlsProxy.idle.Store(int64(3 * time.Second))
+	config := s.tlsProxy.through(s.identity.config("https://" + s.link.address))
 	var mu sync.Mutex
 	var closed time.Time
 	var gaps, longest time.Duration
@@ -157,13 +157,13 @@ func TestSilence(t *testing.T) {
 	s := newScene(t)
 	s.resting(t)
 	direct := s.identity.config("https://" + s.link.address)
-	swallowed := newSource(t, s.terminator.through(direct), s.namespace, false)
-	s.terminator.freeze()
+	swallowed := newSource(t, s.tlsProxy.through(direct), s.namespace, false)
+	s.tlsProxy.freeze()
 	quiet := map[string]*source{
 		"default":       newSource(t, direct, s.namespace, false),
 		"45s":           newSource(t, direct, s.namespace, false, watchsource.WithStallTimeout(45*time.Second)),
 		"20s, resumed":  newSource(t, direct, s.namespace, false, watchsource.WithStallTimeout(20*time.Second)),
-		"through proxy": newSource(t, s.terminator.through(direct), s.namespace, false),
+		"through proxy": newSource(t, s.tlsProxy.through(direct), s.namespace, false),
 	}
 	asked := map[string]count{}
 	for name, source := range quiet {

@@ -30,22 +30,22 @@ const (
 	// when it has forgotten the old one; by then the pauses between attempts have
 	// become long.
 	tokenPatience = 2 * time.Minute
-	// stallTimeout is that of the rounds behind a proxy, in which waiting for the
+	// stallTimeout is the stall timeout in the rounds behind a proxy, because the
 	// default would take minutes.
 	stallTimeout = 5 * time.Second
 )
 
-// A scene is where the faults strike.
-type scene struct {
+// A round is where the faults strike.
+type round struct {
 	rng         *rand.Rand
 	namespace   string
 	link        *link
-	terminator  *terminator
+	tlsProxy    *tlsProxy
 	identity    *identity
 	application *application
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T) *round {
 	t.Helper()
 	client, _ := newClient(t, server.Config())
 	host, err := url.Parse(server.Config().Host)
@@ -53,11 +53,11 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	namespace := newNamespace(t, client)
-	s := &scene{
+	s := &round{
 		rng:         rand.New(rand.NewPCG(uint64(*seed), 2)),
 		namespace:   namespace,
 		link:        newLink(t, host.Host),
-		terminator:  newTerminator(t, server.Config()),
+		tlsProxy:    newTLSProxy(t, server.Config()),
 		identity:    newIdentity(t, client, namespace),
 		application: newApplication(t, client, namespace),
 	}
@@ -79,12 +79,12 @@ func newNamespace(t *testing.T, client kubernetes.Interface) string {
 }
 
 // between draws a duration.
-func (s *scene) between(from, to time.Duration) time.Duration {
+func (s *round) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(s.rng.Int64N(int64(to-from)))
 }
 
 // lasts lets a fault last for a time that is drawn.
-func (s *scene) lasts(t *testing.T, from, to time.Duration) {
+func (s *round) lasts(t *testing.T, from, to time.Duration) {
 	t.Helper()
 	select {
 	case <-time.After(s.between(from, to)):
@@ -156,17 +156,17 @@ func speaking(config *rest.Config, mediaType string) *rest.Config {
 }
 
 // round lets one fault strike ours and a new informer.
-func (s *scene) round(t *testing.T, f fault, ours *source, config *rest.Config) (us, them outcome) {
+func (s *round) round(t *testing.T, f fault, ours *source, config *rest.Config) (us, them outcome) {
 	t.Helper()
 	begin := time.Now()
 	switch {
 	case f.proxied:
-		config = s.terminator.through(config)
+		config = s.tlsProxy.through(config)
 		ours = newSource(t, config, s.namespace, ours.trimmed, watchsource.WithStallTimeout(stallTimeout))
 		defer ours.stop()
 	case f.cuts:
-		config = s.terminator.through(config)
-		s.terminator.idle.Store(int64(s.between(time.Second, 3*time.Second)))
+		config = s.tlsProxy.through(config)
+		s.tlsProxy.idle.Store(int64(s.between(time.Second, 3*time.Second)))
 		ours = newSource(t, config, s.namespace, ours.trimmed)
 		defer ours.stop()
 	case f.restores:
@@ -222,7 +222,7 @@ func (a *application) converge(t *testing.T, patience time.Duration, watchers ..
 	return outcomes
 }
 
-// judge holds what happened to watchsource against what it promises.
+// judge compares the result of a round with watchsource's guarantees.
 func (f fault) judge(t *testing.T, us outcome, before, after watchsource.Status) {
 	t.Helper()
 	relists, resumes := after.Relists-before.Relists, after.Resumes-before.Resumes

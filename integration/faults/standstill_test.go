@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// Guarantee 6, with all timers as they are by default: the API server stands
+// Guarantee 6, with all timers at their defaults: the API server stands
 // still for longer than a watch may be silent. One source is connected to it and
 // finds out by HTTP/2's pings; the other is connected to a proxy that answers
 // these, and finds out by the silence.
@@ -26,7 +26,7 @@ func TestServerStandsStill(t *testing.T) {
 	)
 	s := newScene(t)
 	direct := s.identity.config("https://" + s.link.address)
-	proxied := s.terminator.through(direct)
+	proxied := s.tlsProxy.through(direct)
 
 	var once sync.Once
 	marked := make(chan struct{})

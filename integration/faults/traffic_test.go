@@ -23,16 +23,16 @@ type traffic struct {
 	hangUp   func()       // closes connections that are idle
 }
 
-// apart returns a copy of config whose client has connections of its own: for a
-// config with a Dial client-go does not share a transport.
+// apart returns a copy of config whose client has separate connections: for a config with
+// a Dial client-go does not share a transport.
 func apart(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.Dial = new(net.Dialer).DialContext
 	return config
 }
 
-// newClient returns a client with connections of its own, which are dropped
-// after the test, and what will go over them.
+// newClient returns a client with separate connections, which are closed after the test,
+// and their traffic.
 func newClient(t *testing.T, config *rest.Config) (kubernetes.Interface, *traffic) {
 	t.Helper()
 	config = apart(config)
@@ -85,7 +85,7 @@ var goneWords = []byte("too old")
 type goneReader struct {
 	io.ReadCloser
 	seen  *traffic
-	tail  []byte // of what was read before, for words that are cut in two
+	tail  []byte // the last bytes read, for words that are cut in two
 	found bool
 }
 

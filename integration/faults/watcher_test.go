@@ -10,14 +10,14 @@ type watcher interface {
 	// now.
 	sees() string
 	holder
-	// count returns what it has cost and shown so far.
+	// count returns its counts so far.
 	count() count
 	// lastError is the last one shown to the user.
 	lastError() error
 	stop()
 }
 
-// A count is what one watcher has asked of the server and told its user.
+// A count has the requests of one watcher and the errors that it has shown to its user.
 type count struct {
 	lists    int // asked for, streaming ones included
 	answered int // of these

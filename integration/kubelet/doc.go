@@ -3,7 +3,7 @@
 // Package kubelet pretends to be the scheduler and the kubelet of one node, for
 // an API server that has neither. It binds pods, takes them through Pending,
 // ContainerCreating and Running to their end by writing their status, and
-// confirms deletions, so that whoever watches sees what a node would show. It
+// confirms deletions, so that a watch shows the states of a real node. It
 // runs no container.
 //
 // Two annotations say how a pod's executor container lives:

@@ -34,7 +34,7 @@ type Kubelet struct {
 	Startup time.Duration
 }
 
-// Run plays the node until ctx ends, then waits for what is in hand and returns
+// Run simulates the node until ctx ends, then waits for changes in progress and returns
 // nil.
 func (k *Kubelet) Run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(k.Client, 0, informers.WithNamespace(k.Namespace))
@@ -106,9 +106,9 @@ func (k *Kubelet) visit(ctx context.Context, pods corelisters.PodLister, name ca
 	return k.attend(ctx, pod)
 }
 
-// attend does the next thing that the pod needs, and says after which time to
-// look again although nothing may have changed. What it writes comes back as an
-// event, which brings the step after.
+// attend makes the next change that the pod needs, and returns after which time to look
+// again even if nothing has changed. The written status returns as an event, which causes
+// the next step.
 func (k *Kubelet) attend(ctx context.Context, pod *corev1.Pod) (again time.Duration, err error) {
 	switch {
 	case pod.Spec.NodeName == "":

@@ -20,10 +20,10 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// A terminator is a proxy at which the client's TLS and HTTP/2 end, as at many a
+// A tlsProxy is a proxy at which the client's TLS and HTTP/2 end, as at many a
 // load balancer and mesh. It answers the client's pings itself, whatever has
 // become of what lies behind it, which it does not ping.
-type terminator struct {
+type tlsProxy struct {
 	server    *httptest.Server
 	authority []byte
 	idle      atomic.Int64 // nanoseconds after which a silent stream is ended, 0 for none
@@ -32,13 +32,13 @@ type terminator struct {
 	answers map[*answer]struct{}
 }
 
-func newTerminator(t *testing.T, config *rest.Config) *terminator {
+func newTLSProxy(t *testing.T, config *rest.Config) *tlsProxy {
 	t.Helper()
 	target, err := url.Parse(config.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The clients' tokens are passed on; the proxy has no rights of its own.
+	// The proxy passes on the clients' tokens and has no rights itself.
 	trust, err := rest.TLSConfigFor(rest.AnonymousClientConfig(config))
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func newTerminator(t *testing.T, config *rest.Config) *terminator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &terminator{authority: certificate, answers: map[*answer]struct{}{}}
+	p := &tlsProxy{authority: certificate, answers: map[*answer]struct{}{}}
 	p.server = httptest.NewUnstartedServer(&httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:      onward,
@@ -73,16 +73,16 @@ func newTerminator(t *testing.T, config *rest.Config) *terminator {
 }
 
 // through returns a copy of config that goes through the proxy.
-func (p *terminator) through(config *rest.Config) *rest.Config {
+func (p *tlsProxy) through(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.Host = p.server.URL
 	config.CAFile, config.CAData = "", p.authority
 	return config
 }
 
-// freeze lets the answers that are under way bring nothing more, not even their
-// end. What is asked from now on is answered well.
-func (p *terminator) freeze() {
+// freeze stops all answers in progress, including their ends. Later requests are answered
+// normally.
+func (p *tlsProxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for a := range p.answers {
@@ -90,7 +90,7 @@ func (p *terminator) freeze() {
 	}
 }
 
-func (p *terminator) keep(response *http.Response) error {
+func (p *tlsProxy) keep(response *http.Response) error {
 	a := &answer{ReadCloser: response.Body, proxy: p, asked: response.Request}
 	if idle := time.Duration(p.idle.Load()); idle > 0 {
 		a.cut(idle)
@@ -105,7 +105,7 @@ func (p *terminator) keep(response *http.Response) error {
 // An answer is the body of a response on its way through the proxy.
 type answer struct {
 	io.ReadCloser
-	proxy  *terminator
+	proxy  *tlsProxy
 	asked  *http.Request
 	frozen atomic.Bool
 
