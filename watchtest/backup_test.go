@@ -26,7 +26,7 @@ func TestBackup(t *testing.T) {
 		srv.Create(executor("c"))
 		open := openWatch(t, client(srv), metav1.ListOptions{ResourceVersion: "99995"})
 
-		for range 2 { // a backup can be used again
+		for range 2 { // restore can be called again
 			restore()
 			if got := names(srv.List("")); !slices.Equal(got, []string{"a", "b"}) || srv.ResourceVersion() != "99992" {
 				t.Errorf("pods %q at version %s, want those of the backup at 99992", got, srv.ResourceVersion())
@@ -36,12 +36,12 @@ func TestBackup(t *testing.T) {
 			}
 		}
 		if got := drain(open); got[len(got)-1] != "closed" {
-			t.Errorf("a stream from before the restore brought %q and is open", got)
+			t.Errorf("a stream from before the restore: got %q and no end, want it closed", got)
 		}
 	})
 }
 
-// A watch from a version to come is accepted and brings no event up to it.
+// The server accepts a watch from a future version and sends no event up to that version.
 func TestWatchAfterRestore(t *testing.T) {
 	inBoth(t, func(t *testing.T, client func(*watchtest.Server) kubernetes.Interface) {
 		srv := watchtest.NewServer()
@@ -61,12 +61,12 @@ func TestWatchAfterRestore(t *testing.T) {
 			ResourceVersion: "99990", ResourceVersionMatch: metav1.ResourceVersionMatchExact,
 		})
 		if !apierrors.IsResourceExpired(err) {
-			t.Errorf("a LIST from before the backup: %v, want that it is expired", err)
+			t.Errorf("a LIST from before the backup: err = %v, want Expired", err)
 		}
 	})
 }
 
-// What a client has not read when its server is restored is lost.
+// A restore drops the events that a client has not read yet.
 func TestRestoreLosesWhatIsOnItsWay(t *testing.T) {
 	inBoth(t, func(t *testing.T, client func(*watchtest.Server) kubernetes.Interface) {
 		srv := watchtest.NewServer()

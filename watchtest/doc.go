@@ -78,10 +78,10 @@
 //	srv.Delete("default", "exec-1")
 //	srv.Compact()
 //
-//	// A proxy that cuts streams in which nothing happens for three seconds.
+//	// A proxy that cuts streams that send nothing for three seconds.
 //	srv.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(3*time.Second, watchtest.Cut())})
 //
-//	// etcd is restored from a backup: the versions begin again from there.
+//	// etcd is restored from a backup, and its versions are used again.
 //	restore := srv.Backup()
 //	srv.Create(pod)
 //	restore()
@@ -90,9 +90,9 @@
 //
 //   - no answer: [Refuse], [Reset], [Break], [Hang], [Delay];
 //   - the wrong answer: [Answer];
-//   - an answer that ends early: [Cut], [Tear], and [Reset] and [Break] again,
-//     at once or when nothing was sent for a time: [Idle];
-//   - an answer that does not come to an end: [Silence], [Slow];
+//   - an answer that ends early: [Cut], [Tear], and also [Reset] and [Break], at once or,
+//     with [Idle], when the stream has sent nothing for a time;
+//   - an answer that does not end: [Silence], [Slow];
 //   - the wrong bytes in it: [SendRaw], [Malform];
 //   - the wrong events in it: [SendError], [OmitInitialEventsEnd],
 //     [OmitBookmarks].
@@ -101,19 +101,19 @@
 //
 //  1. There is one resource version for all pods, and each write raises it. A pod has the
 //     version of its last change, and its DELETED event has the version of the deletion.
-//     The first write is 99991, so versions soon get a digit more.
-//  2. LIST and WATCH take label selectors, and field selectors of the fields
-//     that pods have. If a pod leaves a selection, its watchers receive DELETED with the
-//     previous state. If a pod enters, they receive ADDED.
-//  3. LIST knows resourceVersion, resourceVersionMatch, limit and continue.
-//     All pages have the version of the first. After [Server.Compact] the next page is
-//     answered with 410 and a token to continue with inconsistent pages. A future version
-//     is answered with 504 and the cause ResourceVersionTooLarge.
+//     The version of the first write is 99991, so versions soon have one digit more.
+//  2. LIST and WATCH support label selectors, and field selectors of the fields that pods
+//     have. If a pod leaves a selection, its watchers receive DELETED with the previous
+//     state. If a pod enters, they receive ADDED.
+//  3. LIST supports resourceVersion, resourceVersionMatch, limit and continue. All pages
+//     have the version of the first. After [Server.Compact] the server answers the next page
+//     with 410 and a token to continue with inconsistent pages. It answers a future version
+//     with 504 and the cause ResourceVersionTooLarge.
 //  4. WATCH resumes after any version that is not compacted. Otherwise it sends 410 in its
 //     first event, or at once: [WithExpiredAtConnect]. Without a version, or from "0", it
 //     begins with the current state of all pods.
-//  5. Streaming lists, that is sendInitialEvents=true, end the initial events
-//     with an annotated bookmark; servers before them are [WithoutStreamingLists].
+//  5. Streaming lists (sendInitialEvents=true) end the initial events with an annotated
+//     bookmark. [WithoutStreamingLists] simulates older servers.
 //  6. Bookmarks come each minute and two seconds before the timeout of a stream. The
 //     stream ends normally after timeoutSeconds.
 //  7. Deletion has a grace period. A pod on a node that has not ended stays, with a
@@ -122,9 +122,8 @@
 //  8. If a client creates a pod, its phase is Pending. An update ignores the status, and
 //     an update of the status ignores the rest. An update from an old version is a
 //     conflict. An update that changes nothing is not a write.
-//  9. It speaks protobuf and JSON, whatever the Accept header asks for first.
-//     Errors are a metav1.Status with the code, reason and details of the real
-//     ones.
+//  9. The server supports protobuf and JSON, and uses the first of these in the Accept
+//     header. Errors are a metav1.Status with the code, reason and details of a real server.
 //
 // # Different from a real server
 //

@@ -68,8 +68,8 @@ func bookmark(version string, initialEnd bool) *event {
 	return e
 }
 
-// periodicBookmark reports whether the event is a bookmark other than the one that ends
-// the initial events.
+// periodicBookmark reports whether the event is a bookmark and does not end the initial
+// events.
 func (e *event) periodicBookmark() bool { return e.kind == watch.Bookmark && !e.initialEnd }
 
 // withTypeMeta returns a copy of the pod with its kind and API version. Stored pods have

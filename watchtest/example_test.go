@@ -13,8 +13,8 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// failures is the code to be tested: it tells the names of pods that fail, and
-// goes on where it was when a watch ends.
+// failures is the code under test. It sends the names of pods that fail, and resumes the
+// watch when it ends.
 func failures(ctx context.Context, client kubernetes.Interface, version string, failed chan<- string) error {
 	for ctx.Err() == nil {
 		w, err := client.CoreV1().Pods("default").Watch(ctx, metav1.ListOptions{ResourceVersion: version})
@@ -50,7 +50,7 @@ func Example() {
 	srv.Update("default", "exec-1", fail)
 	fmt.Println(<-failed)
 
-	// The connection ends, and exec-2 ends before the next one.
+	// The watch ends, and exec-2 fails before the next watch starts.
 	srv.Strike(watchtest.Cut())
 	srv.Update("default", "exec-2", fail)
 	fmt.Println(<-failed)

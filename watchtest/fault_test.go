@@ -149,7 +149,7 @@ func TestHang(t *testing.T) {
 			t.Errorf("err = %v after %v", err, time.Since(start))
 		}
 
-		// Lifted, the request is answered.
+		// When the fault is lifted, the server answers the request.
 		answered := make(chan error)
 		go func() { answered <- tryList(t, srv) }()
 		time.Sleep(time.Minute)
@@ -171,7 +171,7 @@ func TestDelay(t *testing.T) {
 	})
 }
 
-// A GET that is reset is repeated by client-go, after a second.
+// client-go repeats a GET that was reset, after a second.
 func TestResetBeforeAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
@@ -182,7 +182,7 @@ func TestResetBeforeAnswer(t *testing.T) {
 	})
 }
 
-// A write can be carried out and its answer lost.
+// A fault can lose the answer to a write that the server has executed.
 func TestAnswerIsLost(t *testing.T) {
 	srv := watchtest.NewServer()
 	srv.Inject(watchtest.Fault{On: watchtest.Create, After: 1, Do: watchtest.Reset()})
@@ -272,7 +272,7 @@ func TestCutAtOpening(t *testing.T) {
 	})
 }
 
-// In the middle of the initial events of a streaming list.
+// The stream ends in the middle of the initial events of a streaming list.
 func TestCutAfterFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
@@ -284,7 +284,7 @@ func TestCutAfterFrames(t *testing.T) {
 	})
 }
 
-// client-go takes a reset for an end of the stream.
+// client-go reports a reset as the end of the stream.
 func TestResetOpenStream(t *testing.T) {
 	inBoth(t, func(t *testing.T, client func(*watchtest.Server) kubernetes.Interface) {
 		srv := watchtest.NewServer()
@@ -295,7 +295,7 @@ func TestResetOpenStream(t *testing.T) {
 	})
 }
 
-// Other transport errors it turns into an event that carries a status.
+// client-go reports other transport errors as an event with a status.
 func TestBreakOpenStream(t *testing.T) {
 	inBoth(t, func(t *testing.T, client func(*watchtest.Server) kubernetes.Interface) {
 		srv := watchtest.NewServer()
@@ -354,7 +354,7 @@ func TestSilenceOfOneStream(t *testing.T) {
 	})
 }
 
-// A connection that breaks does so even if it was silent.
+// A silent connection can still break.
 func TestSilentStreamBreaks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
@@ -476,7 +476,7 @@ func TestOmitInitialEventsEnd(t *testing.T) {
 	})
 }
 
-// Several faults can strike one request.
+// Several faults can apply to one request.
 func TestFaultsCombine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
@@ -490,7 +490,7 @@ func TestFaultsCombine(t *testing.T) {
 	})
 }
 
-// What Go's own HTTP client reports, without client-go in between.
+// Go's HTTP client, without client-go, reports these errors.
 func TestBodyErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
@@ -534,7 +534,7 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// An effect that does not end the stream happens each time that it is idle.
+// An effect that does not end the stream applies each time that the stream is idle.
 func TestIdleAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()

@@ -18,15 +18,14 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// TestMain takes away client-go's rest after each error that it handles: the
-// rest is reckoned from the last error's time, and from a real time to one in a
-// bubble it is 26 years.
+// TestMain removes client-go's rate limit for handled errors. The limit counts from the time
+// of the previous error. If that was real time, an error in a bubble sleeps for 26 years.
 func TestMain(m *testing.M) {
 	utilruntime.ErrorHandlers = utilruntime.ErrorHandlers[:1]
 	os.Exit(m.Run())
 }
 
-// executor returns a pod of one application.
+// executor returns a running executor pod of the application "one".
 func executor(name string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -55,7 +54,7 @@ func inBoth(t *testing.T, test func(t *testing.T, client func(*watchtest.Server)
 	}
 }
 
-// openWatch opens a watch that ends with the test.
+// openWatch opens a watch and stops it when the test ends.
 func openWatch(t *testing.T, client kubernetes.Interface, opts metav1.ListOptions) watch.Interface {
 	t.Helper()
 	w, err := client.CoreV1().Pods("").Watch(t.Context(), opts)
@@ -66,7 +65,7 @@ func openWatch(t *testing.T, client kubernetes.Interface, opts metav1.ListOption
 	return w
 }
 
-// streamingList is what a Reflector asks for.
+// streamingList returns the options that a Reflector sends for a streaming list.
 func streamingList() metav1.ListOptions {
 	return metav1.ListOptions{
 		SendInitialEvents:    new(true),
@@ -75,7 +74,8 @@ func streamingList() metav1.ListOptions {
 	}
 }
 
-// drain returns the events that have arrived, one a line; "closed" is the end.
+// drain returns the events that have arrived, one per line. "closed" means the end of the
+// watch.
 func drain(w watch.Interface) []string {
 	var lines []string
 	for {
@@ -110,7 +110,7 @@ func describe(e watch.Event) string {
 	}
 }
 
-// expect compares the events that have arrived with those that should have.
+// expect fails the test unless exactly the wanted events have arrived.
 func expect(t *testing.T, w watch.Interface, want ...string) {
 	t.Helper()
 	if got := drain(w); !slices.Equal(got, want) {

@@ -23,9 +23,9 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// inform runs an informer until the test ends. The first sync takes time, of
-// the bubble's kind.
-func inform(t *testing.T, client kubernetes.Interface) cache.SharedIndexInformer {
+// startInformer runs an informer until the test ends, and waits for its first sync. The sync
+// takes fake time.
+func startInformer(t *testing.T, client kubernetes.Interface) cache.SharedIndexInformer {
 	t.Helper()
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = "app=one" }))
@@ -42,8 +42,8 @@ func inform(t *testing.T, client kubernetes.Interface) cache.SharedIndexInformer
 	return informer
 }
 
-// same compares what an informer holds with the server.
-func same(t *testing.T, srv *watchtest.Server, informer cache.SharedIndexInformer) {
+// wantSynced fails the test unless the informer holds the pods of the server.
+func wantSynced(t *testing.T, srv *watchtest.Server, informer cache.SharedIndexInformer) {
 	t.Helper()
 	var held []corev1.Pod
 	for _, object := range informer.GetStore().List() {
@@ -51,7 +51,7 @@ func same(t *testing.T, srv *watchtest.Server, informer cache.SharedIndexInforme
 	}
 	slices.SortFunc(held, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	if want := srv.List("app=one"); !reflect.DeepEqual(held, want) {
-		t.Errorf("the informer holds %q, the server %q", names(held), names(want))
+		t.Errorf("the informer holds %q, want %q", names(held), names(want))
 	}
 }
 
@@ -61,8 +61,8 @@ func TestInformerSyncsByStreamingList(t *testing.T) {
 		for i := range 20 {
 			srv.Create(executor(fmt.Sprint("pod-", i)))
 		}
-		informer := inform(t, client(srv))
-		same(t, srv, informer)
+		informer := startInformer(t, client(srv))
+		wantSynced(t, srv, informer)
 		if srv.Count(watchtest.List) != 0 || srv.Count(watchtest.StreamingList) != 1 {
 			t.Errorf("requests: %v", srv.Requests())
 		}
@@ -75,10 +75,10 @@ func TestInformerSyncsByList(t *testing.T) {
 		for i := range 20 {
 			srv.Create(executor(fmt.Sprint("pod-", i)))
 		}
-		informer := inform(t, client(srv))
+		informer := startInformer(t, client(srv))
 		srv.Update("default", "pod-7", func(pod *corev1.Pod) { pod.Labels["app"] = "two" })
 		synctest.Wait()
-		same(t, srv, informer)
+		wantSynced(t, srv, informer)
 		if srv.Count(watchtest.List) != 1 || srv.Count(watchtest.Watch) != 1 {
 			t.Errorf("requests: %v", srv.Requests())
 		}
@@ -89,14 +89,14 @@ func TestInformerResumesAfterCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
 		srv.Create(executor("a"))
-		informer := inform(t, srv.Client())
+		informer := startInformer(t, srv.Client())
 		for range 3 {
 			time.Sleep(10 * time.Second)
 			srv.Strike(watchtest.Cut())
 			srv.Update("default", "a", func(*corev1.Pod) {})
 		}
 		time.Sleep(10 * time.Second)
-		same(t, srv, informer)
+		wantSynced(t, srv, informer)
 		if srv.Count(watchtest.StreamingList) != 1 || srv.Count(watchtest.Watch) != 3 {
 			t.Errorf("requests: %v", srv.Requests())
 		}
@@ -109,13 +109,13 @@ func TestInformerRelistsAfterCompaction(t *testing.T) {
 			srv := watchtest.NewServer(opts...)
 			srv.Create(executor("a"))
 			srv.Create(executor("b"))
-			informer := inform(t, srv.Client())
+			informer := startInformer(t, srv.Client())
 			srv.Inject(watchtest.Fault{On: watchtest.Watch, Times: 1, Do: watchtest.Refuse()})
 			srv.Strike(watchtest.Cut())
 			srv.Delete("default", "a")
 			srv.Compact()
 			time.Sleep(time.Minute)
-			same(t, srv, informer)
+			wantSynced(t, srv, informer)
 			if srv.Count(watchtest.StreamingList) != 2 {
 				t.Errorf("requests: %v", srv.Requests())
 			}
@@ -123,7 +123,7 @@ func TestInformerRelistsAfterCompaction(t *testing.T) {
 	}
 }
 
-// Whatever happens, an informer ends up with what the server has.
+// After any faults, an informer holds the pods that the server has.
 func TestInformerSurvivesFaults(t *testing.T) {
 	seed := rand.Uint64()
 	defer func() {
@@ -134,23 +134,24 @@ func TestInformerSurvivesFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		srv := watchtest.NewServer()
-		informer := inform(t, srv.Client())
+		informer := startInformer(t, srv.Client())
 		lift := func() {}
 		for range 200 {
 			change(srv, random)
 			if random.IntN(10) == 0 {
 				lift()
-				lift = misfortune(srv, random)
+				lift = randomFault(srv, random)
 			}
 			time.Sleep(time.Duration(random.Int64N(int64(time.Minute))))
 		}
 		lift()
 		srv.Strike(watchtest.Reset()) // an informer would wait for a silent stream for minutes
 		time.Sleep(20 * time.Minute)
-		same(t, srv, informer)
+		wantSynced(t, srv, informer)
 	})
 }
 
+// change makes one random write.
 func change(srv *watchtest.Server, random *rand.Rand) {
 	name := fmt.Sprint("pod-", random.IntN(10))
 	exists := slices.Contains(names(srv.List("")), name)
@@ -164,7 +165,8 @@ func change(srv *watchtest.Server, random *rand.Rand) {
 	}
 }
 
-func misfortune(srv *watchtest.Server, random *rand.Rand) (lift func()) {
+// randomFault applies a random effect to the open streams or to future requests.
+func randomFault(srv *watchtest.Server, random *rand.Rand) (lift func()) {
 	unavailable := apierrors.NewServiceUnavailable("no leader")
 	effects := []watchtest.Effect{
 		watchtest.Cut(), watchtest.Reset(), watchtest.Tear(), watchtest.Malform(), watchtest.Refuse(),

@@ -26,7 +26,7 @@ func list(t *testing.T, client kubernetes.Interface, opts metav1.ListOptions) *c
 	return list
 }
 
-// What the server hands to a test is what its clients decode, to the last bit.
+// The pods that the server returns to a test equal the pods that its clients decode.
 func TestListEqualsServerList(t *testing.T) {
 	inBoth(t, func(t *testing.T, client func(*watchtest.Server) kubernetes.Interface) {
 		srv := watchtest.NewServer()
@@ -118,7 +118,7 @@ func TestListVersions(t *testing.T) {
 		{metav1.ListOptions{ResourceVersion: "99991", ResourceVersionMatch: exact}, "99991", []string{"a"}},
 		{metav1.ListOptions{ResourceVersion: "99992", ResourceVersionMatch: exact}, "99992", []string{"a", "b"}},
 		{metav1.ListOptions{ResourceVersion: "99990", ResourceVersionMatch: exact}, "99990", nil},
-		{metav1.ListOptions{ResourceVersion: "99992", Limit: 5}, "99992", []string{"a", "b"}}, // exact, for legacy
+		{metav1.ListOptions{ResourceVersion: "99992", Limit: 5}, "99992", []string{"a", "b"}}, // exact, for compatibility
 	} {
 		got := list(t, srv.Client(), test.opts)
 		if got.ResourceVersion != test.version || !slices.Equal(names(got.Items), test.want) {
@@ -133,7 +133,8 @@ func TestListVersions(t *testing.T) {
 	}
 }
 
-// client-go retries this answer ten times, a second apart, before it gives up.
+// client-go retries this answer ten times, with a second between attempts, and then gives
+// up.
 func TestListFromFutureVersion(t *testing.T) {
 	inBoth(t, func(t *testing.T, client func(*watchtest.Server) kubernetes.Interface) {
 		srv := watchtest.NewServer()
@@ -185,7 +186,7 @@ func TestListContinueExpires(t *testing.T) {
 	if !apierrors.IsResourceExpired(err) {
 		t.Fatalf("err = %v, want Expired", err)
 	}
-	// The error offers to go on without consistency.
+	// The error has a token to continue the list without consistency.
 	token := err.(apierrors.APIStatus).Status().Continue
 	rest := list(t, srv.Client(), metav1.ListOptions{Limit: 1, Continue: token})
 	if got := names(rest.Items); !slices.Equal(got, []string{"pod-2"}) || rest.ResourceVersion != srv.ResourceVersion() {

@@ -28,7 +28,7 @@ func TestRequests(t *testing.T) {
 		}
 		openWatch(t, srv.Client(), metav1.ListOptions{ResourceVersion: "99991"})
 		openWatch(t, srv.Client(), streamingList())
-		openWatch(t, srv.Client(), metav1.ListOptions{}) // sends the state, though not asked to
+		openWatch(t, srv.Client(), metav1.ListOptions{}) // begins with the current state by default
 
 		var got []string
 		for _, r := range srv.Requests() {

@@ -61,7 +61,7 @@ func TestWatchFromNowWithoutInitialEvents(t *testing.T) {
 	})
 }
 
-// A watch may start at a version that is yet to come.
+// A watch can start at a future version.
 func TestWatchFromFutureVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
@@ -83,7 +83,8 @@ func TestWatchSelectors(t *testing.T) {
 		srv.Create(out)
 		expect(t, w, "ADDED in 99991")
 
-		// Relabelled out: the pod as it was, with the version of the change.
+		// The pod leaves the selection: DELETED has its previous state and the version
+		// of the change.
 		srv.Update("default", "in", func(pod *corev1.Pod) { pod.Labels["app"] = "two" })
 		synctest.Wait()
 		e := <-w.ResultChan()
@@ -180,7 +181,7 @@ func TestWatchTimeout(t *testing.T) {
 	})
 }
 
-// A watch that does not say how long it may last is ended by the server.
+// The server ends a watch that has no timeoutSeconds.
 func TestWatchDefaultTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()
@@ -206,7 +207,7 @@ func TestBookmarks(t *testing.T) {
 		expect(t, w, "BOOKMARK 99995")
 		time.Sleep(27 * time.Second)
 		expect(t, w)
-		time.Sleep(time.Second) // two seconds to go
+		time.Sleep(time.Second) // two seconds before the timeout
 		expect(t, w, "BOOKMARK 99995")
 		time.Sleep(2 * time.Second)
 		expect(t, w, "closed")
@@ -246,7 +247,7 @@ func TestStreamingList(t *testing.T) {
 		srv.Create(executor("c"))
 		expect(t, w, "ADDED a 99992", "ADDED b 99991", "BOOKMARK 99993 end", "ADDED c 99994")
 
-		// From a compacted version it still works, there is only one state.
+		// It also works from a compacted version, because it begins with the current state.
 		srv.Compact()
 		opts := streamingList()
 		opts.ResourceVersion = "99991"
@@ -311,7 +312,7 @@ func TestOldServerStillSendsState(t *testing.T) {
 	})
 }
 
-// All streams deliver the same, however they are read and when.
+// All streams deliver the same events, to fast and to slow readers.
 func TestStreamsAreIndependent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()

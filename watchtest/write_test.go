@@ -88,7 +88,7 @@ func TestClientUpdate(t *testing.T) {
 	inBothNamespaced(t, func(t *testing.T, srv *watchtest.Server, pods typedcorev1.PodInterface) {
 		pod := srv.Create(executor("a"))
 		pod.Labels["new"] = "yes"
-		pod.Status.Phase = corev1.PodFailed // a status of the wrong path
+		pod.Status.Phase = corev1.PodFailed // ignored without the status subresource
 		got, err := pods.Update(t.Context(), pod, metav1.UpdateOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -160,7 +160,7 @@ func TestClientPatch(t *testing.T) {
 	})
 }
 
-// With grace a pod on a node stays, until its node says it is over.
+// A pod on a node stays for its grace period, until its node deletes it without grace.
 func TestClientDeleteGracefully(t *testing.T) {
 	inBothNamespaced(t, func(t *testing.T, srv *watchtest.Server, pods typedcorev1.PodInterface) {
 		pod := executor("a")
@@ -175,7 +175,8 @@ func TestClientDeleteGracefully(t *testing.T) {
 		if due := marked.DeletionTimestamp; due == nil || !due.Time.Equal(time.Now().Add(30*time.Second)) {
 			t.Errorf("deletionTimestamp = %v", due)
 		}
-		// Once more is no write; less grace is; none is the end.
+		// The same or a longer grace period writes nothing. A shorter one does, and 0
+		// removes the pod.
 		for _, grace := range []*int64{nil, new(int64(40)), new(int64(10)), new(int64(0))} {
 			if err := pods.Delete(t.Context(), "a", metav1.DeleteOptions{GracePeriodSeconds: grace}); err != nil {
 				t.Fatal(err)
@@ -269,7 +270,7 @@ func TestOtherResourcesAreNotFound(t *testing.T) {
 	}
 }
 
-// Nothing that a test or client holds is part of the server.
+// Changes to a pod that a test or client holds do not change the server.
 func TestPodsAreCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := watchtest.NewServer()

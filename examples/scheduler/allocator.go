@@ -19,28 +19,27 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// missingAfter is how much later than a creation a full list must have arrived
-// to prove that the pod is not there, where resource versions cannot tell. The
-// list may have been asked for before.
+// missingAfter is used if resource versions cannot show whether a list is newer than a
+// creation. A full list without the pod proves that the pod is gone only if it arrived more
+// than this long after the creation, because the list may have been requested before it.
 const missingAfter = 15 * time.Second
 
-// allocator creates executors. Its model is Spark's ExecutorPodsAllocator. It
-// reads its own writes: it decides nothing on a view that lacks what it
-// has created, or it would ask twice for the same executor (SPARK-44609,
-// KEP-5647).
+// allocator creates executors. Its model is Spark's ExecutorPodsAllocator. It reads its own
+// writes: it creates nothing on a view that lacks one of its creations. Otherwise it would
+// request the same executor twice (SPARK-44609, KEP-5647).
 type allocator struct {
 	config config
 	pods   typedcorev1.PodInterface
 
 	nextID  int
 	written string              // resource version of the last creation
-	unseen  map[string]creation // not reported by a change yet, by pod name
+	unseen  map[string]creation // creations that no change has shown yet, by pod name
 }
 
 type creation struct {
 	executorID int
 	at         time.Time
-	version    string // at which the pod was there
+	version    string // resource version of the creation
 }
 
 func newAllocator(cfg config, pods typedcorev1.PodInterface) *allocator {
@@ -51,7 +50,7 @@ func newAllocator(cfg config, pods typedcorev1.PodInterface) *allocator {
 // first error, and the next fill continues.
 func (a *allocator) fill(ctx context.Context, view watchsource.Snapshot) ([]int, error) {
 	if !a.readsOwnWrites(view) {
-		return nil, nil // a later view will
+		return nil, nil // wait for a later view
 	}
 	var created []int
 	for range a.missing(view) {
@@ -76,7 +75,7 @@ func (a *allocator) readsOwnWrites(view watchsource.Snapshot) bool {
 	return true
 }
 
-// missing returns how many executors there are too few.
+// missing returns how many executors the view has too few.
 func (a *allocator) missing(view watchsource.Snapshot) int {
 	missing := a.config.executors
 	for e := range view.All() {
@@ -94,7 +93,7 @@ func (a *allocator) create(ctx context.Context) (int, error) {
 	defer cancel()
 	created, err := a.pods.Create(ctx, pod, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
-		// The answer to a second attempt, after one whose answer got lost.
+		// An earlier attempt has created the pod, and its answer was lost.
 		created, err = a.find(ctx, pod.Name)
 	}
 	if err != nil {
@@ -106,8 +105,8 @@ func (a *allocator) create(ctx context.Context) (int, error) {
 	return id, nil
 }
 
-// find returns a pod that is there. It lists, because the right to do so is one
-// that the scheduler has for its watch.
+// find returns an existing pod. It uses a LIST, because the scheduler has the permission to
+// list for its watch.
 func (a *allocator) find(ctx context.Context, name string) (*corev1.Pod, error) {
 	list, err := a.pods.List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
@@ -121,22 +120,22 @@ func (a *allocator) find(ctx context.Context, name string) (*corev1.Pod, error) 
 	return &list.Items[0], nil
 }
 
-// acknowledge notes that a pod has been seen, and reports whether it was waited for.
+// acknowledge marks a pod as seen. It reports whether the allocator was waiting for it.
 func (a *allocator) acknowledge(podName string) bool {
 	_, waited := a.unseen[podName]
 	delete(a.unseen, podName)
 	return waited
 }
 
-// skip makes sure that an executor id is never given again.
+// skip makes sure that an executor id is not used again.
 func (a *allocator) skip(executorID string) {
 	if id, err := strconv.Atoi(executorID); err == nil {
 		a.nextID = max(a.nextID, id+1)
 	}
 }
 
-// lost returns the executors that came and went while the watch could not see,
-// and waits for them no longer.
+// lost returns the created executors that have gone without any change that showed them. The
+// allocator no longer waits for them.
 func (a *allocator) lost(view watchsource.Snapshot) []ending {
 	var endings []ending
 	for _, name := range slices.Sorted(maps.Keys(a.unseen)) {

@@ -20,8 +20,7 @@ func newTestAllocator(executors int) *allocator {
 	return newAllocator(c, watchtest.NewServer().Client().CoreV1().Pods("default"))
 }
 
-// A creation counts from the answer of the API server on, long before the
-// watch has shown it.
+// A creation counts as soon as the API server has answered, before the watch has shown it.
 func TestCreatesNobodyTwice(t *testing.T) {
 	a := newTestAllocator(3)
 	store := watchsource.NewStore()
@@ -34,12 +33,11 @@ func TestCreatesNobodyTwice(t *testing.T) {
 		t.Errorf("created %d executors, want 3", a.nextID-1)
 	}
 	if a.readsOwnWrites(store.Snapshot()) {
-		t.Error("all are said to have been seen")
+		t.Error("readsOwnWrites = true before the watch has shown the creations, want false")
 	}
 }
 
-// An attempt whose answer was lost is made again, finds its pod there, and has
-// succeeded.
+// If the answer to a creation was lost, the next attempt finds the pod and succeeds.
 func TestTakesAPodThatIsThereForItsOwn(t *testing.T) {
 	a := newTestAllocator(1)
 	if _, err := a.pods.Create(t.Context(), executorPod(a.config, 1), metav1.CreateOptions{}); err != nil {
@@ -51,8 +49,8 @@ func TestTakesAPodThatIsThereForItsOwn(t *testing.T) {
 	}
 }
 
-// A pod that came and went while the watch could not see is given up for lost,
-// but only after a full list that cannot have been asked for before.
+// A pod that came and went while the watch was broken counts as lost, but only after a full
+// list that was certainly requested after the creation.
 func TestGivesUpWhatAFullListDoesNotHave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAllocator(2)
@@ -85,39 +83,39 @@ func TestGivesUpWhatAFullListDoesNotHave(t *testing.T) {
 	})
 }
 
-// A scheduler that decides on a view without its own creations asks for more of
-// them, or for the same again (SPARK-44609).
+// A scheduler that decides on a view without its own creations would create more executors,
+// or the same again (SPARK-44609).
 func TestDecidesNothingBeforeItSeesItsOwnCreations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, 3)
+		s := newFixture(t, 3)
 		lift := s.server.Strike(watchtest.Silence())
 		s.begin(t)
-		s.wait(time.Minute) // less than it takes to notice the silence
-		s.asked(t, watchtest.Create, 3)
+		s.wait(time.Minute) // shorter than the stall timeout
+		s.wantRequests(t, watchtest.Create, 3)
 		if s.store.Snapshot().Len() > 0 {
 			t.Fatal("the watch is not silent")
 		}
 		lift()
 		s.wait(tickInterval)
-		s.asked(t, watchtest.Create, 3)
+		s.wantRequests(t, watchtest.Create, 3)
 		s.delete(2)
 		s.wait(tickInterval)
-		s.asked(t, watchtest.Create, 4)
-		s.lost(t, deleted, 1)
+		s.wantRequests(t, watchtest.Create, 4)
+		s.wantEnds(t, deleted, 1)
 	})
 }
 
 // A pod that came and went while the watch was broken is in no list and in no event.
 func TestReplacesAnExecutorThatWasNeverShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, 1)
+		s := newFixture(t, 1)
 		s.server.Strike(watchtest.Silence())
 		s.begin(t)
 		s.delete(1)
 		s.server.Compact() // the next watch must begin with a list
 		s.server.Strike(watchtest.Reset())
 		s.wait(missingAfter - 3*time.Second)
-		s.asked(t, watchtest.Create, 2)
-		s.lost(t, deleted, 1)
+		s.wantRequests(t, watchtest.Create, 2)
+		s.wantEnds(t, deleted, 1)
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// schedulerBackend starts and stops everything, and between the two keeps the
-// executors alive, as Spark's KubernetesClusterSchedulerBackend does.
+// schedulerBackend starts the scheduler, keeps the executors alive and stops the scheduler.
+// Its model is Spark's KubernetesClusterSchedulerBackend.
 type schedulerBackend struct {
 	config    config
 	report    *report
@@ -30,24 +30,24 @@ type schedulerBackend struct {
 
 	// Owned by the goroutine that runs react.
 	lastSeen watchsource.Snapshot
-	wasUp    bool // all executors, at some time
-	blind    bool
+	wasUp    bool // all executors have been up
+	retrying bool
 }
 
 // start starts the watch. When it returns, the store has the complete view, which shows
 // the executors of an earlier run, so none of them is created twice. If ctx ends first,
 // the attempt ends too.
 func (b *schedulerBackend) start(ctx context.Context) error {
-	release := context.AfterFunc(ctx, b.source.Stop)
+	stopWatching := context.AfterFunc(ctx, b.source.Stop)
 	err := b.source.Start(b.config.appID)
-	if !release() && err == nil {
+	if !stopWatching() && err == nil {
 		return watchsource.ErrStopped
 	}
 	return err
 }
 
-// run keeps the executors alive until the application has done its work, ctx
-// ends, or too many executors have failed.
+// run keeps the executors alive until the application has done its work, ctx ends, or too
+// many executors have failed.
 func (b *schedulerBackend) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var reacting sync.WaitGroup
@@ -59,7 +59,7 @@ func (b *schedulerBackend) run(ctx context.Context) error {
 	return err
 }
 
-// work waits for the executors and then pretends to use them.
+// work waits until the executors are up, and then simulates work for the configured time.
 func (b *schedulerBackend) work(ctx context.Context) error {
 	if err := b.waitUntilUp(ctx); err != nil {
 		return b.stopped(ctx, err)
@@ -88,7 +88,7 @@ func (b *schedulerBackend) stopped(ctx context.Context, err error) error {
 	}
 }
 
-// up reports whether there are enough executors to begin.
+// up reports whether enough executors are running.
 func (b *schedulerBackend) up(view watchsource.Snapshot) bool {
 	return view.Count(watchsource.Running) >= b.config.executors
 }
@@ -104,7 +104,7 @@ func (b *schedulerBackend) waitUntilUp(ctx context.Context) error {
 	return nil
 }
 
-// whyWaiting names the reasons for which executors are not up, each once.
+// whyWaiting returns the reasons why executors are not up, each once.
 func whyWaiting(view watchsource.Snapshot) string {
 	var reasons []string
 	for e := range view.All() {
@@ -118,9 +118,9 @@ func whyWaiting(view watchsource.Snapshot) string {
 	return "; the others wait: " + strings.Join(reasons, ", ")
 }
 
-// react is the one goroutine that decides anything, so that lifecycle and
-// allocator need no locks. It looks at every change, and now and then without
-// one: a creation that was refused must be tried again although nothing moves.
+// react handles every batch of changes, and also acts at regular times without a change,
+// because it must repeat a creation that was refused. Only its goroutine uses lifecycle and
+// allocator, so they need no locks.
 func (b *schedulerBackend) react(ctx context.Context) error {
 	tick := time.NewTicker(tickInterval)
 	defer tick.Stop()
@@ -131,17 +131,17 @@ func (b *schedulerBackend) react(ctx context.Context) error {
 			if !ok {
 				return nil // ctx has ended
 			}
-			if err := b.follow(ctx, batch); err != nil {
+			if err := b.handle(ctx, batch); err != nil {
 				return err
 			}
 		case <-tick.C:
-			b.look(ctx)
+			b.onTick(ctx)
 		}
 	}
 }
 
-// changes makes a channel of the store's batches, for a loop that has something
-// else to wait for. A loop that has not ranges over store.Batches directly.
+// changes returns a channel with the store's batches, for a loop that also waits for other
+// events. A loop that waits only for batches can range over store.Batches directly.
 func (b *schedulerBackend) changes(ctx context.Context) <-chan watchsource.Batch {
 	batches := make(chan watchsource.Batch)
 	go func() {
@@ -157,11 +157,11 @@ func (b *schedulerBackend) changes(ctx context.Context) <-chan watchsource.Batch
 	return batches
 }
 
-// follow acts on the changes of a batch.
-func (b *schedulerBackend) follow(ctx context.Context, batch watchsource.Batch) error {
-	b.checkSight()
+// handle acts on the changes of a batch.
+func (b *schedulerBackend) handle(ctx context.Context, batch watchsource.Batch) error {
+	b.checkWatch()
 	b.lastSeen = batch.Snapshot
-	endings, err := b.lifecycle.follow(ctx, batch)
+	endings, err := b.lifecycle.handle(ctx, batch)
 	if err != nil {
 		b.report.changed(endings, nil)
 		return err
@@ -174,11 +174,11 @@ func (b *schedulerBackend) follow(ctx context.Context, batch watchsource.Batch) 
 	return nil
 }
 
-// look does the work that does not depend on a change.
-func (b *schedulerBackend) look(ctx context.Context) {
-	b.checkSight()
-	// An executor that no change has shown will not be reported as gone either. A
-	// full list without it may bring no batch, so look at the newest snapshot.
+// onTick does the work that does not depend on a change.
+func (b *schedulerBackend) onTick(ctx context.Context) {
+	b.checkWatch()
+	// If no change has shown an executor, no change reports that it is gone. A full
+	// list without it may cause no batch, so use the newest snapshot.
 	b.replace(ctx, b.lifecycle.missing(b.store.Snapshot()))
 }
 
@@ -189,22 +189,22 @@ func (b *schedulerBackend) replace(ctx context.Context, endings []ending) {
 	b.report.refused(err)
 }
 
-// checkSight tells the user when the view may be out of date. There is nothing
-// to repair: the source does that.
-func (b *schedulerBackend) checkSight() {
+// checkWatch reports to the user that the view may be out of date. The source itself
+// restores the watch.
+func (b *schedulerBackend) checkWatch() {
 	status := b.source.Status()
-	blind := status.Phase == watchsource.Retrying
+	retrying := status.Phase == watchsource.Retrying
 	switch {
-	case blind && !b.blind:
-		b.report.printf("lost sight of the cluster, trying again: %v", briefly(status.Err))
-	case !blind && b.blind:
+	case retrying && !b.retrying:
+		b.report.printf("lost sight of the cluster, trying again: %v", withoutURL(status.Err))
+	case !retrying && b.retrying:
 		b.report.printf("sees the cluster again")
 	}
-	b.blind = blind
+	b.retrying = retrying
 }
 
-// briefly leaves out which request it was that failed.
-func briefly(err error) error {
+// withoutURL returns the error without the method and URL of the request.
+func withoutURL(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return failed.Err
 	}
@@ -240,9 +240,9 @@ func (b *schedulerBackend) cleanUp(ctx context.Context) error {
 	return nil
 }
 
-// waitUntilSeen returns a view with everything that was created. A pod created
-// a moment ago may not be there yet, and then an empty view would not mean that
-// nothing is left. A source that cannot see does not hold it up for long.
+// waitUntilSeen waits until the view contains all creations, and returns the view. Without
+// it, a view could lack a pod that was just created, and an empty view would not mean that
+// no pod is left. It waits only for seenTimeout, because the watch may be broken.
 func (b *schedulerBackend) waitUntilSeen(ctx context.Context) watchsource.Snapshot {
 	ctx, cancel := context.WithTimeout(ctx, seenTimeout)
 	defer cancel()

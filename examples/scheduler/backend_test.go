@@ -11,8 +11,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// An empty view does not mean that nothing is left, as long as something is not
-// in the view yet.
+// The view can be empty although a pod exists, if the watch has not shown the pod yet.
 func TestDeletesAlsoWhatItHasNotSeenYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -23,7 +22,7 @@ func TestDeletesAlsoWhatItHasNotSeenYet(t *testing.T) {
 		defer b.source.Stop()
 
 		lift := server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Hang()})
-		server.Strike(watchtest.Cut()) // the next watch takes its time
+		server.Strike(watchtest.Cut()) // the next watch starts late
 		if _, err := b.allocator.create(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -33,7 +32,7 @@ func TestDeletesAlsoWhatItHasNotSeenYet(t *testing.T) {
 			t.Error(err)
 		}
 		if left := server.List(""); len(left) > 0 {
-			t.Errorf("%s is left", left[0].Name)
+			t.Errorf("%s is left, want no pod", left[0].Name)
 		}
 	})
 }

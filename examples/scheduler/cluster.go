@@ -18,8 +18,8 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// cluster is where the executors run. All that the scheduler needs of it is
-// the client.
+// cluster is the cluster that the executors run on. The scheduler needs only its client and
+// its namespace.
 type cluster struct {
 	name      string
 	client    kubernetes.Interface
@@ -27,7 +27,7 @@ type cluster struct {
 	close     func()
 }
 
-// connect finds the cluster that the user asked for.
+// connect returns the cluster that the user has selected.
 func connect(cfg config) (*cluster, error) {
 	inPod := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
 	if cfg.kubeconfig != "" || cfg.inCluster || inPod {
@@ -53,16 +53,15 @@ func realCluster(cfg config) (*cluster, error) {
 	}, nil
 }
 
-// credentials come from the kubeconfig, or without one from the pod's service
-// account. The namespace is the namespace of the account.
+// credentials returns the client configuration and the namespace from the kubeconfig or,
+// without one, from the pod's service account.
 func credentials(kubeconfig string) (*rest.Config, string, error) {
 	if kubeconfig == "" {
 		if _, err := rest.InClusterConfig(); err != nil {
 			return nil, "", fmt.Errorf("use the pod's service account: %w", err)
 		}
 	}
-	// With an empty path clientcmd itself falls back on the service account, of
-	// which it knows the namespace as well.
+	// With an empty path, clientcmd uses the service account and its namespace.
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}, nil)
 	restConfig, err := loader.ClientConfig()
 	if err != nil {
@@ -72,8 +71,8 @@ func credentials(kubeconfig string) (*rest.Config, string, error) {
 	return restConfig, namespace, err
 }
 
-// embeddedCluster starts a cluster in this process. Its close waits until
-// nothing of it runs any more.
+// embeddedCluster starts a cluster in this process. Its close function waits until all
+// goroutines of the cluster have ended.
 func embeddedCluster(cfg config, server *watchtest.Server, troubles embedded.Troubles) *cluster {
 	simulated := embedded.New(server, troubles)
 	ctx, stop := context.WithCancel(context.Background())
@@ -90,8 +89,8 @@ func embeddedCluster(cfg config, server *watchtest.Server, troubles embedded.Tro
 	}
 }
 
-// demoTroubles is what befalls executors of the embedded cluster from outside.
-// On a real one, "kubectl delete pod" does as well.
+// demoTroubles returns the external faults for executors of the embedded cluster. On a real
+// cluster, use "kubectl delete pod".
 func demoTroubles() embedded.Troubles {
 	return embedded.Troubles{
 		"1": {EvictAfter: 5400 * time.Millisecond},

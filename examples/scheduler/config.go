@@ -13,16 +13,16 @@ import (
 // Limits that a user does not need to change. Spark's are longer, because its executors
 // take minutes to start and hours to work.
 const (
-	batchInterval  = 100 * time.Millisecond // at most so many looks at the changes
-	tickInterval   = time.Second            // for what must be done although nothing changes
-	backlogLimit   = 10_000                 // changes that may wait for a look
+	batchInterval  = 100 * time.Millisecond // the shortest time between two batches
+	tickInterval   = time.Second            // between two actions without a change
+	backlogLimit   = 10_000                 // changes that may wait for the next batch
 	upTimeout      = time.Minute            // for all executors to be up
 	requestTimeout = 10 * time.Second       // for one request to the API server
-	seenTimeout    = 5 * time.Second        // for the last creations to show in the view
+	seenTimeout    = 5 * time.Second        // for the last creations to appear in the view
 	cleanUpTimeout = 30 * time.Second       // for the pods to be gone at the end
 )
 
-// config is what the user chose.
+// config contains the values of the flags.
 type config struct {
 	appID       string
 	executors   int

@@ -39,7 +39,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// One plan, for a container and for a simulated kubelet.
+// A container and the simulated kubelet do the same work.
 func TestWorkIsTheSameEverywhere(t *testing.T) {
 	w := work{runFor: 2500 * time.Millisecond, exitCode: 137}
 	if got, want := w.command(), []string{"sh", "-c", "trap 'exit 143' TERM; sleep 2.5 & wait $!; exit 137"}; !slices.Equal(got, want) {

@@ -44,32 +44,31 @@ func newLifecycle(maxFailures int, pods typedcorev1.PodInterface, allocator *all
 	}
 }
 
-// outcome says which way an executor was lost.
+// outcome is the way in which an executor was lost.
 type outcome int
 
 const (
-	failed   outcome = iota // it did not do its work
+	failed   outcome = iota // it ended with an error
 	finished                // it ended by itself, without an error
 	deleted                 // deleted by another client
 )
 
-// ending is the moment from which on an executor works no more. Every executor
-// has one at most, however many changes follow: its pod is asked to go, fails
-// on the way, disappears.
+// ending is the end of an executor's work. Every executor has at most one, although several
+// changes can follow: its pod is being deleted, fails while it shuts down, and disappears.
 type ending struct {
 	executor watchsource.Executor
 	outcome  outcome
 }
 
-// works reports whether an executor counts. The state Unknown does: its node
-// cannot be reached, which is no reason to believe that the executor is dead.
+// works reports whether an executor counts as working. The state Unknown counts: the node
+// cannot be reached, but the executor may still be running.
 func works(e *watchsource.Executor) bool {
 	return !e.State.Ended() && e.State != watchsource.Deleted && !e.Terminating
 }
 
-// follow looks at the changes in their order. The error says that too many
-// executors have failed.
-func (l *lifecycle) follow(ctx context.Context, batch watchsource.Batch) ([]ending, error) {
+// handle processes the changes in order and returns the executors that ended. The error says
+// that too many executors have failed.
+func (l *lifecycle) handle(ctx context.Context, batch watchsource.Batch) ([]ending, error) {
 	var endings []ending
 	if batch.Anew {
 		endings = l.rebuild(batch)
@@ -77,17 +76,17 @@ func (l *lifecycle) follow(ctx context.Context, batch watchsource.Batch) ([]endi
 	for _, change := range batch.Changes {
 		after := *change.After
 		before, known := l.known[after.Name]
-		workedBefore := known && works(&before) || !known && l.meet(after)
+		workedBefore := known && works(&before) || !known && l.firstChange(after)
 		switch {
 		case works(&after):
 			l.progress(before, after)
 		case workedBefore:
 			endings = append(endings, endingOf(after))
 		}
-		if after.State.Ended() { // not only at Change.Ended: a deletion that failed is tried again
+		if after.State.Ended() { // not only if Change.Ended, so that a failed deletion is repeated
 			l.remove(ctx, after)
 		}
-		l.note(after)
+		l.remember(after)
 	}
 	return endings, l.count(endings)
 }
@@ -101,7 +100,7 @@ func (l *lifecycle) rebuild(batch watchsource.Batch) []ending {
 	var endings []ending
 	for _, name := range slices.Sorted(maps.Keys(l.known)) {
 		executor := l.known[name]
-		if _, there := batch.Snapshot.Get(name); there {
+		if _, present := batch.Snapshot.Get(name); present {
 			continue
 		}
 		if works(&executor) {
@@ -112,8 +111,8 @@ func (l *lifecycle) rebuild(batch watchsource.Batch) []ending {
 	return endings
 }
 
-// missing returns the executors that came and went unseen. A change that shows
-// one after all, because it was on its way, is no second end.
+// missing returns the executors that have gone without any change that showed them. If a late
+// change shows one of them, this is not a second end.
 func (l *lifecycle) missing(view watchsource.Snapshot) []ending {
 	endings := l.allocator.lost(view)
 	for _, end := range endings {
@@ -122,9 +121,9 @@ func (l *lifecycle) missing(view watchsource.Snapshot) []ending {
 	return endings
 }
 
-// meet reports whether an executor that shows for the first time counted until
-// then. It did if this scheduler has created it: it may even be gone already.
-func (l *lifecycle) meet(e watchsource.Executor) bool {
+// firstChange handles an executor that no change has shown before. It reports whether this
+// scheduler has created the executor, which then counted as working until this change.
+func (l *lifecycle) firstChange(e watchsource.Executor) bool {
 	created := l.allocator.acknowledge(e.Name)
 	if !created {
 		l.allocator.skip(e.ID)
@@ -133,7 +132,7 @@ func (l *lifecycle) meet(e watchsource.Executor) bool {
 	return created
 }
 
-func (l *lifecycle) note(e watchsource.Executor) {
+func (l *lifecycle) remember(e watchsource.Executor) {
 	if e.State == watchsource.Deleted {
 		l.forget(e.Name)
 		return
@@ -160,7 +159,7 @@ func (l *lifecycle) progress(before, after watchsource.Executor) {
 	}
 }
 
-// cannotStart tells trouble from the ordinary way up.
+// cannotStart reports whether the reason is an error, not a normal step of the start.
 func cannotStart(reason string) bool {
 	switch reason {
 	case "", "ContainerCreating", "PodInitializing":
@@ -182,7 +181,7 @@ func endingOf(e watchsource.Executor) ending {
 	}
 }
 
-// missingEnding is the end of an executor that left unseen.
+// missingEnding returns the end of an executor whose deletion no change has shown.
 func missingEnding(e watchsource.Executor) ending {
 	e.State, e.ExitCode = watchsource.Deleted, watchsource.UnknownExitCode
 	return ending{e, deleted}
@@ -201,17 +200,17 @@ func (l *lifecycle) count(endings []ending) error {
 	return nil
 }
 
-// remove deletes the pod of an executor that has ended. All that there is to
-// know about the end is known by now. If it fails, the next change of the pod is
-// a reason to try again, and so is the end.
+// remove deletes the pod of an executor that has ended. The scheduler already has all
+// information about the end. If the deletion fails, the scheduler repeats it at the next
+// change of the pod and when it stops.
 func (l *lifecycle) remove(ctx context.Context, e watchsource.Executor) {
 	if err := deletePod(ctx, l.pods, e); err != nil {
 		l.report.printf("the pod of executor %s could not be deleted: %v", e.ID, err)
 	}
 }
 
-// deletePod deletes the very pod that was seen, and no other of that name. One
-// that is going already, or gone, is left alone.
+// deletePod deletes exactly the pod that the view has shown, not another pod of the same
+// name. It does nothing if the pod is already being deleted or gone.
 func deletePod(ctx context.Context, pods typedcorev1.PodInterface, e watchsource.Executor) error {
 	if e.Terminating {
 		return nil

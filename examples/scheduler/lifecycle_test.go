@@ -16,8 +16,8 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// An executor is lost once, at the first change after which it cannot work, and
-// for what that change says.
+// An executor is lost once, at the first change after which it cannot work. The outcome is
+// the one in that change.
 func TestLosesAnExecutorOnce(t *testing.T) {
 	type state = watchsource.Executor
 	running := state{State: watchsource.Running}
@@ -29,7 +29,7 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 
 	for _, tt := range []struct {
 		name   string
-		states []state // the first as a change from nothing
+		states []state // the first is a change without Before
 		lostAt int     // index of the state that ends it
 		as     outcome
 	}{
@@ -52,7 +52,7 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 			var before *state
 			for i, after := range tt.states {
 				after.Name, after.ID = podName("spark-test", 1), "1"
-				endings, err := l.follow(t.Context(), watchsource.Batch{Changes: []watchsource.Change{{Before: before, After: &after}}})
+				endings, err := l.handle(t.Context(), watchsource.Batch{Changes: []watchsource.Change{{Before: before, After: &after}}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -82,12 +82,12 @@ func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 			}
 			store.UpdatePod(podInPhase(id+1, corev1.PodRunning))
 		}
-		store.UpdatePod(podInPhase(3, corev1.PodFailed)) // and its pod stays
-		store.UpdatePod(podInPhase(5, corev1.PodFailed)) // and its pod goes unseen
+		store.UpdatePod(podInPhase(3, corev1.PodFailed)) // the pod stays
+		store.UpdatePod(podInPhase(5, corev1.PodFailed)) // the pod goes, and no change shows this
 
 		var ends []string
-		follow := func(batch watchsource.Batch) {
-			endings, err := l.follow(t.Context(), batch)
+		handle := func(batch watchsource.Batch) {
+			endings, err := l.handle(t.Context(), batch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 		}
 		batches := 0
 		for batch := range store.Batches(t.Context(), time.Second) {
-			follow(batch)
+			handle(batch)
 			if batches++; batches == 2 {
 				if !batch.Anew || batch.Missed != 3 {
 					t.Errorf("anew %v, missed %d; the limit was not reached", batch.Anew, batch.Missed)
@@ -126,8 +126,8 @@ func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 	})
 }
 
-// The change that shows a missing executor after all is no second end, and no
-// executor of an earlier run.
+// A late change that shows a missing executor is not a second end. The executor does not
+// count as one of an earlier run either.
 func TestAMissingExecutorEndsOnce(t *testing.T) {
 	out := new(strings.Builder)
 	allocator := newTestAllocator(1)
@@ -142,7 +142,7 @@ func TestAMissingExecutorEndsOnce(t *testing.T) {
 		t.Fatalf("missing %v, want executor 1", missing)
 	}
 	gone := watchsource.Executor{Name: podName("spark-test", 1), ID: "1", State: watchsource.Deleted}
-	endings, err := l.follow(t.Context(), watchsource.Batch{Changes: []watchsource.Change{{After: &gone}}})
+	endings, err := l.handle(t.Context(), watchsource.Batch{Changes: []watchsource.Change{{After: &gone}}})
 	if err != nil || len(endings) != 0 || out.Len() > 0 {
 		t.Errorf("endings %v, %v; report:\n%s", endings, err, out)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// runApplication is the life of one application, whatever the cluster.
+// runApplication runs one application, on any cluster.
 func runApplication(ctx context.Context, cfg config, client kubernetes.Interface, report *report) error {
 	manager := clusterManager{config: cfg, client: client, report: report}
 	backend := manager.createBackend()
@@ -23,8 +23,8 @@ func runApplication(ctx context.Context, cfg config, client kubernetes.Interface
 	return err
 }
 
-// clusterManager makes the parts of a scheduler and puts them together, as
-// Spark's KubernetesClusterManager does.
+// clusterManager creates and connects the parts of a scheduler. Its model is Spark's
+// KubernetesClusterManager.
 type clusterManager struct {
 	config config
 	client kubernetes.Interface
@@ -35,7 +35,7 @@ func (m clusterManager) createBackend() *schedulerBackend {
 	store := watchsource.NewStore(watchsource.WithBacklogLimit(backlogLimit))
 	source := watchsource.NewWatchSnapshotSource(store, m.client,
 		watchsource.WithNamespace(m.config.namespace),
-		watchsource.WithTrimmedPods()) // it reads the status of the pods, not their spec
+		watchsource.WithTrimmedPods()) // the scheduler reads the status of the pods, not their spec
 
 	pods := m.client.CoreV1().Pods(m.config.namespace)
 	allocator := newAllocator(m.config, pods)

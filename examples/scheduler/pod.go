@@ -14,26 +14,26 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// executorContainer is the name by which a watchsource.Store knows the executor
-// among the containers of its pod; watchsource.WithExecutorContainer changes it.
+// executorContainer is the default name of the executor container for a watchsource.Store.
+// watchsource.WithExecutorContainer changes it.
 const executorContainer = "spark-kubernetes-executor"
 
-// podName is the same for every attempt to create one executor, so that an
-// attempt whose answer got lost cannot be made twice.
+// podName returns the name of an executor's pod. Every attempt to create the executor uses the
+// same name, so a repeated attempt after a lost answer cannot create a second pod.
 func podName(appID string, executorID int) string {
 	return fmt.Sprintf("%s-exec-%d", strings.ToLower(appID), executorID)
 }
 
-// executorPod is the pod of one executor, good for any cluster, also for a
-// namespace with the restricted Pod Security Standard.
+// executorPod returns the pod of one executor. It runs on any cluster, also in a namespace
+// with the restricted Pod Security Standard.
 func executorPod(cfg config, executorID int) *corev1.Pod {
 	work := cfg.work(executorID)
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:      podName(cfg.appID, executorID),
 			Namespace: cfg.namespace,
-			// The watch finds the pod by the first two labels; the store reads
-			// the executor id from the third.
+			// The watch selects pods by the first two labels. The store reads the
+			// executor id from the third.
 			Labels: map[string]string{
 				watchsource.LabelApp:           cfg.appID,
 				watchsource.LabelRole:          watchsource.RoleExecutor,
@@ -44,8 +44,8 @@ func executorPod(cfg config, executorID int) *corev1.Pod {
 			Annotations: work.annotations(),
 		},
 		Spec: corev1.PodSpec{
-			// An executor is replaced by the scheduler, never restarted in
-			// place: its end must be seen as an end.
+			// The scheduler replaces an executor that has ended. The kubelet must
+			// not restart it in place, because the watch could not see its end.
 			RestartPolicy:                 corev1.RestartPolicyNever,
 			TerminationGracePeriodSeconds: new(int64(2)),
 			AutomountServiceAccountToken:  new(false),

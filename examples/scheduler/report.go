@@ -14,20 +14,20 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// report prints what happens, line by line, and a summary at the end.
-// It may be used by any goroutine.
+// report prints one line for each event of the application, and a summary at the end. It is
+// safe for concurrent use.
 type report struct {
 	start time.Time
 
 	mu       sync.Mutex
 	out      io.Writer
-	refusal  string // the last reason for which no executor could be created
+	refusal  string // the last reported error of a creation
 	created  int
 	kept     int
-	owed     int // executors lost and not replaced yet
+	owed     int // executors that were lost and are not replaced yet
 	replaced int
 	ends     map[outcome]int
-	causes   map[string]int // of failures
+	causes   map[string]int // number of failures by cause
 	watch    watchsource.Status
 	left     int
 }
@@ -36,107 +36,107 @@ func newReport(out io.Writer) *report {
 	return &report{start: time.Now(), out: out, ends: map[outcome]int{}, causes: map[string]int{}}
 }
 
-func (a *report) printf(format string, args ...any) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.line(format, args...)
+func (r *report) printf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.line(format, args...)
 }
 
-// line writes with a clock that starts with the program. a.mu is held.
-func (a *report) line(format string, args ...any) {
-	fmt.Fprintf(a.out, "%5.1fs  %s\n", time.Since(a.start).Seconds(), fmt.Sprintf(format, args...))
+// line writes a line with the time since the start. The caller holds mu.
+func (r *report) line(format string, args ...any) {
+	fmt.Fprintf(r.out, "%5.1fs  %s\n", time.Since(r.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// adopted tells of an executor that this run does not know to have created: an
+// adopted reports an executor that this run has not created as far as it knows. Either an
 // earlier run has left it, or the answer to its creation was lost.
-func (a *report) adopted(e watchsource.Executor) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func (r *report) adopted(e watchsource.Executor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !works(&e) {
-		a.line("executor %s is there already and has ended", e.ID)
+		r.line("executor %s is there already and has ended", e.ID)
 		return
 	}
-	a.kept++
-	a.line("executor %s is there already and is kept", e.ID)
+	r.kept++
+	r.line("executor %s is there already and is kept", e.ID)
 }
 
-// changed tells which executors were lost and which were created, the first of
-// these in the place of those.
-func (a *report) changed(endings []ending, created []int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.created += len(created)
-	a.owed += len(endings)
-	replaced := min(a.owed, len(created))
-	a.owed -= replaced
-	a.replaced += replaced
+// changed reports the executors that were lost and those that were created. The first of the
+// created ones replace the lost ones.
+func (r *report) changed(endings []ending, created []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.created += len(created)
+	r.owed += len(endings)
+	replaced := min(r.owed, len(created))
+	r.owed -= replaced
+	r.replaced += replaced
 
 	for _, end := range endings {
-		a.ends[end.outcome]++
+		r.ends[end.outcome]++
 		if end.outcome == failed {
-			a.causes[cause(end.executor)]++
+			r.causes[cause(end.executor)]++
 		}
 		if len(created) == 0 {
-			a.line("%s", describe(end))
+			r.line("%s", describe(end))
 			continue
 		}
-		a.line("%s; replacing it by executor %d", describe(end), created[0])
+		r.line("%s; replacing it by executor %d", describe(end), created[0])
 		created = created[1:]
 	}
 	switch len(created) {
 	case 0:
 	case 1:
-		a.line("created executor %d", created[0])
+		r.line("created executor %d", created[0])
 	default:
-		a.line("created executors %d to %d", created[0], created[len(created)-1])
+		r.line("created executors %d to %d", created[0], created[len(created)-1])
 	}
 }
 
-// refused tells that an executor could not be created, once for every reason;
-// nil says that all could.
-func (a *report) refused(err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// refused reports that an executor could not be created. It reports the same error only
+// once in a row. A nil error means that all executors were created.
+func (r *report) refused(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err == nil {
-		a.refusal = ""
+		r.refusal = ""
 		return
 	}
-	if refusal := err.Error(); refusal != a.refusal {
-		a.refusal = refusal
-		a.line("could not create an executor, trying again: %s", refusal)
+	if refusal := err.Error(); refusal != r.refusal {
+		r.refusal = refusal
+		r.line("could not create an executor, trying again: %s", refusal)
 	}
 }
 
-// watched notes how the watch ended and how many executors it still saw.
-func (a *report) watched(status watchsource.Status, left int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.watch, a.left = status, left
+// watched stores the last status of the watch and the number of executors in the last view.
+func (r *report) watched(status watchsource.Status, left int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watch, r.left = status, left
 }
 
-func (a *report) summary() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.line("summary")
+func (r *report) summary() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.line("summary")
 	for _, row := range []struct {
 		name  string
 		value any
 	}{
-		{"executors created", a.created},
-		{"found and kept", a.kept},
-		{"failed", counted(a.ends[failed], a.causes)},
-		{"ended by themselves", a.ends[finished]},
-		{"deleted by others", a.ends[deleted]},
-		{"replaced", a.replaced},
-		{"left behind", a.left},
-		{"the watch", fmt.Sprintf("%v; events %d, lists %d, relists %d, resumes %d, errors %d", a.watch.Phase,
-			a.watch.Events, a.watch.Lists, a.watch.Relists, a.watch.Resumes, a.watch.Errors)},
+		{"executors created", r.created},
+		{"found and kept", r.kept},
+		{"failed", counted(r.ends[failed], r.causes)},
+		{"ended by themselves", r.ends[finished]},
+		{"deleted by others", r.ends[deleted]},
+		{"replaced", r.replaced},
+		{"left behind", r.left},
+		{"the watch", fmt.Sprintf("%v; events %d, lists %d, relists %d, resumes %d, errors %d", r.watch.Phase,
+			r.watch.Events, r.watch.Lists, r.watch.Relists, r.watch.Resumes, r.watch.Errors)},
 	} {
-		fmt.Fprintf(a.out, "        %-24s%v\n", row.name, row.value)
+		fmt.Fprintf(r.out, "        %-24s%v\n", row.name, row.value)
 	}
 }
 
-// counted writes a total and its parts.
+// counted formats a total and its parts.
 func counted(total int, parts map[string]int) string {
 	if total == 0 {
 		return "0"
@@ -152,7 +152,7 @@ func describe(end ending) string {
 	e := end.executor
 	switch {
 	case end.outcome == failed && e.ExitCode == watchsource.UnknownExitCode:
-		// Nothing but the message says what happened.
+		// Only the message says what happened.
 		return fmt.Sprintf("executor %s failed%s: %s", e.ID, on(e.Node), withMessage(cause(e), e.Message))
 	case end.outcome == failed:
 		return fmt.Sprintf("executor %s failed%s: %s", e.ID, on(e.Node), cause(e))
@@ -167,7 +167,7 @@ func describe(end ending) string {
 	}
 }
 
-// cause says why an executor failed, in as few words as can be counted.
+// cause returns why an executor failed, short enough for the summary to count equal causes.
 func cause(e watchsource.Executor) string {
 	switch {
 	case e.ExitCode == watchsource.UnknownExitCode && e.Reason == "":

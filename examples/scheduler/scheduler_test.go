@@ -26,7 +26,7 @@ type run struct {
 
 	out  strings.Builder
 	err  error
-	left []corev1.Pod // in the cluster when the application has ended
+	left []corev1.Pod // the pods in the cluster after the end of the application
 }
 
 func newRun(t *testing.T) *run {
@@ -76,7 +76,7 @@ func (r *run) wantLines(t *testing.T, lines ...string) {
 	}
 }
 
-// lines are those of the report, without the clock and repeated blanks.
+// lines returns the lines of the report without the clock and repeated blanks.
 func (r *run) lines() []string {
 	var lines []string
 	for line := range strings.Lines(r.out.String()) {
@@ -106,7 +106,7 @@ func (r *run) cleanedUp(t *testing.T) {
 	}
 }
 
-// The run that the README shows.
+// The README shows the output of this run.
 func TestDemo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
@@ -123,7 +123,7 @@ func TestDemo(t *testing.T) {
 		r.wantLines(t,
 			"created executors 1 to 5",
 			"all 5 executors are up",
-			"executor 2 failed on node-", // which node depends on who came first
+			"executor 2 failed on node-", // the node depends on the order of the pods
 			"executor 6 runs on node-",
 			"executor 4 failed on node-",
 			"executor 7 cannot start yet: ErrImagePull: failed to pull image \"busybox\": the registry does not answer",
@@ -213,7 +213,7 @@ func TestReportsAnImageThatCannotBePulled(t *testing.T) {
 		r.cleanedUp(t)
 		r.wantLines(t, "executor 2 cannot start yet: ErrImagePull", "executor 1 runs", "deleting the 2 pods that are left", "executors created 2")
 		if n := r.count("executor 2 cannot start yet"); n != 1 {
-			t.Errorf("reported %d times", n)
+			t.Errorf("reported %d times, want 1", n)
 		}
 	})
 }
@@ -275,12 +275,12 @@ func TestTriesAgainWhenACreationIsRefused(t *testing.T) {
 		r.cleanedUp(t)
 		r.wantLines(t, "could not create an executor, trying again", "created executors 1 to 5", "all 5 executors are up", "executors created 5")
 		if n := r.count("could not create an executor"); n != 1 {
-			t.Errorf("told %d times of the same refusal", n)
+			t.Errorf("the same refusal was reported %d times, want 1", n)
 		}
 	})
 }
 
-// The answer to a creation gets lost, the pod is there: it is not made twice.
+// If the answer to a creation is lost, the scheduler does not create a second pod.
 func TestDoesNotRepeatACreationWhoseAnswerWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
@@ -330,7 +330,7 @@ func TestAdoptsTheExecutorsOfAnEarlierRun(t *testing.T) {
 	})
 }
 
-// A pod that disappears without a farewell, as when a node is lost and its pods
+// A pod can disappear without any earlier change, for example if a node is lost and its pods
 // are deleted by force.
 func TestReplacesAnExecutorThatVanishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -373,7 +373,7 @@ func TestSurvivesTheLossOfItsWatch(t *testing.T) {
 				})
 			})
 		}
-		r.config.runFor = time.Minute // more than the library ever waits between two attempts
+		r.config.runFor = time.Minute // longer than the longest delay between two attempts
 		r.run(t)
 		if r.err != nil {
 			t.Error(r.err)
@@ -385,7 +385,7 @@ func TestSurvivesTheLossOfItsWatch(t *testing.T) {
 			"sees the cluster again",
 			"executors created 7", "failed 1", "deleted by others 1", "replaced 2", "left behind 0")
 		if !strings.Contains(r.out.String(), "executor 3 vanished on ") || !strings.Contains(r.out.String(), "executor 2 failed on ") {
-			t.Error("what happened in between is not told")
+			t.Error("the report lacks the changes during the interruption")
 		}
 	})
 }

@@ -16,19 +16,19 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// The rules of Spark's ExecutorPodsLifecycleManagerSuite, from LIST and WATCH on.
-// What Spark removes from its scheduler ends here, and counts.
+// These tests check the rules of Spark's ExecutorPodsLifecycleManagerSuite. The pods come
+// from a LIST and a WATCH. Where Spark removes an executor from its scheduler, this scheduler counts an end.
 
 // ExecutorPodsLifecycleManagerSuite: a failed executor is removed with its exit
 // code as the application's fault, and its pod is deleted by name.
 func TestSparkL2AFailedExecutorEndsAndItsPodIsDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, 1)
+		s := newFixture(t, 1)
 		s.begin(t)
 		s.update(1, runs)
 		s.update(1, fails(1))
-		s.says(t, "executor 1 failed on node-1: exit code 1 (Error)")
-		s.lost(t, failed, 1)
+		s.wantReport(t, "executor 1 failed on node-1: exit code 1 (Error)")
+		s.wantEnds(t, failed, 1)
 		if s.lifecycle.failures != 1 {
 			t.Errorf("%d failures count, want 1", s.lifecycle.failures)
 		}
@@ -51,43 +51,43 @@ func TestSparkL3AFailedExecutorInTwoBatchesEndsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := failedWithoutDeletion(t)
 		s.update(1, func(pod *corev1.Pod) { pod.Status.Message = "the same again" })
-		s.lost(t, failed, 1)
-		s.lost(t, deleted, 0)
-		s.asked(t, watchtest.Delete, 2)
+		s.wantEnds(t, failed, 1)
+		s.wantEnds(t, deleted, 0)
+		s.wantRequests(t, watchtest.Delete, 2)
 	})
 }
 
-// ExecutorPodsLifecycleManagerSuite: the same, but the pod is gone before the
-// second batch, and there is nothing left to delete.
+// ExecutorPodsLifecycleManagerSuite: the same, but the pod is gone before the second batch,
+// so no second deletion follows.
 func TestSparkL4AFailedExecutorThatIsGoneIsDeletedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := failedWithoutDeletion(t)
 		s.delete(1)
 		s.wait(tickInterval)
-		s.lost(t, failed, 1)
-		s.lost(t, deleted, 0)
-		s.asked(t, watchtest.Delete, 1)
+		s.wantEnds(t, failed, 1)
+		s.wantEnds(t, deleted, 0)
+		s.wantRequests(t, watchtest.Delete, 1)
 	})
 }
 
-// failedWithoutDeletion plays an executor that fails and whose pod cannot be
-// deleted at first.
-func failedWithoutDeletion(t *testing.T) *stage {
+// failedWithoutDeletion returns a scheduler with an executor that has failed. The first
+// deletion of its pod was refused.
+func failedWithoutDeletion(t *testing.T) *fixture {
 	t.Helper()
-	s := newStage(t, 1)
+	s := newFixture(t, 1)
 	s.begin(t)
 	s.server.Inject(watchtest.Fault{On: watchtest.Delete, Times: 1, Do: watchtest.Answer(
 		apierrors.NewInternalError(errors.New("out of order")))})
 	s.update(1, fails(1))
-	s.lost(t, failed, 1)
-	s.asked(t, watchtest.Delete, 1)
+	s.wantEnds(t, failed, 1)
+	s.wantRequests(t, watchtest.Delete, 1)
 	return s
 }
 
 // ExecutorPodsLifecycleManagerSuite: an executor that is registered but absent from a full
-// list is removed, without an exit code and not as the application's fault, if
-// the list is so much younger than the registration, and not before. Where the
-// creation has a version, the view that contains it is enough (SPARK-33711).
+// list is removed, without an exit code and not as the application's fault. The list must be
+// newer than the registration by a certain time. If the creation has a version, a view that
+// contains it is enough (SPARK-33711).
 func TestSparkL5ARegisteredExecutorIsMissingFromANewerViewOnly(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -142,13 +142,13 @@ func TestSparkL5ARegisteredExecutorIsMissingFromANewerViewOnly(t *testing.T) {
 // executor container, even if a sidecar is listed first.
 func TestSparkL8TheExitCodeIsThatOfTheExecutor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, 1)
+		s := newFixture(t, 1)
 		s.begin(t)
 		s.update(1, func(pod *corev1.Pod) {
 			pod.Spec.Containers = append([]corev1.Container{{Name: "sidecar"}}, pod.Spec.Containers...)
 			pod.Status.Phase = corev1.PodFailed
 			pod.Status.ContainerStatuses = []corev1.ContainerStatus{terminated("sidecar", 7), terminated(executorContainer, 52)}
 		})
-		s.says(t, "executor 1 failed: exit code 52 (Error)")
+		s.wantReport(t, "executor 1 failed: exit code 52 (Error)")
 	})
 }

@@ -10,21 +10,20 @@ import (
 	"github.com/executorpods/watchsource/examples/scheduler/internal/embedded"
 )
 
-// work is what an executor does with its life: it runs for a while and ends
-// with an exit code. The zero work goes on until the pod is deleted.
+// work says how long an executor runs, and with which exit code it ends. With the zero
+// value the executor runs until the pod is deleted.
 type work struct {
 	runFor   time.Duration
 	exitCode int
 }
 
-// demoWork lets some of the first executors come to an end, so that there is
-// something to watch.
+// demoWork ends some of the first executors, to demonstrate how the scheduler replaces them.
 func demoWork(executorID int) work {
 	switch executorID {
 	case 2:
 		return work{runFor: 1600 * time.Millisecond, exitCode: 1}
 	case 4:
-		return work{runFor: 2500 * time.Millisecond, exitCode: 137} // as when the kernel kills it
+		return work{runFor: 2500 * time.Millisecond, exitCode: 137} // SIGKILL, as when the kernel kills it
 	case 6:
 		return work{runFor: 4200 * time.Millisecond, exitCode: 0}
 	default:
@@ -32,9 +31,9 @@ func demoWork(executorID int) work {
 	}
 }
 
-// command does the work in a real container. It runs in the background because
-// a shell that is process 1 and waits for a foreground child ignores SIGTERM,
-// and deleting the pod would take its whole grace period.
+// command returns the command for a real container. The sleep runs in the background: a
+// shell that is process 1 and waits for a foreground child ignores SIGTERM, and deleting the
+// pod would take the whole grace period.
 func (w work) command() []string {
 	duration := "2147483647"
 	if w.runFor > 0 {
@@ -43,7 +42,7 @@ func (w work) command() []string {
 	return []string{"sh", "-c", fmt.Sprintf("trap 'exit 143' TERM; sleep %s & wait $!; exit %d", duration, w.exitCode)}
 }
 
-// annotations tell the same to a simulated kubelet, which runs no containers.
+// annotations returns the work for the simulated kubelet, which runs no containers.
 func (w work) annotations() map[string]string {
 	if w.runFor == 0 {
 		return nil

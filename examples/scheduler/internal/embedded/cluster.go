@@ -23,17 +23,17 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// Troubles are what befalls pods, by the executor id on their label.
+// Troubles contains the external faults of pods, by the executor id in their label.
 type Troubles map[string]Trouble
 
-// Trouble is what befalls one pod from outside. Zero fields do nothing.
+// Trouble contains the external faults of one pod. A zero field means no fault.
 type Trouble struct {
-	PullFailsFor time.Duration // the image cannot be pulled for so long
+	PullFailsFor time.Duration // time in which the image cannot be pulled
 	EvictAfter   time.Duration // after the start of the container
 	DeleteAfter  time.Duration // by another client than the scheduler, after the start of the container
 }
 
-// Cluster is an API server with one kubelet. Make one with New.
+// Cluster is an API server with one kubelet. Use New to create one.
 type Cluster struct {
 	client   kubernetes.Interface
 	troubles Troubles
@@ -42,17 +42,17 @@ type Cluster struct {
 	bound int // guarded by mu
 }
 
-// New returns a cluster around an API server. Nothing happens in it before Run.
+// New returns a cluster with an API server. The kubelet starts with Run.
 func New(server *watchtest.Server, troubles Troubles) *Cluster {
 	return &Cluster{client: server.Client(), troubles: troubles}
 }
 
-// Client returns the client by which the scheduler reaches the cluster.
+// Client returns the client for the scheduler.
 func (c *Cluster) Client() kubernetes.Interface { return c.client }
 
-// Run lets pods live until ctx ends, and returns when nothing runs any more.
+// Run runs the kubelet until ctx ends. It returns when all pods have stopped.
 func (c *Cluster) Run(ctx context.Context) {
-	kubelet := kubelet{cluster: c, lives: map[types.UID]*podRun{}}
+	kubelet := kubelet{cluster: c, runs: map[types.UID]*podRun{}}
 	defer kubelet.running.Wait()
 	for ctx.Err() == nil {
 		pods, err := c.client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, metav1.ListOptions{})
@@ -63,17 +63,17 @@ func (c *Cluster) Run(ctx context.Context) {
 			}
 			continue
 		}
-		kubelet.follow(ctx, pods) // until the watch ends; the next begins with all pods
+		kubelet.follow(ctx, pods) // until the watch ends; the next watch begins with all pods
 	}
 }
 
-// change modifies the status of a pod, unless it is gone.
+// change modifies the status of a pod. It does nothing if the pod is gone.
 func (c *Cluster) change(ctx context.Context, pod *corev1.Pod, modify func(*corev1.Pod)) {
 	pods := c.client.CoreV1().Pods(pod.Namespace)
 	write(ctx, pods, pod, modify, pods.UpdateStatus)
 }
 
-// bind gives a pod its node, unless it is gone.
+// bind sets the node of a pod. It does nothing if the pod is gone.
 func (c *Cluster) bind(ctx context.Context, pod *corev1.Pod, node string) {
 	pods := c.client.CoreV1().Pods(pod.Namespace)
 	write(ctx, pods, pod, func(pod *corev1.Pod) { pod.Spec.NodeName = node }, pods.Update)
@@ -95,13 +95,13 @@ func write(ctx context.Context, pods typedcorev1.PodInterface, pod *corev1.Pod, 
 	}
 }
 
-// remove takes a pod that has ended off its node, and so out of the cluster.
+// remove deletes a pod that has ended, without grace, as its kubelet does.
 func (c *Cluster) remove(ctx context.Context, pod *corev1.Pod) {
 	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
-	_ = c.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, now) // gone already is as good
+	_ = c.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, now) // the pod may be gone already
 }
 
-// nextNode spreads the pods over three nodes.
+// nextNode distributes the pods over three nodes. It also returns the number of the pod.
 func (c *Cluster) nextNode() (node string, ordinal int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

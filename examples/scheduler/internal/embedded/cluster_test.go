@@ -20,7 +20,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// The events that a watch gets of a pod.
+// A watch receives these events of a pod.
 func TestLivesOfPods(t *testing.T) {
 	up := []string{"ADDED Pending", "MODIFIED Pending", "MODIFIED Pending ContainerCreating", "MODIFIED Running"}
 	for _, tt := range []struct {
@@ -84,8 +84,8 @@ func TestLivesOfPods(t *testing.T) {
 				var watching sync.WaitGroup
 				watching.Go(func() {
 					for event := range seen.ResultChan() {
-						if podOf(event) != nil { // Stop may show as an error
-							got = append(got, spell(event))
+						if podOf(event) != nil { // Stop may cause an ERROR event
+							got = append(got, describe(event))
 						}
 					}
 				})
@@ -128,8 +128,8 @@ func testPod(annotations map[string]string) *corev1.Pod {
 	}
 }
 
-// spell writes an event and the state of its pod in a few words.
-func spell(event watch.Event) string {
+// describe formats an event and the state of its pod.
+func describe(event watch.Event) string {
 	pod := podOf(event)
 	words := []string{string(event.Type), string(pod.Status.Phase)}
 	if pod.DeletionTimestamp != nil {

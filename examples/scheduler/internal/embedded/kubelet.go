@@ -15,18 +15,17 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// The annotations by which a pod tells a simulated kubelet what its container
-// would do.
+// The annotations of a pod that tell the simulated kubelet how its container behaves.
 const (
 	RunForAnnotation   = "watchsource.example/run-for"   // a Go duration; absent: until the pod is deleted
 	ExitCodeAnnotation = "watchsource.example/exit-code" // a decimal number; absent: 0
 )
 
-// How long things take here. A real cluster takes longer.
+// The durations of the simulated steps. A real cluster takes longer.
 const (
 	bindTime      = 40 * time.Millisecond
 	pullTime      = 260 * time.Millisecond
-	unevenness    = 53 * time.Millisecond // no two of five pods do the same at the same time
+	stagger       = 53 * time.Millisecond // makes five pods in a row act at different times
 	firstBackOff  = 350 * time.Millisecond
 	terminateTime = 300 * time.Millisecond
 )
@@ -35,15 +34,15 @@ const (
 type kubelet struct {
 	cluster *Cluster
 	running sync.WaitGroup
-	lives   map[types.UID]*podRun
+	runs    map[types.UID]*podRun
 }
 
-// podRun is the time of one pod between its creation and its disappearance.
+// podRun simulates one pod from its creation to its deletion.
 type podRun struct {
 	cluster *Cluster
-	pod     *corev1.Pod   // as it was created; the cluster has the current one
-	asked   chan struct{} // closed when the pod is asked to go
-	gone    func()        // ends the life without another word
+	pod     *corev1.Pod   // the state at its creation
+	stop    chan struct{} // closed when the pod is being deleted
+	cancel  func()        // ends the goroutine at once
 }
 
 // follow handles the events of a watch until it ends or ctx does.
@@ -67,117 +66,117 @@ func (k *kubelet) handle(ctx context.Context, event watch.Event) {
 	if pod == nil {
 		return
 	}
-	switch known := k.lives[pod.UID]; {
+	switch known := k.runs[pod.UID]; {
 	case known == nil && event.Type != watch.Deleted && !ended(pod):
 		k.start(ctx, pod)
 	case known == nil:
 	case event.Type == watch.Deleted:
-		known.gone()
-		delete(k.lives, pod.UID)
+		known.cancel()
+		delete(k.runs, pod.UID)
 	case pod.DeletionTimestamp != nil:
 		known.terminate()
 	}
 }
 
 func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) {
-	ctx, gone := context.WithCancel(ctx)
-	l := &podRun{cluster: k.cluster, pod: pod, asked: make(chan struct{}), gone: gone}
-	k.lives[pod.UID] = l
+	ctx, cancel := context.WithCancel(ctx)
+	r := &podRun{cluster: k.cluster, pod: pod, stop: make(chan struct{}), cancel: cancel}
+	k.runs[pod.UID] = r
 	k.running.Go(func() {
-		defer gone()
-		l.live(ctx)
+		defer cancel()
+		r.simulate(ctx)
 	})
 }
 
-// terminate asks the pod to go. Only the goroutine of handle calls it.
-func (l *podRun) terminate() {
+// terminate starts the deletion of the pod. Only the goroutine of handle calls it.
+func (r *podRun) terminate() {
 	select {
-	case <-l.asked:
+	case <-r.stop:
 	default:
-		close(l.asked)
+		close(r.stop)
 	}
 }
 
-// live takes the pod through its life. Every step returns false when it was the
-// last one.
-func (l *podRun) live(ctx context.Context) {
-	node, ordinal := l.cluster.nextNode()
-	pause := pullTime + time.Duration(ordinal%5)*unevenness
-	lived := l.bind(ctx, node) && l.pull(ctx, pause) && l.run(ctx)
-	if !lived && ctx.Err() == nil {
-		l.leave(ctx) // it was asked to go
+// simulate takes the pod through all steps. Each step returns false if it was interrupted by
+// the deletion of the pod or the end of ctx.
+func (r *podRun) simulate(ctx context.Context) {
+	node, ordinal := r.cluster.nextNode()
+	pause := pullTime + time.Duration(ordinal%5)*stagger
+	completed := r.bind(ctx, node) && r.pull(ctx, pause) && r.run(ctx)
+	if !completed && ctx.Err() == nil {
+		r.shutDown(ctx) // the pod is being deleted
 	}
 }
 
-// leave ends the container, as SIGTERM does, and then the pod.
-func (l *podRun) leave(ctx context.Context) {
+// shutDown ends the container with the exit code of SIGTERM, and then removes the pod.
+func (r *podRun) shutDown(ctx context.Context) {
 	select {
 	case <-time.After(terminateTime):
 	case <-ctx.Done():
 		return
 	}
-	l.change(ctx, func(pod *corev1.Pod) {
+	r.change(ctx, func(pod *corev1.Pod) {
 		if pod.Status.Phase == corev1.PodRunning {
 			setEnd(pod, 143, "Error")
 		}
 	})
-	l.cluster.remove(ctx, l.pod)
+	r.cluster.remove(ctx, r.pod)
 }
 
-func (l *podRun) bind(ctx context.Context, node string) bool {
-	if !l.wait(ctx, bindTime) {
+func (r *podRun) bind(ctx context.Context, node string) bool {
+	if !r.wait(ctx, bindTime) {
 		return false
 	}
-	l.cluster.bind(ctx, l.pod, node)
-	l.change(ctx, func(pod *corev1.Pod) {
+	r.cluster.bind(ctx, r.pod, node)
+	r.change(ctx, func(pod *corev1.Pod) {
 		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}}
 		setContainer(pod, waiting("ContainerCreating", ""))
 	})
 	return true
 }
 
-// pull gets the image. Like a real kubelet it fails with ErrImagePull first and
-// from then on waits with ImagePullBackOff.
-func (l *podRun) pull(ctx context.Context, takes time.Duration) bool {
-	image := l.pod.Spec.Containers[0].Image
-	if broken := l.cluster.trouble(l.pod).PullFailsFor; broken > 0 {
-		l.change(ctx, func(pod *corev1.Pod) {
+// pull simulates the image pull. If the pull fails, the reason is first ErrImagePull and then
+// ImagePullBackOff, as with a real kubelet.
+func (r *podRun) pull(ctx context.Context, duration time.Duration) bool {
+	image := r.pod.Spec.Containers[0].Image
+	if failsFor := r.cluster.trouble(r.pod).PullFailsFor; failsFor > 0 {
+		r.change(ctx, func(pod *corev1.Pod) {
 			setContainer(pod, waiting("ErrImagePull", fmt.Sprintf("failed to pull image %q: the registry does not answer", image)))
 		})
-		if !l.wait(ctx, min(firstBackOff, broken)) {
+		if !r.wait(ctx, min(firstBackOff, failsFor)) {
 			return false
 		}
-		l.change(ctx, func(pod *corev1.Pod) {
+		r.change(ctx, func(pod *corev1.Pod) {
 			setContainer(pod, waiting("ImagePullBackOff", fmt.Sprintf("Back-off pulling image %q", image)))
 		})
-		if !l.wait(ctx, broken-firstBackOff) {
+		if !r.wait(ctx, failsFor-firstBackOff) {
 			return false
 		}
 	}
-	return l.wait(ctx, takes)
+	return r.wait(ctx, duration)
 }
 
-// run starts the container and lets it run until something ends it. It returns
-// false when that is a deletion, which has more to do.
-func (l *podRun) run(ctx context.Context) bool {
-	l.change(ctx, func(pod *corev1.Pod) {
+// run starts the container and waits until it ends. It returns false if the pod is being
+// deleted, because the pod must then shut down.
+func (r *podRun) run(ctx context.Context) bool {
+	r.change(ctx, func(pod *corev1.Pod) {
 		pod.Status.Phase = corev1.PodRunning
 		setContainer(pod, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}})
 	})
-	trouble := l.cluster.trouble(l.pod)
+	trouble := r.cluster.trouble(r.pod)
 	select {
-	case <-after(l.runFor()):
-		code := l.exitCode()
-		l.change(ctx, func(pod *corev1.Pod) { setEnd(pod, code, endReason(code)) })
+	case <-after(r.runFor()):
+		code := r.exitCode()
+		r.change(ctx, func(pod *corev1.Pod) { setEnd(pod, code, endReason(code)) })
 		return true
 	case <-after(trouble.EvictAfter):
-		l.evict(ctx)
+		r.evict(ctx)
 		return true
 	case <-after(trouble.DeleteAfter):
-		// A deletion by way of the API, as anybody could do it.
-		_ = l.cluster.client.CoreV1().Pods(l.pod.Namespace).Delete(ctx, l.pod.Name, metav1.DeleteOptions{})
+		// Delete the pod through the API, like any other client.
+		_ = r.cluster.client.CoreV1().Pods(r.pod.Namespace).Delete(ctx, r.pod.Name, metav1.DeleteOptions{})
 		return false
-	case <-l.asked:
+	case <-r.stop:
 		return false
 	case <-ctx.Done():
 		return false
@@ -186,8 +185,8 @@ func (l *podRun) run(ctx context.Context) bool {
 
 // evict ends the pod to free its node. As usual with evictions, the status does not say
 // how the container ended.
-func (l *podRun) evict(ctx context.Context) {
-	l.change(ctx, func(pod *corev1.Pod) {
+func (r *podRun) evict(ctx context.Context) {
+	r.change(ctx, func(pod *corev1.Pod) {
 		pod.Status.Phase = corev1.PodFailed
 		pod.Status.Reason = "Evicted"
 		pod.Status.Message = "The node was low on resource: memory. "
@@ -195,38 +194,38 @@ func (l *podRun) evict(ctx context.Context) {
 	})
 }
 
-// change modifies the status of the pod, unless it is gone.
-func (l *podRun) change(ctx context.Context, modify func(*corev1.Pod)) {
-	l.cluster.change(ctx, l.pod, modify)
+// change modifies the status of the pod. It does nothing if the pod is gone.
+func (r *podRun) change(ctx context.Context, modify func(*corev1.Pod)) {
+	r.cluster.change(ctx, r.pod, modify)
 }
 
-// wait lets time go by. It returns false when the pod is asked to go or gone.
-func (l *podRun) wait(ctx context.Context, d time.Duration) bool {
+// wait waits for d. It returns false if the pod is being deleted or ctx ends before.
+func (r *podRun) wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
-	case <-l.asked:
+	case <-r.stop:
 		return false
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// runFor is what the pod's annotation says, 0 for no limit.
-func (l *podRun) runFor() time.Duration {
-	d, _ := time.ParseDuration(l.pod.Annotations[RunForAnnotation])
+// runFor returns the run time from the pod's annotation, 0 for no limit.
+func (r *podRun) runFor() time.Duration {
+	d, _ := time.ParseDuration(r.pod.Annotations[RunForAnnotation])
 	return d
 }
 
-func (l *podRun) exitCode() int32 {
-	code, _ := strconv.ParseInt(l.pod.Annotations[ExitCodeAnnotation], 10, 32)
+func (r *podRun) exitCode() int32 {
+	code, _ := strconv.ParseInt(r.pod.Annotations[ExitCodeAnnotation], 10, 32)
 	return int32(code)
 }
 
-// endReason is the word that a container runtime has for an exit code. SIGKILL
-// comes from the kernel here, which had no memory left.
+// endReason returns the reason that a container runtime reports for an exit code. Here
+// SIGKILL always means that the kernel had no memory left.
 func endReason(code int32) string {
 	switch code {
 	case 0:
@@ -262,7 +261,7 @@ func waiting(reason, message string) corev1.ContainerState {
 	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
 }
 
-// after is time.After, which 0 leaves waiting for ever.
+// after is time.After, but with 0 it blocks forever.
 func after(d time.Duration) <-chan time.Time {
 	if d <= 0 {
 		return nil

@@ -14,16 +14,15 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// stage is a scheduler whose pods are in the hands of the test, which is their
-// kubelet.
-type stage struct {
+// fixture is a scheduler without a kubelet. The test itself changes the pods.
+type fixture struct {
 	*schedulerBackend
 	server *watchtest.Server
 	out    *strings.Builder
 }
 
-// newStage returns a scheduler that watches. Nothing is decided before begin.
-func newStage(t *testing.T, executors int) *stage {
+// newFixture returns a scheduler that watches. It does not react to changes before begin.
+func newFixture(t *testing.T, executors int) *fixture {
 	t.Helper()
 	server, out := watchtest.NewServer(), new(strings.Builder)
 	c := config{appID: "spark-test", executors: executors, maxFailures: 10, namespace: "default", work: demoWork}
@@ -32,11 +31,11 @@ func newStage(t *testing.T, executors int) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.source.Stop)
-	return &stage{schedulerBackend: b, server: server, out: out}
+	return &fixture{schedulerBackend: b, server: server, out: out}
 }
 
-// begin lets the scheduler decide, until the test ends.
-func (s *stage) begin(t *testing.T) {
+// begin runs react until the test ends.
+func (s *fixture) begin(t *testing.T) {
 	var reacting sync.WaitGroup
 	reacting.Go(func() { _ = s.react(t.Context()) })
 	t.Cleanup(reacting.Wait)
@@ -44,39 +43,39 @@ func (s *stage) begin(t *testing.T) {
 }
 
 // wait lets time pass and the scheduler react.
-func (s *stage) wait(d time.Duration) {
+func (s *fixture) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// update is what a kubelet says of an executor.
-func (s *stage) update(executorID int, change func(*corev1.Pod)) {
+// update changes the pod of an executor, as a kubelet does, and lets the scheduler react.
+func (s *fixture) update(executorID int, change func(*corev1.Pod)) {
 	s.server.Update("default", podName("spark-test", executorID), change)
 	s.wait(2 * batchInterval)
 }
 
-func (s *stage) delete(executorID int) {
+func (s *fixture) delete(executorID int) {
 	s.server.Delete("default", podName("spark-test", executorID))
 }
 
-// lost fails the test unless so many executors have ended in a way.
-func (s *stage) lost(t *testing.T, how outcome, want int) {
+// wantEnds fails the test unless the given number of executors ended with the outcome.
+func (s *fixture) wantEnds(t *testing.T, how outcome, want int) {
 	t.Helper()
 	if got := s.report.ends[how]; got != want {
 		t.Errorf("%d ends of kind %d, want %d; report:\n%s", got, how, want, s.out)
 	}
 }
 
-// asked fails the test unless there have been so many requests.
-func (s *stage) asked(t *testing.T, verb watchtest.Verb, want int) {
+// wantRequests fails the test unless the server has received the given number of requests.
+func (s *fixture) wantRequests(t *testing.T, verb watchtest.Verb, want int) {
 	t.Helper()
 	if got := s.server.Count(verb); got != want {
 		t.Errorf("%d requests to %v, want %d; report:\n%s", got, verb, want, s.out)
 	}
 }
 
-// says fails the test unless the report has the words.
-func (s *stage) says(t *testing.T, words string) {
+// wantReport fails the test unless the report contains the words.
+func (s *fixture) wantReport(t *testing.T, words string) {
 	t.Helper()
 	if !strings.Contains(s.out.String(), words) {
 		t.Errorf("the report lacks %q:\n%s", words, s.out)
