@@ -16,7 +16,7 @@ import (
 	"github.com/executorpods/watchsource/internal/sleep"
 )
 
-// A Batch is what a reader has not seen since its last batch.
+// A Batch holds the changes since the reader's last batch.
 type Batch struct {
 	// Changes are grouped by executor. The executors are in the order in which they
 	// first changed.
@@ -24,10 +24,10 @@ type Batch struct {
 	// Snapshot is the view after the changes.
 	Snapshot Snapshot
 
-	// Anew says that Changes has every executor present, with a nil Before, instead
-	// of the changes since the last batch. This is so in a reader's first batch, and
-	// after its backlog was dropped, see [WithBacklogLimit]. [Change.Ended] still
-	// is true only for an end that the reader has not been shown.
+	// Anew is true if Changes has every executor present, with a nil Before, instead
+	// of the changes since the last batch. It is true in a reader's first batch, and in
+	// the first one after its backlog was dropped, see [WithBacklogLimit].
+	// [Change.Ended] is still true only for an end that the reader has not been shown.
 	Anew bool
 	// Missed counts executors that left while the backlog was dropped. Their changes
 	// are lost. To find them, compare the executors you know with Snapshot.
@@ -35,36 +35,37 @@ type Batch struct {
 }
 
 // Batches returns the changes of the store, at most one batch per interval and none
-// while nothing happens. An interval of 0 means as soon as possible. The model is the
-// subscriber of Spark's ExecutorPodsSnapshotsStoreImpl.
+// while nothing happens. If interval is 0, each batch comes as soon as possible. The
+// model is the subscriber of Spark's ExecutorPodsSnapshotsStoreImpl.
 //
 // The first batch comes at once. It has every executor present, each as a change
-// without a Before. After it, the changes of one executor within an interval are
-// merged into one, except that every reader is shown each end (Succeeded, Failed) and
-// each deletion once, even if the executor came and went within the interval.
+// without a Before. In later batches the store merges the changes of one executor
+// within an interval into one. It never merges ends (Succeeded, Failed) and deletions
+// away: every reader is shown each of them once, even if the executor was created and
+// deleted within the interval.
 //
 // The cost of a batch depends on its changes, not on the executors present. A list
-// that changes nothing brings no batch. To notice that an executor is missing (see
+// that changes nothing causes no batch. To notice that an executor is missing (see
 // [Snapshot.SyncedAt]), a reader needs a timer.
 //
-// The store does not wait for readers. For a reader that stays away it keeps the last
-// state and the ends of each executor that the reader has not seen. The memory for
-// this grows as executors come and go, unless [WithBacklogLimit] sets a bound. If a
+// The store does not wait for readers. For a slow reader it keeps the last state and
+// the ends of each executor that the reader has not seen. This memory grows as
+// executors are created and deleted, unless [WithBacklogLimit] sets a bound. If a
 // reader leaves changes waiting for half a minute longer than its interval, the store
-// logs once where in the code it called Batches. [Store.Backlogs] returns all readers
-// with waiting changes.
+// logs once the line of code at which the reader called Batches. [Store.Backlogs]
+// returns all readers with waiting changes.
 //
-// The sequence ends with ctx or a break. Each range over it is a separate reader, and
-// any number of them may run at a time.
+// The sequence ends when ctx ends or the caller breaks out of the loop. Each range over
+// it is a separate reader, and any number of readers may run at a time.
 func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Batch] {
-	name := caller()
+	name := callSite()
 	return func(yield func(Batch) bool) {
 		if ctx.Err() != nil {
 			return
 		}
 		r, snapshot := s.subscribe(name, interval)
 		defer s.unsubscribe(r)
-		if !yield(Batch{Changes: arrivals(snapshot, nil), Snapshot: snapshot, Anew: true}) {
+		if !yield(Batch{Changes: presentChanges(snapshot, nil), Snapshot: snapshot, Anew: true}) {
 			return
 		}
 		for sleep.For(ctx, interval) && r.wait(ctx) {
@@ -75,8 +76,8 @@ func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Ba
 	}
 }
 
-// caller names the code that called Batches.
-func caller() string {
+// callSite returns the file and line that called Batches.
+func callSite() string {
 	_, file, line, ok := runtime.Caller(2)
 	if !ok {
 		return "unknown"
@@ -99,7 +100,7 @@ func (s *Store) unsubscribe(r *reader) {
 	delete(s.readers, r)
 }
 
-// nextBatch takes the changes and the snapshot in one step, so that they agree.
+// nextBatch takes the changes and the snapshot under one lock, so that they agree.
 func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
 	due := time.Now().Add(interval)
 	s.mu.Lock()
@@ -107,14 +108,14 @@ func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
 	maps.DeleteFunc(taken.shown, func(key types.UID, shown int32) bool { return s.positions.ends[key].number > shown })
 	s.mu.Unlock()
 	if taken.givenUp {
-		return Batch{Changes: arrivals(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}
+		return Batch{Changes: presentChanges(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}
 	}
 	return Batch{Changes: changes(taken.order), Snapshot: snapshot}
 }
 
-// arrivals returns a change without a Before for each executor of a snapshot. The
+// presentChanges returns a change without a Before for each executor of a snapshot. The
 // reader has been shown the ends of the executors in shown.
-func arrivals(snapshot Snapshot, shown map[types.UID]int32) []Change {
+func presentChanges(snapshot Snapshot, shown map[types.UID]int32) []Change {
 	all := make([]Change, 0, snapshot.Len())
 	if snapshot.view != nil {
 		for e := range snapshot.view.all() {
@@ -125,7 +126,7 @@ func arrivals(snapshot Snapshot, shown map[types.UID]int32) []Change {
 	return all
 }
 
-// wait returns once there is something to show, false if ctx ends first.
+// wait returns true once changes wait for the reader, and false if ctx ends first.
 func (r *reader) wait(ctx context.Context) bool {
 	select {
 	case <-r.wake:
@@ -138,17 +139,17 @@ func (r *reader) wait(ctx context.Context) bool {
 // A Change is one change of an executor.
 //
 // Before is nil if the reader has not seen the executor yet. After is never nil. If
-// the pod has left, After.State is [Deleted] and the rest of After is the last known
+// the pod is gone, After.State is [Deleted], the rest of After is the last known
 // state, and Before.State shows whether the executor had ended.
 //
-// All readers share both. Do not change them.
+// All readers share both executors. Do not change them.
 type Change struct {
 	Before, After *Executor
 
 	end verdict
 }
 
-// verdict says whether a change is an end, as the store knows it.
+// verdict is the store's decision whether a change is an end.
 type verdict uint8
 
 const (
@@ -166,8 +167,8 @@ func verdictOf(isEnd bool) verdict {
 
 // Ended reports whether this change is an end of the executor. For each reader it is
 // true once for each end of a run of the executor container, whatever happens to the
-// pod afterwards. If the kubelet starts the container again, the next run may bring
-// another end. If the watch was interrupted in between, Before may be an end too.
+// pod afterwards. If the kubelet starts the container again, the next run may have
+// another end. If the watch was interrupted between two ends, Before may be an end too.
 func (c Change) Ended() bool {
 	if c.end == unjudged {
 		return c.After.State.Ended() && (c.Before == nil || !c.Before.State.Ended())

@@ -30,7 +30,7 @@
 //	}
 //
 // Use [Store.Snapshot] to read the present state and [Store.Batches] to see every
-// change. Use [Store.WaitFor] and [Store.WaitForResourceVersion] to wait for one moment,
+// change. Use [Store.WaitFor] and [Store.WaitForResourceVersion] to wait for a condition,
 // for example until a new pod is in the view. An executor is missing only if a complete
 // view that is newer than its pod lacks it: see [Snapshot.Contains] and
 // [Snapshot.SyncedAt].
@@ -47,7 +47,8 @@
 //     versions are older.
 //  2. The states of one pod arrive in the order in which the API server produced them,
 //     and never go back to an older state. This holds within one history of the server.
-//     A server that is restored from a backup begins a new history, and the view follows.
+//     A server that is restored from a backup begins a new history, and the view then
+//     shows the new one.
 //  3. A pod that leaves in any way (deleted, force-deleted, relabelled, gone during a
 //     disconnection) is reported as gone exactly once, with its last known state.
 //  4. Each end (Succeeded, Failed) that the API server showed is delivered to every
@@ -64,10 +65,11 @@
 //  7. Every fault is visible: in [WatchSnapshotSource.Status] and
 //     [WatchSnapshotSource.Healthy], in the log once per change of condition, and to an
 //     observer, see [WithObserver]. A cluster in which nothing happens is healthy. A
-//     source that cannot see is not healthy, and quotes the server.
-//  8. A slow reader delays no other code. It costs memory by the number of executors
-//     with changes that it has not seen, not by the number of events. A reader that lags
-//     is named in the log. [Store.Backlogs] returns how far it lags, and
+//     source that receives only errors from the API server, or nothing, is not healthy,
+//     and the error of Healthy contains the last error, if there is one.
+//  8. A slow reader delays no other code. Its backlog needs memory for each executor
+//     with changes that it has not seen, not for each event. The store logs the name of
+//     a reader that lags. [Store.Backlogs] returns how far it lags, and
 //     [WithBacklogLimit] bounds the memory and reports the loss.
 //  9. A snapshot is immutable, O(1) to take, and shows how fresh and how complete it is.
 //  10. After Stop nothing runs and nothing is called.
@@ -92,10 +94,10 @@
 // # Cost
 //
 // There is one watch per source and one list at the start. The source decodes pods
-// itself, on the client's connections, credentials and rate limit. If the client asks
-// for JSON, has a warning handler or is wrapped, client-go decodes them, at a higher
-// cost, and a debug message says so. DESIGN.md describes how the costs arise, and the
-// README has measurements.
+// itself, and uses the client's connections, credentials and rate limit. If the client
+// asks for JSON, has a warning handler or is wrapped, client-go decodes the pods at a
+// higher cost, and the source logs a debug message. DESIGN.md describes how the costs
+// arise, and the README has measurements.
 //
 // # Logging
 //

@@ -13,19 +13,19 @@ import (
 )
 
 var (
-	// ErrAlreadyStarted is returned by Start while the source is started. A source
+	// ErrAlreadyStarted is the error of Start while the source is started. A source
 	// watches one application at a time. Call Stop first, or make another source.
 	ErrAlreadyStarted = errors.New("watchsource: already started, call Stop before another Start")
 
-	// ErrInvalidAppID says that an application id is empty or cannot be the
-	// value of a label.
+	// ErrInvalidAppID means that an application id is empty or cannot be the value of a
+	// label.
 	ErrInvalidAppID = errors.New("watchsource: invalid application id")
 
-	// ErrStopped says that Stop ended a Start or a wait for a snapshot.
+	// ErrStopped means that Stop ended a Start or a wait for a snapshot.
 	ErrStopped = errors.New("watchsource: the source was stopped")
 )
 
-// errStartTimeout ends a Start that takes too long.
+// errStartTimeout is the cancellation cause of a Start that takes too long.
 var errStartTimeout = errors.New("start timeout")
 
 // timeoutError is the error of a Start that ran out of time. apierrors.IsTimeout
@@ -37,7 +37,7 @@ func timeoutError(after time.Duration, last error) error {
 		return fmt.Errorf("watchsource: start: %w (%w): check its address and the network, or raise WithStartTimeout", err, context.DeadlineExceeded)
 	}
 	if apierrors.IsTooManyRequests(last) {
-		// IsTimeout looks at the reason, IsTooManyRequests also at the code.
+		// IsTimeout checks the reason, IsTooManyRequests also the code.
 		err.ErrStatus.Code = http.StatusTooManyRequests
 	}
 	return fmt.Errorf("watchsource: start: %w (%w): %w", err, context.DeadlineExceeded, last)

@@ -25,13 +25,13 @@ type Executor struct {
 	// label, or only the placeholder of a StatefulSet's template.
 	ID string
 
-	// Node is the node that the pod is bound to, empty before.
+	// Node is the node that the pod is bound to, empty before it is bound.
 	Node string
 	// PodIP is the address of the pod, empty before it has one.
 	PodIP string
 
 	State State
-	// Terminating says that the pod has a deletion timestamp. An executor that is
+	// Terminating is true if the pod has a deletion timestamp. An executor that is
 	// shutting down is Running and Terminating.
 	Terminating bool
 
@@ -40,15 +40,16 @@ type Executor struct {
 	// Restarts counts how often the kubelet has started the executor container again
 	// (restartCount).
 	Restarts int32
-	// Reason is the cluster's word for the state, for example Evicted, Error,
-	// Completed, CrashLoopBackOff or Unschedulable. The first of these that exists
-	// wins: OOMKilled of the executor container, Disruption, the reason of the
-	// executor container, of the pod, of another container. Message is the sentence
-	// that belongs to it. Both are empty for an executor that runs normally.
+	// Reason is the reason that Kubernetes gives for the state, for example Evicted,
+	// Error, Completed, CrashLoopBackOff or Unschedulable. The store takes the first of
+	// these that exists: OOMKilled of the executor container, Disruption, the reason
+	// of the executor container, of the pod, of another container. Message is the text
+	// that belongs to Reason. Both are empty for an executor that runs normally.
 	Reason  string
 	Message string
 	// Disruption is the reason of the pod's condition DisruptionTarget, for example
-	// PreemptionByScheduler, whatever Reason is. It is empty without the condition.
+	// PreemptionByScheduler, whatever Reason is. It is empty if the pod has no such
+	// condition.
 	Disruption string
 
 	CreatedAt  time.Time // creation of the pod
@@ -57,9 +58,9 @@ type Executor struct {
 
 	ResourceVersion string
 
-	// Problem describes what is wrong with the pod, for example an unknown phase, a
-	// missing executor id, or a status that contradicts an end. It is nearly always
-	// empty. The store tracks the executor in any case.
+	// Problem describes a defect of the pod, for example an unknown phase, a missing
+	// executor id, or a status that contradicts an end. It is nearly always empty. The
+	// store tracks the executor in any case.
 	Problem string
 
 	// Pod is the pod, or nil in a store made with WithoutPods. All readers share it:
@@ -81,7 +82,7 @@ func podKey(uid types.UID, namespace, name string) types.UID {
 }
 
 // share makes e use the strings of an earlier state of the same pod if they are
-// equal. A pod that the store does not keep then leaves only one copy of each string.
+// equal. A store that does not keep the pods then holds only one copy of each string.
 func (e *Executor) share(known *Executor) {
 	for _, pair := range [...]struct {
 		own    *string
@@ -114,36 +115,36 @@ func (e *Executor) equals(other *Executor) bool {
 	return a.ResourceVersion != "" && a == b
 }
 
-// gone returns the state that is reported when the pod has left.
+// gone returns the state that the store reports when the pod is gone.
 func (e *Executor) gone() *Executor {
 	left := *e
 	left.State = Deleted
 	return &left
 }
 
-// A State is the condition of an executor. The table that leads from a
-// pod to a state is Spark's (ExecutorPodsSnapshot.scala), with these differences:
+// A State is the condition of an executor. The store derives it from the pod by Spark's
+// table (ExecutorPodsSnapshot.scala), with these differences:
 //
-//   - A pod counts as Deleted only once the API server has said that it is gone.
-//     Being asked to go is a flag, [Executor.Terminating].
-//   - The executor container's own end decides in whatever phase the pod is. The
+//   - A pod counts as Deleted only once the API server has reported that it is gone.
+//     Until then a deletion timestamp sets [Executor.Terminating].
+//   - The end of the executor container decides, whatever the phase of the pod. The
 //     kubelet's getPhase makes a pod Pending while any container waits, and
 //     Failed if a sidecar is killed after the executor has succeeded.
-//   - An end is final for its run. What the pod says later of that run is noted
-//     in [Executor.Problem]: the kubelet drops the container statuses of a finished
-//     pod that it rejects after a restart (kubernetes#117955).
-//   - In a pod that starts no container again (it has ended, or is deleted), a
-//     container that waits ended as its last state says.
-//   - An end after which a restart rule starts the container again, or all
-//     containers (KEP-5307, KEP-5532), does not count: the executor is Running. If
-//     only a policy restarts the container, the end counts, and the next run may
-//     bring another.
+//   - An end is final for its run. If a later status of the pod contradicts it, the
+//     store notes that in [Executor.Problem]: the kubelet drops the container statuses
+//     of a finished pod that it rejects after a restart (kubernetes#117955).
+//   - If a pod starts no container again (it has ended, or is deleted), a container that
+//     waits has ended, and its last state is the end.
+//   - An end does not count if a restart rule then starts the container again, or all
+//     containers (KEP-5307, KEP-5532): the executor is Running. If only a policy
+//     restarts the container, the end counts, and the next run may have another.
 //   - Another container's failure fails the executor in the phase Pending too, and so
-//     does the failure of an init container. In each case the kubelet must not start
-//     the container again by its rules, its policy (KEP-753) or the pod's policy. The
-//     kubelet always restarts a native sidecar, so that one fails nothing.
-//   - An executor container that runs makes the executor Running in the phase
-//     Pending, which the pod has while a sidecar waits for its image.
+//     does the failure of an init container. This holds only if the kubelet may not
+//     start the container again by its rules, its policy (KEP-753) or the pod's policy.
+//     The failure of a native sidecar does not fail the executor, because the kubelet
+//     always restarts it.
+//   - If the executor container runs, the executor is Running in the phase Pending too.
+//     A pod has that phase while a sidecar waits for its image.
 //   - If no container has the name of the executor container, the only container
 //     of the pod is the executor.
 type State uint8
@@ -151,7 +152,7 @@ type State uint8
 const (
 	// Unknown is the phase Unknown, or a phase that Kubernetes does not define.
 	Unknown State = iota
-	// Pending is a pod that waits for a node, an image, a volume.
+	// Pending is a pod that waits for a node, an image or a volume.
 	Pending
 	// Running is a pod whose executor container has not ended.
 	Running
@@ -176,6 +177,6 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// Ended reports whether the executor's work is over while its pod is still
-// there to be asked: Succeeded or Failed.
+// Ended reports whether the state is Succeeded or Failed: the executor has ended, and its
+// pod still exists.
 func (s State) Ended() bool { return s == Succeeded || s == Failed }

@@ -12,20 +12,20 @@ import (
 )
 
 // An Observation is one thing that happened between a [WatchSnapshotSource] and
-// the API server. See [WithObserver]. Each Opened is followed by a Closed, also
-// if Stop ends the watch.
+// the API server. See [WithObserver]. A Closed follows each Opened, even if Stop ends
+// the watch.
 type Observation struct {
 	Kind ObservationKind
-	// ResourceVersion is the version that was listed, watched from or received;
-	// for Closed the version to resume from, empty after a version that was lost.
+	// ResourceVersion is the version that was listed, watched from or received. For
+	// Closed it is the version to resume from, or empty if that version was lost.
 	ResourceVersion string
 	Pods            int             // Listed: the number of pods
 	Relist          bool            // Listed: not the first list since Start
-	Resumed         bool            // Opened: at the version where another watch had ended, without a list
+	Resumed         bool            // Opened: at the version where another watch ended, without a list
 	Event           watch.EventType // Received: the type, BOOKMARK included
 	Took            time.Duration   // Listed and Refused: the request; Closed: the age of the watch
 	// Err is always set for Refused. For Closed it is nil if the watch ended
-	// normally, or by Stop. When client-go decodes the pods itself, a broken
+	// normally or Stop ended it. When client-go decodes the pods itself, a broken
 	// connection also looks like a normal end.
 	Err error
 }
@@ -34,11 +34,11 @@ type Observation struct {
 type ObservationKind uint8
 
 const (
-	Listed   = ObservationKind(listwatch.Listed)   // a complete list has arrived
+	Listed   = ObservationKind(listwatch.Listed)   // a complete list arrived
 	Opened   = ObservationKind(listwatch.Opened)   // a watch is open
-	Received = ObservationKind(listwatch.Received) // an event or a bookmark came
-	Closed   = ObservationKind(listwatch.Closed)   // a watch has ended, or was given up
-	Refused  = ObservationKind(listwatch.Refused)  // a list or a watch was refused or not answered
+	Received = ObservationKind(listwatch.Received) // an event or a bookmark arrived
+	Closed   = ObservationKind(listwatch.Closed)   // a watch has ended, or the source gave it up
+	Refused  = ObservationKind(listwatch.Refused)  // the server refused a list or a watch, or did not answer
 )
 
 // String returns the name of the constant.

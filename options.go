@@ -25,7 +25,7 @@ type sourceOptions struct {
 	selector     func(appID string) labels.Selector
 	form         podwire.Form
 	startTimeout time.Duration
-	stallTimeout time.Duration // 0: as the server's bookmarks suggest
+	stallTimeout time.Duration // 0 for the default
 	observer     func(Observation)
 }
 
@@ -69,24 +69,24 @@ func newStoreOptions(opts []StoreOption) storeOptions {
 
 func defaultLogger() logr.Logger { return logr.FromSlogHandler(slog.Default().Handler()) }
 
-// WithNamespace watches one namespace. The default is all of them, which needs
-// a ClusterRole.
+// WithNamespace restricts the watch to one namespace. The default is all namespaces,
+// which needs a ClusterRole.
 func WithNamespace(namespace string) Option {
 	return sourceOption(func(o *sourceOptions) { o.namespace = namespace })
 }
 
-// WithSelector replaces the labels by which an application's executor pods are
-// found, Spark's by default. Start fails if the selector selects every pod, or if
-// it selects none and can therefore not be sent to the API server.
+// WithSelector sets the selector of an application's executor pods. The default
+// selects by Spark's labels. Start fails if the selector selects every pod, or if it
+// selects none, because such a selector cannot be sent to the API server.
 func WithSelector(selector func(appID string) labels.Selector) Option {
 	return sourceOption(func(o *sourceOptions) { o.selector = selector })
 }
 
-// WithTrimmedPods gives the store pods without the parts that tracking does not
-// need. A trimmed pod has the metadata without managedFields, the whole status, the
-// node name and the restart policy. Of a container it has the name, the restart policy
-// and the restart rules, if the container has a policy or if the pod has several
-// containers. Without this option a pod lacks only its managedFields.
+// WithTrimmedPods removes the parts of a pod that tracking does not need before the
+// store receives it. A trimmed pod has the metadata without managedFields, the whole
+// status, the node name and the restart policy. If a container has a restart policy, or
+// if the pod has several containers, the pod also has the container's name, restart
+// policy and restart rules. Without this option a pod lacks only its managedFields.
 func WithTrimmedPods() Option {
 	return sourceOption(func(o *sourceOptions) { o.form = podwire.Trimmed })
 }
@@ -102,28 +102,31 @@ func WithStartTimeout(d time.Duration) Option {
 }
 
 // WithStallTimeout sets how long a watch may be silent, without an event or a
-// bookmark, until it is given up and replaced. If d <= 0 the default applies: two
-// and a half minutes. kube-apiserver sends a bookmark about once a minute, but none
-// to a watch that was resumed while the resource version does not move.
+// bookmark, before the source gives it up and opens another. If d <= 0 the default
+// applies: two and a half minutes. kube-apiserver sends a bookmark about once a
+// minute, but it sends none on a resumed watch while the resource version stays the
+// same.
 //
-// The next watch is asked to end after two seconds, which shows that the server is
-// there. As long as no bookmarks come, the following ones are asked to end after
-// 0.8 of the stall timeout instead of five to ten minutes, so that their ends show
-// the same. A stall timeout below a minute therefore costs a new watch that often
-// while nothing happens. Silence costs at most one list in five minutes, and
-// normally only a look at the server's version, which is a list of one name.
+// After a silent watch the source asks the server to end the next one after two
+// seconds. If that watch ends in time, the server still answers. As long as no
+// bookmarks come, the source asks for watches of 0.8 of the stall timeout instead of
+// five to ten minutes, so that the end of each watch shows the same. A stall timeout
+// below a minute therefore costs a new watch that often while nothing happens. Silence
+// costs at most one list in five minutes, and normally only a check of the server's
+// version, which is a list of one name.
 func WithStallTimeout(d time.Duration) Option {
 	return sourceOption(func(o *sourceOptions) { o.stallTimeout = max(d, 0) })
 }
 
-// WithObserver sets a function that is called with everything that happens between
-// the source and the API server, for example to count it. The watch goroutine calls
-// it and waits for it. It must not call Stop, which waits for the watch goroutine.
+// WithObserver sets a function that receives an [Observation] of everything that happens
+// between the source and the API server, for example to count the events. The watch
+// goroutine calls the function and waits until it returns. The function must not call
+// Stop, because Stop waits for the watch goroutine.
 func WithObserver(observer func(Observation)) Option {
 	return sourceOption(func(o *sourceOptions) { o.observer = observer })
 }
 
-// WithLogger sets where a source or a store logs. The default is the handler
+// WithLogger sets the logger of a source or a store. The default is the handler
 // that slog.Default has when the source or the store is made. Debug messages
 // have verbosity 4, which is slog's LevelDebug.
 func WithLogger(logger logr.Logger) interface {
@@ -138,17 +141,17 @@ type loggerOption struct{ logger logr.Logger }
 func (o loggerOption) applyToSource(to *sourceOptions) { to.logger = o.logger }
 func (o loggerOption) applyToStore(to *storeOptions)   { to.logger = o.logger }
 
-// WithoutPods makes a store keep executors without their pods. [Executor.Pod] is
+// WithoutPods makes a store keep executors without their pods. [Executor.Pod] is then
 // nil, and the garbage collector can free a pod as soon as the store has read it.
 func WithoutPods() StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.dropPods = true })
 }
 
 // WithBacklogLimit bounds the number of changes that wait for a reader of
-// [Store.Batches]. There is no bound by default, or if changes <= 0.
+// [Store.Batches]. By default, or if changes <= 0, there is no bound.
 //
 // If more changes would wait, the store drops all of them and keeps none until the
-// reader returns. Its next batch then shows every executor present, sets
+// reader returns. The reader's next batch then shows every executor present, sets
 // [Batch.Anew] and counts in [Batch.Missed] the executors that have left.
 func WithBacklogLimit(changes int) StoreOption {
 	return storeOption(func(o *storeOptions) { o.backlogLimit = max(changes, 0) })

@@ -10,8 +10,8 @@ import (
 )
 
 // A Snapshot is the view of an application's executors at one moment. It never
-// changes. Taking or copying it costs a pointer, and any number of goroutines may
-// read it. The zero Snapshot is empty and not complete.
+// changes. Taking or copying a snapshot copies one pointer, and any number of goroutines
+// may read it. The zero Snapshot is empty and not complete.
 //
 // Snapshots share pods. Do not change them.
 type Snapshot struct {
@@ -64,7 +64,7 @@ func (s Snapshot) ByID(executorID string) (Executor, bool) {
 }
 
 // All returns the executors in the order of their pods' names, then namespaces.
-// The sequence may be used any number of times.
+// You may range over the sequence any number of times.
 func (s Snapshot) All() iter.Seq[Executor] {
 	return func(yield func(Executor) bool) {
 		if s.view == nil {
@@ -113,7 +113,7 @@ func (s Snapshot) Complete() bool { return !s.SyncedAt().IsZero() }
 // SyncedAt returns when the last full list arrived, or the zero time. If an executor
 // registered long before that, longer than a list may take, and is absent from the
 // snapshot, it is missing (SPARK-33711). If you know the resource version of its
-// creation, Contains answers the same question sooner and exactly.
+// creation, use Contains: it answers the same question sooner and exactly.
 func (s Snapshot) SyncedAt() time.Time {
 	if s.view == nil {
 		return time.Time{}

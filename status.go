@@ -20,7 +20,7 @@ const (
 	Stopped  Phase = iota // before Start, after Stop, after a Start that failed
 	Starting              // Start is waiting for the first complete view
 	Watching              // the view is current
-	Retrying              // the view may be out of date: refused, or without a watch for five seconds; Status.Err says why
+	Retrying              // the view may be out of date: a request was refused, or no watch was open for five seconds; see Status.Err
 )
 
 var phaseNames = [...]string{"Stopped", "Starting", "Watching", "Retrying"}
@@ -33,8 +33,7 @@ func (p Phase) String() string {
 	return fmt.Sprintf("Phase(%d)", uint8(p))
 }
 
-// Status describes how well a [WatchSnapshotSource] can see. The counts begin at
-// Start.
+// Status describes the watch of a [WatchSnapshotSource]. The counts begin at Start.
 type Status struct {
 	Phase Phase
 	Since time.Time // when the phase began; zero before the first Start
@@ -46,14 +45,14 @@ type Status struct {
 	ErrAt time.Time
 
 	// LastContact is when the API server last answered with a list, an event or a
-	// bookmark, or opened a watch after one that did not go silent. A refusal does
-	// not count.
+	// bookmark, or last opened a watch. A refusal does not count, and neither does the
+	// opening of a watch right after a silent one.
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
 
 	Lists   int // complete lists received, the first included
 	Relists int // complete lists received after the first
-	Resumes int // watches opened at the version where another had ended
+	Resumes int // watches opened at the version where another watch ended
 	Stalls  int // watches given up because they went silent
 	Errors  int // requests and watches that ended with an error
 	Events  int // pod events received
@@ -62,16 +61,16 @@ type Status struct {
 // statusBoard is the Status that the watch goroutine writes and any goroutine
 // reads.
 type statusBoard struct {
-	mu       sync.Mutex
-	status   Status
-	watchEnd *time.Timer // runs from the end of a watch to the next phase, nil otherwise
+	mu           sync.Mutex
+	status       Status
+	noWatchTimer *time.Timer // runs from the end of a watch to the next phase, nil otherwise
 }
 
-// retryingAfter is how long no watch may be open until the view counts as out of
-// date. An ordinary reconnection takes less.
+// If no watch is open for retryingAfter, the phase becomes Retrying. An ordinary
+// reconnection takes less time.
 const retryingAfter = 5 * time.Second
 
-// errNoWatch is the reason if the last watch ended in good order.
+// errNoWatch is the error of the phase Retrying if the last watch ended normally.
 var errNoWatch = fmt.Errorf("the watch ended, and no other has opened for %v", retryingAfter)
 
 func (b *statusBoard) read() Status {
@@ -80,7 +79,7 @@ func (b *statusBoard) read() Status {
 	return b.status
 }
 
-// write changes the status, and sets the time of a new phase.
+// write changes the status. If the phase changes, it sets the time of the new one.
 func (b *statusBoard) write(change func(*Status)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,7 +116,7 @@ func (b *statusBoard) record(e listwatch.Event) (before Status) {
 	return before
 }
 
-// count derives the counts, the version and the error.
+// count updates the counts, the version and the error.
 func (b *statusBoard) count(s *Status, e listwatch.Event) {
 	switch e.Kind {
 	case listwatch.Listed:
@@ -146,13 +145,14 @@ func (b *statusBoard) count(s *Status, e listwatch.Event) {
 	s.ResourceVersion = e.ResourceVersion
 }
 
-// watchEnded starts the time after which the phase becomes Retrying: the request
-// for the next watch may be neither refused nor answered. b.mu is held.
+// watchEnded starts the timer that makes the phase Retrying. Without the timer the phase
+// would stay Watching while the server neither refuses nor answers the request for the
+// next watch. The caller holds b.mu.
 func (b *statusBoard) watchEnded(err error) {
 	var timer *time.Timer
 	timer = time.AfterFunc(retryingAfter, func() {
 		b.write(func(s *Status) {
-			if b.watchEnd != timer {
+			if b.noWatchTimer != timer {
 				return
 			}
 			s.Phase = Retrying
@@ -161,15 +161,15 @@ func (b *statusBoard) watchEnded(err error) {
 			}
 		})
 	})
-	b.watchEnd = timer
+	b.noWatchTimer = timer
 }
 
-// enter begins a phase. b.mu is held.
+// enter begins a phase and stops the timer. The caller holds b.mu.
 func (b *statusBoard) enter(s *Status, phase Phase) {
 	s.Phase = phase
-	if b.watchEnd != nil {
-		b.watchEnd.Stop()
-		b.watchEnd = nil
+	if b.noWatchTimer != nil {
+		b.noWatchTimer.Stop()
+		b.noWatchTimer = nil
 	}
 }
 

@@ -104,15 +104,14 @@ func (s *WatchSnapshotSource) Status() Status {
 	return status
 }
 
-// Healthy returns nil if the API server was heard within maxSilence, and
-// otherwise an error that says since when it was not, and why. It fits a liveness
-// probe with a maxSilence of three minutes: one reconnection does not make a
-// source unhealthy, a cluster in which nothing happens does not either, and a
-// source whose watch brings nothing any more is found out.
+// Healthy returns nil if the API server was heard within maxSilence. Otherwise it returns
+// an error with the time since the last contact and the last error. Use it in a liveness
+// probe with a maxSilence of three minutes: a reconnection or a cluster in which nothing
+// happens does not make a source unhealthy, and a watch that brings nothing any more does.
 //
-// With a stall timeout of more than two and a half minutes (see
-// [WithStallTimeout]) maxSilence should be half a minute longer than that. A
-// source that is not started is not healthy.
+// With a stall timeout of more than two and a half minutes (see [WithStallTimeout]),
+// maxSilence should be half a minute longer than the stall timeout. A source that is not
+// started is not healthy.
 func (s *WatchSnapshotSource) Healthy(maxSilence time.Duration) error {
 	status := s.status.read()
 	if status.Phase == Stopped {
