@@ -25,10 +25,10 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// ownClient wraps a clientset in another type, so the source can only call its methods.
-type ownClient struct{ kubernetes.Interface }
+// wrappedClient wraps a clientset in another type, so the source can only call its methods.
+type wrappedClient struct{ kubernetes.Interface }
 
-func (c ownClient) CoreV1() typedcorev1.CoreV1Interface {
+func (c wrappedClient) CoreV1() typedcorev1.CoreV1Interface {
 	return struct{ typedcorev1.CoreV1Interface }{c.Interface.CoreV1()}
 }
 
@@ -41,8 +41,8 @@ func clientFor(t *testing.T, config *rest.Config) kubernetes.Interface {
 
 const decodedByClientGo = "Pods are decoded by client-go"
 
-// The decoder in use shows in the pods: this library's states of a pod share parts, and
-// client-go's do not.
+// The pods show which decoder was used: the states of a pod share parts if this library
+// decodes them, and share nothing if client-go does.
 func TestDecoderInUse(t *testing.T) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
@@ -69,13 +69,13 @@ func TestDecoderInUse(t *testing.T) {
 					synctest.Wait()
 					watched, _ := store.Snapshot().Get("exec-1")
 					if watched.State != watchsource.Running {
-						t.Fatalf("state %v", watched.State)
+						t.Fatalf("state %v, want Running", watched.State)
 					}
 					if &listed.Pod.Spec.Containers[0] != &watched.Pod.Spec.Containers[0] {
-						t.Error("a pod's spec was decoded twice")
+						t.Error("two states of a pod have different containers, want shared ones")
 					}
 					if lines := log.matching(decodedByClientGo); len(lines) > 0 {
-						t.Errorf("logged %s", lines)
+						t.Errorf("logged %s, want no such line", lines)
 					}
 				})
 			})
@@ -83,13 +83,15 @@ func TestDecoderInUse(t *testing.T) {
 	}
 }
 
-// The store gets the same pods from either decoder: listed, added, modified and deleted.
+// The store receives the same pods from both decoders: listed, added, modified and deleted.
 func TestPodForms(t *testing.T) {
 	clients := map[string]func(t *testing.T, server *watchtest.Server) kubernetes.Interface{
 		"protobuf":             func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.Client() },
 		"JSON through a proxy": jsonClient,
 		"JSON client":          func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() },
-		"own client":           func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return ownClient{server.Client()} },
+		"own client": func(_ *testing.T, server *watchtest.Server) kubernetes.Interface {
+			return wrappedClient{server.Client()}
+		},
 	}
 	for name, client := range clients {
 		for list, server := range map[string][]watchtest.Option{
@@ -101,19 +103,19 @@ func TestPodForms(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						server := watchtest.NewServer(server...)
 						for id := range 3 {
-							server.Create(sample(id))
+							server.Create(fullPod(id))
 						}
 						var options []watchsource.Option
 						if !whole {
 							options = append(options, watchsource.WithTrimmedPods())
 						}
-						pods := new(received)
+						pods := new(podRecorder)
 						source := watchsource.NewWatchSnapshotSource(pods, client(t, server), options...)
 						start(t, source, "app")
 						defer source.Stop()
-						server.Create(sample(3))
-						server.Update("jobs", sample(1).Name, phase(corev1.PodSucceeded))
-						server.Delete("jobs", sample(2).Name)
+						server.Create(fullPod(3))
+						server.Update("jobs", fullPod(1).Name, phase(corev1.PodSucceeded))
+						server.Delete("jobs", fullPod(2).Name)
 						synctest.Wait()
 						pods.check(t, server, whole)
 					})
@@ -123,18 +125,18 @@ func TestPodForms(t *testing.T) {
 	}
 	t.Run("fake", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			pods := new(received)
-			source := watchsource.NewWatchSnapshotSource(pods, fake.NewClientset(sample(1)), watchsource.WithTrimmedPods())
+			pods := new(podRecorder)
+			source := watchsource.NewWatchSnapshotSource(pods, fake.NewClientset(fullPod(1)), watchsource.WithTrimmedPods())
 			start(t, source, "app")
 			defer source.Stop()
-			wantPod(t, pods.all[0], sample(1), false)
+			wantPod(t, pods.all[0], fullPod(1), false)
 		})
 	})
 }
 
-// sample is a pod with something in most parts, among them containers that have
-// a restart policy and rules.
-func sample(id int) *corev1.Pod {
+// fullPod returns a pod with values in most fields, and containers that have a restart
+// policy and rules.
+func fullPod(id int) *corev1.Pod {
 	p := samplepod.Executor(id, 1)
 	always := corev1.ContainerRestartPolicyAlways
 	p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "proxy", Image: "proxy", RestartPolicy: &always})
@@ -146,33 +148,33 @@ func sample(id int) *corev1.Pod {
 	return p
 }
 
-// received is a store that keeps all pods.
-type received struct {
+// podRecorder is a store that records all pods that it receives.
+type podRecorder struct {
 	mu  sync.Mutex
 	all []*corev1.Pod
 }
 
-func (s *received) UpdatePod(p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) }
-func (s *received) DeletePod(p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) }
-func (s *received) ReplaceSnapshot(pods []*corev1.Pod) {
+func (s *podRecorder) UpdatePod(p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) }
+func (s *podRecorder) DeletePod(p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) }
+func (s *podRecorder) ReplaceSnapshot(pods []*corev1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, pods...)
 }
 
-// check compares three pods that were listed and three events with what the
-// server had at their versions.
-func (s *received) check(t *testing.T, server *watchtest.Server, whole bool) {
+// check compares the three listed pods and the pods of three events with the pods that the
+// server had at these versions.
+func (s *podRecorder) check(t *testing.T, server *watchtest.Server, whole bool) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.all) != 6 {
-		t.Fatalf("%d pods, want 6", len(s.all))
+		t.Fatalf("the store received %d pods, want 6", len(s.all))
 	}
 	for _, got := range s.all {
-		want := sample(0)
+		want := fullPod(0)
 		for id := range 4 {
-			if p := sample(id); p.Name == got.Name {
+			if p := fullPod(id); p.Name == got.Name {
 				want = p
 			}
 		}
@@ -181,7 +183,7 @@ func (s *received) check(t *testing.T, server *watchtest.Server, whole bool) {
 		wantPod(t, got, want, whole)
 	}
 	if s.all[4].Status.Phase != corev1.PodSucceeded {
-		t.Errorf("phase %s after an update", s.all[4].Status.Phase)
+		t.Errorf("phase %s after an update, want Succeeded", s.all[4].Status.Phase)
 	}
 }
 
@@ -198,13 +200,16 @@ func wantPod(t *testing.T, got, pod *corev1.Pod, whole bool) {
 	}
 }
 
-// The source calls the methods of an unusual client, and logs this at verbosity 4.
+// For an unusual client the source calls the client's own methods, and logs this at
+// verbosity 4.
 func TestUnusualClients(t *testing.T) {
 	for _, test := range []struct {
 		reason string
 		client func(t *testing.T, server *watchtest.Server) kubernetes.Interface
 	}{
-		{"it is a struct", func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return ownClient{server.Client()} }},
+		{"it is a struct", func(_ *testing.T, server *watchtest.Server) kubernetes.Interface {
+			return wrappedClient{server.Client()}
+		}},
 		{"its REST client is a struct", func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
 			return kubernetes.New(struct{ rest.Interface }{server.Client().CoreV1().RESTClient()})
 		}},
@@ -232,27 +237,27 @@ func TestUnusualClients(t *testing.T) {
 					source.Stop()
 				}
 				if lines := debug.matching(decodedByClientGo, test.reason); len(lines) != 1 {
-					t.Errorf("logged %q, want it once", debug.matching(decodedByClientGo))
+					t.Errorf("logged %q, want one line that says %q", debug.matching(decodedByClientGo), test.reason)
 				}
 				if lines := info.matching(decodedByClientGo); len(lines) > 0 {
-					t.Errorf("logged below debug level: %s", lines)
+					t.Errorf("logged %s below debug level, want no such line", lines)
 				}
 			})
 		})
 	}
 }
 
-// The second client asks for what the first would: at the same address, with
-// the same headers, and with leave of the same rate limiter.
+// The source's own client sends the same requests as client-go: to the same address, with
+// the same headers, and through the same rate limiter.
 func TestSameRequests(t *testing.T) {
-	requests := func(t *testing.T, wrap func(kubernetes.Interface) kubernetes.Interface) (made []string, let int) {
+	requests := func(t *testing.T, wrap func(kubernetes.Interface) kubernetes.Interface) (sent []string, waits int) {
 		synctest.Test(t, func(t *testing.T) {
 			server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 			for id := range 600 {
 				server.Create(pod(fmt.Sprint(id)))
 			}
 			config := server.Config()
-			limiter := new(countedLimiter)
+			limiter := new(countingLimiter)
 			config.Host += "/behind/a proxy"
 			config.UserAgent = "scheduler/1.0"
 			config.BearerToken = "token"
@@ -271,7 +276,7 @@ func TestSameRequests(t *testing.T) {
 					}
 					query.Del("continue")
 					mu.Lock()
-					made = append(made, fmt.Sprintln(r.Method, r.URL.Host, r.URL.EscapedPath(), query.Encode(), r.Header))
+					sent = append(sent, fmt.Sprintln(r.Method, r.URL.Host, r.URL.EscapedPath(), query.Encode(), r.Header))
 					mu.Unlock()
 					r.URL.Path = strings.TrimPrefix(r.URL.Path, "/behind/a proxy")
 					return next.RoundTrip(r)
@@ -280,29 +285,29 @@ func TestSameRequests(t *testing.T) {
 			source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), wrap(clientFor(t, config)), watchsource.WithNamespace("jobs"))
 			start(t, source, "app")
 			source.Stop()
-			let = limiter.asked
+			waits = limiter.waits
 		})
-		return made, let
+		return sent, waits
 	}
-	ours, oursLet := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return client })
-	theirs, theirsLet := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return ownClient{client} })
-	if len(ours) < 4 || !slices.Equal(ours, theirs) {
-		t.Errorf("requests\n%s\nclient-go's\n%s", ours, theirs)
+	own, ownWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return client })
+	clientGo, clientGoWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return wrappedClient{client} })
+	if len(own) < 4 || !slices.Equal(own, clientGo) {
+		t.Errorf("requests\n%s\nwant at least 4, and client-go's\n%s", own, clientGo)
 	}
-	if oursLet == 0 || oursLet != theirsLet {
-		t.Errorf("the rate limiter was asked %d times, by client-go %d times", oursLet, theirsLet)
+	if ownWaits == 0 || ownWaits != clientGoWaits {
+		t.Errorf("%d requests waited for the rate limiter, want %d as with client-go, and not 0", ownWaits, clientGoWaits)
 	}
 }
 
-type countedLimiter struct{ asked int }
+type countingLimiter struct{ waits int }
 
-func (l *countedLimiter) TryAccept() bool            { return true }
-func (l *countedLimiter) Accept()                    {}
-func (l *countedLimiter) Stop()                      {}
-func (l *countedLimiter) QPS() float32               { return 0 }
-func (l *countedLimiter) Wait(context.Context) error { l.asked++; return nil }
+func (l *countingLimiter) TryAccept() bool            { return true }
+func (l *countingLimiter) Accept()                    {}
+func (l *countingLimiter) Stop()                      {}
+func (l *countingLimiter) QPS() float32               { return 0 }
+func (l *countingLimiter) Wait(context.Context) error { l.waits++; return nil }
 
-// A rate limit holds up lists and never a watch, as with client-go's own.
+// A rate limiter delays lists but not watches, as in client-go.
 func TestWatchesAreNotThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -317,15 +322,15 @@ func TestWatchesAreNotThrottled(t *testing.T) {
 		server.Create(pod("2"))
 		wantNames(t, store, "exec-1=Pending exec-2=Pending")
 		if n := server.Count(watchtest.List); n > 0 {
-			t.Errorf("%d lists got past the limit", n)
+			t.Errorf("%d lists passed the rate limiter, want none", n)
 		}
 	})
 }
 
-// deaf is a transport whose requests do not end with their context.
-type deaf struct{ http.RoundTripper }
+// uncancellableTransport is a transport whose requests do not end with their context.
+type uncancellableTransport struct{ http.RoundTripper }
 
-func (d deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d uncancellableTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.RoundTripper.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 }
 
@@ -333,18 +338,18 @@ func TestStopWithADeafTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		config := server.Config()
-		config.Transport = deaf{config.Transport}
+		config.Transport = uncancellableTransport{config.Transport}
 		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), clientFor(t, config))
 		start(t, source, "app")
 		synctest.Wait()
 		began := time.Now()
 		source.Stop()
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("Stop took %v", took)
+			t.Errorf("Stop took %v, want at most 1s", took)
 		}
 		synctest.Wait()
 		if n := len(server.Streams()); n > 0 {
-			t.Errorf("%d streams left open", n)
+			t.Errorf("%d streams are open, want none", n)
 		}
 	})
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// Everything that an API server does to a watch, and how long it may take until
-// the store is right again.
+// The faults that an API server or the network can cause in a watch, and the time within
+// which the store must be correct again.
 
 const allLists = watchtest.List | watchtest.StreamingList
 
@@ -39,8 +39,7 @@ var (
 	busy         = apierrors.NewTooManyRequests("come back later", 20)
 )
 
-// tooLarge is the answer of an API server whose cache is behind the version that
-// it is asked for.
+// tooLarge is the error of an API server whose cache has not reached the requested version.
 func tooLarge() *apierrors.StatusError {
 	err := apierrors.NewTimeoutError("Too large resource version", 1)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
@@ -51,30 +50,30 @@ func TestWatchLivesThrough(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		options []watchtest.Option
-		happen  func(server *watchtest.Server) (lift func())
-		within  time.Duration // to recover once lifted
-		lists   int           // it may cost
+		inject  func(server *watchtest.Server) (lift func())
+		within  time.Duration // until the store is correct again
+		lists   int           // the relists that the fault causes
 	}{
 		{"the end of the watch", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Cut()) }, 2 * time.Second, 0},
 		{"a reset connection", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Reset()) }, 2 * time.Second, 0},
 		{"a frame torn in the middle", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Tear()) }, 2 * time.Second, 0},
 		{"410 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(expired)) }, 2 * time.Second, 1},
-		{"410 in the first event", nil, func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
-		{"410 at connect", []watchtest.Option{watchtest.WithExpiredAtConnect()}, func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
+		{"410 in the first event", nil, func(s *watchtest.Server) func() { return compactWhileAway(s) }, 5 * time.Second, 1},
+		{"410 at connect", []watchtest.Option{watchtest.WithExpiredAtConnect()}, func(s *watchtest.Server) func() { return compactWhileAway(s) }, 5 * time.Second, 1},
 		{"410 at connect without streaming lists", []watchtest.Option{watchtest.WithExpiredAtConnect(), watchtest.WithoutStreamingLists()},
-			func(s *watchtest.Server) func() { return compacted(s) }, 5 * time.Second, 1},
-		{"a server that has not caught up with the version", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(tooLarge()), 2) }, 5 * time.Second, 0},
-		{"a server that does not catch up with the version", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(tooLarge()), 3) }, 10 * time.Second, 1},
+			func(s *watchtest.Server) func() { return compactWhileAway(s) }, 5 * time.Second, 1},
+		{"a server that has not caught up with the version", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 2) }, 5 * time.Second, 0},
+		{"a server that does not catch up with the version", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 3) }, 10 * time.Second, 1},
 		{"500 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(internal)) }, 2 * time.Second, 0},
 		{"429 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(busy)) }, 25 * time.Second, 0},
-		{"429 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(busy), 3) }, 90 * time.Second, 0},
-		{"500 at connect", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(internal), 2) }, 15 * time.Second, 0},
-		{"500 at connect, three times", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(internal), 3) }, 15 * time.Second, 1},
-		{"a server that is away", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Refuse(), 5) }, 60 * time.Second, 0},
-		{"a server that hangs", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Hang(), 1) }, 90 * time.Second, 0},
-		{"rights withdrawn for a while", nil, func(s *watchtest.Server) func() { return refusing(s, watchtest.Answer(forbidden), 4) }, 45 * time.Second, 0},
-		// Read as the length of a frame these are a gigabyte, for which client-go
-		// waits: to the user of the stream it is silence.
+		{"429 at connect", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(busy), 3) }, 90 * time.Second, 0},
+		{"500 at connect", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 2) }, 15 * time.Second, 0},
+		{"500 at connect, three times", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 3) }, 15 * time.Second, 1},
+		{"a server that is away", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Refuse(), 5) }, 60 * time.Second, 0},
+		{"a server that hangs", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Hang(), 1) }, 90 * time.Second, 0},
+		{"rights withdrawn for a while", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(forbidden), 4) }, 45 * time.Second, 0},
+		// Decoded as the length of a frame these bytes give a gigabyte. client-go waits
+		// for that many bytes, so the source sees a silent stream.
 		{"bytes that are no frame", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.SendRaw([]byte("<html>"))) }, 3 * time.Minute, 0},
 		{"an object that cannot be decoded", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Malform()) }, 2 * time.Second, 0},
 	} {
@@ -84,62 +83,62 @@ func TestWatchLivesThrough(t *testing.T) {
 				server.Create(pod("1", phase(corev1.PodRunning)))
 				server.Create(pod("2", phase(corev1.PodRunning)))
 				store := watchsource.NewStore()
-				source := watching(t, server, store)
+				source := startSource(t, server, store)
 				time.Sleep(90 * time.Second) // for a bookmark
 				before := server.Count(allLists)
 
-				lift := test.happen(server)
+				lift := test.inject(server)
 				server.Create(pod("3"))
 				server.Update("jobs", "exec-1", phase(corev1.PodFailed))
 				server.Delete("jobs", "exec-2")
 				time.Sleep(test.within)
 				lift()
 				wantEqualToList(t, server, store)
-				if cost := source.Status().Relists; cost != test.lists {
-					t.Errorf("it cost %d relists (%d requests), want %d", cost, server.Count(allLists)-before, test.lists)
+				if got := source.Status().Relists; got != test.lists {
+					t.Errorf("%d relists (%d requests), want %d", got, server.Count(allLists)-before, test.lists)
 				}
 				if got := source.Status(); got.Phase != watchsource.Watching {
-					t.Errorf("phase %v, %v", got.Phase, got.Err)
+					t.Errorf("phase %v, want Watching: %v", got.Phase, got.Err)
 				}
 			})
 		})
 	}
 }
 
-// refusing breaks off the open streams, and strikes the next requests.
-func refusing(server *watchtest.Server, effect watchtest.Effect, times int) (lift func()) {
+// injectAndReset injects an effect into the next requests and resets the open streams.
+func injectAndReset(server *watchtest.Server, effect watchtest.Effect, times int) (lift func()) {
 	lift = server.Inject(watchtest.Fault{Times: times, Do: effect})
 	server.Strike(watchtest.Reset())
 	return lift
 }
 
-// compacted makes the version that a client holds too old while it is away.
-func compacted(server *watchtest.Server) (lift func()) {
-	lift = refusing(server, watchtest.Refuse(), 1)
+// compactWhileAway compacts the client's version away while the client is disconnected.
+func compactWhileAway(server *watchtest.Server) (lift func()) {
+	lift = injectAndReset(server, watchtest.Refuse(), 1)
 	server.Create(pod("1000"))
 	server.Compact()
 	return lift
 }
 
-// A watch ends after five to ten minutes, every time.
+// Every watch ends after five to ten minutes. This causes no list and no error.
 func TestWatchEndsAllTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		source := watching(t, server, store)
+		source := startSource(t, server, store)
 		for i := range 24 {
 			time.Sleep(time.Hour)
 			server.Create(pod(fmt.Sprint(i)))
 			wantEqualToList(t, server, store)
 		}
 		if n := server.Count(allLists); n != 1 {
-			t.Errorf("%d lists in a day", n)
+			t.Errorf("%d lists in a day, want 1", n)
 		}
 		if n := server.Count(watchtest.Watch); n < 24*6 || n > 24*12 {
-			t.Errorf("%d watches in a day", n)
+			t.Errorf("%d watches in a day, want %d to %d", n, 24*6, 24*12)
 		}
 		if got := source.Status(); got.Errors != 0 {
-			t.Errorf("a quiet day had %d errors: %v", got.Errors, got.Err)
+			t.Errorf("%d errors in a quiet day, want 0: %v", got.Errors, got.Err)
 		}
 	})
 }
@@ -168,30 +167,31 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 					defer server.Inject(test.fault)()
 				}
 				store := watchsource.NewStore()
-				source := watching(t, server, store)
+				source := startSource(t, server, store)
 				wantEqualToList(t, server, store)
 				if old, errs := test.option != nil, source.Status().Errors; old != (errs == 0) {
-					t.Errorf("Status counts %d errors", errs)
+					t.Errorf("%d errors in Status, want none: %v", errs, old)
 				}
 				server.Create(pod("6"))
 				wantEqualToList(t, server, store)
 				tries := server.Count(watchtest.StreamingList)
 
-				// For a while it is not tried again, unless the server was just busy.
+				// The source does not request a streaming list again for a while, unless
+				// the server was only busy.
 				busy := strings.Contains(test.name, "lags")
 				server.Strike(watchtest.Answer(expired))
 				time.Sleep(time.Minute)
 				wantEqualToList(t, server, store)
 				if again := server.Count(watchtest.StreamingList) > tries; again != busy {
-					t.Errorf("tried again within a minute: %v", again)
+					t.Errorf("another streaming list within a minute: %v, want %v", again, busy)
 				}
 			})
 		})
 	}
 }
 
-// The end of a streaming list is missing while other things go on arriving:
-// changes in the application, or bookmarks that are not the one awaited.
+// A streaming list has no end, but other events continue to arrive: changes of pods, or
+// bookmarks without the annotation that ends the list.
 func TestEndlessStreamingList(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -206,7 +206,7 @@ func TestEndlessStreamingList(t *testing.T) {
 				server := watchtest.NewServer(test.option)
 				server.Create(pod("1"))
 				store := watchsource.NewStore()
-				watching(t, server, store)
+				startSource(t, server, store)
 				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
 				server.Strike(watchtest.Answer(expired))
 				server.Create(pod("2"))
@@ -222,7 +222,7 @@ func TestEndlessStreamingList(t *testing.T) {
 	}
 }
 
-// answerNull answers lists, after the first so many, with a JSON null.
+// answerNull makes the server answer lists with a JSON null, except the first ones.
 func answerNull(server *watchtest.Server, after int) (lift func()) {
 	raw := server.Inject(watchtest.Fault{On: watchtest.List, After: after, Do: watchtest.SendRaw([]byte("null"))})
 	cut := server.Inject(watchtest.Fault{On: watchtest.List, After: after, Do: watchtest.Cut()})
@@ -239,7 +239,7 @@ func TestListWithoutVersion(t *testing.T) {
 		source := watchsource.NewWatchSnapshotSource(store, server.JSONClient())
 		lift := answerNull(server, 0)
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
-			t.Errorf("Start = %v", err)
+			t.Errorf("Start = %v, want an error that says \"without a resource version\"", err)
 		}
 		lift()
 		start(t, source, "app")
@@ -249,15 +249,15 @@ func TestListWithoutVersion(t *testing.T) {
 		server.Strike(watchtest.SendError(expired))
 		time.Sleep(30 * time.Second)
 		if got := names(store.Snapshot()); got != "exec-1=Pending" {
-			t.Errorf("snapshot %q", got)
+			t.Errorf("snapshot %q, want exec-1=Pending", got)
 		}
 		if got := source.Status(); got.Phase != watchsource.Retrying {
-			t.Errorf("status %+v", got)
+			t.Errorf("status %+v, want phase Retrying", got)
 		}
 	})
 }
 
-// The same for the last page of a list.
+// The source also rejects a list whose last page has no version.
 func TestPageWithoutVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pods = 600 // more than a page
@@ -270,12 +270,12 @@ func TestPageWithoutVersion(t *testing.T) {
 		source := watchsource.NewWatchSnapshotSource(store, server.JSONClient())
 		defer source.Stop()
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
-			t.Errorf("Start = %v, with %d of %d executors", err, store.Snapshot().Len(), pods)
+			t.Errorf("Start = %v, with %d of %d executors, want an error that says \"without a resource version\"", err, store.Snapshot().Len(), pods)
 		}
 	})
 }
 
-// A streaming list that takes too long leaves Start the time for a plain one.
+// Start gives up a slow streaming list early enough to have time for a plain list.
 func TestSlowStreamingListDuringStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -285,20 +285,20 @@ func TestSlowStreamingListDuringStart(t *testing.T) {
 		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(300, time.Second)})()
 		store := watchsource.NewStore()
 		began := time.Now()
-		watching(t, server, store, watchsource.WithStartTimeout(30*time.Second))
+		startSource(t, server, store, watchsource.WithStartTimeout(30*time.Second))
 		if took := time.Since(began); took < 15*time.Second || took > 16*time.Second {
-			t.Errorf("Start took %v", took)
+			t.Errorf("Start took %v, want 15s to 16s", took)
 		}
 		wantEqualToList(t, server, store)
 	})
 }
 
-// Long after Start as well a streaming list that goes silent is given up.
+// The source also gives up a silent streaming list long after Start.
 func TestSilentStreamingListWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		watching(t, server, store)
+		startSource(t, server, store)
 		time.Sleep(time.Hour)
 		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Silence()})()
 		server.Strike(watchtest.Answer(expired))
@@ -308,12 +308,12 @@ func TestSilentStreamingListWhileRunning(t *testing.T) {
 	})
 }
 
-// streaming hides that a client is a fake, so that it is asked for streaming
-// lists.
-type streaming struct{ kubernetes.Interface }
+// disguisedFake hides the type of a fake clientset, so the source requests streaming lists
+// from it.
+type disguisedFake struct{ kubernetes.Interface }
 
-// Pods change while a streaming list is being read, as when the cache of the API
-// server has to catch up first.
+// Pods change during a streaming list, as they do if the cache of the API server must first
+// catch up.
 func TestChangesDuringStreamingList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
@@ -322,7 +322,7 @@ func TestChangesDuringStreamingList(t *testing.T) {
 		for _, id := range []string{"1", "2", "3"} {
 			events.Add(pod(id, uid(id), version("1"+id)))
 		}
-		events.Action(watch.Bookmark, bookmark("19").Object) // which is not the end
+		events.Action(watch.Bookmark, bookmark("19").Object) // does not end the list
 		events.Modify(pod("2", uid("2"), version("20"), phase(corev1.PodRunning)))
 		events.Delete(pod("3", uid("3"), version("21")))
 		events.Delete(pod("1", uid("1"), version("22")))
@@ -331,23 +331,23 @@ func TestChangesDuringStreamingList(t *testing.T) {
 			ResourceVersion: "24", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
 		}})
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, streaming{client})
+		source := watchsource.NewWatchSnapshotSource(store, disguisedFake{client})
 		start(t, source, "app")
 		defer source.Stop()
 		synctest.Wait()
 		if got := names(store.Snapshot()); got != "exec-1=Running exec-2=Running" || store.Snapshot().ResourceVersion() != "24" {
-			t.Errorf("snapshot %q at version %q", got, store.Snapshot().ResourceVersion())
+			t.Errorf("snapshot %q at version %q, want exec-1=Running exec-2=Running at 24", got, store.Snapshot().ResourceVersion())
 		}
 		if n := source.Status().Events; n != 0 {
-			t.Errorf("%d events before the list was complete were reported one by one", n)
+			t.Errorf("%d events before the end of the list were reported one by one, want 0", n)
 		}
 		events.Add(pod("4", version("25")))
 		wantNames(t, store, "exec-1=Running exec-2=Running exec-4=Pending")
 	})
 }
 
-// A version that is gone is no trouble of the server: the list comes at once,
-// and nothing is logged.
+// An expired version is not a fault of the server: the source lists at once and logs
+// nothing.
 func TestExpiredVersionCostsNoTime(t *testing.T) {
 	for name, option := range map[string][]watchtest.Option{
 		"in the first event": nil,
@@ -358,17 +358,17 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 				server := watchtest.NewServer(option...)
 				log := &logLines{}
 				store := watchsource.NewStore()
-				source := watching(t, server, store, watchsource.WithLogger(log.logger(0)))
+				source := startSource(t, server, store, watchsource.WithLogger(log.logger(0)))
 				time.Sleep(time.Minute)
 				server.Strike(watchtest.Cut())
 				server.Create(pod("1"))
 				server.Compact()
-				wantEqualToList(t, server, store) // in no time
+				wantEqualToList(t, server, store) // without any delay
 				if lines := log.matching(); len(lines) > 0 || source.Status().Phase != watchsource.Watching {
-					t.Errorf("phase %v, logged %s", source.Status().Phase, lines)
+					t.Errorf("phase %v, logged %s, want Watching and no lines", source.Status().Phase, lines)
 				}
 
-				// A server that loses every version does not cause a tight loop of lists.
+				// A server whose versions all expire does not cause a tight loop of lists.
 				time.Sleep(time.Minute)
 				liftWatch := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
 				liftList := server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
@@ -376,51 +376,51 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 				server.Strike(watchtest.Cut())
 				time.Sleep(time.Minute)
 				if n := server.Count(allLists) - before; n > 10 {
-					t.Errorf("%d lists in a minute", n)
+					t.Errorf("%d lists in a minute, want at most 10", n)
 				}
 				liftWatch()
 				liftList()
 				time.Sleep(time.Minute)
 				if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
-					t.Errorf("%d relists, phase %v", got.Relists, got.Phase)
+					t.Errorf("%d relists, phase %v, want at least 1 and Watching", got.Relists, got.Phase)
 				}
 				if all, restored := log.matching(), log.matching("Watch restored"); len(all) > len(restored) {
-					t.Errorf("logged %s", all)
+					t.Errorf("logged %s, want only %s", all, restored)
 				}
 			})
 		})
 	}
 }
 
-// A server that is away is asked less and less often, but at least every 45
-// seconds; once it is back and well, soon again.
+// The delay between requests to an unreachable server grows to at most 45 seconds. It is
+// short again after the server has been healthy for a while.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
-		watching(t, server, watchsource.NewStore())
+		startSource(t, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
 		for range 2 {
 			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 			before := len(server.Requests())
 			server.Strike(watchtest.Reset())
 			time.Sleep(10 * time.Minute)
-			asked := server.Requests()[before:]
-			if n := len(asked); n < 15 || n > 27 {
-				t.Errorf("asked %d times in ten minutes", n)
+			requests := server.Requests()[before:]
+			if n := len(requests); n < 15 || n > 27 {
+				t.Errorf("%d requests in ten minutes, want 15 to 27", n)
 			}
-			if d := asked[2].Time.Sub(asked[0].Time); d > 5*time.Second {
-				t.Errorf("the first three attempts took %v", d)
+			if d := requests[2].Time.Sub(requests[0].Time); d > 5*time.Second {
+				t.Errorf("the first three requests took %v, want at most 5s", d)
 			}
-			jitter := map[time.Duration]bool{}
-			for i := 10; i < len(asked); i++ {
-				d := asked[i].Time.Sub(asked[i-1].Time)
-				jitter[d] = true
+			delays := map[time.Duration]bool{}
+			for i := 10; i < len(requests); i++ {
+				d := requests[i].Time.Sub(requests[i-1].Time)
+				delays[d] = true
 				if d < 30*time.Second || d > 45*time.Second {
-					t.Errorf("%v between attempts", d)
+					t.Errorf("%v between requests, want 30s to 45s", d)
 				}
 			}
-			if len(jitter) < 3 {
-				t.Error("attempts without jitter")
+			if len(delays) < 3 {
+				t.Errorf("%d different delays, want at least 3: no jitter", len(delays))
 			}
 			lift()
 			time.Sleep(10 * time.Minute)
@@ -428,12 +428,12 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// A server that refuses out of conviction is asked more often, for it is well.
+// After a 401 or 403 the maximum delay is shorter, because the server is healthy.
 func TestBackoffWithoutRights(t *testing.T) {
 	for _, answer := range []*apierrors.StatusError{unauthorized, forbidden} {
 		synctest.Test(t, func(t *testing.T) {
 			server := watchtest.NewServer()
-			source := watching(t, server, watchsource.NewStore())
+			source := startSource(t, server, watchsource.NewStore())
 			time.Sleep(time.Minute)
 			lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(answer)})
 			server.Strike(watchtest.Reset())
@@ -441,12 +441,12 @@ func TestBackoffWithoutRights(t *testing.T) {
 			before := len(server.Requests())
 			time.Sleep(5 * time.Minute)
 			if n := len(server.Requests()) - before; n < 20 || n > 30 {
-				t.Errorf("%s: asked %d times in five minutes", apierrors.ReasonForError(answer), n)
+				t.Errorf("%s: %d requests in five minutes, want 20 to 30", apierrors.ReasonForError(answer), n)
 			}
 			lift()
 			time.Sleep(15 * time.Second)
 			if got := source.Status().Phase; got != watchsource.Watching {
-				t.Errorf("%s: phase %v within 15 seconds", apierrors.ReasonForError(answer), got)
+				t.Errorf("%s: phase %v after 15 seconds, want Watching", apierrors.ReasonForError(answer), got)
 			}
 		})
 	}
@@ -468,7 +468,7 @@ func TestCutsAreTold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				var closed []error
-				source := watching(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+				source := startSource(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
 					if o.Kind == watchsource.Closed {
 						closed = append(closed, o.Err)
 					}
@@ -477,23 +477,24 @@ func TestCutsAreTold(t *testing.T) {
 				server.Create(pod("1"))
 				synctest.Wait()
 				if len(closed) != 1 || !test.is(closed[0]) {
-					t.Errorf("the observer received %v", closed)
+					t.Errorf("the observer received Closed with %v, want one that ended %s", closed, test.name)
 				}
 				status := source.Status()
 				if status.Err != nil && !test.is(status.Err) || status.Errors > 1 || status.Relists > 0 {
-					t.Errorf("status %+v", status)
+					t.Errorf("status %+v, want the same error or none, at most 1 error and no relists", status)
 				}
 			})
 		})
 	}
 }
 
-// A lost watch is replaced at once, even if it has lasted for a long time.
+// The source opens a new watch at once after a connection is lost, even soon after an
+// outage. It does not do this repeatedly if the server cuts each watch.
 func TestLostWatchIsReplacedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		watching(t, server, store)
+		startSource(t, server, store)
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 		time.Sleep(time.Minute)
 		server.Strike(watchtest.Reset())
@@ -511,26 +512,26 @@ func TestLostWatchIsReplacedAtOnce(t *testing.T) {
 		defer lift()
 		time.Sleep(time.Minute)
 		if n := server.Count(watchtest.Watch) - before; n > 20 {
-			t.Errorf("%d watches in a minute of a server that cuts each", n)
+			t.Errorf("%d watches in a minute on a server that cuts each, want at most 20", n)
 		}
 	})
 }
 
-// A server that says when to come back is not asked before.
+// The source sends no request before the time in Retry-After has passed.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
-		watching(t, server, watchsource.NewStore())
+		startSource(t, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
 		before := server.Count(watchtest.Watch)
 		server.Strike(watchtest.Answer(busy))
 		time.Sleep(19 * time.Second)
 		if n := server.Count(watchtest.Watch) - before; n != 0 {
-			t.Errorf("%d watches within 20 seconds", n)
+			t.Errorf("%d watches within 20 seconds, want 0", n)
 		}
 		time.Sleep(2 * time.Second)
 		if n := server.Count(watchtest.Watch) - before; n != 1 {
-			t.Errorf("%d watches after 20 seconds", n)
+			t.Errorf("%d watches after 20 seconds, want 1", n)
 		}
 	})
 }
@@ -549,10 +550,10 @@ func TestStartAgainstRealTroubles(t *testing.T) {
 		{"list forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch", time.Second},
 		{"watch forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch", time.Second},
 		{"unauthorized", nil, watchtest.Fault{Do: watchtest.Answer(unauthorized)}, apierrors.IsUnauthorized, "check the token", time.Second},
-		{"connection refused", nil, watchtest.Fault{Do: watchtest.Refuse()}, is(syscall.ECONNREFUSED), "check the address", time.Second},
-		{"connection closed", nil, watchtest.Fault{Do: watchtest.Break(io.EOF)}, is(io.EOF), "EOF", 35 * time.Second},
-		{"never answers", nil, watchtest.Fault{Do: watchtest.Hang()}, is(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
-		{"silent", nil, watchtest.Fault{Do: watchtest.Silence()}, is(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
+		{"connection refused", nil, watchtest.Fault{Do: watchtest.Refuse()}, errorIs(syscall.ECONNREFUSED), "check the address", time.Second},
+		{"connection closed", nil, watchtest.Fault{Do: watchtest.Break(io.EOF)}, errorIs(io.EOF), "EOF", 35 * time.Second},
+		{"never answers", nil, watchtest.Fault{Do: watchtest.Hang()}, errorIs(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
+		{"silent", nil, watchtest.Fault{Do: watchtest.Silence()}, errorIs(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
 		{"busy for ever", nil, watchtest.Fault{Do: watchtest.Answer(busy)}, apierrors.IsTimeout, "no complete view within 30s", 31 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -565,18 +566,18 @@ func TestStartAgainstRealTroubles(t *testing.T) {
 				began := time.Now()
 				err := source.Start("app")
 				if err == nil || !test.is(err) || !strings.Contains(err.Error(), test.says) || strings.Count(err.Error(), "watchsource:") != 1 {
-					t.Errorf("Start = %v", err)
+					t.Errorf("Start = %v, want an error that says %q", err, test.says)
 				}
 				if took := time.Since(began); took > test.within {
-					t.Errorf("Start took %v", took)
+					t.Errorf("Start took %v, want at most %v", took, test.within)
 				}
 				if calls := store.all(); len(calls) > 0 {
-					t.Errorf("the store received %q", calls)
+					t.Errorf("the store received %q, want no calls", calls)
 				}
 				lift()
 				synctest.Wait()
 				if streams := server.Streams(); len(streams) > 0 {
-					t.Errorf("%d streams left open", len(streams))
+					t.Errorf("%d streams are open, want none", len(streams))
 				}
 				start(t, source, "app")
 				source.Stop()
@@ -585,19 +586,18 @@ func TestStartAgainstRealTroubles(t *testing.T) {
 	}
 }
 
-func is(target error) func(error) bool {
+func errorIs(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// A server that is busy for a while, or an apiserver that just comes up, does
-// not fail Start.
+// Start does not fail if the server is busy for a while, or is just starting.
 func TestStartWaitsForABusyServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		server.Inject(watchtest.Fault{Times: 3, Do: watchtest.Answer(apierrors.NewServiceUnavailable("starting up"))})
 		store := watchsource.NewStore()
-		watching(t, server, store)
+		startSource(t, server, store)
 		wantEqualToList(t, server, store)
 	})
 }
@@ -606,7 +606,7 @@ func TestStopIsQuickInEveryState(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		fault watchtest.Effect
-		cut   bool // the open stream as well
+		cut   bool // inject the fault and reset the open stream
 	}{
 		{"watching", watchtest.Effect{}, false},
 		{"backing off from a server that is away", watchtest.Refuse(), true},
@@ -617,7 +617,7 @@ func TestStopIsQuickInEveryState(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
-				source := watching(t, server, watchsource.NewStore())
+				source := startSource(t, server, watchsource.NewStore())
 				if test.cut {
 					defer server.Inject(watchtest.Fault{Do: test.fault})()
 					server.Strike(watchtest.Reset())
@@ -626,41 +626,41 @@ func TestStopIsQuickInEveryState(t *testing.T) {
 				began := time.Now()
 				source.Stop()
 				if took := time.Since(began); took > 100*time.Millisecond {
-					t.Errorf("Stop took %v", took)
+					t.Errorf("Stop took %v, want at most 100ms", took)
 				}
 				synctest.Wait()
 				if streams := server.Streams(); len(streams) > 0 {
-					t.Errorf("%d streams left open", len(streams))
+					t.Errorf("%d streams are open, want none", len(streams))
 				}
 			})
 		})
 	}
 }
 
-// Some servers answer a version they have lost with a stream that ends at once
-// (fabric8 kubernetes-client, issue 7896): after a few of them in a row the
-// library lists, and does not go round in circles.
+// Some servers answer a watch from a lost version with a stream that ends at once (fabric8
+// kubernetes-client, issue 7896). After a few such streams in a row the source lists instead
+// of retrying for ever.
 func TestStreamsThatEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		source := watching(t, server, store)
+		source := startSource(t, server, store)
 		defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Cut()})()
 		server.Strike(watchtest.Cut())
 		server.Create(pod("1"))
 		time.Sleep(time.Minute)
 		wantEqualToList(t, server, store)
 		if got := source.Status(); got.Relists != 1 {
-			t.Errorf("%d relists", got.Relists)
+			t.Errorf("%d relists, want 1", got.Relists)
 		}
 		if n := server.Count(watchtest.Watch); n > 10 {
-			t.Errorf("%d watches in a minute", n)
+			t.Errorf("%d watches in a minute, want at most 10", n)
 		}
 	})
 }
 
-// A pod that has left is not reported again by later events of it, and can come back like
-// any other.
+// After a pod has left the selection, the watcher ignores its later events until the pod
+// matches again.
 func TestPodThatHasLeft(t *testing.T) {
 	elsewhere := label(watchsource.LabelRole, "driver")
 	store := &recordingStore{}
@@ -673,32 +673,35 @@ func TestPodThatHasLeft(t *testing.T) {
 	} {
 		must(t, watcher.Receive(event))
 	}
-	if got := store.all(); !slices.Equal(got, []string{"update exec-1", "delete exec-1", "update exec-1"}) {
-		t.Errorf("the store received %q", got)
+	want := []string{"update exec-1", "delete exec-1", "update exec-1"}
+	if got := store.all(); !slices.Equal(got, want) {
+		t.Errorf("the store received %q, want %q", got, want)
 	}
 }
 
-// picky embeds a Store and forwards no call to it, like a store that filters.
-type picky struct {
+// droppingStore embeds a Store and forwards no updates or deletions to it, like a store that
+// filters.
+type droppingStore struct {
 	*watchsource.Store
 	deleted int
 }
 
-func (s *picky) UpdatePod(*corev1.Pod) {}
-func (s *picky) DeletePod(*corev1.Pod) { s.deleted++ }
+func (s *droppingStore) UpdatePod(*corev1.Pod) {}
+func (s *droppingStore) DeletePod(*corev1.Pod) { s.deleted++ }
 
-// A type that embeds a Store receives every deletion, whatever the embedded Store knows.
+// A type that embeds a Store receives every deletion, even if the embedded Store does not
+// have the pod.
 func TestStoreThatEmbedsStore(t *testing.T) {
-	store := &picky{Store: watchsource.NewStore()}
+	store := &droppingStore{Store: watchsource.NewStore()}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
 	must(t, watcher.Receive(added(pod("1", uid("u"), version("1")))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("2"), label(watchsource.LabelRole, "driver")))))
 	if store.deleted != 1 {
-		t.Errorf("DeletePod was called %d times", store.deleted)
+		t.Errorf("%d calls of DeletePod, want 1", store.deleted)
 	}
 }
 
-// A server whose watch ends with an object that is not a pod.
+// Receive returns an error for an event that it cannot use, and does not call the store.
 func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
 	store := &recordingStore{}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
@@ -709,15 +712,15 @@ func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
 		is   func(error) bool
 	}{
 		{"ERROR", watcher.Receive(errorEvent(expired)), apierrors.IsResourceExpired},
-		{"no object", watcher.Receive(modifiedObject(nil)), is(nil)},
-		{"a status for a pod", watcher.Receive(modifiedObject(&metav1.Status{})), is(nil)},
-		{"an unknown type", watcher.Receive(unknownEvent(pod("1", uid("u")))), is(nil)},
+		{"no object", watcher.Receive(modifiedObject(nil)), errorIs(nil)},
+		{"a status for a pod", watcher.Receive(modifiedObject(&metav1.Status{})), errorIs(nil)},
+		{"an unknown type", watcher.Receive(unknownEvent(pod("1", uid("u")))), errorIs(nil)},
 	} {
 		if event.err == nil || !strings.HasPrefix(event.err.Error(), "watchsource: ") {
-			t.Errorf("%s: %v", event.name, event.err)
+			t.Errorf("%s: Receive = %v, want an error that begins with \"watchsource: \"", event.name, event.err)
 		}
 	}
 	if got := store.all(); len(got) != 1 {
-		t.Errorf("the store received %q", got)
+		t.Errorf("the store received %q, want only the first event", got)
 	}
 }

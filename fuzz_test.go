@@ -20,53 +20,52 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// A Watcher and a Store must not panic or contradict themselves after any events of a
-// watch, and an older state must not replace a newer one. Six bytes of the input are one
-// event.
+// A Watcher and a Store must not panic and must stay consistent after any events of a
+// watch. An older state must not replace a newer one. Six bytes of the input are one event.
 func FuzzWatcher(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 1, 10, 1, 0, 1, 0, 1, 11, 2, 0, 2, 0, 1, 12, 2, 0})             // added, modified, deleted
-	f.Add([]byte{0, 1, 1, 10, 1, 0, 0, 1, 2, 12, 1, 0, 2, 1, 1, 11, 1, 0})             // one name, two lives
+	f.Add([]byte{0, 1, 1, 10, 1, 0, 0, 1, 2, 12, 1, 0, 2, 1, 1, 11, 1, 0})             // one name, two pods
 	f.Add([]byte{1, 2, 1, 10, 3, 0, 1, 2, 1, 9, 1, 0, 6, 0, 0, 0, 0, 0})               // an older state, a batch
 	f.Add([]byte{0, 3, 0, 0, 1, 0, 1, 3, 0, 1, 2, 0, 1, 3, 0, 10, 3, 0})               // no UID, odd versions
 	f.Add([]byte{5, 0xff, 1, 20, 2, 0, 5, 0, 1, 21, 2, 0, 4, 0, 0, 0, 0, 0})           // lists, an unknown event
 	f.Add([]byte{3, 0, 0, 30, 0, 1, 3, 0, 0, 30, 0, 2, 7, 0, 0, 0, 0, 3})              // not a pod
 	f.Add([]byte{0, 0, 1, 10, 2, 0x10, 1, 0, 1, 11, 3, 0x20, 1, 0, 1, 12, 3, 0x10, 6}) // labels that change
 	f.Fuzz(func(t *testing.T, script []byte) {
-		p := newPlayback(t)
+		h := newWatcherHarness(t)
 		for ; len(script) >= 6; script = script[6:] {
-			p.play([6]byte(script))
+			h.apply([6]byte(script))
 		}
-		p.read()
+		h.readBatch()
 	})
 }
 
-// playback feeds a Watcher, and reads the store behind it.
-type playback struct {
-	t        *testing.T
-	store    *watchsource.Store
-	watcher  *watchsource.Watcher
-	listener *listener
-	next     func() (watchsource.Batch, bool)
-	reads    int
-	before   watchsource.Snapshot
+// watcherHarness feeds a Watcher with events, and checks the store that it writes to.
+type watcherHarness struct {
+	t            *testing.T
+	store        *watchsource.Store
+	watcher      *watchsource.Watcher
+	reader       *checkingReader
+	pull         func() (watchsource.Batch, bool)
+	reads        int
+	lastSnapshot watchsource.Snapshot
 }
 
-func newPlayback(t *testing.T) *playback {
+func newWatcherHarness(t *testing.T) *watcherHarness {
 	store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
 	next, stop := iter.Pull(store.Batches(t.Context(), 0))
 	t.Cleanup(stop)
-	p := &playback{
-		t: t, store: store, next: next,
-		watcher:  watchsource.NewWatcher(store, selectorOf(t, executors), watchsource.WithLogger(logr.Discard())),
-		listener: &listener{fail: t.Errorf, view: map[types.UID]watchsource.Executor{}},
+	h := &watcherHarness{
+		t: t, store: store, pull: next,
+		watcher: watchsource.NewWatcher(store, selectorOf(t, executors), watchsource.WithLogger(logr.Discard())),
+		reader:  &checkingReader{fail: t.Errorf, view: map[types.UID]watchsource.Executor{}},
 	}
-	p.take()
-	return p
+	h.nextBatch()
+	return h
 }
 
-// play lets one event happen.
-func (p *playback) play(code [6]byte) {
+// apply decodes and performs one step: an event, a full list or a read.
+func (h *watcherHarness) apply(code [6]byte) {
 	switch code[0] % 8 {
 	case 5:
 		var pods []*corev1.Pod
@@ -75,48 +74,48 @@ func (p *playback) play(code [6]byte) {
 				pods = append(pods, fuzzPod(byte(i), code[2], code[3], code[4]+byte(i), code[5]))
 			}
 		}
-		p.watcher.Replace(pods, fuzzVersion(code[3]))
-		p.before, p.listener.anyOrder = watchsource.Snapshot{}, true // a list begins a new history
+		h.watcher.Replace(pods, fuzzVersion(code[3]))
+		h.lastSnapshot, h.reader.allowOlder = watchsource.Snapshot{}, true // a list may begin a new history
 	case 6:
-		p.read()
+		h.readBatch()
 	default:
 		event := fuzzEvent(code)
-		err := p.watcher.Receive(event)
+		err := h.watcher.Receive(event)
 		switch pod, ok := event.Object.(*corev1.Pod); {
 		case err != nil && !strings.HasPrefix(err.Error(), "watchsource: "):
-			p.t.Errorf("%v is not an error of this package", err)
+			h.t.Errorf("Receive = %v, want an error that begins with \"watchsource: \"", err)
 		case (err == nil) != (ok && pod != nil && code[0]%8 < 4):
-			p.t.Errorf("%v event with %T: %v", event.Type, event.Object, err)
+			h.t.Errorf("Receive of a %v event with %T = %v, want nil only for a known type with a pod", event.Type, event.Object, err)
 		}
 	}
-	p.look()
+	h.checkSnapshot()
 }
 
-func (p *playback) look() {
-	p.t.Helper()
-	now := p.store.Snapshot()
-	if problem := contradiction(now); problem != "" {
-		p.t.Errorf("a snapshot contradicts itself: %s", problem)
+func (h *watcherHarness) checkSnapshot() {
+	h.t.Helper()
+	now := h.store.Snapshot()
+	if problem := inconsistency(now); problem != "" {
+		h.t.Errorf("the snapshot is inconsistent: %s", problem)
 	}
-	if problem := wentBack(p.before, now); problem != "" {
-		p.t.Errorf("the store went back: %s", problem)
+	if problem := regression(h.lastSnapshot, now); problem != "" {
+		h.t.Errorf("the store went back: %s", problem)
 	}
-	p.before = now
+	h.lastSnapshot = now
 }
 
-// read takes a batch, and sees to it that there is one.
-func (p *playback) read() {
-	p.reads++
-	p.store.UpdatePod(pod("sentinel", uid(fmt.Sprint("sentinel", p.reads))))
-	p.take()
+// readBatch changes the store, so that there is a batch, and checks the batch.
+func (h *watcherHarness) readBatch() {
+	h.reads++
+	h.store.UpdatePod(pod("sentinel", uid(fmt.Sprint("sentinel", h.reads))))
+	h.nextBatch()
 }
 
-func (p *playback) take() {
-	batch, ok := p.next()
+func (h *watcherHarness) nextBatch() {
+	batch, ok := h.pull()
 	if !ok {
-		p.t.Fatal("the batches have ended")
+		h.t.Fatal("Batches ended, want another batch")
 	}
-	p.listener.take(batch)
+	h.reader.checkBatch(batch)
 }
 
 func fuzzEvent(code [6]byte) watch.Event {
@@ -137,11 +136,11 @@ func fuzzEvent(code [6]byte) watch.Event {
 	return event
 }
 
-// fuzzPod is one of few pods, so that they meet.
-func fuzzPod(name, life, resourceVersion, phase, flags byte) *corev1.Pod {
+// fuzzPod returns one of few pods, so that many events concern the same pod.
+func fuzzPod(name, uid, resourceVersion, phase, flags byte) *corev1.Pod {
 	p := pod(fmt.Sprint(name%8), version(fuzzVersion(resourceVersion)))
-	if life %= 4; life != 0 {
-		p.UID = types.UID(fmt.Sprintf("%s-%d", p.Name, life))
+	if uid %= 4; uid != 0 {
+		p.UID = types.UID(fmt.Sprintf("%s-%d", p.Name, uid))
 	}
 	phases := []corev1.PodPhase{"", corev1.PodPending, corev1.PodRunning, corev1.PodFailed, corev1.PodSucceeded, "odd"}
 	p.Status.Phase = phases[int(phase)%len(phases)]
@@ -160,7 +159,7 @@ func fuzzPod(name, life, resourceVersion, phase, flags byte) *corev1.Pod {
 	return p
 }
 
-// fuzzVersion is mostly a number, of different lengths.
+// fuzzVersion returns a resource version: usually a number, of one to three digits.
 func fuzzVersion(b byte) string {
 	switch b {
 	case 0:
@@ -172,8 +171,8 @@ func fuzzVersion(b byte) string {
 	}
 }
 
-// Whatever a pod looks like, it becomes an executor that makes sense, the same
-// by whichever way it comes.
+// A store makes a consistent executor of any pod. The executor is the same if the pod is
+// listed, trimmed, or not kept.
 func FuzzExecutor(f *testing.F) {
 	for _, p := range fuzzSeeds() {
 		text, err := json.Marshal(p)
@@ -219,39 +218,39 @@ func checkExecutor(t *testing.T, p *corev1.Pod) {
 	e := onlyExecutor(t, store)
 	switch {
 	case e.State >= watchsource.Deleted:
-		t.Errorf("state %v", e.State)
+		t.Errorf("state %v, want one before Deleted", e.State)
 	case e.State.Ended() != (e.State == watchsource.Succeeded || e.State == watchsource.Failed):
-		t.Errorf("state %v, ended %v", e.State, e.State.Ended())
+		t.Errorf("state %v, ended %v, want true for Succeeded and Failed only", e.State, e.State.Ended())
 	case e.Terminating != (p.DeletionTimestamp != nil):
-		t.Errorf("terminating %v, deletion timestamp %v", e.Terminating, p.DeletionTimestamp)
+		t.Errorf("terminating %v, want %v: the deletion timestamp is %v", e.Terminating, p.DeletionTimestamp != nil, p.DeletionTimestamp)
 	case e.State == watchsource.Unknown && e.Problem == "" && !strings.EqualFold(string(p.Status.Phase), "Unknown"):
-		t.Errorf("phase %q is no problem", p.Status.Phase)
+		t.Errorf("problem \"\" for phase %q, want one", p.Status.Phase)
 	}
-	if problem := contradiction(store.Snapshot()); problem != "" {
+	if problem := inconsistency(store.Snapshot()); problem != "" {
 		t.Error(problem)
 	}
 	store.UpdatePod(p)
 	if again := onlyExecutor(t, store); again != e {
-		t.Errorf("read as %+v, and then as %+v", e, again)
+		t.Errorf("the same pod gave %+v the second time, want %+v", again, e)
 	}
-	for way, other := range otherWays(p) {
+	for form, other := range otherStores(p) {
 		got := onlyExecutor(t, other)
 		got.Pod = e.Pod
 		if got != e {
-			t.Errorf("%s it is %+v, otherwise %+v", way, got, e)
+			t.Errorf("%s: the executor is %+v, want %+v", form, got, e)
 		}
 	}
 	if !equalPods(p, original) {
-		t.Error("the pod was changed")
+		t.Errorf("the pod is now %+v, want it unchanged: %+v", p, original)
 	}
 	store.DeletePod(p)
 	if n := store.Snapshot().Len(); n != 0 {
-		t.Errorf("%d executors after its deletion", n)
+		t.Errorf("%d executors after the deletion, want 0", n)
 	}
 }
 
-// otherWays are those in which a pod can come to a store.
-func otherWays(p *corev1.Pod) map[string]*watchsource.Store {
+// otherStores returns stores that received the pod in another way, or keep less of it.
+func otherStores(p *corev1.Pod) map[string]*watchsource.Store {
 	quiet := watchsource.WithLogger(logr.Discard())
 	listed, bare, trimmed := watchsource.NewStore(quiet), watchsource.NewStore(quiet, watchsource.WithoutPods()), watchsource.NewStore(quiet)
 	listed.ReplaceSnapshot([]*corev1.Pod{p})
@@ -266,6 +265,6 @@ func onlyExecutor(t *testing.T, store *watchsource.Store) watchsource.Executor {
 	for e := range store.Snapshot().All() {
 		return e
 	}
-	t.Fatal("the pod is not in the snapshot")
+	t.Fatal("the snapshot is empty, want the pod in it")
 	return watchsource.Executor{}
 }

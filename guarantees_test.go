@@ -19,14 +19,14 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// One test, or a few, for each numbered claim of the package documentation.
-// Those for 10 and 11 stand with what they are about: see
-// TestGuarantee10StopWaitsForTheStore and TestGuarantee11BadPods.
+// One or more tests for each numbered guarantee of the package documentation. The tests for
+// 10 and 11 are in other files: TestGuarantee10StopWaitsForTheStore and
+// TestGuarantee11BadPods.
 
 const executors = watchsource.LabelApp + "=app," + watchsource.LabelRole + "=" + watchsource.RoleExecutor
 
-// watching starts a source for application "app" on the server.
-func watching(t *testing.T, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
+// startSource starts a source for application "app". The test's cleanup stops it.
+func startSource(t *testing.T, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
 	t.Helper()
 	source := watchsource.NewWatchSnapshotSource(store, server.Client(), opts...)
 	start(t, source, "app")
@@ -34,29 +34,29 @@ func watching(t *testing.T, server *watchtest.Server, store watchsource.Snapshot
 	return source
 }
 
-// wantEqualToList fails unless the store holds exactly what the server does.
+// wantEqualToList fails unless the store has exactly the pods that the server lists.
 func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.Store) {
 	t.Helper()
 	synctest.Wait()
 	snapshot := store.Snapshot()
 	want := server.List(executors)
 	if snapshot.Len() != len(want) {
-		t.Fatalf("%d executors, a LIST has %d", snapshot.Len(), len(want))
+		t.Fatalf("%d executors, want %d as in a LIST", snapshot.Len(), len(want))
 	}
 	for i := range want {
 		e, ok := snapshot.Get(want[i].Name)
 		if !ok {
-			t.Fatalf("%s is missing", want[i].Name)
+			t.Fatalf("the snapshot lacks %s, want it as in a LIST", want[i].Name)
 		}
 		want[i].ManagedFields = nil
 		if !equalPods(e.Pod, &want[i]) {
-			t.Errorf("%s at version %s differs from the LIST, which has it at %s", e.Name, e.ResourceVersion, want[i].ResourceVersion)
+			t.Errorf("%s at version %s differs from the LIST, want it at version %s", e.Name, e.ResourceVersion, want[i].ResourceVersion)
 		}
 	}
 }
 
-// G1: after Start the store has the complete state, and later equals a LIST at
-// its resource version, with streaming lists and without, in protobuf and JSON.
+// G1: after Start the store has the complete state. Later it equals a LIST at its resource
+// version. This holds with and without streaming lists, in protobuf and JSON.
 func TestGuarantee1EqualsList(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -97,14 +97,14 @@ func TestGuarantee1EqualsList(t *testing.T) {
 				server.Create(pod("last"))
 				wantEqualToList(t, server, store)
 				if got, want := store.Snapshot().ResourceVersion(), server.ResourceVersion(); got != want {
-					t.Errorf("at version %q, the server at %q", got, want)
+					t.Errorf("the snapshot is at version %q, want %q as on the server", got, want)
 				}
 			})
 		})
 	}
 }
 
-// churn lets pods come, change and go.
+// churn creates, changes and deletes pods at random.
 func churn(server *watchtest.Server, random *rand.Rand, steps int) {
 	for step := range steps {
 		pods := server.List("")
@@ -125,25 +125,25 @@ func churn(server *watchtest.Server, random *rand.Rand, steps int) {
 	}
 }
 
-// versions is a store that checks that nothing goes back.
-type versions struct {
+// orderStore is a store that records the order in which the states of a pod arrive.
+type orderStore struct {
 	watchsource.SnapshotsStore
-	history []string
+	steps []string
 }
 
-func (v *versions) UpdatePod(p *corev1.Pod) {
-	v.history = append(v.history, p.Annotations["step"])
-	v.SnapshotsStore.UpdatePod(p)
+func (s *orderStore) UpdatePod(p *corev1.Pod) {
+	s.steps = append(s.steps, p.Annotations["step"])
+	s.SnapshotsStore.UpdatePod(p)
 }
 
-// G2: states arrive in the order in which the API server produced them, all of them while
-// the watch is open, and none after a newer one.
+// G2: states arrive in the order in which the API server produced them. While the watch is
+// open, every state arrives. No state arrives after a newer one.
 func TestGuarantee2InOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
-		store := &versions{SnapshotsStore: watchsource.NewStore()}
-		watching(t, server, store)
+		store := &orderStore{SnapshotsStore: watchsource.NewStore()}
+		startSource(t, server, store)
 		var want []string
 		for step := range 100 {
 			server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(step)} })
@@ -154,8 +154,8 @@ func TestGuarantee2InOrder(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if !slices.Equal(store.history, want) {
-			t.Errorf("states arrived as %v", store.history)
+		if !slices.Equal(store.steps, want) {
+			t.Errorf("states arrived as %v, want %v", store.steps, want)
 		}
 	})
 }
@@ -168,7 +168,7 @@ func TestGuarantee2VersionOfNothing(t *testing.T) {
 	for _, v := range []string{"0", "", "45"} {
 		must(t, watcher.Receive(bookmark(v)))
 		if got := store.Snapshot().ResourceVersion(); got != "46" {
-			t.Errorf("after a bookmark at %q the store is at %q", v, got)
+			t.Errorf("after a bookmark at %q the store is at %q, want 46", v, got)
 		}
 	}
 }
@@ -180,20 +180,21 @@ func TestGuarantee2OlderStatesAreIgnored(t *testing.T) {
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("9")))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("11")))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("odd")))))
-	if got := strings.Join(store.all(), ", "); got != "update exec-1, update exec-1, update exec-1" {
-		t.Errorf("the store received %q from the watcher", got)
+	want := "update exec-1, update exec-1, update exec-1" // all but the state at version 9
+	if got := strings.Join(store.all(), ", "); got != want {
+		t.Errorf("the store received %q, want %q", got, want)
 	}
 
 	memory := watchsource.NewStore()
 	memory.UpdatePod(pod("1", uid("u"), version("10"), phase(corev1.PodRunning)))
 	memory.UpdatePod(pod("1", uid("u"), version("9"), phase(corev1.PodPending)))
 	if got := names(memory.Snapshot()); got != "exec-1=Running" {
-		t.Errorf("the store went back to %q", got)
+		t.Errorf("snapshot %q after an older state, want exec-1=Running", got)
 	}
 }
 
-// G3: however a pod leaves, it is reported gone exactly once, with its last
-// known state.
+// G3: a pod that leaves in any way is reported as deleted exactly once, with its last known
+// state.
 func TestGuarantee3GoneOnce(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -229,15 +230,15 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 				server.Create(pod("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }))
 				server.Create(pod("2", phase(corev1.PodRunning)))
 				store := watchsource.NewStore()
-				watching(t, server, store)
+				startSource(t, server, store)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				var gone []watchsource.Change
+				var deletions []watchsource.Change
 				go func() {
 					for batch := range store.Batches(ctx, 0) {
 						for _, c := range batch.Changes {
 							if c.After.State == watchsource.Deleted {
-								gone = append(gone, c)
+								deletions = append(deletions, c)
 							}
 						}
 					}
@@ -247,34 +248,34 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				cancel()
 				synctest.Wait()
-				if len(gone) != 1 {
-					t.Fatalf("reported gone %d times", len(gone))
+				if len(deletions) != 1 {
+					t.Fatalf("reported as deleted %d times, want once", len(deletions))
 				}
-				if c := gone[0]; c.After.Name != "exec-1" || c.After.Node != "node-1" || c.Before == nil || c.Before.State != watchsource.Running {
-					t.Errorf("reported gone as %+v, before %+v", c.After, c.Before)
+				if c := deletions[0]; c.After.Name != "exec-1" || c.After.Node != "node-1" || c.Before == nil || c.Before.State != watchsource.Running {
+					t.Errorf("deletion reported with After %+v, Before %+v, want exec-1 on node-1, Running before", c.After, c.Before)
 				}
 				if got := names(store.Snapshot()); got != "exec-2=Running" {
-					t.Errorf("left in the snapshot: %s", got)
+					t.Errorf("snapshot %q, want exec-2=Running", got)
 				}
 			})
 		})
 	}
 }
 
-// G4: every reader is shown every end, however slow it is and however briefly
-// the pod was there.
+// G4: every reader receives every end, even if the reader is slow or the pod existed only
+// briefly.
 func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		watching(t, server, store)
+		startSource(t, server, store)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		intervals := []time.Duration{0, time.Second, time.Hour}
 		ends := make([]map[string]int, len(intervals))
-		gone := make([]map[string]int, len(intervals))
+		deleted := make([]map[string]int, len(intervals))
 		for i, interval := range intervals {
-			ends[i], gone[i] = map[string]int{}, map[string]int{}
+			ends[i], deleted[i] = map[string]int{}, map[string]int{}
 			go func() {
 				for batch := range store.Batches(ctx, interval) {
 					for _, c := range batch.Changes {
@@ -282,7 +283,7 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 						case c.After.State.Ended():
 							ends[i][fmt.Sprintf("%s %v %d", c.After.ID, c.After.State, c.After.ExitCode)]++
 						case c.After.State == watchsource.Deleted:
-							gone[i][c.After.ID]++
+							deleted[i][c.After.ID]++
 						}
 					}
 				}
@@ -309,28 +310,28 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 		synctest.Wait()
 		for i, interval := range intervals {
 			if fmt.Sprint(ends[i]) != fmt.Sprint(want) {
-				t.Errorf("the reader of every %v saw %d ends, want %d, each once", interval, len(ends[i]), len(want))
+				t.Errorf("the reader with interval %v received the ends %v, want %v", interval, ends[i], want)
 			}
-			for id, times := range gone[i] {
+			for id, times := range deleted[i] {
 				if times != 1 {
-					t.Errorf("the reader of every %v saw %s go %d times", interval, id, times)
+					t.Errorf("the reader with interval %v received %d deletions of %s, want 1", interval, times, id)
 				}
 			}
-			if len(gone[i]) != len(want) {
-				t.Errorf("the reader of every %v saw %d executors go, want %d", interval, len(gone[i]), len(want))
+			if len(deleted[i]) != len(want) {
+				t.Errorf("the reader with interval %v received %d deletions, want %d", interval, len(deleted[i]), len(want))
 			}
 		}
 	})
 }
 
-// G5: a fault of the transport costs a resume and no list; a version that is
-// gone costs a list.
+// G5: after a transport fault the source resumes and does not list. After an expired version
+// it lists.
 func TestGuarantee5ResumeNotRelist(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := watchsource.NewStore()
-		source := watching(t, server, store)
+		source := startSource(t, server, store)
 		lists := watchtest.List | watchtest.StreamingList
 		faults := []watchtest.Effect{
 			watchtest.Cut(), watchtest.Reset(), watchtest.Tear(), watchtest.SendRaw([]byte{0, 0, 0, 2, 'x', 'y'}),
@@ -343,10 +344,10 @@ func TestGuarantee5ResumeNotRelist(t *testing.T) {
 			wantEqualToList(t, server, store)
 		}
 		if n := server.Count(lists); n != 1 {
-			t.Errorf("100 faults cost %d lists", n-1)
+			t.Errorf("100 faults caused %d lists, want 0", n-1)
 		}
 		if got := source.Status(); got.Resumes < 100 || got.Relists != 0 {
-			t.Errorf("Status counts %d resumes and %d relists", got.Resumes, got.Relists)
+			t.Errorf("%d resumes and %d relists in Status, want at least 100 and 0", got.Resumes, got.Relists)
 		}
 
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
@@ -358,25 +359,25 @@ func TestGuarantee5ResumeNotRelist(t *testing.T) {
 		lift()
 		time.Sleep(time.Minute)
 		wantEqualToList(t, server, store)
-		// An outage costs a look at the server's version, which is a list of one name.
+		// After an outage the source requests the server's version by a list of one name.
 		if n := server.Count(lists); n != 3 {
-			t.Errorf("an outage and a version that was gone cost %d lists, want 2", n-1)
+			t.Errorf("an outage and an expired version caused %d lists, want 2", n-1)
 		}
 		if got := source.Status(); got.Relists != 1 {
-			t.Errorf("Status counts %d relists", got.Relists)
+			t.Errorf("%d relists in Status, want 1", got.Relists)
 		}
 	})
 }
 
-// G6: a watch that has silently died is noticed and replaced, with and without
-// bookmarks, and a server without bookmarks is not hammered.
+// G6: the source notices a silent dead watch and replaces it, with and without bookmarks. It
+// does not send many requests to a server without bookmarks.
 func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		server  []watchtest.Option
 		options []watchsource.Option
 		within  time.Duration
-		hourly  int // requests at the most in a quiet hour
+		hourly  int // the most requests in a quiet hour
 	}{
 		{"bookmarks", nil, nil, 3 * time.Minute, 13},
 		{"no bookmarks", []watchtest.Option{watchtest.WithBookmarkInterval(0)}, nil, 3 * time.Minute, 31},
@@ -387,32 +388,32 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(test.server...)
 				store := watchsource.NewStore()
-				source := watching(t, server, store, test.options...)
-				time.Sleep(2 * time.Minute) // for a bookmark, if there are any
+				source := startSource(t, server, store, test.options...)
+				time.Sleep(2 * time.Minute) // for a bookmark, if the server sends them
 				server.Strike(watchtest.Silence())
 				server.Create(pod("1"))
 				server.Create(pod("2"))
 				time.Sleep(test.within)
 				wantEqualToList(t, server, store)
 				if got := source.Status(); got.Stalls == 0 || got.Relists != 0 {
-					t.Errorf("Status counts %d stalls and %d relists", got.Stalls, got.Relists)
+					t.Errorf("%d stalls and %d relists in Status, want at least 1 and 0", got.Stalls, got.Relists)
 				}
 				before := server.Count(^watchtest.Verb(0))
 				time.Sleep(time.Hour)
 				if n := server.Count(^watchtest.Verb(0)) - before; n > test.hourly {
-					t.Errorf("%d requests in a quiet hour", n)
+					t.Errorf("%d requests in a quiet hour, want at most %d", n, test.hourly)
 				}
 			})
 		})
 	}
 }
 
-// A store that takes its time is not the silence of a server.
+// The time that the store needs does not count as silence of the server.
 func TestSlowStoreIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := &recordingStore{}
-		source := watching(t, server, store, watchsource.WithStallTimeout(90*time.Second))
+		source := startSource(t, server, store, watchsource.WithStallTimeout(90*time.Second))
 		store.mu.Lock()
 		store.block = make(chan struct{})
 		store.mu.Unlock()
@@ -422,17 +423,17 @@ func TestSlowStoreIsNoStall(t *testing.T) {
 		server.Create(pod("2"))
 		time.Sleep(time.Second)
 		if got := source.Status(); got.Stalls != 0 || got.Resumes != 0 || got.Events != 2 {
-			t.Errorf("status %+v", got)
+			t.Errorf("status %+v, want no stalls, no resumes and 2 events", got)
 		}
 	})
 }
 
-// G7: what goes wrong shows in Status, and in the log once per change.
+// G7: Status shows each fault, and the log has one line for each change.
 func TestGuarantee7TroubleIsVisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		log := &logLines{}
-		source := watching(t, server, watchsource.NewStore(), watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
+		source := startSource(t, server, watchsource.NewStore(), watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
 		wantPhase := func(want watchsource.Phase) {
 			t.Helper()
 			synctest.Wait()
@@ -442,7 +443,7 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 		}
 		wantPhase(watchsource.Watching)
 		if got := source.Status(); got.Err != nil || got.Lists != 1 || got.AppID != "app" || got.LastContact.IsZero() {
-			t.Errorf("Status after Start: %+v", got)
+			t.Errorf("status after Start %+v, want no error, 1 list, application app and a last contact", got)
 		}
 
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
@@ -452,7 +453,7 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
 		if err := source.Status().Err; err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {
-			t.Errorf("Status.Err = %v", err)
+			t.Errorf("Status.Err = %v, want connection refused", err)
 		}
 		lift()
 
@@ -460,17 +461,17 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
 		if err := source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch") {
-			t.Errorf("Status.Err = %v", err)
+			t.Errorf("Status.Err = %v, want a 403 with the advice to grant the verbs", err)
 		}
 		lift()
 		time.Sleep(time.Minute)
 		wantPhase(watchsource.Watching)
 
 		if lines := log.matching("Watch interrupted, retrying"); len(lines) != 2 {
-			t.Errorf("two troubles gave %d lines:\n%s", len(lines), strings.Join(lines, "\n"))
+			t.Errorf("%d lines \"Watch interrupted\" for two errors, want 2:\n%s", len(lines), strings.Join(lines, "\n"))
 		}
 		if lines := log.matching("Watch restored"); len(lines) != 1 {
-			t.Errorf("one recovery gave %d lines", len(lines))
+			t.Errorf("%d lines \"Watch restored\" for one recovery, want 1", len(lines))
 		}
 		source.Stop()
 		wantPhase(watchsource.Stopped)
@@ -483,8 +484,8 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 func TestGuarantee7BlindnessIsVisible(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		effect watchtest.Effect // of the fault by which the watch is lost
-		blind  time.Duration    // when that must show
+		effect watchtest.Effect // ends the watch
+		within time.Duration    // until Status must show it
 	}{
 		{"reset", watchtest.Reset(), 5 * time.Second},
 		{"silent", watchtest.Silence(), 155 * time.Second},
@@ -493,61 +494,61 @@ func TestGuarantee7BlindnessIsVisible(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				log := &logLines{}
-				source := watching(t, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
-				time.Sleep(2 * time.Minute) // so that a bookmark has come
+				source := startSource(t, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+				time.Sleep(2 * time.Minute) // for a bookmark
 				began := source.Status().Since
 				server.Strike(watchtest.Reset())
 				time.Sleep(time.Minute)
 				if got := source.Status(); got.Phase != watchsource.Watching || got.Since != began || got.Resumes != 1 {
-					t.Errorf("a minute after an ordinary reconnection the status is %+v", got)
+					t.Errorf("a minute after an ordinary reconnection the status is %+v, want Watching since %v and 1 resume", got, began)
 				}
 
 				lift := server.Inject(watchtest.Fault{Do: watchtest.Hang()})
 				server.Strike(test.effect)
-				time.Sleep(test.blind + time.Second)
+				time.Sleep(test.within + time.Second)
 				synctest.Wait()
 				if got := source.Status(); got.Phase != watchsource.Retrying || got.Err == nil {
-					t.Errorf("%v after the watch was lost the status is %+v", test.blind, got)
+					t.Errorf("%v after the watch was lost the status is %+v, want Retrying and an error", test.within, got)
 				}
 				lift()
 				time.Sleep(2 * time.Minute)
 				synctest.Wait()
 				if got := source.Status(); got.Phase != watchsource.Watching || got.Relists != 0 {
-					t.Errorf("after the recovery the status is %+v", got)
+					t.Errorf("after the recovery the status is %+v, want Watching and no relists", got)
 				}
 				if lines := log.matching("Watch restored"); len(lines) != 1 {
-					t.Errorf("one recovery gave %d lines", len(lines))
+					t.Errorf("%d lines \"Watch restored\" for one recovery, want 1", len(lines))
 				}
 			})
 		})
 	}
 }
 
-// Healthy does not flap on a reconnection, and does not stay well for long
-// without sight, whatever the reason.
+// Healthy does not return an error for a reconnection. It returns one soon after the source
+// receives nothing any more, for any reason.
 func TestGuarantee7Healthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxSilence = 3 * time.Minute
 		server := watchtest.NewServer()
 		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client())
 		if err := source.Healthy(maxSilence); err == nil {
-			t.Error("healthy although it was not started")
+			t.Error("Healthy = nil before Start, want an error")
 		}
 		start(t, source, "app")
 		t.Cleanup(source.Stop)
-		always := func(d time.Duration) {
+		wantHealthy := func(d time.Duration) {
 			t.Helper()
 			for range int(d / (10 * time.Second)) {
 				if err := source.Healthy(maxSilence); err != nil {
-					t.Fatal(err)
+					t.Fatalf("Healthy = %v, want nil", err)
 				}
 				time.Sleep(10 * time.Second)
 			}
 		}
-		always(time.Hour) // of silence but for bookmarks
+		wantHealthy(time.Hour) // with no events but bookmarks
 		for range 20 {
 			server.Strike(watchtest.Reset())
-			always(time.Minute)
+			wantHealthy(time.Minute)
 		}
 		for name, effect := range map[string]watchtest.Effect{
 			"away": watchtest.Refuse(), "hanging": watchtest.Hang(), "forbidding": watchtest.Answer(forbidden), "silent": watchtest.Silence(),
@@ -556,11 +557,11 @@ func TestGuarantee7Healthy(t *testing.T) {
 			server.Strike(watchtest.Reset())
 			time.Sleep(10 * time.Minute)
 			if err := source.Healthy(maxSilence); err == nil {
-				t.Errorf("healthy with a server that is %s", name)
+				t.Errorf("Healthy = nil with a server that is %s, want an error", name)
 			}
 			lift()
 			time.Sleep(2 * time.Minute)
-			always(time.Minute)
+			wantHealthy(time.Minute)
 		}
 	})
 }
@@ -570,7 +571,7 @@ func TestGuarantee7Observer(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		var seen []string
-		watching(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+		startSource(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
 			seen = append(seen, fmt.Sprintf("%v pods=%d resumed=%v event=%q err=%v", o.Kind, o.Pods, o.Resumed, o.Event, o.Err != nil))
 		}))
 		step := func(want ...string) {
@@ -595,8 +596,8 @@ func TestGuarantee7Observer(t *testing.T) {
 	})
 }
 
-// G8: a reader that stays away delays no one else, and its memory grows with the
-// executors, not with the events.
+// G8: a slow reader does not delay the store or other readers. The memory of its backlog
+// grows with the executors, not with the events.
 func TestGuarantee8SlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := watchsource.NewStore()
@@ -610,33 +611,33 @@ func TestGuarantee8SlowReader(t *testing.T) {
 				<-resume
 			}
 		}()
-		synctest.Wait() // the reader sits on its first batch
+		synctest.Wait() // the reader has its first batch and waits
 		const pods, events = 10, 10_000
 		for i := range events {
 			store.UpdatePod(pod(fmt.Sprint(i%pods), uid(fmt.Sprint(i%pods)), version(fmt.Sprint(i+1)), phase(corev1.PodRunning)))
 		}
 		if got := store.Snapshot().Count(watchsource.Running); got != pods {
-			t.Errorf("%d running, want %d, while a reader is away", got, pods)
+			t.Errorf("%d running while a reader waits, want %d", got, pods)
 		}
 		close(resume)
 		synctest.Wait()
 		if !slices.Equal(batches, []int{0, pods}) {
-			t.Errorf("after %d events of %d pods the batches had %v changes", events, pods, batches)
+			t.Errorf("after %d events of %d pods the batches had %v changes, want [0 %d]", events, pods, batches, pods)
 		}
 	})
 }
 
-// G9: a snapshot does not change, costs nothing to take, and says how fresh and
-// how complete it is.
+// G9: a snapshot does not change, taking it does not allocate, and it has the version, the
+// time of the last sync and whether it is complete.
 func TestGuarantee9Snapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := watchsource.NewStore()
 		if s := store.Snapshot(); s.Complete() || !s.SyncedAt().IsZero() || s.ResourceVersion() != "" || s.Len() != 0 {
-			t.Error("a new store claims to know something")
+			t.Errorf("a new store has a snapshot of %d at version %q, complete %v, synced at %v, want the zero values", s.Len(), s.ResourceVersion(), s.Complete(), s.SyncedAt())
 		}
 		store.UpdatePod(pod("0"))
 		if store.Snapshot().Complete() {
-			t.Error("complete before the first list")
+			t.Error("the snapshot is complete before the first list, want it incomplete")
 		}
 		time.Sleep(time.Minute)
 		var list []*corev1.Pod
@@ -649,7 +650,7 @@ func TestGuarantee9Snapshot(t *testing.T) {
 		old := store.Snapshot()
 		before := names(old)
 		if !old.Complete() || !old.SyncedAt().Equal(synced) || old.ResourceVersion() != "7" {
-			t.Errorf("complete %v, synced at %v, version %q", old.Complete(), old.SyncedAt(), old.ResourceVersion())
+			t.Errorf("complete %v, synced at %v, version %q, want true, %v, 7", old.Complete(), old.SyncedAt(), old.ResourceVersion(), synced)
 		}
 
 		time.Sleep(time.Minute)
@@ -658,13 +659,13 @@ func TestGuarantee9Snapshot(t *testing.T) {
 			store.UpdatePod(pod(fmt.Sprint(500+i), uid(fmt.Sprint(500+i)), version("9"), phase(corev1.PodFailed)))
 		}
 		if names(old) != before || old.Count(watchsource.Running) != 1000 || old.Len() != 1000 {
-			t.Error("a snapshot has changed")
+			t.Errorf("the earlier snapshot has %d executors, %d running, want 1000 running and no change", old.Len(), old.Count(watchsource.Running))
 		}
 		if now := store.Snapshot(); now.Count(watchsource.Failed) != 500 || now.Len() != 500 || now.ResourceVersion() != "9" || !now.SyncedAt().Equal(synced) {
-			t.Errorf("now %d failed of %d at version %q, synced at %v", now.Count(watchsource.Failed), now.Len(), now.ResourceVersion(), now.SyncedAt())
+			t.Errorf("the new snapshot has %d failed of %d at version %q, synced at %v, want 500 of 500 at 9, synced at %v", now.Count(watchsource.Failed), now.Len(), now.ResourceVersion(), now.SyncedAt(), synced)
 		}
 		if n := testing.AllocsPerRun(100, func() { old = store.Snapshot() }); n != 0 {
-			t.Errorf("taking a snapshot allocates %v times", n)
+			t.Errorf("taking a snapshot allocates %v times, want 0", n)
 		}
 	})
 }

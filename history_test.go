@@ -26,78 +26,78 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// What the generator knows of a pod is written on the pod, so that a test needs
-// no second opinion on how a pod is read.
+// The generator writes the state that it gives a pod into annotations, so the test does not
+// have to derive the state from the pod's status.
 const (
-	noteState = "test/state" // the State that an executor in such a pod has
-	noteEnd   = "test/end"   // the number of its end, none while it has not ended
-	noteStep  = "test/step"  // makes each version of a pod unlike all others
+	stateAnnotation = "test/state" // the State of an executor in this pod
+	endAnnotation   = "test/end"   // the number of its end, absent before the end
+	stepAnnotation  = "test/step"  // makes each version of a pod different from all others
 )
 
-func stateOf(p *corev1.Pod) string { return p.Annotations[noteState] }
-func endOf(p *corev1.Pod) string   { return p.Annotations[noteEnd] }
+func stateOf(p *corev1.Pod) string { return p.Annotations[stateAnnotation] }
+func endOf(p *corev1.Pod) string   { return p.Annotations[endAnnotation] }
 
-// history changes the pods of a server at random, and records the events of a watch that
-// misses nothing.
+// history changes the pods of a server at random, and records the events that an
+// uninterrupted watch would receive.
 type history struct {
 	server    *watchtest.Server
 	random    *rand.Rand
-	namespace string // that is watched, empty for all
+	namespace string // the namespace that the source watches, "" for all
 	trace     *trace
 	selector  labels.Selector
 
 	steps int
 	pods  map[types.NamespacedName]*corev1.Pod
 
-	restores bool    // the server is restored from a backup once
-	backup   *backup // nil before
+	willRestore bool    // the server is restored from a backup once
+	backup      *backup // nil until the backup is taken
 
-	mu     sync.Mutex
-	events []watch.Event // of the selection, oldest first
-	lost   []watch.Event // the same before the server was restored
+	mu                  sync.Mutex
+	events              []watch.Event // of the selected pods, oldest first
+	eventsBeforeRestore []watch.Event // the events before the server was restored
 }
 
-// backup is what a server is restored to.
+// backup holds the state that the server is restored to.
 type backup struct {
-	restore func() // nil once it is restored
+	restore func() // nil after the restore
 	pods    map[types.NamespacedName]*corev1.Pod
 	events  int
 	version uint64
 }
 
-// historyGap separates the versions of two histories: after a backup the versions
-// rise by twice as much, so that the restored server does not reach them again.
+// historyGap separates the versions of two histories. takeBackup advances the server by
+// twice this gap, so the restored server does not reach the versions after the backup again.
 const historyGap = 1 << 20
 
-// backUp keeps the present state.
-func (h *history) backUp() {
+// takeBackup backs up the present state.
+func (h *history) takeBackup() {
 	h.trace.add("the server is backed up")
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.backup = &backup{
 		restore: h.server.Backup(), pods: maps.Clone(h.pods),
-		events: len(h.events), version: number(h.server.ResourceVersion()),
+		events: len(h.events), version: parseVersion(h.server.ResourceVersion()),
 	}
 	h.server.Advance(2 * historyGap)
 }
 
-// restored reports whether the server has begun a new history.
-func (h *history) restored() bool { return h.backup != nil && h.backup.restore == nil }
+// isRestored reports whether the server has been restored and has a new history.
+func (h *history) isRestored() bool { return h.backup != nil && h.backup.restore == nil }
 
-// putBack restores the server.
-func (h *history) putBack() {
+// restoreBackup restores the server.
+func (h *history) restoreBackup() {
 	h.trace.add("the server is restored from its backup at %d", h.backup.version)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.backup.restore()
 	h.backup.restore = nil
 	h.pods = h.backup.pods
-	h.lost = h.events
+	h.eventsBeforeRestore = h.events
 	h.events = slices.Clip(h.events[:h.backup.events])
 }
 
-// act lets one thing happen.
-func (h *history) act() {
+// randomChange changes one pod at random.
+func (h *history) randomChange() {
 	h.steps++
 	at := types.NamespacedName{
 		Namespace: []string{"jobs", "jobs", "jobs", "lab"}[h.random.IntN(4)],
@@ -106,7 +106,7 @@ func (h *history) act() {
 	known := h.pods[at]
 	switch {
 	case known == nil && h.random.IntN(6) == 0:
-		h.comeAndGo(at)
+		h.createAndDelete(at)
 	case known == nil:
 		h.create(at)
 	case stateOf(known) == "Pending" && h.random.IntN(3) > 0:
@@ -121,23 +121,23 @@ func (h *history) act() {
 	case h.random.IntN(6) == 0:
 		h.relabel(at)
 	case endOf(known) == "" && h.random.IntN(2) == 0:
-		h.end(at)
+		h.endExecutor(at)
 	case h.random.IntN(4) == 0:
-		h.update(at, "is asked to go", deleting)
+		h.update(at, "gets a deletion timestamp", deleting)
 	default:
 		h.update(at, "changes", func(p *corev1.Pod) { p.Annotations["note"] = strconv.Itoa(h.steps) })
 	}
 }
 
-// comeAndGo is a life too short for anybody to look in between.
-func (h *history) comeAndGo(at types.NamespacedName) {
+// createAndDelete creates, ends and deletes a pod before anything else can run.
+func (h *history) createAndDelete(at types.NamespacedName) {
 	h.create(at)
-	h.end(at)
+	h.endExecutor(at)
 	h.remove(at)
 }
 
 func (h *history) create(at types.NamespacedName) {
-	p := pod(strings.TrimPrefix(at.Name, "exec-"), noted(noteState, "Pending"), furnished)
+	p := pod(strings.TrimPrefix(at.Name, "exec-"), annotate(stateAnnotation, "Pending"), withFullSpec)
 	p.Namespace = at.Namespace
 	p.UID = types.UID(fmt.Sprintf("uid-%d-%s", h.steps, at.Name))
 	switch h.random.IntN(14) {
@@ -151,7 +151,7 @@ func (h *history) create(at types.NamespacedName) {
 		p.Labels[watchsource.LabelExecutorID] = "EXECID"
 	case 4:
 		p.Status.Phase = "Dreaming"
-		noted(noteState, "Unknown")(p)
+		annotate(stateAnnotation, "Unknown")(p)
 	case 5, 6, 7:
 		p.Spec.RestartPolicy = corev1.RestartPolicyAlways
 	}
@@ -159,11 +159,11 @@ func (h *history) create(at types.NamespacedName) {
 	h.write(at, func() *corev1.Pod { return h.server.Create(p) })
 }
 
-// update changes a pod, in the same way whatever it was.
+// update applies changes to a pod. They must not depend on its state.
 func (h *history) update(at types.NamespacedName, what string, changes ...func(*corev1.Pod)) {
 	h.trace.add("%s %s", at, what)
 	h.steps++
-	changes = append(changes, noted(noteStep, strconv.Itoa(h.steps)))
+	changes = append(changes, annotate(stepAnnotation, strconv.Itoa(h.steps)))
 	h.write(at, func() *corev1.Pod {
 		return h.server.Update(at.Namespace, at.Name, func(p *corev1.Pod) {
 			for _, change := range changes {
@@ -181,7 +181,7 @@ func (h *history) remove(at types.NamespacedName) {
 	})
 }
 
-// relabel takes a pod out of the selection, or back in.
+// relabel moves a pod out of the selection or back in.
 func (h *history) relabel(at types.NamespacedName) {
 	app := "app"
 	if h.pods[at].Labels[watchsource.LabelApp] == app {
@@ -190,9 +190,9 @@ func (h *history) relabel(at types.NamespacedName) {
 	h.update(at, "moves to application "+app, label(watchsource.LabelApp, app))
 }
 
-// end is one of the ways in which an executor ends.
-func (h *history) end(at types.NamespacedName) {
-	number := noted(noteEnd, strconv.Itoa(h.steps))
+// endExecutor ends an executor in a random way.
+func (h *history) endExecutor(at types.NamespacedName) {
+	endNumber := annotate(endAnnotation, strconv.Itoa(h.steps))
 	code := int32(h.random.IntN(3))
 	state, phase := "Succeeded", phase(corev1.PodSucceeded)
 	if code != 0 {
@@ -200,46 +200,47 @@ func (h *history) end(at types.NamespacedName) {
 	}
 	last := ended(code, "Done")
 	last.Terminated.FinishedAt.Time = last.Terminated.FinishedAt.Add(time.Duration(h.steps) * time.Second)
-	exit := executorIs(last)
-	kind := h.random.IntN(4)
-	if h.restores {
-		kind = max(kind, 1) // an end without a time looks like one that was undone
+	exit := executorContainerState(last)
+	form := h.random.IntN(4)
+	if h.willRestore {
+		// An end without a time cannot be distinguished from an end that a restore undid.
+		form = max(form, 1)
 	}
-	switch kind {
+	switch form {
 	case 0:
-		h.update(at, "is evicted", noted(noteState, "Failed"), number, func(p *corev1.Pod) {
+		h.update(at, "is evicted", annotate(stateAnnotation, "Failed"), endNumber, func(p *corev1.Pod) {
 			p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted"
 		})
 	case 1:
-		h.update(at, "ends beside a sidecar: "+state, noted(noteState, state), number, exit, func(p *corev1.Pod) {
+		h.update(at, "ends beside a sidecar: "+state, annotate(stateAnnotation, state), endNumber, exit, func(p *corev1.Pod) {
 			p.Status.Phase = corev1.PodRunning
 		})
 	default:
-		h.update(at, "ends: "+state, noted(noteState, state), number, exit, phase)
+		h.update(at, "ends: "+state, annotate(stateAnnotation, state), endNumber, exit, phase)
 	}
 }
 
-// restarts reports whether the containers of a pod are started again, as those
-// of a StatefulSet are.
+// restarts reports whether the kubelet restarts the containers of a pod, as in a
+// StatefulSet.
 func restarts(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodRunning && p.Spec.RestartPolicy == corev1.RestartPolicyAlways
 }
 
 func started(p *corev1.Pod) {
 	p.Status.Phase, p.Status.PodIP, p.Spec.NodeName = corev1.PodRunning, "10.0.0.1", "node-1"
-	executorIs(running())(p)
-	noted(noteState, "Running")(p)
-	delete(p.Annotations, noteEnd)
+	executorContainerState(running())(p)
+	annotate(stateAnnotation, "Running")(p)
+	delete(p.Annotations, endAnnotation)
 }
 
-func executorIs(state corev1.ContainerState) func(*corev1.Pod) {
+func executorContainerState(state corev1.ContainerState) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: executorContainer, State: state}}
 	}
 }
 
-// furnished gives a pod what a trimmed one lacks.
-func furnished(p *corev1.Pod) {
+// withFullSpec sets fields that WithTrimmedPods removes.
+func withFullSpec(p *corev1.Pod) {
 	always := corev1.ContainerRestartPolicyAlways
 	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", Operation: metav1.ManagedFieldsOperationUpdate}}
 	p.Spec.ServiceAccountName = "spark"
@@ -249,7 +250,7 @@ func furnished(p *corev1.Pod) {
 	}
 }
 
-func noted(key, value string) func(*corev1.Pod) {
+func annotate(key, value string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		if p.Annotations == nil {
 			p.Annotations = map[string]string{}
@@ -258,19 +259,19 @@ func noted(key, value string) func(*corev1.Pod) {
 	}
 }
 
-// write performs a write and notes the events that a watch gets. It holds the lock, so the
-// witness cannot look for an event before it is noted.
+// write performs a write and records the event that a watch receives. It holds the lock, so
+// the checkingStore cannot look up an event before it is recorded.
 func (h *history) write(at types.NamespacedName, apply func() *corev1.Pod) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before, after := h.pods[at], apply()
-	was, is := h.selects(before), h.selects(after)
+	wasSelected, isSelected := h.selects(before), h.selects(after)
 	switch {
-	case is && was:
+	case isSelected && wasSelected:
 		h.events = append(h.events, watch.Event{Type: watch.Modified, Object: after})
-	case is:
+	case isSelected:
 		h.events = append(h.events, watch.Event{Type: watch.Added, Object: after})
-	case was:
+	case wasSelected:
 		left := before.DeepCopy()
 		left.ResourceVersion = h.server.ResourceVersion()
 		h.events = append(h.events, watch.Event{Type: watch.Deleted, Object: left})
@@ -286,9 +287,9 @@ func (h *history) selects(p *corev1.Pod) bool {
 	return p != nil && (h.namespace == "" || p.Namespace == h.namespace) && h.selector.Matches(labels.Set(p.Labels))
 }
 
-// event returns the event with a number, false if it has not happened yet, of the
-// history that has a version.
-func (h *history) event(n int, version uint64) (watch.Event, *corev1.Pod, bool) {
+// eventAt returns the event with index n of the history that contains a version, or false
+// if that history has no such event yet.
+func (h *history) eventAt(n int, version uint64) (watch.Event, *corev1.Pod, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	events := h.eventsOf(version)
@@ -298,17 +299,17 @@ func (h *history) event(n int, version uint64) (watch.Event, *corev1.Pod, bool) 
 	return events[n], events[n].Object.(*corev1.Pod), true
 }
 
-// eventsOf returns the events of the history that has a version. h.mu is held.
+// eventsOf returns the events of the history that contains a version. The caller holds h.mu.
 func (h *history) eventsOf(version uint64) []watch.Event {
-	if h.restored() && version > h.backup.version+historyGap {
-		return h.lost
+	if h.isRestored() && version > h.backup.version+historyGap {
+		return h.eventsBeforeRestore
 	}
 	return h.events
 }
 
-// at returns the selected pods as of a version, and the number of the first
-// event after it.
-func (h *history) at(version uint64) (map[types.NamespacedName]*corev1.Pod, int) {
+// podsAt returns the selected pods as of a version, and the index of the first event after
+// that version.
+func (h *history) podsAt(version uint64) (map[types.NamespacedName]*corev1.Pod, int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pods := map[types.NamespacedName]*corev1.Pod{}
@@ -327,9 +328,8 @@ func (h *history) at(version uint64) (map[types.NamespacedName]*corev1.Pod, int)
 	return pods, len(events)
 }
 
-// superseded returns a state of a pod that is still there that is not its
-// newest, or nil.
-func (h *history) superseded() *corev1.Pod {
+// olderState returns an earlier state of a pod that still exists, or nil.
+func (h *history) olderState() *corev1.Pod {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, event := range slices.Backward(h.events) {
@@ -346,10 +346,10 @@ func keyOf(p *corev1.Pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
 }
 
-func versionOf(p *corev1.Pod) uint64 { return number(p.ResourceVersion) }
+func versionOf(p *corev1.Pod) uint64 { return parseVersion(p.ResourceVersion) }
 
-// number reads a resource version of the test server, which has no others.
-func number(version string) uint64 {
+// parseVersion parses a resource version of the test server. These are always numbers.
+func parseVersion(version string) uint64 {
 	n, err := strconv.ParseUint(version, 10, 64)
 	if err != nil {
 		panic(err)
@@ -357,27 +357,28 @@ func number(version string) uint64 {
 	return n
 }
 
-// faults makes random things go wrong with a server.
+// faults injects random faults into a server.
 type faults struct {
 	*history
 	json          bool
 	transportOnly bool
 
-	lifts []func() // of what may still be going on
-	mute  bool     // a stream may have been left that says nothing for long
-	older int      // events made that are older than others before
+	lifts       []func() // remove the faults that may still be active
+	maybeSilent bool     // a stream may be open that stays silent for long
+	olderStates int      // events sent whose pod is older than in an event before
 }
 
-// effect is what goes wrong, with a name for the trace.
-type effect struct {
+// namedEffect is an effect with a name for the trace.
+type namedEffect struct {
 	watchtest.Effect
 	name string
 }
 
-// strike lets something happen now.
-func (f *faults) strike() {
+// strikeStreams advances the version, compacts the history, or applies an effect to the
+// open streams.
+func (f *faults) strikeStreams() {
 	if n := f.random.IntN(8); n == 0 {
-		f.trace.add("a version passes that changes nothing")
+		f.trace.add("the version advances without a change of pods")
 		f.server.Advance(1 + f.random.IntN(20))
 		return
 	} else if n < 3 && !f.transportOnly {
@@ -392,8 +393,8 @@ func (f *faults) strike() {
 	}
 }
 
-// begin lets something go wrong with coming requests.
-func (f *faults) begin() {
+// injectFault injects a fault into future requests.
+func (f *faults) injectFault() {
 	e := f.effect(false)
 	verbs := []watchtest.Verb{
 		0, 0, watchtest.Watch, watchtest.Watch, watchtest.Watch | watchtest.StreamingList,
@@ -424,64 +425,63 @@ func (f *faults) liftAll() {
 	f.lifts = nil
 }
 
-// effect draws something that goes wrong with streams that are open, or with
-// coming requests.
-func (f *faults) effect(open bool) effect {
+// effect returns a random effect for open streams, or for future requests.
+func (f *faults) effect(open bool) namedEffect {
 	if f.transportOnly || f.random.IntN(2) == 0 {
 		return f.transportEffect()
 	}
 	switch n := f.random.IntN(8); {
 	case n == 0:
-		return effect{watchtest.Malform(), "malformed object"}
+		return namedEffect{watchtest.Malform(), "malformed object"}
 	case n == 1 && !open:
-		return effect{watchtest.OmitInitialEventsEnd(), "no end of the initial events"}
+		return namedEffect{watchtest.OmitInitialEventsEnd(), "no end of the initial events"}
 	case n == 1 && f.json:
-		return effect{watchtest.SendRaw(frame(watch.Modified, foreignObject)), "an object that is no pod"}
+		return namedEffect{watchtest.SendRaw(frame(watch.Modified, foreignObject)), "an object that is no pod"}
 	case n == 2 && f.json && open:
-		if p := f.superseded(); p != nil {
-			f.older++
-			return effect{watchtest.SendRaw(frame(watch.Modified, p)), "an old state of " + p.Name + " at " + p.ResourceVersion}
+		if p := f.olderState(); p != nil {
+			f.olderStates++
+			return namedEffect{watchtest.SendRaw(frame(watch.Modified, p)), "an old state of " + p.Name + " at " + p.ResourceVersion}
 		}
 	}
 	status := f.status()
-	return effect{watchtest.Answer(status), "answer " + string(status.Status().Reason)}
+	return namedEffect{watchtest.Answer(status), "answer " + string(status.Status().Reason)}
 }
 
-func (f *faults) transportEffect() effect {
+func (f *faults) transportEffect() namedEffect {
 	switch f.random.IntN(13) {
 	case 11, 12:
 		d, cut, name := time.Duration(100+f.random.IntN(5000))*time.Millisecond, watchtest.Cut(), "cut"
 		if f.random.IntN(2) == 0 {
 			cut, name = watchtest.Reset(), "reset"
 		}
-		return effect{watchtest.Idle(d, cut), fmt.Sprintf("%s when idle for %v", name, d)}
+		return namedEffect{watchtest.Idle(d, cut), fmt.Sprintf("%s when idle for %v", name, d)}
 	case 0:
-		return effect{watchtest.Refuse(), "refused"}
+		return namedEffect{watchtest.Refuse(), "refused"}
 	case 1:
-		return effect{watchtest.Reset(), "reset"}
+		return namedEffect{watchtest.Reset(), "reset"}
 	case 2:
-		return effect{watchtest.Break(io.EOF), "closed"}
+		return namedEffect{watchtest.Break(io.EOF), "closed"}
 	case 3, 4:
-		return effect{watchtest.Cut(), "cut"}
+		return namedEffect{watchtest.Cut(), "cut"}
 	case 5:
-		return effect{watchtest.Tear(), "torn"}
+		return namedEffect{watchtest.Tear(), "torn"}
 	case 6:
-		f.mute = true
-		return effect{watchtest.Silence(), "silence"}
+		f.maybeSilent = true
+		return namedEffect{watchtest.Silence(), "silence"}
 	case 7:
-		f.mute = true
+		f.maybeSilent = true
 		bytes, pause := 64+f.random.IntN(400), time.Duration(1+f.random.IntN(50))*time.Millisecond
-		return effect{watchtest.Slow(bytes, pause), fmt.Sprintf("slow, %d bytes each %v", bytes, pause)}
+		return namedEffect{watchtest.Slow(bytes, pause), fmt.Sprintf("slow, %d bytes each %v", bytes, pause)}
 	case 8:
-		f.mute = true
+		f.maybeSilent = true
 		bytes := f.garbage()
-		return effect{watchtest.SendRaw(bytes), fmt.Sprintf("garbage %q", bytes)}
+		return namedEffect{watchtest.SendRaw(bytes), fmt.Sprintf("garbage %q", bytes)}
 	case 9:
-		f.mute = true
-		return effect{watchtest.Hang(), "hang"}
+		f.maybeSilent = true
+		return namedEffect{watchtest.Hang(), "hang"}
 	default:
 		d := time.Duration(1+f.random.IntN(90)) * time.Second
-		return effect{watchtest.Delay(d), fmt.Sprintf("late by %v", d)}
+		return namedEffect{watchtest.Delay(d), fmt.Sprintf("late by %v", d)}
 	}
 }
 
@@ -513,12 +513,12 @@ func (f *faults) status() apierrors.APIStatus {
 	return all[f.random.IntN(len(all))]
 }
 
-// foreign is a word that only an object that is no pod contains.
-const foreign = "ForeignObject"
+// foreignReason is a text that occurs only in foreignObject, which is not a pod.
+const foreignReason = "ForeignObject"
 
-var foreignObject = &metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Reason: foreign}
+var foreignObject = &metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Reason: foreignReason}
 
-// frame is an event on the wire, in JSON.
+// frame returns the JSON encoding of a watch event.
 func frame(kind watch.EventType, object runtime.Object) []byte {
 	if p, ok := object.(*corev1.Pod); ok {
 		p = p.DeepCopy()
@@ -532,7 +532,7 @@ func frame(kind watch.EventType, object runtime.Object) []byte {
 	return bytes
 }
 
-// trace records the steps of a schedule, to find out why it failed.
+// trace records the steps of a schedule. The test logs them if the schedule fails.
 type trace struct {
 	began time.Time
 	mu    sync.Mutex

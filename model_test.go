@@ -23,13 +23,13 @@ import (
 var schedules = flag.Int("schedules", 1000, "how many random schedules the model test runs")
 
 // Random changes of pods under random faults. The store receives exactly the states of
-// the API server, none twice and none backwards. Readers are shown every end and every
-// deletion once. No list is fetched without need. A schedule is a random history of pods
+// the API server, each once and in order. Readers receive every end and every deletion
+// once. The source lists only if it must. A schedule is a random sequence of pod changes
 // and faults, made from a seed.
 //
-// The source draws the times of its watches and pauses by itself, so that a
-// replay has the same history and the same faults, but not the same
-// milliseconds. If a failure does not come back with -seed, -count will help.
+// The source itself chooses the random timeouts of its watches and its delays. A replay
+// therefore has the same changes and the same faults, but not the same times. If a failure
+// does not occur again with -seed, add -count.
 func TestAnyHistoryUnderAnyFaults(t *testing.T) {
 	first, n := *seed, 1
 	if first == 0 {
@@ -38,10 +38,10 @@ func TestAnyHistoryUnderAnyFaults(t *testing.T) {
 			n = min(n, 100)
 		}
 	}
-	var sum tally
+	var totals totals
 	for i := range n {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSchedule(t, first+uint64(i), &sum)
+			s := newSchedule(t, first+uint64(i), &totals)
 			defer func() {
 				if t.Failed() { // after which synctest.Test does not return
 					t.Logf("schedule %d of %d: replay with -seed=%d", i+1, n, s.seed)
@@ -50,60 +50,61 @@ func TestAnyHistoryUnderAnyFaults(t *testing.T) {
 			s.run()
 		})
 	}
-	t.Logf("%d schedules from seed %d: %+v", n, first, sum)
+	t.Logf("%d schedules from seed %d: %+v", n, first, totals)
 	if n >= 500 {
-		sum.check(t)
+		totals.check(t)
 	}
 }
 
-// tally tells whether the schedules have met what they are for.
-type tally struct {
+// totals counts what happened in all schedules. check fails if anything was too rare to be
+// tested.
+type totals struct {
 	Events, Batches, Resumes, Relists, Stalls, Errors, FailedStarts, Stops, Restores int
 }
 
-func (s *tally) check(t *testing.T) {
+func (s *totals) check(t *testing.T) {
 	for _, n := range []int{s.Events, s.Batches, s.Resumes, s.Relists, s.Stalls, s.Errors, s.FailedStarts, s.Stops, s.Restores} {
 		if n < 20 {
-			t.Errorf("the schedules are too tame: %+v", *s)
+			t.Errorf("the schedules had a total of %d, want at least 20: %+v", n, *s)
 		}
 	}
 }
 
 // schedule is one run of the test.
 type schedule struct {
-	t       *testing.T
-	seed    uint64
-	random  *rand.Rand
-	sum     *tally
-	trace   *trace
-	server  *watchtest.Server
-	history *history
-	faults  *faults
-	wire    *wire
-	store   *witness
-	source  *watchsource.WatchSnapshotSource
-	running bool
-	relists int // in the sessions that have ended
-	readers []*listener
-	done    sync.WaitGroup
+	t          *testing.T
+	seed       uint64
+	random     *rand.Rand
+	totals     *totals
+	trace      *trace
+	server     *watchtest.Server
+	history    *history
+	faults     *faults
+	monitor    *responseMonitor
+	store      *checkingStore
+	source     *watchsource.WatchSnapshotSource
+	running    bool
+	relists    int // in the stopped sessions
+	readers    []*checkingReader
+	goroutines sync.WaitGroup
 }
 
-func newSchedule(t *testing.T, seed uint64, sum *tally) *schedule {
+func newSchedule(t *testing.T, seed uint64, totals *totals) *schedule {
 	r := rand.New(rand.NewPCG(seed, 0))
 	trace := &trace{began: time.Now()}
 	transportOnly := r.IntN(3) == 0
 	server := watchtest.NewServer(serverOptions(r, transportOnly)...)
 	trimmed, json, namespace := r.IntN(4) == 0, r.IntN(3) == 0, []string{"", "jobs"}[r.IntN(2)]
 	s := &schedule{
-		t: t, seed: seed, random: r, sum: sum, trace: trace, server: server,
+		t: t, seed: seed, random: r, totals: totals, trace: trace, server: server,
 		history: &history{
 			server: server, random: r, namespace: namespace, trace: trace,
 			selector: selectorOf(t, executors), pods: map[types.NamespacedName]*corev1.Pod{},
 		},
 	}
-	s.history.restores = !transportOnly && r.IntN(3) == 0
-	s.store = newWitness(s.fail, s.history, trimmed)
-	s.wire = &wire{trace: trace, told: s.store.observedVersion}
+	s.history.willRestore = !transportOnly && r.IntN(3) == 0
+	s.store = newCheckingStore(s.fail, s.history, trimmed)
+	s.monitor = &responseMonitor{trace: trace, storeVersion: s.store.resourceVersion}
 	s.faults = &faults{history: s.history, json: json, transportOnly: transportOnly}
 	options := []watchsource.Option{watchsource.WithNamespace(namespace), watchsource.WithLogger(logr.Discard())}
 	if trimmed {
@@ -134,15 +135,15 @@ func serverOptions(r *rand.Rand, transportOnly bool) []watchtest.Option {
 	return options
 }
 
-// client is one of the server whose answers the test reads along.
+// client returns a client whose responses the monitor reads.
 func (s *schedule) client(json bool) kubernetes.Interface {
 	config := s.server.Config()
 	if json {
 		config.AcceptContentTypes, config.ContentType = "application/json", "application/json"
 	}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		s.wire.next = next
-		return s.wire
+		s.monitor.next = next
+		return s.monitor
 	})
 	client, err := kubernetes.NewForConfig(config)
 	must(s.t, err)
@@ -158,19 +159,19 @@ func (s *schedule) fail(format string, args ...any) {
 func (s *schedule) run() {
 	defer s.logTrace()
 	for range s.random.IntN(8) {
-		s.history.act()
+		s.history.randomChange()
 	}
-	s.join()
+	s.addReader()
 	if s.random.IntN(4) == 0 {
-		s.faults.begin()
+		s.faults.injectFault()
 	}
 	s.start()
 	for range 15 + s.random.IntN(30) {
-		s.act()
+		s.step()
 	}
-	s.recover()
-	s.compare()
-	s.end()
+	s.awaitRecovery()
+	s.checkFinalState()
+	s.finish()
 }
 
 func (s *schedule) logTrace() {
@@ -179,53 +180,53 @@ func (s *schedule) logTrace() {
 	}
 }
 
-// act performs one random step. Its random draws must not depend on the source, or else a
-// seed would not always give the same schedule.
-func (s *schedule) act() {
+// step performs one random step. The random numbers that it draws must not depend on the
+// source, or a seed would not always give the same schedule.
+func (s *schedule) step() {
 	switch s.random.IntN(20) {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
-		s.history.act()
+		s.history.randomChange()
 	case 8, 9:
-		s.faults.strike()
+		s.faults.strikeStreams()
 	case 10, 11:
-		s.faults.begin()
+		s.faults.injectFault()
 	case 12:
 		s.faults.liftOne()
 	case 13:
 		if s.random.IntN(2) == 0 {
-			s.join()
+			s.addReader()
 		} else {
-			s.leave()
+			s.removeReader()
 		}
 	case 14:
 		s.startOrStop()
 	case 15, 16:
-		s.backUpOrPutBack()
+		s.backUpOrRestore()
 	default:
-		s.pass()
+		s.sleep()
 	}
 }
 
-// backUpOrPutBack backs the server up, and restores it later. Events on their way arrive
-// before the restore or are lost.
-func (s *schedule) backUpOrPutBack() {
+// backUpOrRestore backs the server up at its first call, and restores it at the next. An
+// event that the source has not received before the restore is lost.
+func (s *schedule) backUpOrRestore() {
 	h := s.history
 	switch {
-	case !h.restores:
-		s.pass()
+	case !h.willRestore:
+		s.sleep()
 	case h.backup == nil:
-		h.backUp()
+		h.takeBackup()
 	case h.backup.restore != nil:
 		s.faults.liftAll()
 		synctest.Wait()
-		h.putBack()
-		s.faults.mute = true // a watch from a version to come is silent
-		s.sum.Restores++
+		h.restoreBackup()
+		s.faults.maybeSilent = true // a watch from a future version is silent
+		s.totals.Restores++
 	}
 }
 
-// pass lets time pass.
-func (s *schedule) pass() {
+// sleep advances the time by a random duration.
+func (s *schedule) sleep() {
 	pauses := []time.Duration{0, 10 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second, 10 * time.Second, 40 * time.Second, 3 * time.Minute}
 	d := pauses[s.random.IntN(len(pauses))]
 	if s.random.IntN(30) == 0 {
@@ -240,35 +241,36 @@ func (s *schedule) pass() {
 }
 
 func (s *schedule) start() {
-	told := s.store.calls()
+	before := s.store.numCalls()
 	err := s.source.Start("app")
 	s.trace.add("Start = %v", err)
 	s.running = err == nil
 	switch {
 	case err == nil:
 	case len(s.faults.lifts) == 0:
-		s.fail("Start = %v, without a fault", err)
+		s.fail("Start = %v, want nil without a fault", err)
 	default:
-		s.sum.FailedStarts++
-		if n := s.store.calls() - told; n > 0 {
-			s.fail("Start failed after %d calls of the store", n)
+		s.totals.FailedStarts++
+		if n := s.store.numCalls() - before; n > 0 {
+			s.fail("Start failed after %d calls of the store, want none", n)
 		}
-		s.nothingIsOpen()
+		s.checkNoStreams()
 	}
 }
 
-// stop must be quick and final in whatever state the source is.
+// stop checks that Stop is quick in every state of the source. The checkingStore fails if
+// it is called afterwards.
 func (s *schedule) stop() {
 	began := time.Now()
 	s.source.Stop()
 	if took := time.Since(began); took > time.Second {
-		s.fail("Stop took %v", took)
+		s.fail("Stop took %v, want at most 1s", took)
 	}
 	s.trace.add("stopped")
-	s.store.seal()
+	s.store.markStopped()
 	s.running = false
-	s.account()
-	s.nothingIsOpen()
+	s.checkRelists()
+	s.checkNoStreams()
 }
 
 func (s *schedule) startOrStop() {
@@ -276,107 +278,107 @@ func (s *schedule) startOrStop() {
 		s.stop()
 		return
 	}
-	s.store.unseal()
+	s.store.markStarted()
 	s.start()
 }
 
-func (s *schedule) nothingIsOpen() {
+func (s *schedule) checkNoStreams() {
 	synctest.Wait()
 	if n := len(s.server.Streams()); n > 0 {
-		s.fail("%d streams left open", n)
+		s.fail("%d streams are open, want none", n)
 	}
 }
 
-// account checks that no list was fetched without need: guarantee 5.
-func (s *schedule) account() {
+// checkRelists checks that the source listed again only if it had to: guarantee 5.
+func (s *schedule) checkRelists() {
 	status := s.source.Status()
 	s.relists += status.Relists
-	s.sum.Resumes += status.Resumes
-	s.sum.Relists += status.Relists
-	s.sum.Stalls += status.Stalls
-	s.sum.Errors += status.Errors
-	s.sum.Stops++
-	allowed := s.wire.listsOwed() + s.faults.older
-	if s.history.restored() {
-		allowed += 2 // the second where the first was asked for before the restore
+	s.totals.Resumes += status.Resumes
+	s.totals.Relists += status.Relists
+	s.totals.Stalls += status.Stalls
+	s.totals.Errors += status.Errors
+	s.totals.Stops++
+	allowed := s.monitor.allowedLists() + s.faults.olderStates
+	if s.history.isRestored() {
+		allowed += 2 // two if the source requested the first before the restore
 	}
 	if s.relists > allowed {
-		s.fail("%d relists where %d were needed", s.relists, allowed)
+		s.fail("%d relists, want at most %d", s.relists, allowed)
 	}
-	if s.faults.transportOnly && s.wire.versionsLost() > 0 {
-		s.fail("a schedule of transport faults had a version that was lost")
+	if s.faults.transportOnly && s.monitor.numLostVersions() > 0 {
+		s.fail("%d versions were lost, want none in a schedule of transport faults", s.monitor.numLostVersions())
 	}
 }
 
-// recover lifts all faults and gives the source the time that it may need.
-func (s *schedule) recover() {
+// awaitRecovery lifts all faults and gives the source the time that it may need to recover.
+func (s *schedule) awaitRecovery() {
 	s.faults.liftAll()
 	if !s.running {
-		s.store.unseal()
+		s.store.markStarted()
 		s.start()
 	}
 	within := 2 * time.Minute
-	if s.faults.mute {
+	if s.faults.maybeSilent {
 		within = 15 * time.Minute
 	}
 	s.trace.add("all faults lifted, %v to recover", within)
 	time.Sleep(within)
 	synctest.Wait()
 	if s.source.Status().Phase != watchsource.Watching {
-		// A stream that was open when the faults were lifted may end by one still,
-		// and the server ask for a pause. The next stream is free of them.
+		// A stream that was open when the faults were lifted may still end by one of
+		// them, and the server may ask for a pause. The next stream has no faults.
 		const longestPause = 45 * time.Second
 		time.Sleep(longestPause)
 		synctest.Wait()
 	}
 }
 
-// compare checks that all is well again.
-func (s *schedule) compare() {
+// checkFinalState checks that the source is watching and the store equals a LIST.
+func (s *schedule) checkFinalState() {
 	if status := s.source.Status(); status.Phase != watchsource.Watching {
-		s.fail("still %v: %v", status.Phase, status.Err)
+		s.fail("phase %v, want Watching after the recovery: %v", status.Phase, status.Err)
 	}
 	s.store.compareToList()
 }
 
-func (s *schedule) end() {
+func (s *schedule) finish() {
 	time.Sleep(2 * longestInterval)
 	synctest.Wait()
 	for _, r := range s.readers {
-		r.compare(s.store)
-		s.sum.Batches += r.batches
+		r.checkComplete(s.store)
+		s.totals.Batches += r.batches
 		r.cancel()
 	}
 	if s.running {
 		s.stop()
 	}
-	s.sum.Events += s.store.calls()
-	s.done.Wait()
+	s.totals.Events += s.store.numCalls()
+	s.goroutines.Wait()
 }
 
-// join lets a reader come. Nothing else happens meanwhile, so it is known what
-// the reader is owed from then on.
-func (s *schedule) join() {
-	r := newListener(s.t.Context(), s.fail, s.random)
+// addReader starts a reader. Nothing else runs at that time, so the checkingStore knows
+// which events the reader must receive.
+func (s *schedule) addReader() {
+	r := newCheckingReader(s.t.Context(), s.fail, s.random)
 	synctest.Wait()
-	r.from, r.owed = s.store.position()
-	s.trace.add("a reader joins, every %v", r.interval)
-	s.done.Go(func() { r.follow(s.store.inner) })
-	s.done.Go(func() { r.look(s.store.inner) })
+	r.firstExpected, r.expectedAtStart = s.store.expectedFromNow()
+	s.trace.add("a reader starts, interval %v", r.interval)
+	s.goroutines.Go(func() { r.readBatches(s.store.inner) })
+	s.goroutines.Go(func() { r.readLatest(s.store.inner) })
 	synctest.Wait()
 	s.readers = append(s.readers, r)
 }
 
-// leave lets a reader go.
-func (s *schedule) leave() {
+// removeReader cancels the oldest reader, unless it is the only one.
+func (s *schedule) removeReader() {
 	if len(s.readers) < 2 {
 		return
 	}
 	r := s.readers[0]
 	s.readers = s.readers[1:]
-	s.trace.add("the reader of every %v leaves", r.interval)
+	s.trace.add("the reader with interval %v is cancelled", r.interval)
 	r.cancel()
 	synctest.Wait()
-	r.compare(s.store)
-	s.sum.Batches += r.batches
+	r.checkComplete(s.store)
+	s.totals.Batches += r.batches
 }

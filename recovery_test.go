@@ -27,17 +27,17 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// Faults from public bug reports that used to leave a view wrong for ever, to
-// hide a trouble, or to cost too many lists.
+// Faults from public bug reports. Without the fixes, the view stays wrong for ever, an error
+// is hidden, or there are too many lists.
 
-// ends counts what a reader of Batches is shown of each executor.
-type ends struct {
-	ended, left map[string]int
+// readerCounts counts the changes that a reader of Batches receives, by executor name.
+type readerCounts struct {
+	ended, deleted map[string]int
 }
 
-// countEnds reads batches until the test ends.
-func countEnds(t *testing.T, store *watchsource.Store) *ends {
-	seen := &ends{ended: map[string]int{}, left: map[string]int{}}
+// countChanges counts the changes of a store's batches until the test ends.
+func countChanges(t *testing.T, store *watchsource.Store) *readerCounts {
+	seen := &readerCounts{ended: map[string]int{}, deleted: map[string]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	go func() {
@@ -45,7 +45,7 @@ func countEnds(t *testing.T, store *watchsource.Store) *ends {
 			for _, c := range batch.Changes {
 				switch {
 				case c.After.State == watchsource.Deleted:
-					seen.left[c.After.Name]++
+					seen.deleted[c.After.Name]++
 				case c.After.State.Ended() && (c.Before == nil || !c.Before.State.Ended()):
 					seen.ended[c.After.Name]++
 				}
@@ -56,39 +56,39 @@ func countEnds(t *testing.T, store *watchsource.Store) *ends {
 	return seen
 }
 
-// A server that is restored from a backup counts its versions again (kubernetes
-// issue 107457, etcd issue 16028). It accepts a watch from a version that it has
-// not reached, and sends no event up to that version.
+// A server that is restored from a backup uses its versions again (kubernetes issue 107457,
+// etcd issue 16028). It accepts a watch from a version that it has not reached, and sends no
+// events up to that version.
 func TestServerRestoredFromBackup(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		server []watchtest.Option
-		mute   bool          // the server sends no bookmarks in watches
-		deny   bool          // the client has only the right to watch
-		before time.Duration // between Start and the restore
+		name        string
+		server      []watchtest.Option
+		noBookmarks bool          // the server sends no bookmarks in watches
+		denyList    bool          // the client has the verb watch but not list
+		before      time.Duration // between Start and the restore
 	}{
 		{name: "older bookmarks", before: time.Minute},
 		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, before: time.Minute},
-		{name: "no bookmarks", mute: true, before: time.Minute},
-		{name: "no bookmarks and no right to list", mute: true, deny: true, before: time.Minute},
-		{name: "no bookmarks after hours of silence", mute: true, before: 5 * time.Hour},
-		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, mute: true, before: 7 * time.Minute},
+		{name: "no bookmarks", noBookmarks: true, before: time.Minute},
+		{name: "no bookmarks and no right to list", noBookmarks: true, denyList: true, before: time.Minute},
+		{name: "no bookmarks after hours of silence", noBookmarks: true, before: 5 * time.Hour},
+		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, noBookmarks: true, before: 7 * time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(test.server...)
-				if test.mute {
+				if test.noBookmarks {
 					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
 				}
-				if test.deny {
+				if test.denyList {
 					server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
 				}
 				for _, id := range []string{"ends before", "ends after", "ends twice", "lives"} {
 					server.Create(pod(id, phase(corev1.PodRunning)))
 				}
 				store := watchsource.NewStore()
-				source := watching(t, server, store)
-				seen := countEnds(t, store)
+				source := startSource(t, server, store)
+				seen := countChanges(t, store)
 				time.Sleep(test.before)
 
 				restore := server.Backup()
@@ -107,23 +107,24 @@ func TestServerRestoredFromBackup(t *testing.T) {
 					t.Errorf("%d relists, want 1", got)
 				}
 
-				// The view follows the new history from here on.
+				// From here on the view follows the new history.
 				server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
 				server.Delete("jobs", "exec-lives")
 				wantEqualToList(t, server, store)
 				if got, want := fmt.Sprint(seen.ended), "map[exec-ends after:1 exec-ends before:1 exec-ends twice:2]"; got != want {
-					t.Errorf("ends shown %s, want %s", got, want)
+					t.Errorf("the reader received the ends %s, want %s", got, want)
 				}
-				if got, want := fmt.Sprint(seen.left), "map[exec-lives:1 exec-new:1]"; got != want {
-					t.Errorf("disappearances shown %s, want %s", got, want)
+				if got, want := fmt.Sprint(seen.deleted), "map[exec-lives:1 exec-new:1]"; got != want {
+					t.Errorf("the reader received the deletions %s, want %s", got, want)
 				}
 			})
 		})
 	}
 }
 
-// A restored server that is busy passes the version held before a silence would
-// show its new history. So it is asked for its version when it comes back.
+// A busy restored server passes the version that the source holds before the watch is silent
+// for long enough to be noticed. The source therefore requests the server's version after
+// an outage.
 func TestBusyServerRestoredFromBackup(t *testing.T) {
 	for name, away := range map[string]watchtest.Effect{
 		"refused": watchtest.Refuse(), "503": watchtest.Answer(apierrors.NewServiceUnavailable("starting")), "reset": watchtest.Reset(),
@@ -135,7 +136,7 @@ func TestBusyServerRestoredFromBackup(t *testing.T) {
 				server.Create(pod("1", phase(corev1.PodRunning)))
 				server.Create(pod("2", phase(corev1.PodRunning)))
 				store := watchsource.NewStore()
-				source := watching(t, server, store)
+				source := startSource(t, server, store)
 				time.Sleep(time.Minute)
 				restore := server.Backup()
 				server.Advance(1000)
@@ -143,7 +144,7 @@ func TestBusyServerRestoredFromBackup(t *testing.T) {
 				synctest.Wait()
 				lift := server.Inject(watchtest.Fault{Do: away})
 				restore()
-				server.Delete("jobs", "exec-1") // below the version held
+				server.Delete("jobs", "exec-1") // at a lower version than the source has
 				time.Sleep(3 * time.Second)
 				lift()
 				for range 600 {
@@ -160,13 +161,13 @@ func TestBusyServerRestoredFromBackup(t *testing.T) {
 	}
 }
 
-// A client that may only watch resumes after an outage like any other.
+// A client that has only the verb watch also resumes after an outage.
 func TestOutageWithTheRightToWatchOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
 		store := watchsource.NewStore()
-		source := watching(t, server, store)
+		source := startSource(t, server, store)
 		time.Sleep(time.Minute)
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 		server.Strike(watchtest.Reset())
@@ -181,17 +182,17 @@ func TestOutageWithTheRightToWatchOnly(t *testing.T) {
 	})
 }
 
-// A list shows the new history first, after a 410 or in a source that is started
-// again with the same store.
+// The source learns of the new history from a list: after a 410, or if it is started again
+// with the same store.
 func TestListOfAnEarlierHistory(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprintf("started again %v", again), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				server.Create(pod("1", phase(corev1.PodPending)))
-				memory, foreign := watchsource.NewStore(), &recordingStore{}
-				source := watching(t, server, watchsource.Tee(memory, foreign))
-				seen := countEnds(t, memory)
+				memory, recorder := watchsource.NewStore(), &recordingStore{}
+				source := startSource(t, server, watchsource.Tee(memory, recorder))
+				seen := countChanges(t, memory)
 
 				restore := server.Backup()
 				server.Advance(1000)
@@ -210,43 +211,44 @@ func TestListOfAnEarlierHistory(t *testing.T) {
 				server.Update("jobs", "exec-1", phase(corev1.PodFailed))
 				wantEqualToList(t, server, memory)
 				if seen.ended["exec-1"] != 1 {
-					t.Errorf("the end was shown %d times, want 1", seen.ended["exec-1"])
+					t.Errorf("the reader received the end %d times, want 1", seen.ended["exec-1"])
 				}
 				want := []string{"replace exec-1", "update exec-1", "replace exec-1", "update exec-1"}
-				if got := foreign.all(); !slices.Equal(got, want) {
-					t.Errorf("another store was called with %q, want %q", got, want)
+				if got := recorder.all(); !slices.Equal(got, want) {
+					t.Errorf("the other store received %q, want %q", got, want)
 				}
 			})
 		})
 	}
 }
 
-// In one history an older version is still an older state, and a list is newer
-// than any event before it.
+// A list replaces all earlier events, even if its version is lower. Between lists, a lower
+// version is still an older state.
 func TestListIsNewerThanAnyEventBefore(t *testing.T) {
-	memory, foreign := watchsource.NewStore(), &recordingStore{}
-	watcher := watchsource.NewWatcher(watchsource.Tee(memory, foreign), selectorOf(t, executors))
+	memory, recorder := watchsource.NewStore(), &recordingStore{}
+	watcher := watchsource.NewWatcher(watchsource.Tee(memory, recorder), selectorOf(t, executors))
 	watcher.Replace([]*corev1.Pod{pod("1", uid("u"), version("1000"), phase(corev1.PodRunning))}, "1000")
 	watcher.Replace([]*corev1.Pod{pod("1", uid("u"), version("400"), phase(corev1.PodPending))}, "500")
 	if got, at := names(memory.Snapshot()), memory.Snapshot().ResourceVersion(); got != "exec-1=Pending" || at != "500" {
-		t.Errorf("snapshot %q at version %q, want that of the list at 500", got, at)
+		t.Errorf("snapshot %q at version %q, want exec-1=Pending at 500, as in the list", got, at)
 	}
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("600"), phase(corev1.PodFailed)))))
 	must(t, watcher.Receive(modified(pod("1", uid("u"), version("550"), phase(corev1.PodRunning)))))
 	if got := names(memory.Snapshot()); got != "exec-1=Failed" {
 		t.Errorf("snapshot %q, want exec-1=Failed", got)
 	}
-	if got := foreign.all(); !slices.Equal(got, []string{"replace exec-1", "replace exec-1", "update exec-1"}) {
-		t.Errorf("another store was called with %q", got)
+	want := []string{"replace exec-1", "replace exec-1", "update exec-1"}
+	if got := recorder.all(); !slices.Equal(got, want) {
+		t.Errorf("the other store received %q, want %q", got, want)
 	}
 }
 
-// A server accepts a version and never sends anything from it.
+// A server accepts a watch from a version and never sends anything.
 func TestVersionFromWhichNothingComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		source := watching(t, server, store)
+		source := startSource(t, server, store)
 		time.Sleep(90 * time.Second)
 		bad := source.Status().ResourceVersion
 		server.Inject(watchtest.Fault{
@@ -257,32 +259,31 @@ func TestVersionFromWhichNothingComes(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		wantEqualToList(t, server, store)
 		if got := source.Status(); got.Relists != 1 || got.Stalls < 2 {
-			t.Errorf("%d relists after %d stalls, want 1 after 2", got.Relists, got.Stalls)
+			t.Errorf("%d relists after %d stalls, want 1 after at least 2", got.Relists, got.Stalls)
 		}
 	})
 }
 
-// Where nothing comes through any watch, the view is right after each list, and
-// there are not many of these.
+// If no watch receives anything, the source relists regularly but not often.
 func TestNothingComesThroughAnyWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
-		source := watching(t, server, watchsource.NewStore())
+		source := startSource(t, server, watchsource.NewStore())
 		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Silence()})
 		server.Strike(watchtest.Silence())
 		before := server.Count(allLists)
 		time.Sleep(time.Hour)
 		if got := source.Status().Relists; got < 6 || got > 12 {
-			t.Errorf("%d relists in an hour, want one in five minutes", got)
+			t.Errorf("%d relists in an hour, want 6 to 12", got)
 		}
-		if n := server.Count(allLists) - before; n > 4*12 { // a list asks for a streaming list first
-			t.Errorf("%d requests for lists in an hour", n)
+		if n := server.Count(allLists) - before; n > 4*12 { // including attempts of streaming lists
+			t.Errorf("%d requests for lists in an hour, want at most %d", n, 4*12)
 		}
 	})
 }
 
-// Some servers refuse a version in other words than 410 (kubernetes issue
-// 139485, karmada issue 3559).
+// Some servers reject a version with another status than 410 (kubernetes issue 139485,
+// karmada issue 3559).
 func TestVersionRefused(t *testing.T) {
 	tooOld := apierrors.NewBadRequest("resourceVersion too old")
 	unprocessable := apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Pod").GroupKind(), "", nil)
@@ -308,7 +309,7 @@ func TestVersionRefused(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				store := watchsource.NewStore()
-				source := watching(t, server, store)
+				source := startSource(t, server, store)
 				time.Sleep(90 * time.Second)
 				bad := source.Status().ResourceVersion
 				lift := server.Inject(watchtest.Fault{
@@ -332,8 +333,8 @@ func TestVersionRefused(t *testing.T) {
 	}
 }
 
-// A server that loses every version is not asked for one list after the other,
-// whatever comes in between.
+// If every watch fails, the source leaves time between its lists, even if events arrive
+// between them.
 func TestListsAreSpaced(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -350,11 +351,11 @@ func TestListsAreSpaced(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 				server.Create(pod("1", phase(corev1.PodRunning)))
-				watching(t, server, watchsource.NewStore())
+				startSource(t, server, watchsource.NewStore())
 				time.Sleep(5 * time.Minute)
 				server.Inject(watchtest.Fault{On: watchtest.Watch, After: test.after, Do: test.effect})
 				server.Strike(watchtest.Cut())
-				go func() { // so that each stream brings something
+				go func() { // so that each stream has events
 					for range 6000 {
 						server.Update("jobs", "exec-1", func(*corev1.Pod) {})
 						time.Sleep(10 * time.Millisecond)
@@ -370,14 +371,14 @@ func TestListsAreSpaced(t *testing.T) {
 	}
 }
 
-// openness measures how long a watch is open, from an observer's calls.
-type openness struct {
-	opened, closed time.Time // the last time
+// openTime measures from an observer's calls how long a watch is open.
+type openTime struct {
+	opened, closed time.Time // of the last Opened and Closed
 	open, gap      time.Duration
 	longestGap     time.Duration
 }
 
-func (o *openness) observe(event watchsource.Observation) {
+func (o *openTime) observe(event watchsource.Observation) {
 	switch event.Kind {
 	case watchsource.Opened:
 		o.opened = time.Now()
@@ -392,13 +393,13 @@ func (o *openness) observe(event watchsource.Observation) {
 	}
 }
 
-// A proxy cuts streams in which nothing happens (kubespray issue 655). That is
-// no sign of a sick server.
+// A proxy cuts idle streams (kubespray issue 655). The source does not treat this as a fault
+// of the server.
 func TestIdleCuts(t *testing.T) {
 	for _, test := range []struct {
 		idle time.Duration
 		cut  watchtest.Effect
-		open float64 // part of the time, at the least
+		open float64 // the least part of the time in which a watch is open
 	}{
 		{1500 * time.Millisecond, watchtest.Cut(), 0.6},
 		{1500 * time.Millisecond, watchtest.Reset(), 0.6},
@@ -411,20 +412,20 @@ func TestIdleCuts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				store := watchsource.NewStore()
-				var o openness
-				source := watching(t, server, store, watchsource.WithObserver(o.observe))
+				var o openTime
+				source := startSource(t, server, store, watchsource.WithObserver(o.observe))
 				server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(test.idle, test.cut)})
 				server.Strike(watchtest.Idle(test.idle, test.cut))
 				time.Sleep(10 * time.Minute)
 				synctest.Wait()
 				if part := o.open.Seconds() / (o.open + o.gap).Seconds(); part < test.open || o.longestGap > 1500*time.Millisecond {
-					t.Errorf("a watch was open for %.2f of the time with a gap of %v, want %.2f and 1.5s", part, o.longestGap, test.open)
+					t.Errorf("a watch was open for %.2f of the time with a gap of %v, want at least %.2f and at most 1.5s", part, o.longestGap, test.open)
 				}
 				if got := source.Status(); got.Relists != 0 || got.Phase != watchsource.Watching {
-					t.Errorf("%d relists, phase %v", got.Relists, got.Phase)
+					t.Errorf("%d relists, phase %v, want 0 and Watching", got.Relists, got.Phase)
 				}
 				if err := source.Healthy(3 * time.Minute); err != nil {
-					t.Errorf("Healthy = %v", err)
+					t.Errorf("Healthy = %v, want nil", err)
 				}
 				server.Create(pod("1"))
 				time.Sleep(1500 * time.Millisecond)
@@ -434,11 +435,11 @@ func TestIdleCuts(t *testing.T) {
 	}
 }
 
-// A server that closes each stream within milliseconds is still not hammered.
+// If the server closes each stream within milliseconds, the source limits its requests.
 func TestStreamsClosedWithinMilliseconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
-		watching(t, server, watchsource.NewStore())
+		startSource(t, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
 		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Idle(5*time.Millisecond, watchtest.Reset())})
 		server.Strike(watchtest.Reset())
@@ -450,19 +451,19 @@ func TestStreamsClosedWithinMilliseconds(t *testing.T) {
 	})
 }
 
-// A connection that is reset now and then is replaced at once, as by an informer.
+// The source replaces a connection that is reset now and then at once, as an informer does.
 func TestResetsAreRepairedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		watching(t, server, store)
+		startSource(t, server, store)
 		for range 20 {
 			time.Sleep(time.Minute)
 			for range 3 {
 				server.Strike(watchtest.Reset())
 				server.Delete("jobs", server.Create(pod("1")).Name)
 				server.Create(pod("1"))
-				wantEqualToList(t, server, store) // without any time
+				wantEqualToList(t, server, store) // without any delay
 				server.Delete("jobs", "exec-1")
 				synctest.Wait()
 			}
@@ -470,7 +471,7 @@ func TestResetsAreRepairedAtOnce(t *testing.T) {
 	})
 }
 
-// A proxy swallows the stream before the first bookmark has come.
+// A proxy swallows the stream before the first bookmark arrives.
 func TestStreamSwallowedAfterStart(t *testing.T) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
@@ -481,7 +482,7 @@ func TestStreamSwallowedAfterStart(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(options...)
 				store := watchsource.NewStore()
-				source := watching(t, server, store)
+				source := startSource(t, server, store)
 				time.Sleep(10 * time.Second)
 				server.Strike(watchtest.Silence())
 				server.Create(pod("1"))
@@ -495,30 +496,30 @@ func TestStreamSwallowedAfterStart(t *testing.T) {
 	}
 }
 
-// A cluster in which nothing happens is healthy, even if the server sends no
-// bookmarks meanwhile or the stall timeout is shorter than their period.
+// The source is healthy in a cluster in which nothing happens, even if the server sends no
+// bookmarks, or if the stall timeout is shorter than the interval of the bookmarks.
 func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		server  []watchtest.Option
-		mute    bool // the server sends no bookmarks in watches
-		cease   bool // it sends none after an hour
-		options []watchsource.Option
-		json    bool
+		name         string
+		server       []watchtest.Option
+		noBookmarks  bool // the server sends no bookmarks in watches
+		endBookmarks bool // the server sends no bookmarks after an hour
+		options      []watchsource.Option
+		json         bool
 	}{
 		{name: "bookmarks"},
-		{name: "none on a watch that is resumed", mute: true},
-		{name: "bookmarks that cease", cease: true},
-		{name: "JSON", mute: true, json: true},
+		{name: "none on a watch that is resumed", noBookmarks: true},
+		{name: "bookmarks that cease", endBookmarks: true},
+		{name: "JSON", noBookmarks: true, json: true},
 		{name: "none but the last", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}},
 		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithBookmarkInterval(0), watchtest.WithoutStreamingLists()}},
 		{name: "short stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
-		{name: "short stall timeout and no bookmarks", mute: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
+		{name: "short stall timeout and no bookmarks", noBookmarks: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(test.server...)
-				if test.mute {
+				if test.noBookmarks {
 					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
 				}
 				client := server.Client()
@@ -531,42 +532,42 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 				server.Strike(watchtest.Cut())
 				before := server.Count(allLists)
 				for second := range 3 * 3600 {
-					if test.cease && second == 3600 {
+					if test.endBookmarks && second == 3600 {
 						server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})
 						server.Strike(watchtest.OmitBookmarks())
 					}
 					time.Sleep(time.Second)
 					synctest.Wait()
 					if err := source.Healthy(3 * time.Minute); err != nil {
-						t.Fatalf("Healthy = %v", err)
+						t.Fatalf("Healthy = %v after %d seconds, want nil", err, second+1)
 					}
 				}
 				if n := server.Count(allLists) - before; n > 3*60/5 {
-					t.Errorf("%d lists in three hours, want at most one in five minutes", n)
+					t.Errorf("%d lists in three hours, want at most %d, one in five minutes", n, 3*60/5)
 				}
 				for _, r := range server.Requests()[3:] {
 					if r.Verb == watchtest.List && (r.Options.FieldSelector == "" || r.Namespace == "") {
-						t.Errorf("a list of more than one name: %v", r)
+						t.Errorf("request %v, want no list of more than one name", r)
 					}
 				}
 				status := source.Status()
 				if n := len(server.Requests()); n > 3*120 || status.Stalls > 1 || status.Relists > 0 {
-					t.Errorf("%d requests, %d stalls and %d relists in three quiet hours", n, status.Stalls, status.Relists)
+					t.Errorf("%d requests, %d stalls and %d relists in three quiet hours, want at most %d, 1 and 0", n, status.Stalls, status.Relists, 3*120)
 				}
 			})
 		})
 	}
 }
 
-// A source through which nothing comes is not healthy, although a quiet cluster
-// looks the same.
+// A source that receives nothing because the network drops everything is not healthy. It
+// must distinguish this from a quiet cluster.
 func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
 		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
 			t.Run(fmt.Sprint(name, before), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					server := watchtest.NewServer()
-					source := watching(t, server, watchsource.NewStore())
+					source := startSource(t, server, watchsource.NewStore())
 					defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
 					time.Sleep(before)
 					server.Inject(watchtest.Fault{Do: effect})
@@ -574,7 +575,7 @@ func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 					time.Sleep(4 * time.Minute)
 					for range 3600 {
 						if err := source.Healthy(3 * time.Minute); err == nil {
-							t.Fatal("healthy although nothing gets through")
+							t.Fatal("Healthy = nil, want an error, because nothing arrives from the server")
 						}
 						time.Sleep(time.Second)
 					}
@@ -584,7 +585,7 @@ func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 	}
 }
 
-// What a busy server says is not hidden by repetitions.
+// The errors of Start and Status contain the message of a busy server, also after retries.
 func TestBusyServerIsQuoted(t *testing.T) {
 	for name, json := range map[string]bool{"protobuf": false, "JSON": true} {
 		t.Run(name, func(t *testing.T) {
@@ -598,7 +599,7 @@ func TestBusyServerIsQuoted(t *testing.T) {
 				lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
 				err := source.Start("app")
 				if !apierrors.IsTooManyRequests(err) || !apierrors.IsTimeout(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "come back later") {
-					t.Errorf("Start = %v", err)
+					t.Errorf("Start = %v, want a 429 that says \"come back later\" and a timeout", err)
 				}
 				lift()
 				start(t, source, "app")
@@ -607,20 +608,20 @@ func TestBusyServerIsQuoted(t *testing.T) {
 				server.Strike(watchtest.Reset())
 				time.Sleep(time.Second)
 				if got := source.Status(); !apierrors.IsTooManyRequests(got.Err) || got.Phase != watchsource.Retrying {
-					t.Errorf("Status: %v, %v", got.Phase, got.Err)
+					t.Errorf("phase %v, error %v, want Retrying and a 429", got.Phase, got.Err)
 				}
 				lift()
 				time.Sleep(25 * time.Second)
 				if got := source.Status(); got.Phase != watchsource.Watching {
-					t.Errorf("Status: %v, %v", got.Phase, got.Err)
+					t.Errorf("phase %v, error %v, want Watching", got.Phase, got.Err)
 				}
 			})
 		})
 	}
 }
 
-// A connection that is closed before the answer, as by a server that restarts, is
-// tried again by Start a few times.
+// Start retries a few times if the server closes the connection before it responds, as a
+// restarting server does.
 func TestStartRepeatsABrokenConnection(t *testing.T) {
 	for times, fails := range map[int]bool{1: false, 5: false, 0: true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -631,35 +632,35 @@ func TestStartRepeatsABrokenConnection(t *testing.T) {
 			began := time.Now()
 			err := source.Start("app")
 			if (err != nil) != fails || fails && !errors.Is(err, io.EOF) {
-				t.Errorf("after %d broken connections Start = %v", times, err)
+				t.Errorf("after %d broken connections (0: all) Start = %v, want an error: %v", times, err, fails)
 			}
 			if took := time.Since(began); took > 25*time.Second {
-				t.Errorf("Start took %v", took)
+				t.Errorf("Start took %v, want at most 25s", took)
 			}
 		})
 	}
 }
 
-// A server that refuses a streaming list because it is busy is not asked for a
-// plain list until the time that it asked for has passed.
+// If a busy server refuses a streaming list, the source does not request a plain list before
+// the time in Retry-After has passed.
 func TestBusyServerIsNotAskedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Answer(busy)})
-		watching(t, server, watchsource.NewStore())
+		startSource(t, server, watchsource.NewStore())
 		requests := server.Requests()
 		if first, second := requests[0].Time, requests[1].Time; second.Sub(first) < 20*time.Second {
-			t.Errorf("asked again after %v, the server asked for 20s", second.Sub(first))
+			t.Errorf("the next request came after %v, want at least 20s", second.Sub(first))
 		}
 	})
 }
 
-// A server cannot send the source away for years.
+// The source limits a very long Retry-After.
 func TestRetryAfterIsBounded(t *testing.T) {
 	never := apierrors.NewTooManyRequests("come back later", 1<<31-1)
 	for name, fail := range map[string]func(*watchtest.Server){
 		"in the stream": func(s *watchtest.Server) { s.Strike(watchtest.Answer(never)) },
-		"at connect":    func(s *watchtest.Server) { refusing(s, watchtest.Answer(never), 1) },
+		"at connect":    func(s *watchtest.Server) { injectAndReset(s, watchtest.Answer(never), 1) },
 		"in a 410": func(s *watchtest.Server) {
 			gone := apierrors.NewResourceExpired("too old")
 			gone.ErrStatus.Details = never.ErrStatus.Details
@@ -670,7 +671,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				store := watchsource.NewStore()
-				watching(t, server, store)
+				startSource(t, server, store)
 				time.Sleep(time.Minute)
 				fail(server)
 				server.Create(pod("1"))
@@ -692,8 +693,8 @@ func (s blockingStore) ReplaceSnapshot(pods []*corev1.Pod) {
 	s.Store.ReplaceSnapshot(pods)
 }
 
-// Run leaves nothing behind if its context ends while the store receives the
-// first list.
+// Run stops the source and closes its stream if the context ends while the store receives
+// the first list.
 func TestRunEndsDuringTheFirstList(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
@@ -708,10 +709,10 @@ func TestRunEndsDuringTheFirstList(t *testing.T) {
 			synctest.Wait() // so that the stream has ended too
 			close(block)
 			if err := <-result; err != nil {
-				t.Errorf("Run = %v", err)
+				t.Errorf("Run = %v, want nil", err)
 			}
 			if n, phase := len(server.Streams()), source.Status().Phase; n > 0 || phase != watchsource.Stopped {
-				t.Fatalf("%d streams are open after Run, phase %v", n, phase)
+				t.Fatalf("%d streams are open after Run, phase %v, want none and Stopped", n, phase)
 			}
 			start(t, source, "app")
 			source.Stop()
@@ -719,39 +720,40 @@ func TestRunEndsDuringTheFirstList(t *testing.T) {
 	}
 }
 
-// A selector that selects nothing is written like the selector of every pod.
+// Start rejects a selector that selects nothing. Its text form is "", and a list with that
+// text would select every pod.
 func TestStartRejectsSelectorOfNothing(t *testing.T) {
 	nothing, err := metav1.LabelSelectorAsSelector(nil)
 	must(t, err)
 	for name, selector := range map[string]labels.Selector{
-		"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing, "a nil pointer": (*unwritable)(nil), "one that cannot be written": &unwritable{labels.SelectorFromSet(labels.Set{"a": "b"})},
+		"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing, "a nil pointer": (*unprintableSelector)(nil), "one that cannot be written": &unprintableSelector{labels.SelectorFromSet(labels.Set{"a": "b"})},
 	} {
 		client := fake.NewClientset(pod("1"))
 		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client, watchsource.WithSelector(func(string) labels.Selector { return selector }))
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selector for application") {
-			t.Errorf("%s: Start = %v", name, err)
+			t.Errorf("%s: Start = %v, want an error about the selector", name, err)
 		}
 		if n := len(client.Actions()); n > 0 {
-			t.Errorf("%s: %d requests", name, n)
+			t.Errorf("%s: %d requests, want none", name, n)
 		}
 	}
 }
 
-// unwritable is a selector without a text form.
-type unwritable struct{ labels.Selector }
+// unprintableSelector is a selector whose text form is "".
+type unprintableSelector struct{ labels.Selector }
 
-func (*unwritable) String() string { return "" }
+func (*unprintableSelector) String() string { return "" }
 
-// stopping calls Stop from within a call of the source.
-type stopping struct {
+// stoppingStore calls a function, which stops the source, from UpdatePod.
+type stoppingStore struct {
 	*watchsource.Store
 	stop func()
 }
 
-func (s *stopping) UpdatePod(*corev1.Pod) { s.stop() }
+func (s *stoppingStore) UpdatePod(*corev1.Pod) { s.stop() }
 
-// Stop that is called by the store or by the observer waits for itself. The log
-// says so.
+// If the store or the observer calls Stop, Stop waits for that call to return, and the call
+// waits for Stop. The source logs this.
 func TestStopFromWithinACallIsLogged(t *testing.T) {
 	for name, waitingFor := range map[string]string{"store": "a call of the store", "observer": "a call of the observer"} {
 		t.Run(name, func(t *testing.T) {
@@ -760,11 +762,11 @@ func TestStopFromWithinACallIsLogged(t *testing.T) {
 				log := &logLines{}
 				var source *watchsource.WatchSnapshotSource
 				released := make(chan struct{})
-				stop := func() { // gives up waiting, so that the test can end
+				stop := func() { // waits until the test releases it, so that the test can end
 					go source.Stop()
 					<-released
 				}
-				store := &stopping{watchsource.NewStore(), func() {}}
+				store := &stoppingStore{watchsource.NewStore(), func() {}}
 				options := []watchsource.Option{watchsource.WithLogger(log.logger(0))}
 				if name == "store" {
 					store.stop = stop
@@ -780,7 +782,7 @@ func TestStopFromWithinACallIsLogged(t *testing.T) {
 				server.Create(pod("1"))
 				time.Sleep(4 * time.Second)
 				if lines := log.matching("Stop"); len(lines) != 0 {
-					t.Errorf("logged %q after four seconds", lines)
+					t.Errorf("logged %q after four seconds, want nothing", lines)
 				}
 				time.Sleep(time.Minute)
 				if lines := log.matching("Stop", waitingFor); len(lines) != 1 || len(log.matching()) != 1 {
@@ -793,8 +795,8 @@ func TestStopFromWithinACallIsLogged(t *testing.T) {
 	}
 }
 
-// A panic of the client or the store in Start reaches the caller, and leaves the
-// source stopped.
+// A panic of the client or the store in Start reaches the caller. The source is stopped
+// afterwards.
 func TestPanicInStart(t *testing.T) {
 	for name, prepare := range map[string]func() (watchsource.SnapshotsStore, *fake.Clientset){
 		"the list": func() (watchsource.SnapshotsStore, *fake.Clientset) {
@@ -815,11 +817,11 @@ func TestPanicInStart(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store, client := prepare()
 				source := watchsource.NewWatchSnapshotSource(store, client)
-				for range 2 { // the second shows that the source is stopped
+				for range 2 { // the second call shows that the source is stopped
 					func() {
 						defer func() {
 							if r := recover(); r != "broken" {
-								t.Errorf("recovered %v, want the panic of the client", r)
+								t.Errorf("recovered %v, want \"broken\"", r)
 							}
 						}()
 						t.Errorf("Start = %v, want a panic", source.Start("app"))
@@ -827,7 +829,7 @@ func TestPanicInStart(t *testing.T) {
 				}
 				source.Stop()
 				if got := source.Status().Phase; got != watchsource.Stopped {
-					t.Errorf("phase %v", got)
+					t.Errorf("phase %v, want Stopped", got)
 				}
 			})
 		})
@@ -838,17 +840,17 @@ type panickingStore struct{ watchsource.SnapshotsStore }
 
 func (panickingStore) ReplaceSnapshot([]*corev1.Pod) { panic("broken") }
 
-// noClient has no methods that work.
-type noClient struct{ kubernetes.Interface }
+// brokenClient panics in every method, because its interface is nil.
+type brokenClient struct{ kubernetes.Interface }
 
-// A client that panics before there is a request.
+// A panic of the client before its first request also reaches the caller.
 func TestPanicOfTheClientItself(t *testing.T) {
-	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), noClient{})
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), brokenClient{})
 	for range 2 {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Error("no panic")
+					t.Error("Start returned, want a panic")
 				}
 			}()
 			t.Errorf("Start = %v, want a panic", source.Start("app"))
@@ -857,8 +859,8 @@ func TestPanicOfTheClientItself(t *testing.T) {
 	source.Stop()
 }
 
-// Each Opened has its Closed, and a relist can be distinguished from the first
-// list.
+// The observer receives one Closed for each Opened, and can distinguish a relist from the
+// first list.
 func TestEachOpenedHasItsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -884,7 +886,7 @@ func TestEachOpenedHasItsClosed(t *testing.T) {
 			t.Errorf("observed %q, want %q", seen, want)
 		}
 		if got := source.Status(); got.Errors != 1 {
-			t.Errorf("%d errors, want that of the 410 only", got.Errors)
+			t.Errorf("%d errors, want 1, for the 410", got.Errors)
 		}
 	})
 }

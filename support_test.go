@@ -29,20 +29,20 @@ import (
 )
 
 // TestMain fails the run if a goroutine of this package outlives the tests.
-// Most tests run in a bubble, which checks the same for each.
+// Most tests run in a synctest bubble, which checks this for each test.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
-	if left := lingering(); left != "" && code == 0 {
+	if left := leftGoroutines(); left != "" && code == 0 {
 		fmt.Fprintf(os.Stderr, "goroutines left behind:\n%s\n", left)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-// lingering returns the stacks of goroutines that run this package's code,
-// after those that have nothing left to do were given the chance to end.
-func lingering() string {
+// leftGoroutines returns the stacks of goroutines that still run this package's code. It
+// first gives goroutines that are about to end the time to do so.
+func leftGoroutines() string {
 	var left []string
 	for range 1000 {
 		buf := make([]byte, 1<<20)
@@ -63,7 +63,7 @@ func lingering() string {
 
 func uidOf(s string) types.UID { return types.UID(s) }
 
-// logLines is a logger that remembers.
+// logLines records the lines of its logger.
 type logLines struct {
 	mu    sync.Mutex
 	lines []string
@@ -94,11 +94,11 @@ next:
 	return found
 }
 
-// recordingStore is a SnapshotsStore that records its calls, one line a call.
+// recordingStore is a SnapshotsStore that records one line for each call.
 type recordingStore struct {
 	mu    sync.Mutex
 	calls []string
-	block chan struct{} // if not nil, every call waits for it
+	block chan struct{} // if not nil, every call waits until it is closed
 }
 
 func (s *recordingStore) record(line string) {
@@ -127,14 +127,14 @@ func (s *recordingStore) all() []string {
 	return append([]string(nil), s.calls...)
 }
 
-// equalPods leaves the kind aside, which some clients fill in.
+// equalPods compares two pods without their TypeMeta, which only some clients set.
 func equalPods(a, b *corev1.Pod) bool {
 	a, b = a.DeepCopy(), b.DeepCopy()
 	a.TypeMeta, b.TypeMeta = metav1.TypeMeta{}, metav1.TypeMeta{}
 	return apiequality.Semantic.DeepEqual(a, b)
 }
 
-// trimmedSpec is the spec that WithTrimmedPods leaves of a pod.
+// trimmedSpec returns the part of the spec that WithTrimmedPods keeps.
 func trimmedSpec(p *corev1.Pod) corev1.PodSpec {
 	kept := corev1.PodSpec{NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy}
 	keep := func(containers []corev1.Container, all bool) (policies []corev1.Container) {
@@ -149,7 +149,7 @@ func trimmedSpec(p *corev1.Pod) corev1.PodSpec {
 	return kept
 }
 
-// jsonOnly is a proxy through which nothing but JSON gets.
+// jsonOnly makes every request ask for JSON, like a proxy that overrides the Accept header.
 func jsonOnly(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())

@@ -29,7 +29,7 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// The tests of this file use client-go's fake clientset, as users do in theirs.
+// The tests of this file use client-go's fake clientset, as users do in their own tests.
 
 func create(t *testing.T, client kubernetes.Interface, p *corev1.Pod) {
 	t.Helper()
@@ -98,7 +98,7 @@ func TestFakeClientsetLife(t *testing.T) {
 		modify(t, client, pod("1", phase(corev1.PodFailed), container(executorContainer, ended(137, "OOMKilled"))))
 		wantNames(t, store, "exec-1=Failed exec-2=Running")
 
-		// Relabelled out of the application, and the driver into it.
+		// exec-2 gets the label of another application, and the driver that of an executor.
 		modify(t, client, pod("2", phase(corev1.PodRunning), label(watchsource.LabelApp, "other")))
 		modify(t, client, pod("driver", phase(corev1.PodRunning), label(watchsource.LabelRole, watchsource.RoleExecutor)))
 		wantNames(t, store, "exec-1=Failed exec-driver=Running")
@@ -108,7 +108,8 @@ func TestFakeClientsetLife(t *testing.T) {
 	})
 }
 
-// A pod created right after Start returned is seen, and nothing else.
+// The store receives a pod that is created right after Start has returned, and no pod that
+// does not match.
 func TestFakeClientsetAfterStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for round := range 50 {
@@ -123,14 +124,14 @@ func TestFakeClientsetAfterStart(t *testing.T) {
 			synctest.Wait()
 			source.Stop()
 			if got := strings.Join(store.all(), ", "); got != "replace, update exec-1" {
-				t.Fatalf("round %d: the store received %q", round, got)
+				t.Fatalf("round %d: the store received %q, want %q", round, got, "replace, update exec-1")
 			}
 		}
 	})
 }
 
-// The fake clientset's watch does not catch up on a deletion that came between
-// the list and the watch.
+// The fake clientset's watch does not send a deletion that happened between the list and the
+// watch. The source must notice it.
 func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(pod("1"), pod("2"))
@@ -151,7 +152,8 @@ func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
 	})
 }
 
-// The same after the watch was refused for a while after a list.
+// The source must also notice a deletion that happened while the watch after a list was
+// refused.
 func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(pod("1"), pod("2"))
@@ -171,7 +173,7 @@ func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
 		start(t, source, "app")
 		defer source.Stop()
 		opened.Stop()
-		time.Sleep(time.Second) // listed again, and refused
+		time.Sleep(time.Second) // the source lists again, and its watch is refused
 		remove(t, client, pod("1"))
 		time.Sleep(time.Minute)
 		wantNames(t, store, "exec-2=Pending")
@@ -180,8 +182,8 @@ func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
 
 var podsResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
-// The cases W1 of Spark's ExecutorPodsWatchSnapshotSourceSuite, and the DELETED
-// that it leaves out: events of a watch that the test holds in its hand.
+// The cases W1 of Spark's ExecutorPodsWatchSnapshotSourceSuite, and a DELETED event, which
+// the suite does not have. The test itself sends the events of the watch.
 func TestFakeWatchReactor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
@@ -198,10 +200,10 @@ func TestFakeWatchReactor(t *testing.T) {
 		synctest.Wait()
 		source.Stop()
 		if got := strings.Join(store.all(), ", "); got != "replace, update exec-1, update exec-2, delete exec-1" {
-			t.Errorf("the store received %q", got)
+			t.Errorf("the store received %q, want an empty list, two updates and a deletion", got)
 		}
 		if !events.IsStopped() {
-			t.Error("Stop left the watch open")
+			t.Error("the watch is open after Stop, want it stopped")
 		}
 	})
 }
@@ -221,10 +223,10 @@ func TestWatchIsLabelSelected(t *testing.T) {
 				selector = action.GetWatchRestrictions().Labels
 			}
 			if got := selector.String(); got != "spark-app-selector=app-7,spark-role=executor" {
-				t.Errorf("%s with the selector %q", action.GetVerb(), got)
+				t.Errorf("%s with the selector %q, want spark-app-selector=app-7,spark-role=executor", action.GetVerb(), got)
 			}
 			if action.GetNamespace() != "jobs" {
-				t.Errorf("%s in namespace %q", action.GetVerb(), action.GetNamespace())
+				t.Errorf("%s in namespace %q, want jobs", action.GetVerb(), action.GetNamespace())
 			}
 		}
 	})
@@ -235,11 +237,11 @@ func TestStartRefusesBadApplicationIDs(t *testing.T) {
 	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
 	for _, appID := range []string{"", " ", "a b", "ends-with-dash-", "a=b", strings.Repeat("x", 64)} {
 		if err := source.Start(appID); !errors.Is(err, watchsource.ErrInvalidAppID) {
-			t.Errorf("Start(%q) = %v", appID, err)
+			t.Errorf("Start(%q) = %v, want ErrInvalidAppID", appID, err)
 		}
 	}
 	if actions := client.Actions(); len(actions) > 0 {
-		t.Errorf("the client was used: %v", actions)
+		t.Errorf("Start made the requests %v, want none", actions)
 	}
 }
 
@@ -268,15 +270,15 @@ func TestStartRefusesSelectorOfEverything(t *testing.T) {
 		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), fake.NewClientset(),
 			watchsource.WithSelector(func(string) labels.Selector { return selector }))
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selects every pod") {
-			t.Errorf("Start = %v", err)
+			t.Errorf("Start = %v, want an error that says \"selects every pod\"", err)
 		}
 	}
 }
 
 func TestWithSelector(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mine := pod("1", label("batch.example/job", "nightly"))
-		client := fake.NewClientset(mine, pod("2"))
+		selected := pod("1", label("batch.example/job", "nightly"))
+		client := fake.NewClientset(selected, pod("2"))
 		store := watchsource.NewStore()
 		source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithSelector(func(appID string) labels.Selector {
 			return labels.SelectorFromSet(labels.Set{"batch.example/job": appID})
@@ -296,19 +298,19 @@ func TestSecondStartLeavesTheFirstWatchAlone(t *testing.T) {
 		source := watchsource.NewWatchSnapshotSource(store, client)
 		start(t, source, "app")
 		defer source.Stop()
-		used := len(client.Actions())
+		requests := len(client.Actions())
 		for _, appID := range []string{"app", "other"} {
 			if err := source.Start(appID); !errors.Is(err, watchsource.ErrAlreadyStarted) {
-				t.Errorf("second Start(%q) = %v", appID, err)
+				t.Errorf("second Start(%q) = %v, want ErrAlreadyStarted", appID, err)
 			}
 		}
-		if len(client.Actions()) != used {
-			t.Error("the second Start used the client")
+		if got := len(client.Actions()); got != requests {
+			t.Errorf("%d requests after the second Start, want %d as before", got, requests)
 		}
 		create(t, client, pod("1"))
 		wantNames(t, store, "exec-1=Pending")
 		if got := source.Status().AppID; got != "app" {
-			t.Errorf("Status names application %q", got)
+			t.Errorf("application %q in Status, want app", got)
 		}
 	})
 }
@@ -363,37 +365,37 @@ func TestStartFailsWithWhatTheServerSays(t *testing.T) {
 				began := time.Now()
 				err := source.Start("app")
 				if err == nil || !test.is(err) || !errors.Is(err, test.err) {
-					t.Fatalf("Start = %v", err)
+					t.Fatalf("Start = %v, want an error that wraps %v", err, test.err)
 				}
 				for _, part := range append(test.says, "watchsource: start: ") {
 					if strings.Count(err.Error(), part) != 1 {
-						t.Errorf("the error %q does not say %q once", err, part)
+						t.Errorf("the error is %q, want %q in it once", err, part)
 					}
 				}
 				if took := time.Since(began); took > time.Second {
-					t.Errorf("Start took %v", took)
+					t.Errorf("Start took %v, want at most 1s", took)
 				}
 				if calls := store.all(); len(calls) > 0 {
-					t.Errorf("the store received %q", calls)
+					t.Errorf("the store received %q, want no calls", calls)
 				}
 				if got := source.Status().Phase; got != watchsource.Stopped {
-					t.Errorf("phase %v", got)
+					t.Errorf("phase %v, want Stopped", got)
 				}
 
 				broken = false
 				start(t, source, "app")
 				source.Stop()
 				if calls := store.all(); len(calls) != 1 || calls[0] != "replace exec-1" {
-					t.Errorf("the store received %q", calls)
+					t.Errorf("the store received %q, want [\"replace exec-1\"]", calls)
 				}
 			})
 		})
 	}
 }
 
-// hanging returns a client whose lists are not answered until released, and ignore their
-// context.
-func hanging(release <-chan struct{}) *fake.Clientset {
+// hangingClient returns a client whose lists block until release is closed. They ignore
+// their context.
+func hangingClient(release <-chan struct{}) *fake.Clientset {
 	client := fake.NewClientset()
 	client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) {
 		<-release
@@ -406,14 +408,14 @@ func TestStartTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hanging(release), watchsource.WithStartTimeout(5*time.Second))
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hangingClient(release), watchsource.WithStartTimeout(5*time.Second))
 		began := time.Now()
 		err := source.Start("app")
 		if !errors.Is(err, context.DeadlineExceeded) || !apierrors.IsTimeout(err) {
-			t.Errorf("Start = %v", err)
+			t.Errorf("Start = %v, want a timeout", err)
 		}
 		if took := time.Since(began); took < 5*time.Second || took > 6*time.Second {
-			t.Errorf("Start took %v", took)
+			t.Errorf("Start took %v, want 5s to 6s", took)
 		}
 	})
 }
@@ -430,8 +432,9 @@ func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
 		create(t, client, pod("1"))
 		synctest.Wait()
 		source.Stop()
-		if got := store.all(); !slices.Equal(got, []string{"replace", "update exec-1"}) {
-			t.Errorf("the store received %q", got)
+		want := []string{"replace", "update exec-1"}
+		if got := store.all(); !slices.Equal(got, want) {
+			t.Errorf("the store received %q, want %q", got, want)
 		}
 	})
 }
@@ -440,12 +443,12 @@ func TestStopDuringStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hanging(release))
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hangingClient(release))
 		failed := make(chan error)
 		go func() { failed <- source.Start("app") }()
 		synctest.Wait()
 		if err := source.Start("other"); !errors.Is(err, watchsource.ErrAlreadyStarted) {
-			t.Errorf("Start while starting = %v", err)
+			t.Errorf("Start during another Start = %v, want ErrAlreadyStarted", err)
 		}
 
 		began := time.Now()
@@ -454,36 +457,36 @@ func TestStopDuringStart(t *testing.T) {
 			stops.Go(source.Stop)
 		}
 		if err := <-failed; !errors.Is(err, watchsource.ErrStopped) {
-			t.Errorf("Start = %v", err)
+			t.Errorf("Start = %v, want ErrStopped", err)
 		}
 		stops.Wait()
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("Stop took %v", took)
+			t.Errorf("Stop took %v, want at most 1s", took)
 		}
 	})
 }
 
-// leisurely is a stream whose client takes its time to let go of it.
-type leisurely struct {
+// slowStream is a stream that closes 50 milliseconds after Stop.
+type slowStream struct {
 	events chan watch.Event
-	gone   bool
+	closed bool
 }
 
-func (w *leisurely) ResultChan() <-chan watch.Event { return w.events }
+func (w *slowStream) ResultChan() <-chan watch.Event { return w.events }
 
-func (w *leisurely) Stop() {
+func (w *slowStream) Stop() {
 	time.AfterFunc(50*time.Millisecond, func() {
-		w.gone = true
+		w.closed = true
 		close(w.events)
 	})
 }
 
-// A stream that is answered while Stop waits for the request is the client's
-// until it has closed it.
+// If a stream opens while Stop waits for its request, Stop also waits until the client has
+// closed the stream.
 func TestStopWaitsForTheStreamBeingOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
-		late := &leisurely{events: make(chan watch.Event)}
+		late := &slowStream{events: make(chan watch.Event)}
 		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) {
 			time.Sleep(100 * time.Millisecond)
 			return true, late, nil
@@ -494,38 +497,37 @@ func TestStopWaitsForTheStreamBeingOpened(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(80 * time.Millisecond)
 		source.Stop()
-		if !late.gone {
-			t.Error("Stop returned before the client had let go of its stream")
+		if !late.closed {
+			t.Error("the stream is open after Stop, want it closed")
 		}
 		if err := <-failed; !errors.Is(err, watchsource.ErrStopped) {
-			t.Errorf("Start = %v", err)
+			t.Errorf("Start = %v, want ErrStopped", err)
 		}
 	})
 }
 
-// clinging is a client whose watches do not end with Stop, only with their
-// context.
-type clinging struct {
-	ownClient
+// contextOnlyClient is a client whose watches end with their context, but not with Stop.
+type contextOnlyClient struct {
+	wrappedClient
 	typedcorev1.CoreV1Interface
 	typedcorev1.PodInterface
 	watches *[]context.Context
 	events  chan watch.Event
 }
 
-func (c clinging) CoreV1() typedcorev1.CoreV1Interface  { return c }
-func (c clinging) RESTClient() rest.Interface           { return nil }
-func (c clinging) Pods(string) typedcorev1.PodInterface { return c }
-func (c clinging) Watch(ctx context.Context, _ metav1.ListOptions) (watch.Interface, error) {
+func (c contextOnlyClient) CoreV1() typedcorev1.CoreV1Interface  { return c }
+func (c contextOnlyClient) RESTClient() rest.Interface           { return nil }
+func (c contextOnlyClient) Pods(string) typedcorev1.PodInterface { return c }
+func (c contextOnlyClient) Watch(ctx context.Context, _ metav1.ListOptions) (watch.Interface, error) {
 	*c.watches = append(*c.watches, ctx)
 	return watch.NewProxyWatcher(c.events), nil
 }
 
-// A watch is let go of with its context too, whatever it ended for.
+// The source cancels the context of a watch when the watch ends, for any reason.
 func TestAWatchEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pods := fake.NewClientset()
-		client := clinging{ownClient: ownClient{pods}, PodInterface: pods.CoreV1().Pods(""), watches: new([]context.Context), events: make(chan watch.Event)}
+		client := contextOnlyClient{wrappedClient: wrappedClient{pods}, PodInterface: pods.CoreV1().Pods(""), watches: new([]context.Context), events: make(chan watch.Event)}
 		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
 		start(t, source, "app")
 		defer source.Stop()
@@ -533,13 +535,13 @@ func TestAWatchEndsWithItsContext(t *testing.T) {
 		client.events <- errorEvent(internal)
 		synctest.Wait()
 		if open.Err() == nil {
-			t.Error("the context of a watch outlives it")
+			t.Error("the context of an ended watch is active, want it cancelled")
 		}
 	})
 }
 
-// G10: Stop waits for the call of the store that is in progress, and after it
-// the store is not called.
+// G10: Stop waits for a call of the store that is in progress. After Stop the source does
+// not call the store.
 func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
@@ -558,7 +560,7 @@ func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-stopped:
-			t.Error("Stop returned while the store was being called")
+			t.Error("Stop returned during a call of the store, want it to wait")
 		default:
 		}
 		close(release)
@@ -567,7 +569,7 @@ func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
 		create(t, client, pod("3"))
 		time.Sleep(time.Hour)
 		if got := store.all(); len(got) != calls {
-			t.Errorf("after Stop the store received %q", got[calls:])
+			t.Errorf("after Stop the store received %q, want no calls", got[calls:])
 		}
 	})
 }
@@ -585,21 +587,21 @@ func TestRun(t *testing.T) {
 		wantNames(t, store, "exec-1=Pending")
 		cancel()
 		if err := <-result; err != nil {
-			t.Errorf("Run = %v", err)
+			t.Errorf("Run = %v, want nil", err)
 		}
 		if err := source.Run(ctx, "app"); err != nil {
-			t.Errorf("Run with an ended context = %v", err)
+			t.Errorf("Run with an ended context = %v, want nil", err)
 		}
 		if err := source.Run(t.Context(), ""); !errors.Is(err, watchsource.ErrInvalidAppID) {
-			t.Errorf("Run without an application = %v", err)
+			t.Errorf("Run without an application = %v, want ErrInvalidAppID", err)
 		}
 
-		// Another goroutine stops it, and starts it for another application.
+		// Another goroutine stops the source, and starts it for another application.
 		go func() { result <- source.Run(t.Context(), "app") }()
 		synctest.Wait()
 		source.Stop()
 		if err := <-result; err != nil {
-			t.Errorf("Run after Stop = %v", err)
+			t.Errorf("Run after Stop = %v, want nil", err)
 		}
 		start(t, source, "other")
 		source.Stop()
@@ -633,10 +635,10 @@ func TestLogging(t *testing.T) {
 			}
 		}
 		if lines := log.matching("s3cret"); len(lines) > 0 {
-			t.Errorf("the environment of a pod was logged: %s", lines)
+			t.Errorf("logged the environment of a pod, want it left out: %s", lines)
 		}
 		if lines := quiet.matching(); len(lines) > 0 {
-			t.Errorf("below debug level an undisturbed watch logged %s", lines)
+			t.Errorf("a watch without faults logged %s below debug level, want nothing", lines)
 		}
 	})
 }
@@ -678,24 +680,24 @@ func TestTrimmedPods(t *testing.T) {
 					test.want(want)
 					e, _ := store.Snapshot().Get(name)
 					if e.Pod == nil {
-						t.Fatalf("%s: no pod", name)
+						t.Fatalf("%s: Pod is nil, want a pod", name)
 					}
 					if got := e.Pod; !equalPods(got, want) {
 						t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
 					}
 					if e.State != watchsource.Running || e.Node != "node-1" {
-						t.Errorf("%s: %v on %q", name, e.State, e.Node)
+						t.Errorf("%s: %v on %q, want Running on node-1", name, e.State, e.Node)
 					}
 				}
 			})
 		})
 	}
 
-	// The pod may be shared, as with a fake watch.
+	// A pod can be shared with other code, as with a fake watch, so trimming must copy it.
 	watcher := watchsource.NewWatcher(&recordingStore{}, selectorOf(t, executors), watchsource.WithTrimmedPods())
 	must(t, watcher.Receive(added(full)))
 	watcher.Replace([]*corev1.Pod{full}, "1")
 	if !equalPods(full, before) {
-		t.Error("a pod was changed that others hold")
+		t.Errorf("the original pod is now\n%+v\nwant\n%+v", full, before)
 	}
 }

@@ -22,266 +22,271 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// The checkers of the model test: the witness stands between the source and the store,
-// listeners read the store, and the wire reads the answers of the server.
+// This file has the checks of the model test. A checkingStore stands between the source
+// and the Store, checkingReaders read the Store, and a responseMonitor reads the responses
+// of the server.
 
-// witness is a SnapshotsStore that compares its calls with the history of the server. It
-// must receive each event once and in order, except those that a full list includes. Each
-// full list must equal the server's state at its version.
-type witness struct {
+// checkingStore is a SnapshotsStore that compares its calls with the history of the server,
+// and forwards them to a Store. It must receive each event once and in order, except the
+// events that a full list includes. Each full list must equal the server's state at the
+// version of the list.
+type checkingStore struct {
 	inner   *watchsource.Store
 	fail    func(format string, args ...any)
 	history *history
 	trimmed bool
 
-	mu       sync.Mutex
-	sealed   bool // after Stop
-	count    int  // of calls
-	next     int  // number of the event that is due
-	observed uint64
-	listed   bool // a full list has come, of a version that is not known yet
-	known    map[types.NamespacedName]*corev1.Pod
-	owed     []milestone
-	newest   watchsource.Snapshot
+	mu              sync.Mutex
+	stopped         bool // Stop has returned
+	callCount       int
+	nextEvent       int // index in the history of the next event that the store must receive
+	lastVersion     uint64
+	awaitingVersion bool // the last call was a full list, and its version follows
+	pods            map[types.NamespacedName]*corev1.Pod
+	expected        []lifecycleEvent // readers must receive these, in this order for each executor
+	lastSnapshot    watchsource.Snapshot
 }
 
-// milestone is what every reader must be shown: the end of an executor, or that
-// it is gone.
-type milestone struct {
+// lifecycleEvent is the end or the deletion of an executor. Every reader must receive it.
+type lifecycleEvent struct {
 	uid  types.UID
-	what string
+	kind string // "end " and the number of the end, or gone
 }
 
 const gone = "gone"
 
-func newWitness(fail func(string, ...any), h *history, trimmed bool) *witness {
-	return &witness{
+func newCheckingStore(fail func(string, ...any), h *history, trimmed bool) *checkingStore {
+	return &checkingStore{
 		inner: watchsource.NewStore(), fail: fail, history: h, trimmed: trimmed,
-		known: map[types.NamespacedName]*corev1.Pod{},
+		pods: map[types.NamespacedName]*corev1.Pod{},
 	}
 }
 
-// enter begins a call of the store. Only the version may follow a full list.
-func (w *witness) enter(call string, args ...any) {
-	w.mu.Lock()
-	w.count++
-	w.history.trace.add("  told: "+call, args...)
+// beginCall locks the store and checks that the call is allowed now: only the version may
+// follow a full list.
+func (s *checkingStore) beginCall(call string, args ...any) {
+	s.mu.Lock()
+	s.callCount++
+	received := fmt.Sprintf(call, args...)
+	s.history.trace.add("  store: %s", received)
 	switch {
-	case w.sealed:
-		w.fail("the store was called after Stop")
-	case w.listed && !strings.HasPrefix(call, "version"):
-		w.fail("the store was told something before the version of a full list")
-	case w.observed == 0 && !w.listed && !strings.HasPrefix(call, "list"):
-		w.fail("the store was told something before the first full list")
+	case s.stopped:
+		s.fail("the store received %q after Stop, want no call", received)
+	case s.awaitingVersion && !strings.HasPrefix(call, "version"):
+		s.fail("the store received %q after a full list, want the version of the list first", received)
+	case s.lastVersion == 0 && !s.awaitingVersion && !strings.HasPrefix(call, "list"):
+		s.fail("the store received %q before the first full list, want that list first", received)
 	}
 }
 
-// leave ends the call and checks the store.
-func (w *witness) leave() {
-	snapshot := w.inner.Snapshot()
-	if problem := contradiction(snapshot); problem != "" {
-		w.fail("a snapshot contradicts itself: %s", problem)
+// endCall checks the store and unlocks it.
+func (s *checkingStore) endCall() {
+	snapshot := s.inner.Snapshot()
+	if problem := inconsistency(snapshot); problem != "" {
+		s.fail("the snapshot is inconsistent: %s", problem)
 	}
-	if problem := wentBack(w.newest, snapshot); problem != "" {
-		w.fail("the store went back: %s", problem)
+	if problem := regression(s.lastSnapshot, snapshot); problem != "" {
+		s.fail("the store went back: %s", problem)
 	}
-	w.newest = snapshot
-	w.mu.Unlock()
+	s.lastSnapshot = snapshot
+	s.mu.Unlock()
 }
 
-func (w *witness) UpdatePod(p *corev1.Pod) {
-	w.enter("update %s at %s: %s", p.Name, p.ResourceVersion, stateOf(p))
-	defer w.leave()
-	w.expect(p, watch.Added, watch.Modified)
-	w.arrived(p)
-	w.inner.UpdatePod(p)
+func (s *checkingStore) UpdatePod(p *corev1.Pod) {
+	s.beginCall("update %s at %s: %s", p.Name, p.ResourceVersion, stateOf(p))
+	defer s.endCall()
+	s.checkEvent(p, watch.Added, watch.Modified)
+	s.recordPod(p)
+	s.inner.UpdatePod(p)
 }
 
-func (w *witness) DeletePod(p *corev1.Pod) {
-	w.enter("delete %s at %s", p.Name, p.ResourceVersion)
-	defer w.leave()
-	w.expect(p, watch.Deleted)
-	w.arrived(p)
-	w.left(p)
-	w.inner.DeletePod(p)
+func (s *checkingStore) DeletePod(p *corev1.Pod) {
+	s.beginCall("delete %s at %s", p.Name, p.ResourceVersion)
+	defer s.endCall()
+	s.checkEvent(p, watch.Deleted)
+	s.recordPod(p)
+	s.recordDeletion(p)
+	s.inner.DeletePod(p)
 }
 
-func (w *witness) ReplaceSnapshot(pods []*corev1.Pod) {
-	w.enter("list of %d", len(pods))
-	defer w.leave()
-	w.listed = true
+func (s *checkingStore) ReplaceSnapshot(pods []*corev1.Pod) {
+	s.beginCall("list of %d", len(pods))
+	defer s.endCall()
+	s.awaitingVersion = true
 	present := map[types.NamespacedName]*corev1.Pod{}
 	for _, p := range pods {
 		present[keyOf(p)] = p
 	}
-	for at, p := range w.known {
+	for at, p := range s.pods {
 		if now := present[at]; now == nil || now.UID != p.UID {
-			w.left(p)
+			s.recordDeletion(p)
 		}
 	}
 	for _, p := range pods {
-		w.arrived(p)
+		s.recordPod(p)
 	}
-	w.inner.ReplaceSnapshot(pods)
+	s.inner.ReplaceSnapshot(pods)
 }
 
-func (w *witness) ObserveResourceVersion(version string) {
-	w.enter("version %s", version)
-	defer w.leave()
-	now := number(version)
-	if now < w.observed && !(w.listed && w.observed-now > historyGap) {
-		w.fail("version %d was told after version %d", now, w.observed)
+func (s *checkingStore) ObserveResourceVersion(version string) {
+	s.beginCall("version %s", version)
+	defer s.endCall()
+	now := parseVersion(version)
+	if now < s.lastVersion && !(s.awaitingVersion && s.lastVersion-now > historyGap) {
+		s.fail("the store received version %d after version %d, want none that is older", now, s.lastVersion)
 		return
 	}
-	w.observed = now
-	if w.listed {
-		w.listed = false
+	s.lastVersion = now
+	if s.awaitingVersion {
+		s.awaitingVersion = false
 		var want map[types.NamespacedName]*corev1.Pod
-		want, w.next = w.history.at(now)
-		w.compare(want)
-	} else if event, p, ok := w.history.event(w.next, now); ok && versionOf(p) <= now {
-		w.fail("version %d was told without %s %s at %d", now, event.Type, p.Name, versionOf(p))
+		want, s.nextEvent = s.history.podsAt(now)
+		s.checkList(want)
+	} else if event, p, ok := s.history.eventAt(s.nextEvent, now); ok && versionOf(p) <= now {
+		s.fail("the store received version %d, want %s %s at %d before it", now, event.Type, p.Name, versionOf(p))
 	}
-	w.inner.ObserveResourceVersion(version)
+	s.inner.ObserveResourceVersion(version)
 }
 
-// expect compares a received pod with the next event of the history.
-func (w *witness) expect(p *corev1.Pod, kinds ...watch.EventType) {
-	event, due, ok := w.history.event(w.next, versionOf(p))
-	w.next++
+// checkEvent compares a received pod with the next event of the history.
+func (s *checkingStore) checkEvent(p *corev1.Pod, kinds ...watch.EventType) {
+	event, want, ok := s.history.eventAt(s.nextEvent, versionOf(p))
+	s.nextEvent++
 	switch {
 	case !ok:
-		w.fail("%s at %s was told, but no event is due", p.Name, p.ResourceVersion)
-	case due.ResourceVersion != p.ResourceVersion || !slices.Contains(kinds, event.Type):
-		w.fail("%s at %s was told as %v, but %s %s at %s is due", p.Name, p.ResourceVersion, kinds, event.Type, due.Name, due.ResourceVersion)
-	case !equalPods(p, w.expected(due)):
-		w.fail("%s at %s was told as it never was: %v", p.Name, p.ResourceVersion, p)
+		s.fail("the store received %s at %s, want no event", p.Name, p.ResourceVersion)
+	case want.ResourceVersion != p.ResourceVersion || !slices.Contains(kinds, event.Type):
+		s.fail("the store received %v of %s at %s, want %s of %s at %s", kinds, p.Name, p.ResourceVersion, event.Type, want.Name, want.ResourceVersion)
+	case !equalPods(p, s.storedForm(want)):
+		s.fail("the store received %s at %s as\n%v\nwant\n%v", p.Name, p.ResourceVersion, p, s.storedForm(want))
 	}
 }
 
-// compare compares the pods of a full list with the history.
-func (w *witness) compare(want map[types.NamespacedName]*corev1.Pod) {
-	if len(w.known) != len(want) {
-		w.fail("a full list of %d pods, there were %d", len(w.known), len(want))
+// checkList compares the pods of a full list with the history.
+func (s *checkingStore) checkList(want map[types.NamespacedName]*corev1.Pod) {
+	if len(s.pods) != len(want) {
+		s.fail("a full list has %d pods, want %d", len(s.pods), len(want))
 	}
 	for at, p := range want {
-		if told := w.known[at]; told == nil || !equalPods(told, w.expected(p)) {
-			w.fail("a full list has %v, but it was %v", told, p)
+		if got := s.pods[at]; got == nil || !equalPods(got, s.storedForm(p)) {
+			s.fail("a full list has\n%v\nwant\n%v", got, s.storedForm(p))
 		}
 	}
 }
 
-// expected returns a pod in the form that the store receives.
-func (w *witness) expected(p *corev1.Pod) *corev1.Pod {
+// storedForm returns a pod in the form that the store receives.
+func (s *checkingStore) storedForm(p *corev1.Pod) *corev1.Pod {
 	p = p.DeepCopy()
 	p.ManagedFields = nil
-	if w.trimmed {
+	if s.trimmed {
 		p.Spec = trimmedSpec(p)
 	}
 	return p
 }
 
-// arrived notes a state of a pod, and an end that it shows for the first time.
-func (w *witness) arrived(p *corev1.Pod) {
-	before := w.known[keyOf(p)]
+// recordPod records a state of a pod. If the state has an end that the previous state did
+// not have, every reader must receive that end.
+func (s *checkingStore) recordPod(p *corev1.Pod) {
+	before := s.pods[keyOf(p)]
 	if before != nil && before.UID != p.UID {
-		w.fail("%s was told as %s, but %s has not left", p.Name, p.UID, before.UID)
+		s.fail("the store received %s with UID %s, want a deletion of UID %s first", p.Name, p.UID, before.UID)
 	}
 	if end := endOf(p); end != "" && (before == nil || endOf(before) != end) {
-		w.owed = append(w.owed, milestone{p.UID, "end " + end})
+		s.expected = append(s.expected, lifecycleEvent{p.UID, "end " + end})
 	}
-	w.known[keyOf(p)] = p
+	s.pods[keyOf(p)] = p
 }
 
-func (w *witness) left(p *corev1.Pod) {
-	w.owed = append(w.owed, milestone{p.UID, gone})
-	delete(w.known, keyOf(p))
+func (s *checkingStore) recordDeletion(p *corev1.Pod) {
+	s.expected = append(s.expected, lifecycleEvent{p.UID, gone})
+	delete(s.pods, keyOf(p))
 }
 
-// seal is called after Stop, and unseal before another Start. A new session may begin at a
-// version that the store already has.
-func (w *witness) seal()   { w.set(func() { w.sealed = true }) }
-func (w *witness) unseal() { w.set(func() { w.sealed = false }) }
+// The test calls markStopped after Stop, and markStarted before the next Start. A new
+// session may begin at a version that the store already has.
+func (s *checkingStore) markStopped() { s.withLock(func() { s.stopped = true }) }
+func (s *checkingStore) markStarted() { s.withLock(func() { s.stopped = false }) }
 
-func (w *witness) set(change func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (s *checkingStore) withLock(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	change()
 }
 
-func (w *witness) calls() (n int) {
-	w.set(func() { n = w.count })
+func (s *checkingStore) numCalls() (n int) {
+	s.withLock(func() { n = s.callCount })
 	return n
 }
 
-func (w *witness) observedVersion() (version uint64) {
-	w.set(func() { version = w.observed })
+func (s *checkingStore) resourceVersion() (version uint64) {
+	s.withLock(func() { version = s.lastVersion })
 	return version
 }
 
-// position returns what a reader that joins now is owed at once, and where what
-// it is owed later begins.
-func (w *witness) position() (at int, now []milestone) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.known {
+// expectedFromNow returns the events that a reader that starts now must receive: those in
+// its first batch, and the index in s.expected of the first event after these.
+func (s *checkingStore) expectedFromNow() (first int, atStart []lifecycleEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pods {
 		if end := endOf(p); end != "" {
-			now = append(now, milestone{p.UID, "end " + end})
+			atStart = append(atStart, lifecycleEvent{p.UID, "end " + end})
 		}
 	}
-	return len(w.owed), now
+	return len(s.expected), atStart
 }
 
-// since returns, by executor, what readers were owed from a position on.
-func (w *witness) since(at int, now []milestone) map[types.UID][]string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return byExecutor(append(slices.Clip(now), w.owed[at:]...))
+// expectedSince returns, by executor, the events that a reader must have received. Its
+// arguments are the results of expectedFromNow when the reader started.
+func (s *checkingStore) expectedSince(first int, atStart []lifecycleEvent) map[types.UID][]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return byExecutor(append(slices.Clip(atStart), s.expected[first:]...))
 }
 
-func byExecutor(all []milestone) map[types.UID][]string {
-	lives := map[types.UID][]string{}
-	for _, m := range all {
-		lives[m.uid] = append(lives[m.uid], m.what)
+func byExecutor(events []lifecycleEvent) map[types.UID][]string {
+	kinds := map[types.UID][]string{}
+	for _, e := range events {
+		kinds[e.uid] = append(kinds[e.uid], e.kind)
 	}
-	return lives
+	return kinds
 }
 
-// compareToList compares the store with a LIST of now, field by field.
-func (w *witness) compareToList() {
+// compareToList compares the store with a LIST, field by field.
+func (s *checkingStore) compareToList() {
 	fresh := watchsource.NewStore()
-	for _, p := range w.history.server.List(executors) {
-		if w.history.selects(&p) {
-			fresh.UpdatePod(w.expected(&p))
+	for _, p := range s.history.server.List(executors) {
+		if s.history.selects(&p) {
+			fresh.UpdatePod(s.storedForm(&p))
 		}
 	}
 	want := slices.Collect(fresh.Snapshot().All())
-	got := slices.Collect(w.inner.Snapshot().All())
+	got := slices.Collect(s.inner.Snapshot().All())
 	if len(got) != len(want) {
-		w.fail("the store has %d executors, a LIST %d", len(got), len(want))
+		s.fail("the store has %d executors, want %d as in a LIST", len(got), len(want))
 		return
 	}
 	for i := range want {
 		same := equalPods(got[i].Pod, want[i].Pod)
 		got[i].Pod, want[i].Pod = nil, nil
 		if !same || got[i] != want[i] {
-			w.fail("the store has %+v, a LIST %+v", got[i], want[i])
+			s.fail("the store has %+v, want %+v as in a LIST (equal pods: %v)", got[i], want[i], same)
 		}
 	}
-	if !w.inner.Snapshot().Complete() {
-		w.fail("the snapshot is not complete")
+	if !s.inner.Snapshot().Complete() {
+		s.fail("the snapshot is not complete, want a complete one")
 	}
 }
 
-// contradiction returns what in a snapshot does not fit together, "" for
-// nothing: counts and look-ups must agree with the contents.
-func contradiction(s watchsource.Snapshot) string {
+// inconsistency describes the first place where the order, a count or a look-up of a
+// snapshot does not agree with its contents. It returns "" for a consistent snapshot.
+func inconsistency(s watchsource.Snapshot) string {
 	counts := map[watchsource.State]int{}
 	byName, byID := map[string]watchsource.Executor{}, map[string]watchsource.Executor{}
 	last, n := watchsource.Executor{}, 0
 	for e := range s.All() {
 		if n > 0 && (e.Name < last.Name || e.Name == last.Name && e.Namespace <= last.Namespace) {
-			return fmt.Sprintf("%s/%s comes after %s/%s", e.Namespace, e.Name, last.Namespace, last.Name)
+			return fmt.Sprintf("%s/%s comes after %s/%s, want it before", e.Namespace, e.Name, last.Namespace, last.Name)
 		}
 		last, n = e, n+1
 		counts[e.State]++
@@ -293,59 +298,60 @@ func contradiction(s watchsource.Snapshot) string {
 		}
 	}
 	if s.Len() != n {
-		return fmt.Sprintf("Len is %d, All has %d", s.Len(), n)
+		return fmt.Sprintf("Len is %d, want %d as in All", s.Len(), n)
 	}
 	if counts[watchsource.Deleted] > 0 {
-		return "an executor is Deleted"
+		return fmt.Sprintf("%d executors are Deleted, want none", counts[watchsource.Deleted])
 	}
 	for state := range watchsource.Deleted + 2 {
 		if s.Count(state) != counts[state] {
-			return fmt.Sprintf("Count(%v) is %d, All has %d", state, s.Count(state), counts[state])
+			return fmt.Sprintf("Count(%v) is %d, want %d as in All", state, s.Count(state), counts[state])
 		}
 	}
 	for name, want := range byName {
 		if got, ok := s.Get(name); !ok || got != want {
-			return fmt.Sprintf("Get(%q) is %v, %+v", name, ok, got)
+			return fmt.Sprintf("Get(%q) is %v, %+v, want %+v", name, ok, got, want)
 		}
 	}
 	for id, want := range byID {
 		if got, ok := s.ByID(id); id != "" && (!ok || got != want) {
-			return fmt.Sprintf("ByID(%q) is %v, %+v", id, ok, got)
+			return fmt.Sprintf("ByID(%q) is %v, %+v, want %+v", id, ok, got, want)
 		}
 	}
 	return ""
 }
 
-// wentBack returns what in a snapshot is older than in one from before.
-func wentBack(before, after watchsource.Snapshot) string {
+// regression describes the first value that is older in the second snapshot than in the
+// first. It returns "" if nothing is older.
+func regression(before, after watchsource.Snapshot) string {
 	versions := map[types.UID]string{}
 	for e := range before.All() {
-		versions[lifeOf(e)] = e.ResourceVersion
+		versions[podKey(e)] = e.ResourceVersion
 	}
 	for e := range after.All() {
-		if v := versions[lifeOf(e)]; precedes(e.ResourceVersion, v) {
-			return fmt.Sprintf("%s is at %s after %s", e.Name, e.ResourceVersion, v)
+		if v := versions[podKey(e)]; precedes(e.ResourceVersion, v) {
+			return fmt.Sprintf("%s is at version %s after version %s", e.Name, e.ResourceVersion, v)
 		}
 	}
 	if a, b := before.ResourceVersion(), after.ResourceVersion(); precedes(b, a) {
-		return fmt.Sprintf("the version is %s after %s", b, a)
+		return fmt.Sprintf("the snapshot's version is %s after %s", b, a)
 	}
 	if before.Complete() && !after.Complete() || after.SyncedAt().Before(before.SyncedAt()) {
-		return "it was more complete before"
+		return fmt.Sprintf("complete %v, synced at %v, after complete %v, synced at %v", after.Complete(), after.SyncedAt(), before.Complete(), before.SyncedAt())
 	}
 	return ""
 }
 
-// lifeOf tells the pods apart that bear one name in turn.
-func lifeOf(e watchsource.Executor) types.UID {
+// podKey returns a key that differs between a pod and a later pod of the same name.
+func podKey(e watchsource.Executor) types.UID {
 	if e.UID != "" {
 		return e.UID
 	}
 	return types.UID(e.Namespace + "/" + e.Name)
 }
 
-// precedes reports whether version a is known to be older than b. "0" is the
-// version of nothing (KEP-5504).
+// precedes reports whether version a is known to be older than b. No object has the
+// version "0" (KEP-5504).
 func precedes(a, b string) bool {
 	if a == "0" || b == "0" {
 		return false
@@ -355,168 +361,169 @@ func precedes(a, b string) bool {
 		return false
 	}
 	n, err := strconv.ParseUint(b, 10, 64)
-	return err == nil && m < n && n-m < historyGap // or else they are of two histories
+	return err == nil && m < n && n-m < historyGap // a larger gap separates two histories
 }
 
-// listener is a reader of the store that checks its batches.
-type listener struct {
-	fail     func(format string, args ...any)
-	interval time.Duration
-	nap      time.Duration // called after each batch
-	ctx      context.Context
-	cancel   context.CancelFunc
-	anyOrder bool // a list may be of an earlier history
+// checkingReader reads the batches of a store and checks them.
+type checkingReader struct {
+	fail       func(format string, args ...any)
+	interval   time.Duration
+	pause      time.Duration // after each batch
+	ctx        context.Context
+	cancel     context.CancelFunc
+	allowOlder bool // a list may come from an earlier history
 
-	from  int         // index of the first milestone that it is owed
-	owed  []milestone // at once
-	view  map[types.UID]watchsource.Executor
-	shown []milestone
+	firstExpected   int // the results of expectedFromNow when the reader started
+	expectedAtStart []lifecycleEvent
+	view            map[types.UID]watchsource.Executor // after the last batch
+	received        []lifecycleEvent
 
-	batches int
-	last    time.Time
+	batches   int
+	lastBatch time.Time
 }
 
-// longestInterval is the longest that a listener may stay away.
+// longestInterval is the longest time between two batches of a checkingReader.
 const longestInterval = 3 * time.Minute
 
-func newListener(ctx context.Context, fail func(string, ...any), r *rand.Rand) *listener {
+func newCheckingReader(ctx context.Context, fail func(string, ...any), r *rand.Rand) *checkingReader {
 	ctx, cancel := context.WithCancel(ctx)
 	intervals := []time.Duration{0, 0, time.Millisecond, time.Second, time.Minute, 2 * time.Minute}
-	naps := []time.Duration{0, 0, 0, 5 * time.Second, time.Minute}
-	return &listener{
-		fail: fail, interval: intervals[r.IntN(len(intervals))], nap: naps[r.IntN(len(naps))],
+	pauses := []time.Duration{0, 0, 0, 5 * time.Second, time.Minute}
+	return &checkingReader{
+		fail: fail, interval: intervals[r.IntN(len(intervals))], pause: pauses[r.IntN(len(pauses))],
 		ctx: ctx, cancel: cancel, view: map[types.UID]watchsource.Executor{},
 	}
 }
 
-// follow reads batches.
-func (l *listener) follow(store *watchsource.Store) {
-	for batch := range store.Batches(l.ctx, l.interval) {
-		l.take(batch)
-		time.Sleep(l.nap)
+// readBatches checks each batch until the reader is cancelled.
+func (r *checkingReader) readBatches(store *watchsource.Store) {
+	for batch := range store.Batches(r.ctx, r.interval) {
+		r.checkBatch(batch)
+		time.Sleep(r.pause)
 	}
 }
 
-// look takes every snapshot that there is.
-func (l *listener) look(store *watchsource.Store) {
+// readLatest checks the order of the snapshots that Latest returns.
+func (r *checkingReader) readLatest(store *watchsource.Store) {
 	var before watchsource.Snapshot
 	for {
 		snapshot, superseded := store.Latest()
-		if problem := wentBack(before, snapshot); problem != "" {
-			l.fail("a newer snapshot is older: %s", problem)
+		if problem := regression(before, snapshot); problem != "" {
+			r.fail("Latest returned an older snapshot: %s", problem)
 		}
 		before = snapshot
 		select {
 		case <-superseded:
-		case <-l.ctx.Done():
+		case <-r.ctx.Done():
 			return
 		}
 	}
 }
 
-// take checks that a batch leads from what the reader knows to the snapshot
-// beside it.
-func (l *listener) take(batch watchsource.Batch) {
-	if l.batches++; l.batches > 1 {
+// checkBatch checks that the changes of a batch lead from the reader's view to the snapshot
+// of the batch.
+func (r *checkingReader) checkBatch(batch watchsource.Batch) {
+	if r.batches++; r.batches > 1 {
 		if len(batch.Changes) == 0 {
-			l.fail("an empty batch")
+			r.fail("a batch after the first has no changes, want at least one")
 		}
-		if d := time.Since(l.last); d < l.interval {
-			l.fail("a batch %v after another, the interval is %v", d, l.interval)
+		if d := time.Since(r.lastBatch); d < r.interval {
+			r.fail("a batch arrived %v after another, want at least %v", d, r.interval)
 		}
 	}
-	l.last = time.Now()
+	r.lastBatch = time.Now()
 	for _, c := range batch.Changes {
-		l.step(c)
+		r.checkChange(c)
 	}
 	n := 0
 	for e := range batch.Snapshot.All() {
 		n++
-		if l.view[lifeOf(e)] != e {
-			l.fail("the changes lead to %+v, the snapshot has %+v", l.view[lifeOf(e)], e)
+		if r.view[podKey(e)] != e {
+			r.fail("the changes lead to %+v, want %+v as in the snapshot", r.view[podKey(e)], e)
 		}
 	}
-	if n != len(l.view) {
-		l.fail("the changes lead to %d executors, the snapshot has %d", len(l.view), n)
+	if n != len(r.view) {
+		r.fail("the changes lead to %d executors, want %d as in the snapshot", len(r.view), n)
 	}
 }
 
-func (l *listener) step(c watchsource.Change) {
-	life := lifeOf(*c.After)
-	before, known := l.view[life]
+func (r *checkingReader) checkChange(c watchsource.Change) {
+	key := podKey(*c.After)
+	before, known := r.view[key]
 	if known != (c.Before != nil) || known && *c.Before != before {
-		l.fail("a change of %s is from %+v, the reader was shown %+v", c.After.Name, c.Before, before)
+		r.fail("a change of %s has Before %+v, want the last reported state %+v (known: %v)", c.After.Name, c.Before, before, known)
 		return
 	}
-	if known && !l.anyOrder && precedes(c.After.ResourceVersion, before.ResourceVersion) {
-		l.fail("a change of %s from %s to %s", c.After.Name, before.ResourceVersion, c.After.ResourceVersion)
+	if known && !r.allowOlder && precedes(c.After.ResourceVersion, before.ResourceVersion) {
+		r.fail("a change of %s leads from version %s to %s, want a newer one", c.After.Name, before.ResourceVersion, c.After.ResourceVersion)
 	}
 	if c.After.State == watchsource.Deleted {
-		l.shown = append(l.shown, milestone{life, gone})
-		delete(l.view, life)
+		r.received = append(r.received, lifecycleEvent{key, gone})
+		delete(r.view, key)
 		return
 	}
-	l.view[life] = *c.After
+	r.view[key] = *c.After
 	if want := stateOf(c.After.Pod); want != "" && want != c.After.State.String() {
-		l.fail("%s is shown as %v, it is %s", c.After.Name, c.After.State, want)
+		r.fail("%s has state %v, want %s", c.After.Name, c.After.State, want)
 	}
 	if end := endOf(c.After.Pod); end != "" && (!known || endOf(before.Pod) != end) {
-		l.shown = append(l.shown, milestone{life, "end " + end})
+		r.received = append(r.received, lifecycleEvent{key, "end " + end})
 	}
 }
 
-// compare checks that the reader was shown every end and every deletion that the store
-// received, each once and in order for each executor. A reader that has left may lack the
-// last of them.
-func (l *listener) compare(w *witness) {
-	owed, shown := w.since(l.from, l.owed), byExecutor(l.shown)
-	if w.history.restored() {
-		// An end that was undone by a restore comes back as the same end.
-		for _, all := range []map[types.UID][]string{owed, shown} {
-			for uid := range all {
-				all[uid] = slices.Compact(all[uid])
+// checkComplete checks that the reader received every end and every deletion that the store
+// received, each once and in order for each executor. A cancelled reader may lack the last
+// of them.
+func (r *checkingReader) checkComplete(s *checkingStore) {
+	expected, received := s.expectedSince(r.firstExpected, r.expectedAtStart), byExecutor(r.received)
+	if s.history.isRestored() {
+		// If a restore undoes an end, the same end can happen again.
+		for _, events := range []map[types.UID][]string{expected, received} {
+			for uid := range events {
+				events[uid] = slices.Compact(events[uid])
 			}
 		}
 	}
-	for uid, want := range owed {
-		got := shown[uid]
-		if l.ctx.Err() != nil && len(got) < len(want) {
+	for uid, want := range expected {
+		got := received[uid]
+		if r.ctx.Err() != nil && len(got) < len(want) {
 			want = want[:len(got)]
 		}
 		if !slices.Equal(got, want) {
-			l.fail("the reader of every %v was shown of %s %q, it was owed %q", l.interval, uid, got, want)
+			r.fail("the reader with interval %v received %q of %s, want %q", r.interval, got, uid, want)
 		}
 	}
-	for uid, got := range shown {
-		if owed[uid] == nil {
-			l.fail("the reader of every %v was shown of %s %q, it was owed nothing", l.interval, uid, got)
+	for uid, got := range received {
+		if expected[uid] == nil {
+			r.fail("the reader with interval %v received %q of %s, want nothing", r.interval, got, uid)
 		}
 	}
 }
 
-// wire reads the answers that the client gets, and counts which of them require a list.
-type wire struct {
-	next  http.RoundTripper
-	trace *trace
-	told  func() uint64 // the version up to which the store is complete
+// responseMonitor is a RoundTripper that reads the responses of the server and counts the
+// reasons that they give the source to list again.
+type responseMonitor struct {
+	next         http.RoundTripper
+	trace        *trace
+	storeVersion func() uint64 // the version up to which the store is complete
 
-	mu        sync.Mutex
-	lost      int // answers and events that say a version is gone, or that are no pod
-	last      *tapped
-	short     int // streams in a row that ended soon and brought nothing
-	fruitless int // versions from which nothing came
-	silent    int // streams in a row that the client gave up, and that brought nothing
-	refused   int // answers in a row that may be about the version
+	mu                sync.Mutex
+	lostVersions      int // responses and events with one of the relistReasons
+	lastBody          *monitoredBody
+	shortStreams      int // consecutive streams without events that ended within shortStreamAge
+	abandonedVersions int // versions that the source may give up because watches from them fail
+	silentStreams     int // consecutive streams without events that the client closed
+	refusals          int // consecutive responses for which mayConcernVersion is true
 }
 
-// soon is within which the end of a stream may count against the version that
-// it started from, and enough of them in a row are needed to give it up.
+// The source may give up a version after maxShortStreams consecutive streams from it that
+// ended within shortStreamAge without an event.
 const (
-	soon   = time.Second
-	enough = 4
+	shortStreamAge  = time.Second
+	maxShortStreams = 4
 )
 
-// mayConcernVersion lists the answers of which the third in a row costs a list.
+// mayConcernVersion reports whether the third consecutive response like r causes a list.
 func mayConcernVersion(r *http.Response) bool {
 	switch r.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -525,133 +532,135 @@ func mayConcernVersion(r *http.Response) bool {
 	return r.StatusCode >= 400 && r.Header.Get("Retry-After") == ""
 }
 
-// What costs a list: a version that is gone, or not there yet, and an object
-// that is no pod.
-var costly = []string{"Expired", "ResourceVersionTooLarge", foreign}
+// relistReasons are the texts in a response that cause a list: the version is gone, the
+// server has not reached the version, or an object is not a pod.
+var relistReasons = []string{"Expired", "ResourceVersionTooLarge", foreignReason}
 
-func (w *wire) listsOwed() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.settle()
-	return w.lost + w.fruitless
+func (m *responseMonitor) allowedLists() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.countLastStream()
+	return m.lostVersions + m.abandonedVersions
 }
 
-func (w *wire) versionsLost() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lost
+func (m *responseMonitor) numLostVersions() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lostVersions
 }
 
-func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	w.mu.Lock()
-	w.settle()
-	w.mu.Unlock()
-	response, err := w.next.RoundTrip(r)
+func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
+	m.mu.Lock()
+	m.countLastStream()
+	m.mu.Unlock()
+	response, err := m.next.RoundTrip(r)
 	query := r.URL.Query()
 	streaming, list := query.Get("watch") != "", query.Get("sendInitialEvents") != ""
 	if err != nil {
-		w.trace.add("    asked: watch %v, streaming list %v, from %q: %v", streaming, list, query.Get("resourceVersion"), err)
+		m.trace.add("    request: watch %v, streaming list %v, from %q: %v", streaming, list, query.Get("resourceVersion"), err)
 		return nil, err
 	}
-	w.trace.add("    asked: watch %v, streaming list %v, from %q: %s", streaming, list, query.Get("resourceVersion"), response.Status)
-	body := &tapped{
-		ReadCloser: response.Body, wire: w, opened: time.Now(),
-		streaming: streaming && response.StatusCode == http.StatusOK, from: query.Get("resourceVersion"),
+	m.trace.add("    request: watch %v, streaming list %v, from %q: %s", streaming, list, query.Get("resourceVersion"), response.Status)
+	body := &monitoredBody{
+		ReadCloser: response.Body, monitor: m, opened: time.Now(),
+		streaming: streaming && response.StatusCode == http.StatusOK, startVersion: query.Get("resourceVersion"),
 	}
 	response.Body = body
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.last = body
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastBody = body
 	if query.Has("fieldSelector") && response.StatusCode >= 400 {
-		w.fruitless++ // a look at the server's version that a silent server refuses
+		m.abandonedVersions++ // the server was silent and now refuses to report its version
 	}
 	switch {
 	case body.streaming:
-		w.refused = 0
+		m.refusals = 0
 	case mayConcernVersion(response):
-		if w.refused++; w.refused == 3 {
-			w.refused = 0
-			w.fruitless++
+		if m.refusals++; m.refusals == 3 {
+			m.refusals = 0
+			m.abandonedVersions++
 		}
 	}
 	if response.StatusCode == http.StatusGone {
-		w.lost++ // whatever becomes of the body
-		body.counted = true
+		m.lostVersions++ // counted here because the client may not read the body
+		body.lossCounted = true
 	}
 	return response, nil
 }
 
-// settle counts how the last stream ended, once the client asks for another.
-func (w *wire) settle() {
-	b := w.last
+// countLastStream counts how the last stream ended. The monitor calls it at the client's
+// next request.
+func (m *responseMonitor) countLastStream() {
+	b := m.lastBody
 	if b == nil || !b.streaming {
 		return
 	}
-	w.last = nil
-	brought := b.from != "" && number(b.from) != w.told()
-	if b.byClient && brought {
-		w.silent = 1 // it brought something, and then went silent
-	} else if b.byClient {
-		if w.silent++; w.silent > 1 {
-			w.fruitless++
+	m.lastBody = nil
+	advanced := b.startVersion != "" && parseVersion(b.startVersion) != m.storeVersion()
+	if b.closedByClient && advanced {
+		m.silentStreams = 1 // the stream had events first and was silent afterwards
+	} else if b.closedByClient {
+		if m.silentStreams++; m.silentStreams > 1 {
+			m.abandonedVersions++
 		}
-	} else if brought {
-		w.silent = 0
+	} else if advanced {
+		m.silentStreams = 0
 	}
-	if b.ended.IsZero() || b.ended.Sub(b.opened) >= soon || b.from != "" && number(b.from) != w.told() {
-		w.short = 0
+	if b.ended.IsZero() || b.ended.Sub(b.opened) >= shortStreamAge || b.startVersion != "" && parseVersion(b.startVersion) != m.storeVersion() {
+		m.shortStreams = 0
 		return
 	}
-	if w.short++; w.short == enough {
-		w.short = 0
-		w.fruitless++
+	if m.shortStreams++; m.shortStreams == maxShortStreams {
+		m.shortStreams = 0
+		m.abandonedVersions++
 	}
 }
 
-// tapped is a body that is read along.
-type tapped struct {
+// monitoredBody is a response body. It searches for the relistReasons in the bytes that the
+// client reads.
+type monitoredBody struct {
 	io.ReadCloser
-	wire          *wire
-	streaming     bool
-	from          string // the version that a stream starts from, "" if with a list
-	opened, ended time.Time
-	tail          string // the last bytes read, for words that come in parts
-	counted       bool
-	byClient      bool // the client has ended it
+	monitor        *responseMonitor
+	streaming      bool
+	startVersion   string // the version that a stream starts from, "" if it starts with a list
+	opened, ended  time.Time
+	tail           string // the last bytes read, for words that two reads divide
+	lossCounted    bool
+	closedByClient bool
 }
 
-func (b *tapped) Read(p []byte) (int, error) {
+func (b *monitoredBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.wire.mu.Lock()
-	defer b.wire.mu.Unlock()
-	for _, word := range costly {
-		if b.counted {
+	b.monitor.mu.Lock()
+	defer b.monitor.mu.Unlock()
+	for _, word := range relistReasons {
+		if b.lossCounted {
 			break
 		}
 		text := b.tail[max(0, len(b.tail)-len(word)+1):] + string(p[:n])
-		b.wire.lost += strings.Count(text, word)
+		b.monitor.lostVersions += strings.Count(text, word)
 	}
 	if b.tail += string(p[:n]); len(b.tail) > 64 {
 		b.tail = b.tail[len(b.tail)-64:]
 	}
 	if err != nil {
-		b.byClient = b.byClient || errors.Is(err, context.Canceled)
-		b.end(err.Error())
+		b.closedByClient = b.closedByClient || errors.Is(err, context.Canceled)
+		b.markEnded(err.Error())
 	}
 	return n, err
 }
 
-func (b *tapped) Close() error {
-	b.wire.mu.Lock()
-	b.byClient = b.byClient || b.ended.IsZero()
-	b.end("closed by the client")
-	b.wire.mu.Unlock()
+func (b *monitoredBody) Close() error {
+	b.monitor.mu.Lock()
+	b.closedByClient = b.closedByClient || b.ended.IsZero()
+	b.markEnded("closed by the client")
+	b.monitor.mu.Unlock()
 	return b.ReadCloser.Close()
 }
 
-func (b *tapped) end(why string) {
+func (b *monitoredBody) markEnded(why string) {
 	if b.ended.IsZero() {
 		b.ended = time.Now()
-		b.wire.trace.add("    ended after %v: %s", b.ended.Sub(b.opened), why)
+		b.monitor.trace.add("    ended after %v: %s", b.ended.Sub(b.opened), why)
 	}
 }
