@@ -13,48 +13,6 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// pod makes an executor pod of application "app" and applies changes to it.
-func pod(id string, changes ...func(*corev1.Pod)) *corev1.Pod {
-	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:      "exec-" + id,
-			Namespace: "jobs",
-			Labels: map[string]string{
-				watchsource.LabelApp:        "app",
-				watchsource.LabelRole:       watchsource.RoleExecutor,
-				watchsource.LabelExecutorID: id,
-			},
-		},
-		Spec:   corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever},
-		Status: corev1.PodStatus{Phase: corev1.PodPending},
-	}
-	for _, change := range changes {
-		change(p)
-	}
-	return p
-}
-
-func phase(phase corev1.PodPhase) func(*corev1.Pod) {
-	return func(p *corev1.Pod) { p.Status.Phase = phase }
-}
-
-func version(resourceVersion string) func(*corev1.Pod) {
-	return func(p *corev1.Pod) { p.ResourceVersion = resourceVersion }
-}
-
-func uid(uid string) func(*corev1.Pod) {
-	return func(p *corev1.Pod) { p.UID = uidOf(uid) }
-}
-
-func label(key, value string) func(*corev1.Pod) {
-	return func(p *corev1.Pod) { p.Labels[key] = value }
-}
-
-func deleting(p *corev1.Pod) {
-	now := metav1.NewTime(time.Unix(1_700_000_000, 0))
-	p.DeletionTimestamp = &now
-}
-
 func status(reason, message string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Status.Reason, p.Status.Message = reason, message }
 }
@@ -62,16 +20,6 @@ func status(reason, message string) func(*corev1.Pod) {
 func condition(kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: status, Reason: reason})
-	}
-}
-
-const executorContainer = "spark-kubernetes-executor"
-
-// container adds a container and its state to a pod.
-func container(name string, state corev1.ContainerState) func(*corev1.Pod) {
-	return func(p *corev1.Pod) {
-		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: name})
-		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: name, State: state})
 	}
 }
 
@@ -96,22 +44,6 @@ func containerPolicy(name string, policy corev1.ContainerRestartPolicy) func(*co
 			}
 		}
 	}
-}
-
-func running() corev1.ContainerState {
-	return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(time.Unix(1_700_000_100, 0))}}
-}
-
-func ended(code int32, reason string) corev1.ContainerState {
-	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		ExitCode: code, Reason: reason,
-		StartedAt:  metav1.NewTime(time.Unix(1_700_000_100, 0)),
-		FinishedAt: metav1.NewTime(time.Unix(1_700_000_200, 0)),
-	}}
-}
-
-func waiting(reason string) corev1.ContainerState {
-	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: reason + " it is"}}
 }
 
 func restartPolicyAlways(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways }

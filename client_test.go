@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/internal/samplepod"
 	"github.com/executorpods/watchsource/watchtest"
 )
@@ -193,9 +194,9 @@ func wantPod(t *testing.T, got, pod *corev1.Pod, whole bool) {
 	want := pod.DeepCopy()
 	want.ManagedFields = nil
 	if !whole {
-		want.Spec = trimmedSpec(pod)
+		want.Spec = podtest.TrimmedSpec(pod)
 	}
-	if got.ManagedFields != nil || !equalPods(got, want) {
+	if got.ManagedFields != nil || !podtest.Equal(got, want) {
 		t.Errorf("%s:\ngot  %+v\nwant %+v", got.Name, got, want)
 	}
 }

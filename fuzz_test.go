@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // A Watcher and a Store must not panic and must stay consistent after any events of a
@@ -240,7 +241,7 @@ func checkExecutor(t *testing.T, p *corev1.Pod) {
 			t.Errorf("%s: the executor is %+v, want %+v", form, got, e)
 		}
 	}
-	if !equalPods(p, original) {
+	if !podtest.Equal(p, original) {
 		t.Errorf("the pod is now %+v, want it unchanged: %+v", p, original)
 	}
 	store.DeletePod(p)

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -23,7 +24,7 @@ import (
 // 10 and 11 are in other files: TestGuarantee10StopWaitsForTheStore and
 // TestGuarantee11BadPods.
 
-const executors = watchsource.LabelApp + "=app," + watchsource.LabelRole + "=" + watchsource.RoleExecutor
+const executors = podtest.Selector
 
 // startSource starts a source for application "app". The test's cleanup stops it.
 func startSource(t *testing.T, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
@@ -49,7 +50,7 @@ func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.
 			t.Fatalf("the snapshot lacks %s, want it as in a LIST", want[i].Name)
 		}
 		want[i].ManagedFields = nil
-		if !equalPods(e.Pod, &want[i]) {
+		if !podtest.Equal(e.Pod, &want[i]) {
 			t.Errorf("%s at version %s differs from the LIST, want it at version %s", e.Name, e.ResourceVersion, want[i].ResourceVersion)
 		}
 	}

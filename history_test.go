@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -137,7 +138,7 @@ func (h *history) createAndDelete(at types.NamespacedName) {
 }
 
 func (h *history) create(at types.NamespacedName) {
-	p := pod(strings.TrimPrefix(at.Name, "exec-"), annotate(stateAnnotation, "Pending"), withFullSpec)
+	p := pod(strings.TrimPrefix(at.Name, "exec-"), podtest.Annotation(stateAnnotation, "Pending"), withFullSpec)
 	p.Namespace = at.Namespace
 	p.UID = types.UID(fmt.Sprintf("uid-%d-%s", h.steps, at.Name))
 	switch h.random.IntN(14) {
@@ -151,7 +152,7 @@ func (h *history) create(at types.NamespacedName) {
 		p.Labels[watchsource.LabelExecutorID] = "EXECID"
 	case 4:
 		p.Status.Phase = "Dreaming"
-		annotate(stateAnnotation, "Unknown")(p)
+		podtest.Annotation(stateAnnotation, "Unknown")(p)
 	case 5, 6, 7:
 		p.Spec.RestartPolicy = corev1.RestartPolicyAlways
 	}
@@ -163,7 +164,7 @@ func (h *history) create(at types.NamespacedName) {
 func (h *history) update(at types.NamespacedName, what string, changes ...func(*corev1.Pod)) {
 	h.trace.add("%s %s", at, what)
 	h.steps++
-	changes = append(changes, annotate(stepAnnotation, strconv.Itoa(h.steps)))
+	changes = append(changes, podtest.Annotation(stepAnnotation, strconv.Itoa(h.steps)))
 	h.write(at, func() *corev1.Pod {
 		return h.server.Update(at.Namespace, at.Name, func(p *corev1.Pod) {
 			for _, change := range changes {
@@ -192,7 +193,7 @@ func (h *history) relabel(at types.NamespacedName) {
 
 // endExecutor ends an executor in a random way.
 func (h *history) endExecutor(at types.NamespacedName) {
-	endNumber := annotate(endAnnotation, strconv.Itoa(h.steps))
+	endNumber := podtest.Annotation(endAnnotation, strconv.Itoa(h.steps))
 	code := int32(h.random.IntN(3))
 	state, phase := "Succeeded", phase(corev1.PodSucceeded)
 	if code != 0 {
@@ -208,15 +209,15 @@ func (h *history) endExecutor(at types.NamespacedName) {
 	}
 	switch form {
 	case 0:
-		h.update(at, "is evicted", annotate(stateAnnotation, "Failed"), endNumber, func(p *corev1.Pod) {
+		h.update(at, "is evicted", podtest.Annotation(stateAnnotation, "Failed"), endNumber, func(p *corev1.Pod) {
 			p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted"
 		})
 	case 1:
-		h.update(at, "ends beside a sidecar: "+state, annotate(stateAnnotation, state), endNumber, exit, func(p *corev1.Pod) {
+		h.update(at, "ends beside a sidecar: "+state, podtest.Annotation(stateAnnotation, state), endNumber, exit, func(p *corev1.Pod) {
 			p.Status.Phase = corev1.PodRunning
 		})
 	default:
-		h.update(at, "ends: "+state, annotate(stateAnnotation, state), endNumber, exit, phase)
+		h.update(at, "ends: "+state, podtest.Annotation(stateAnnotation, state), endNumber, exit, phase)
 	}
 }
 
@@ -229,7 +230,7 @@ func restarts(p *corev1.Pod) bool {
 func started(p *corev1.Pod) {
 	p.Status.Phase, p.Status.PodIP, p.Spec.NodeName = corev1.PodRunning, "10.0.0.1", "node-1"
 	executorContainerState(running())(p)
-	annotate(stateAnnotation, "Running")(p)
+	podtest.Annotation(stateAnnotation, "Running")(p)
 	delete(p.Annotations, endAnnotation)
 }
 
@@ -247,15 +248,6 @@ func withFullSpec(p *corev1.Pod) {
 	p.Spec.Containers = []corev1.Container{
 		{Name: executorContainer, Image: "spark:4", Env: []corev1.EnvVar{{Name: "SPARK_USER", Value: "root"}}},
 		{Name: "logs", Image: "logs:1", RestartPolicy: &always},
-	}
-}
-
-func annotate(key, value string) func(*corev1.Pod) {
-	return func(p *corev1.Pod) {
-		if p.Annotations == nil {
-			p.Annotations = map[string]string{}
-		}
-		p.Annotations[key] = value
 	}
 }
 

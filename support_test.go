@@ -16,15 +16,14 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -61,7 +60,21 @@ func leftGoroutines() string {
 	return strings.Join(left, "\n\n")
 }
 
-func uidOf(s string) types.UID { return types.UID(s) }
+// The builders of podtest, under short names because tables use them in every row.
+const executorContainer = podtest.ExecutorContainer
+
+var (
+	pod       = podtest.Pod
+	phase     = podtest.Phase
+	version   = podtest.Version
+	uid       = podtest.UID
+	label     = podtest.Label
+	deleting  = podtest.Deleting
+	container = podtest.Container
+	running   = podtest.Running
+	ended     = podtest.Ended
+	waiting   = podtest.Waiting
+)
 
 // logLines records the lines of its logger.
 type logLines struct {
@@ -125,28 +138,6 @@ func (s *recordingStore) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.calls...)
-}
-
-// equalPods compares two pods without their TypeMeta, which only some clients set.
-func equalPods(a, b *corev1.Pod) bool {
-	a, b = a.DeepCopy(), b.DeepCopy()
-	a.TypeMeta, b.TypeMeta = metav1.TypeMeta{}, metav1.TypeMeta{}
-	return apiequality.Semantic.DeepEqual(a, b)
-}
-
-// trimmedSpec returns the part of the spec that WithTrimmedPods keeps.
-func trimmedSpec(p *corev1.Pod) corev1.PodSpec {
-	kept := corev1.PodSpec{NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy}
-	keep := func(containers []corev1.Container, all bool) (policies []corev1.Container) {
-		for _, c := range containers {
-			if all || c.RestartPolicy != nil {
-				policies = append(policies, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, RestartPolicyRules: c.RestartPolicyRules})
-			}
-		}
-		return policies
-	}
-	kept.InitContainers, kept.Containers = keep(p.Spec.InitContainers, false), keep(p.Spec.Containers, len(p.Spec.Containers) > 1)
-	return kept
 }
 
 // jsonOnly makes every request ask for JSON, like a proxy that overrides the Accept header.

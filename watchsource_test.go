@@ -27,6 +27,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // The tests of this file use client-go's fake clientset, as users do in their own tests.
@@ -660,7 +661,7 @@ func TestTrimmedPods(t *testing.T) {
 		{"default", nil, func(p *corev1.Pod) { p.ManagedFields = nil }},
 		{"trimmed", []watchsource.Option{watchsource.WithTrimmedPods()}, func(p *corev1.Pod) {
 			p.ManagedFields = nil
-			p.Spec = trimmedSpec(p)
+			p.Spec = podtest.TrimmedSpec(p)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -682,7 +683,7 @@ func TestTrimmedPods(t *testing.T) {
 					if e.Pod == nil {
 						t.Fatalf("%s: Pod is nil, want a pod", name)
 					}
-					if got := e.Pod; !equalPods(got, want) {
+					if got := e.Pod; !podtest.Equal(got, want) {
 						t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
 					}
 					if e.State != watchsource.Running || e.Node != "node-1" {
@@ -697,7 +698,7 @@ func TestTrimmedPods(t *testing.T) {
 	watcher := watchsource.NewWatcher(&recordingStore{}, selectorOf(t, executors), watchsource.WithTrimmedPods())
 	must(t, watcher.Receive(added(full)))
 	watcher.Replace([]*corev1.Pod{full}, "1")
-	if !equalPods(full, before) {
+	if !podtest.Equal(full, before) {
 		t.Errorf("the original pod is now\n%+v\nwant\n%+v", full, before)
 	}
 }

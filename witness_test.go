@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // This file has the checks of the model test. A checkingStore stands between the source
@@ -157,7 +158,7 @@ func (s *checkingStore) checkEvent(p *corev1.Pod, kinds ...watch.EventType) {
 		s.fail("the store received %s at %s, want no event", p.Name, p.ResourceVersion)
 	case want.ResourceVersion != p.ResourceVersion || !slices.Contains(kinds, event.Type):
 		s.fail("the store received %v of %s at %s, want %s of %s at %s", kinds, p.Name, p.ResourceVersion, event.Type, want.Name, want.ResourceVersion)
-	case !equalPods(p, s.storedForm(want)):
+	case !podtest.Equal(p, s.storedForm(want)):
 		s.fail("the store received %s at %s as\n%v\nwant\n%v", p.Name, p.ResourceVersion, p, s.storedForm(want))
 	}
 }
@@ -168,7 +169,7 @@ func (s *checkingStore) checkList(want map[types.NamespacedName]*corev1.Pod) {
 		s.fail("a full list has %d pods, want %d", len(s.pods), len(want))
 	}
 	for at, p := range want {
-		if got := s.pods[at]; got == nil || !equalPods(got, s.storedForm(p)) {
+		if got := s.pods[at]; got == nil || !podtest.Equal(got, s.storedForm(p)) {
 			s.fail("a full list has\n%v\nwant\n%v", got, s.storedForm(p))
 		}
 	}
@@ -179,7 +180,7 @@ func (s *checkingStore) storedForm(p *corev1.Pod) *corev1.Pod {
 	p = p.DeepCopy()
 	p.ManagedFields = nil
 	if s.trimmed {
-		p.Spec = trimmedSpec(p)
+		p.Spec = podtest.TrimmedSpec(p)
 	}
 	return p
 }
@@ -267,7 +268,7 @@ func (s *checkingStore) compareToList() {
 		return
 	}
 	for i := range want {
-		same := equalPods(got[i].Pod, want[i].Pod)
+		same := podtest.Equal(got[i].Pod, want[i].Pod)
 		got[i].Pod, want[i].Pod = nil, nil
 		if !same || got[i] != want[i] {
 			s.fail("the store has %+v, want %+v as in a LIST (equal pods: %v)", got[i], want[i], same)
