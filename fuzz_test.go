@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
@@ -46,7 +47,7 @@ type watcherHarness struct {
 	t            *testing.T
 	store        *watchsource.Store
 	watcher      *watchsource.Watcher
-	reader       *checkingReader
+	reader       *modeltest.BatchChecker
 	pull         func() (watchsource.Batch, bool)
 	reads        int
 	lastSnapshot watchsource.Snapshot
@@ -59,7 +60,7 @@ func newWatcherHarness(t *testing.T) *watcherHarness {
 	h := &watcherHarness{
 		t: t, store: store, pull: next,
 		watcher: watchsource.NewWatcher(store, selectorOf(t, executors), watchsource.WithLogger(logr.Discard())),
-		reader:  &checkingReader{fail: t.Errorf, view: map[types.UID]watchsource.Executor{}},
+		reader:  modeltest.NewBatchChecker(t.Errorf, 0),
 	}
 	h.nextBatch()
 	return h
@@ -76,7 +77,7 @@ func (h *watcherHarness) apply(code [6]byte) {
 			}
 		}
 		h.watcher.Replace(pods, fuzzVersion(code[3]))
-		h.lastSnapshot, h.reader.allowOlder = watchsource.Snapshot{}, true // a list may begin a new history
+		h.lastSnapshot, h.reader.AllowOlder = watchsource.Snapshot{}, true // a list may begin a new history
 	case 6:
 		h.readBatch()
 	default:
@@ -95,10 +96,10 @@ func (h *watcherHarness) apply(code [6]byte) {
 func (h *watcherHarness) checkSnapshot() {
 	h.t.Helper()
 	now := h.store.Snapshot()
-	if problem := inconsistency(now); problem != "" {
+	if problem := modeltest.Inconsistency(now); problem != "" {
 		h.t.Errorf("the snapshot is inconsistent: %s", problem)
 	}
-	if problem := regression(h.lastSnapshot, now); problem != "" {
+	if problem := modeltest.Regression(h.lastSnapshot, now); problem != "" {
 		h.t.Errorf("the store went back: %s", problem)
 	}
 	h.lastSnapshot = now
@@ -116,7 +117,7 @@ func (h *watcherHarness) nextBatch() {
 	if !ok {
 		h.t.Fatal("Batches ended, want another batch")
 	}
-	h.reader.checkBatch(batch)
+	h.reader.Check(batch)
 }
 
 func fuzzEvent(code [6]byte) watch.Event {
@@ -227,7 +228,7 @@ func checkExecutor(t *testing.T, p *corev1.Pod) {
 	case e.State == watchsource.Unknown && e.Problem == "" && !strings.EqualFold(string(p.Status.Phase), "Unknown"):
 		t.Errorf("problem \"\" for phase %q, want one", p.Status.Phase)
 	}
-	if problem := inconsistency(store.Snapshot()); problem != "" {
+	if problem := modeltest.Inconsistency(store.Snapshot()); problem != "" {
 		t.Error(problem)
 	}
 	store.UpdatePod(p)

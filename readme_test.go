@@ -35,7 +35,7 @@ func TestReadmeQuickStartIsTheExample(t *testing.T) {
 // Every test that the README and the other documents name exists.
 func TestReadmeNamesTests(t *testing.T) {
 	var code strings.Builder
-	for _, dir := range []string{".", "internal/listwatch", "internal/podwire", "integration", "integration/faults", "bench"} {
+	for _, dir := range []string{".", "internal/listwatch", "internal/modeltest", "internal/podwire", "integration", "integration/faults", "bench"} {
 		entries, err := os.ReadDir(dir)
 		must(t, err)
 		for _, entry := range entries {

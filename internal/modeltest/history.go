@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watchsource_test
+package modeltest
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -15,10 +13,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -124,7 +120,7 @@ func (h *history) randomChange() {
 	case endOf(known) == "" && h.random.IntN(2) == 0:
 		h.endExecutor(at)
 	case h.random.IntN(4) == 0:
-		h.update(at, "gets a deletion timestamp", deleting)
+		h.update(at, "gets a deletion timestamp", podtest.Deleting)
 	default:
 		h.update(at, "changes", func(p *corev1.Pod) { p.Annotations["note"] = strconv.Itoa(h.steps) })
 	}
@@ -138,7 +134,7 @@ func (h *history) createAndDelete(at types.NamespacedName) {
 }
 
 func (h *history) create(at types.NamespacedName) {
-	p := pod(strings.TrimPrefix(at.Name, "exec-"), podtest.Annotation(stateAnnotation, "Pending"), withFullSpec)
+	p := podtest.Pod(strings.TrimPrefix(at.Name, "exec-"), podtest.Annotation(stateAnnotation, "Pending"), withFullSpec)
 	p.Namespace = at.Namespace
 	p.UID = types.UID(fmt.Sprintf("uid-%d-%s", h.steps, at.Name))
 	switch h.random.IntN(14) {
@@ -184,22 +180,22 @@ func (h *history) remove(at types.NamespacedName) {
 
 // relabel moves a pod out of the selection or back in.
 func (h *history) relabel(at types.NamespacedName) {
-	app := "app"
+	app := podtest.App
 	if h.pods[at].Labels[watchsource.LabelApp] == app {
 		app = "other"
 	}
-	h.update(at, "moves to application "+app, label(watchsource.LabelApp, app))
+	h.update(at, "moves to application "+app, podtest.Label(watchsource.LabelApp, app))
 }
 
 // endExecutor ends an executor in a random way.
 func (h *history) endExecutor(at types.NamespacedName) {
 	endNumber := podtest.Annotation(endAnnotation, strconv.Itoa(h.steps))
 	code := int32(h.random.IntN(3))
-	state, phase := "Succeeded", phase(corev1.PodSucceeded)
+	state, phase := "Succeeded", podtest.Phase(corev1.PodSucceeded)
 	if code != 0 {
 		state, phase = "Failed", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }
 	}
-	last := ended(code, "Done")
+	last := podtest.Ended(code, "Done")
 	last.Terminated.FinishedAt.Time = last.Terminated.FinishedAt.Add(time.Duration(h.steps) * time.Second)
 	exit := executorContainerState(last)
 	form := h.random.IntN(4)
@@ -229,14 +225,14 @@ func restarts(p *corev1.Pod) bool {
 
 func started(p *corev1.Pod) {
 	p.Status.Phase, p.Status.PodIP, p.Spec.NodeName = corev1.PodRunning, "10.0.0.1", "node-1"
-	executorContainerState(running())(p)
+	executorContainerState(podtest.Running())(p)
 	podtest.Annotation(stateAnnotation, "Running")(p)
 	delete(p.Annotations, endAnnotation)
 }
 
 func executorContainerState(state corev1.ContainerState) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
-		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: executorContainer, State: state}}
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: podtest.ExecutorContainer, State: state}}
 	}
 }
 
@@ -246,7 +242,7 @@ func withFullSpec(p *corev1.Pod) {
 	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", Operation: metav1.ManagedFieldsOperationUpdate}}
 	p.Spec.ServiceAccountName = "spark"
 	p.Spec.Containers = []corev1.Container{
-		{Name: executorContainer, Image: "spark:4", Env: []corev1.EnvVar{{Name: "SPARK_USER", Value: "root"}}},
+		{Name: podtest.ExecutorContainer, Image: "spark:4", Env: []corev1.EnvVar{{Name: "SPARK_USER", Value: "root"}}},
 		{Name: "logs", Image: "logs:1", RestartPolicy: &always},
 	}
 }
@@ -347,198 +343,4 @@ func parseVersion(version string) uint64 {
 		panic(err)
 	}
 	return n
-}
-
-// faults injects random faults into a server.
-type faults struct {
-	*history
-	json          bool
-	transportOnly bool
-
-	lifts       []func() // remove the faults that may still be active
-	maybeSilent bool     // a stream may be open that stays silent for long
-	olderStates int      // events sent whose pod is older than in an event before
-}
-
-// namedEffect is an effect with a name for the trace.
-type namedEffect struct {
-	watchtest.Effect
-	name string
-}
-
-// strikeStreams advances the version, compacts the history, or applies an effect to the
-// open streams.
-func (f *faults) strikeStreams() {
-	if n := f.random.IntN(8); n == 0 {
-		f.trace.add("the version advances without a change of pods")
-		f.server.Advance(1 + f.random.IntN(20))
-		return
-	} else if n < 3 && !f.transportOnly {
-		f.trace.add("the history is compacted")
-		f.server.Compact()
-		return
-	}
-	e, kept := f.effect(true), f.random.IntN(2) == 0
-	f.trace.add("open streams: %s", e.name)
-	if lift := f.server.Strike(e.Effect); kept {
-		f.lifts = append(f.lifts, lift)
-	}
-}
-
-// injectFault injects a fault into future requests.
-func (f *faults) injectFault() {
-	e := f.effect(false)
-	verbs := []watchtest.Verb{
-		0, 0, watchtest.Watch, watchtest.Watch, watchtest.Watch | watchtest.StreamingList,
-		watchtest.StreamingList, watchtest.List, allLists,
-	}
-	fault := watchtest.Fault{On: verbs[f.random.IntN(len(verbs))], Skip: max(0, f.random.IntN(6)-3), Times: f.random.IntN(5), Do: e.Effect}
-	if f.random.IntN(2) == 0 {
-		fault.After = f.random.IntN(5)
-	}
-	f.trace.add("requests (%v, after skipping %d, %d times, after %d frames): %s", fault.On, fault.Skip, fault.Times, fault.After, e.name)
-	f.lifts = append(f.lifts, f.server.Inject(fault))
-}
-
-func (f *faults) liftOne() {
-	n := f.random.IntN(8)
-	if n >= len(f.lifts) {
-		return
-	}
-	f.trace.add("a fault is lifted")
-	f.lifts[n]()
-	f.lifts = slices.Delete(f.lifts, n, n+1)
-}
-
-func (f *faults) liftAll() {
-	for _, lift := range f.lifts {
-		lift()
-	}
-	f.lifts = nil
-}
-
-// effect returns a random effect for open streams, or for future requests.
-func (f *faults) effect(open bool) namedEffect {
-	if f.transportOnly || f.random.IntN(2) == 0 {
-		return f.transportEffect()
-	}
-	switch n := f.random.IntN(8); {
-	case n == 0:
-		return namedEffect{watchtest.Malform(), "malformed object"}
-	case n == 1 && !open:
-		return namedEffect{watchtest.OmitInitialEventsEnd(), "no end of the initial events"}
-	case n == 1 && f.json:
-		return namedEffect{watchtest.SendRaw(frame(watch.Modified, foreignObject)), "an object that is no pod"}
-	case n == 2 && f.json && open:
-		if p := f.olderState(); p != nil {
-			f.olderStates++
-			return namedEffect{watchtest.SendRaw(frame(watch.Modified, p)), "an old state of " + p.Name + " at " + p.ResourceVersion}
-		}
-	}
-	status := f.status()
-	return namedEffect{watchtest.Answer(status), "answer " + string(status.Status().Reason)}
-}
-
-func (f *faults) transportEffect() namedEffect {
-	switch f.random.IntN(13) {
-	case 11, 12:
-		d, cut, name := time.Duration(100+f.random.IntN(5000))*time.Millisecond, watchtest.Cut(), "cut"
-		if f.random.IntN(2) == 0 {
-			cut, name = watchtest.Reset(), "reset"
-		}
-		return namedEffect{watchtest.Idle(d, cut), fmt.Sprintf("%s when idle for %v", name, d)}
-	case 0:
-		return namedEffect{watchtest.Refuse(), "refused"}
-	case 1:
-		return namedEffect{watchtest.Reset(), "reset"}
-	case 2:
-		return namedEffect{watchtest.Break(io.EOF), "closed"}
-	case 3, 4:
-		return namedEffect{watchtest.Cut(), "cut"}
-	case 5:
-		return namedEffect{watchtest.Tear(), "torn"}
-	case 6:
-		f.maybeSilent = true
-		return namedEffect{watchtest.Silence(), "silence"}
-	case 7:
-		f.maybeSilent = true
-		bytes, pause := 64+f.random.IntN(400), time.Duration(1+f.random.IntN(50))*time.Millisecond
-		return namedEffect{watchtest.Slow(bytes, pause), fmt.Sprintf("slow, %d bytes each %v", bytes, pause)}
-	case 8:
-		f.maybeSilent = true
-		bytes := f.garbage()
-		return namedEffect{watchtest.SendRaw(bytes), fmt.Sprintf("garbage %q", bytes)}
-	case 9:
-		f.maybeSilent = true
-		return namedEffect{watchtest.Hang(), "hang"}
-	default:
-		d := time.Duration(1+f.random.IntN(90)) * time.Second
-		return namedEffect{watchtest.Delay(d), fmt.Sprintf("late by %v", d)}
-	}
-}
-
-func (f *faults) garbage() []byte {
-	known := [][]byte{[]byte("<html>"), {0, 0, 0, 2, 'x', 'y'}, {0, 0, 0, 0}, []byte("null"), []byte("}{"), []byte(`{"type":`)}
-	if n := f.random.IntN(2 * len(known)); n < len(known) {
-		return known[n]
-	}
-	bytes := make([]byte, 1+f.random.IntN(12))
-	for i := range bytes {
-		bytes[i] = byte(f.random.IntN(256))
-	}
-	return bytes
-}
-
-func (f *faults) status() apierrors.APIStatus {
-	seconds := 1 + f.random.IntN(20)
-	tooLarge := apierrors.NewTimeoutError("too large resource version", 1)
-	tooLarge.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
-	all := []apierrors.APIStatus{
-		forbidden, unauthorized, internal, expired, expired, tooLarge,
-		apierrors.NewTooManyRequests("come back later", seconds),
-		apierrors.NewServiceUnavailable("starting up"),
-		apierrors.NewServerTimeout(podsResource.GroupResource(), "list", seconds),
-		apierrors.NewTimeoutError("the storage is slow", 0),
-		apierrors.NewBadRequest("resourceVersion too old"),
-		apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Pod").GroupKind(), "", nil),
-	}
-	return all[f.random.IntN(len(all))]
-}
-
-// foreignReason is a text that occurs only in foreignObject, which is not a pod.
-const foreignReason = "ForeignObject"
-
-var foreignObject = &metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Reason: foreignReason}
-
-// frame returns the JSON encoding of a watch event.
-func frame(kind watch.EventType, object runtime.Object) []byte {
-	if p, ok := object.(*corev1.Pod); ok {
-		p = p.DeepCopy()
-		p.TypeMeta = metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}
-		object = p
-	}
-	bytes, err := json.Marshal(metav1.WatchEvent{Type: string(kind), Object: runtime.RawExtension{Object: object}})
-	if err != nil {
-		panic(err)
-	}
-	return bytes
-}
-
-// trace records the steps of a schedule. The test logs them if the schedule fails.
-type trace struct {
-	began time.Time
-	mu    sync.Mutex
-	lines []string
-}
-
-func (t *trace) add(format string, args ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.lines = append(t.lines, fmt.Sprintf("%9.3fs  ", time.Since(t.began).Seconds())+fmt.Sprintf(format, args...))
-}
-
-func (t *trace) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(t.lines, "\n")
 }

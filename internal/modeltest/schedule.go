@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watchsource_test
+package modeltest
 
 import (
-	"flag"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -13,62 +12,14 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
-
-var schedules = flag.Int("schedules", 1000, "how many random schedules the model test runs")
-
-// Random changes of pods under random faults. The store receives exactly the states of
-// the API server, each once and in order. Readers receive every end and every deletion
-// once. The source lists only if it must. A schedule is a random sequence of pod changes
-// and faults, made from a seed.
-//
-// The source itself chooses the random timeouts of its watches and its delays. A replay
-// therefore has the same changes and the same faults, but not the same times. If a failure
-// does not occur again with -seed, add -count.
-func TestAnyHistoryUnderAnyFaults(t *testing.T) {
-	first, n := *seed, 1
-	if first == 0 {
-		first, n = rand.Uint64(), *schedules
-		if testing.Short() {
-			n = min(n, 100)
-		}
-	}
-	var totals totals
-	for i := range n {
-		synctest.Test(t, func(t *testing.T) {
-			s := newSchedule(t, first+uint64(i), &totals)
-			defer func() {
-				if t.Failed() { // after which synctest.Test does not return
-					t.Logf("schedule %d of %d: replay with -seed=%d", i+1, n, s.seed)
-				}
-			}()
-			s.run()
-		})
-	}
-	t.Logf("%d schedules from seed %d: %+v", n, first, totals)
-	if n >= 500 {
-		totals.check(t)
-	}
-}
-
-// totals counts what happened in all schedules. check fails if anything was too rare to be
-// tested.
-type totals struct {
-	Events, Batches, Resumes, Relists, Stalls, Errors, FailedStarts, Stops, Restores int
-}
-
-func (s *totals) check(t *testing.T) {
-	for _, n := range []int{s.Events, s.Batches, s.Resumes, s.Relists, s.Stalls, s.Errors, s.FailedStarts, s.Stops, s.Restores} {
-		if n < 20 {
-			t.Errorf("the schedules had a total of %d, want at least 20: %+v", n, *s)
-		}
-	}
-}
 
 // schedule is one run of the test.
 type schedule struct {
@@ -89,8 +40,12 @@ type schedule struct {
 	goroutines sync.WaitGroup
 }
 
-func newSchedule(t *testing.T, seed uint64, totals *totals) *schedule {
+func newSchedule(t *testing.T, newSource NewSource, seed uint64, totals *totals) *schedule {
 	r := rand.New(rand.NewPCG(seed, 0))
+	selector, err := labels.Parse(podtest.Selector)
+	if err != nil {
+		t.Fatal(err)
+	}
 	trace := &trace{began: time.Now()}
 	transportOnly := r.IntN(3) == 0
 	server := watchtest.NewServer(serverOptions(r, transportOnly)...)
@@ -99,7 +54,7 @@ func newSchedule(t *testing.T, seed uint64, totals *totals) *schedule {
 		t: t, seed: seed, random: r, totals: totals, trace: trace, server: server,
 		history: &history{
 			server: server, random: r, namespace: namespace, trace: trace,
-			selector: selectorOf(t, executors), pods: map[types.NamespacedName]*corev1.Pod{},
+			selector: selector, pods: map[types.NamespacedName]*corev1.Pod{},
 		},
 	}
 	s.history.willRestore = !transportOnly && r.IntN(3) == 0
@@ -110,7 +65,7 @@ func newSchedule(t *testing.T, seed uint64, totals *totals) *schedule {
 	if trimmed {
 		options = append(options, watchsource.WithTrimmedPods())
 	}
-	s.source = watchsource.NewWatchSnapshotSource(s.store, s.client(json), options...)
+	s.source = newSource(s.store, s.client(json), options...)
 	trace.add("JSON %v, trimmed %v, namespace %q, transport faults only %v", json, trimmed, namespace, transportOnly)
 	return s
 }
@@ -146,7 +101,9 @@ func (s *schedule) client(json bool) kubernetes.Interface {
 		return s.monitor
 	})
 	client, err := kubernetes.NewForConfig(config)
-	must(s.t, err)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	return client
 }
 
@@ -242,7 +199,7 @@ func (s *schedule) sleep() {
 
 func (s *schedule) start() {
 	before := s.store.numCalls()
-	err := s.source.Start("app")
+	err := s.source.Start(podtest.App)
 	s.trace.add("Start = %v", err)
 	s.running = err == nil
 	switch {
