@@ -22,7 +22,6 @@ import (
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
-	"github.com/executorpods/watchsource/internal/samplepod"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -138,7 +137,9 @@ func TestPodForms(t *testing.T) {
 // fullPod returns a pod with values in most fields, and containers that have a restart
 // policy and rules.
 func fullPod(id int) *corev1.Pod {
-	p := samplepod.Executor(id, 1)
+	p := podtest.Executor(id, 1, true)
+	p.Namespace = podtest.Namespace
+	label(watchsource.LabelApp, podtest.App)(p)
 	always := corev1.ContainerRestartPolicyAlways
 	p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "proxy", Image: "proxy", RestartPolicy: &always})
 	never := corev1.ContainerRestartPolicyNever

@@ -20,28 +20,20 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
 // executorPod is an executor of application "app-1" in a phase.
 func executorPod(id string, phase corev1.PodPhase, statuses ...corev1.ContainerStatus) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:      "app-1-exec-" + id,
-			Namespace: "jobs",
-			Labels: map[string]string{
-				watchsource.LabelApp:        "app-1",
-				watchsource.LabelRole:       watchsource.RoleExecutor,
-				watchsource.LabelExecutorID: id,
-			},
-		},
-		Status: corev1.PodStatus{Phase: phase, ContainerStatuses: statuses},
-	}
+	p := podtest.Pod(id, podtest.Of("jobs", "app-1"), podtest.Phase(phase))
+	p.Status.ContainerStatuses = statuses
+	return p
 }
 
 func outOfMemory() corev1.ContainerStatus {
 	return corev1.ContainerStatus{
-		Name:  "spark-kubernetes-executor",
+		Name:  podtest.ExecutorContainer,
 		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}},
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // A change that arrives between waking up and taking is taken, and does not
@@ -30,7 +31,7 @@ func TestReaderIsNotWokenForNothing(t *testing.T) {
 // The store forgets the ends of an executor when its pod leaves.
 func TestEndsAreForgotten(t *testing.T) {
 	store := NewStore()
-	failed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-1", UID: "1"}, Status: corev1.PodStatus{Phase: corev1.PodFailed}}
+	failed := podtest.Pod("1", podtest.UID("1"), podtest.Phase(corev1.PodFailed))
 	store.UpdatePod(failed)
 	if n := len(store.positions.ends); n != 1 {
 		t.Errorf("ends of %d executors, want 1", n)

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -54,16 +55,13 @@ func TestSnapshotLookups(t *testing.T) {
 	createdAt := func(seconds int64) func(*corev1.Pod) {
 		return func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(seconds, 0)) }
 	}
-	named := func(name, namespace string) func(*corev1.Pod) {
-		return func(p *corev1.Pod) { p.Name, p.Namespace = name, namespace }
-	}
 	store := watchsource.NewStore()
 	store.ReplaceSnapshot([]*corev1.Pod{
-		pod("1", named("b", "n2"), createdAt(10)),
-		pod("1", named("a", "n1"), createdAt(20)), // the same id again, younger
-		pod("2", named("b", "n1"), createdAt(5)),
-		pod("22", named("bb", "n1"), createdAt(5)),
-		pod("EXECID", named("c", "n1")),
+		pod("1", podtest.Named("n2", "b"), createdAt(10)),
+		pod("1", podtest.Named("n1", "a"), createdAt(20)), // the same id again, younger
+		pod("2", podtest.Named("n1", "b"), createdAt(5)),
+		pod("22", podtest.Named("n1", "bb"), createdAt(5)),
+		pod("EXECID", podtest.Named("n1", "c")),
 	})
 	s := store.Snapshot()
 	if e, ok := s.Get("b"); !ok || e.Namespace != "n1" {
@@ -92,11 +90,11 @@ func TestSnapshotLookups(t *testing.T) {
 	}
 
 	// An executor id that moves to another pod's label.
-	store.UpdatePod(pod("3", named("a", "n1"), createdAt(20)))
+	store.UpdatePod(pod("3", podtest.Named("n1", "a"), createdAt(20)))
 	if e, _ := store.Snapshot().ByID("1"); e.Name != "b" {
 		t.Errorf("ByID(1) = %q after the other pod gave the id up", e.Name)
 	}
-	store.DeletePod(pod("2", named("b", "n1")))
+	store.DeletePod(pod("2", podtest.Named("n1", "b")))
 	if _, ok := store.Snapshot().ByID("2"); ok {
 		t.Error("ByID(2) finds a deleted executor")
 	}

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 const protobufMedia = runtime.ContentTypeProtobuf
@@ -67,11 +69,11 @@ const (
 )
 
 func newPodTemplate(encodePod func(pod *corev1.Pod) []byte, ready bool) podTemplate {
-	m := podTemplate{encoded: encodePod(executorPod(templatePod, templateVersion, ready))}
-	for _, text := range identityOf(templatePod).texts() {
+	m := podTemplate{encoded: encodePod(podtest.Executor(templatePod, templateVersion, ready))}
+	for _, text := range podtest.ExecutorTexts(templatePod) {
 		m.spots = append(m.spots, occurrences(m.encoded, text))
 	}
-	m.version = occurrences(m.encoded, versionText(templateVersion))
+	m.version = occurrences(m.encoded, podtest.VersionText(templateVersion))
 	return m
 }
 
@@ -92,13 +94,13 @@ func (m podTemplate) appendPod(to []byte, i, version int) []byte {
 	start := len(to)
 	to = append(to, m.encoded...)
 	pod := to[start:]
-	for k, text := range identityOf(i).texts() {
+	for k, text := range podtest.ExecutorTexts(i) {
 		for _, spot := range m.spots[k] {
 			copy(pod[spot:], text)
 		}
 	}
 	for _, spot := range m.version {
-		copy(pod[spot:], versionText(version))
+		copy(pod[spot:], podtest.VersionText(version))
 	}
 	return to
 }
@@ -141,7 +143,7 @@ func (s *script) appendInitialEnd(to []byte) []byte {
 	return append(to, frame(watch.Bookmark, &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
-			ResourceVersion: versionText(s.listVersion()),
+			ResourceVersion: podtest.VersionText(s.listVersion()),
 			Annotations:     map[string]string{metav1.InitialEventsAnnotationKey: "true"},
 		},
 	})...)
@@ -208,7 +210,7 @@ type page struct{ from, to int }
 
 // list returns the parts of a page's encoding before and after the pods.
 func (s *script) list(p page, continueToken string) (before, after []byte) {
-	meta := metav1.ListMeta{ResourceVersion: versionText(s.listVersion()), Continue: continueToken}
+	meta := metav1.ListMeta{ResourceVersion: podtest.VersionText(s.listVersion()), Continue: continueToken}
 	if continueToken != "" {
 		meta.RemainingItemCount = new(int64(s.pods - p.to))
 	}

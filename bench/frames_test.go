@@ -10,11 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // The pods that the figures are about have the size that is said of them.
 func TestPodIsRealistic(t *testing.T) {
-	pod := executorPod(0, 1, true)
+	pod := podtest.Executor(0, 1, true)
 	if size := pod.Size(); size < 6_500 || size > 7_500 {
 		t.Errorf("a pod has %d bytes of protobuf, want about 7,000", size)
 	}
@@ -32,13 +34,13 @@ func TestMouldEqualsEncoding(t *testing.T) {
 	const pods, updates = 300, 1_000
 	s := newScript(pods, updates)
 	for _, i := range []int{0, 1, 9, 99, 123, 299} {
-		if want, got := frame(watch.Added, executorPod(i, i+1, true)), s.appendAdded(nil, i); !bytes.Equal(got, want) {
+		if want, got := frame(watch.Added, podtest.Executor(i, i+1, true)), s.appendAdded(nil, i); !bytes.Equal(got, want) {
 			t.Errorf("frame of pod %d differs from the encoded pod", i)
 		}
 	}
 	for _, j := range []int{0, 1, 299, 300, 777} {
 		i, ready := s.updated(j)
-		if want, got := frame(watch.Modified, executorPod(i, pods+1+j, ready)), s.appendUpdate(nil, j); !bytes.Equal(got, want) {
+		if want, got := frame(watch.Modified, podtest.Executor(i, pods+1+j, ready)), s.appendUpdate(nil, j); !bytes.Equal(got, want) {
 			t.Errorf("frame of update %d differs from the encoded pod", j)
 		}
 	}
@@ -78,10 +80,10 @@ func TestListDecodes(t *testing.T) {
 	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(encoded, nil, &list); err != nil {
 		t.Fatal(err)
 	}
-	if len(list.Items) != 10 || list.Continue != "15" || *list.RemainingItemCount != 5 || list.ResourceVersion != versionText(20) {
+	if len(list.Items) != 10 || list.Continue != "15" || *list.RemainingItemCount != 5 || list.ResourceVersion != podtest.VersionText(20) {
 		t.Fatalf("decoded %d pods, metadata %+v", len(list.Items), list.ListMeta)
 	}
-	want := executorPod(7, 8, true)
+	want := podtest.Executor(7, 8, true)
 	want.APIVersion, want.Kind = "", ""
 	if diff := cmp.Diff(*want, list.Items[2]); diff != "" {
 		t.Errorf("third pod of the page (-want +got):\n%s", diff)

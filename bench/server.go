@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 const (
@@ -76,7 +78,7 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	case initial:
 		r.count(func(q *requests) { q.StreamingLists++ })
 		err = r.serveWatch(request.Context(), w, true)
-	case query.Get("resourceVersion") == versionText(r.script.listVersion()):
+	case query.Get("resourceVersion") == podtest.VersionText(r.script.listVersion()):
 		r.count(func(q *requests) { q.Watches++ })
 		err = r.serveWatch(request.Context(), w, false)
 	default:

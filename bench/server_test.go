@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // startReplay serves a script until the test ends.
@@ -152,7 +154,7 @@ func readUpdates(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) i
 // healing.
 func TestReplayRefusesOtherVersions(t *testing.T) {
 	client := startReplay(t, newReplay(newScript(5, 5), true))
-	_, err := client.CoreV1().Pods(namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: versionText(7)})
+	_, err := client.CoreV1().Pods(namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: podtest.VersionText(7)})
 	if !apierrors.IsGone(err) {
 		t.Errorf("watch from a version in between: %v, want 410", err)
 	}

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // A writer makes the pods on a real API server, and changes their states as
@@ -55,7 +57,7 @@ func (w *writer) createPods(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writersAtOnce)
 	for i := range w.pods {
-		group.Go(func() error { return w.create(ctx, executorPod(i, 0, true)) })
+		group.Go(func() error { return w.create(ctx, podtest.Executor(i, 0, true)) })
 	}
 	return group.Wait()
 }
@@ -96,7 +98,7 @@ func (w *writer) churn(ctx context.Context) ([]write, error) {
 		}
 		i, ready := order.updated(w.written)
 		w.written++
-		group.Go(func() error { return w.update(ctx, executorMeta(identityOf(i)).Name, ready, &writes[k]) })
+		group.Go(func() error { return w.update(ctx, podtest.ExecutorName(i), ready, &writes[k]) })
 	}
 	return writes, group.Wait()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/integration/agreement"
 	"github.com/executorpods/watchsource/integration/kubelet"
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -265,8 +266,8 @@ func (a *application) create(t *testing.T) {
 
 func (a *application) doom(pods []*corev1.Pod, f fate, exitCode string) {
 	for _, pod := range pods[f.from:f.to] {
-		pod.Annotations[kubelet.AnnotationRunFor] = "1s"
-		pod.Annotations[kubelet.AnnotationExitCode] = exitCode
+		podtest.Annotation(kubelet.AnnotationRunFor, "1s")(pod)
+		podtest.Annotation(kubelet.AnnotationExitCode, exitCode)(pod)
 	}
 }
 

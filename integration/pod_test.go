@@ -4,13 +4,13 @@ package integration
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -40,45 +40,14 @@ func newNamespace(t *testing.T, client kubernetes.Interface) string {
 
 // executorPod is a pod like those that Spark makes.
 func executorPod(namespace, app string, id int) *corev1.Pod {
-	name := fmt.Sprintf("%s-exec-%d", app, id)
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace,
-			Name:      name,
-			Labels: map[string]string{
-				watchsource.LabelApp:        app,
-				watchsource.LabelRole:       watchsource.RoleExecutor,
-				watchsource.LabelExecutorID: strconv.Itoa(id),
-				"spark-app-name":            "integration",
-				"spark-version":             "4.1.0",
-			},
-			Annotations: map[string]string{},
-		},
-		Spec: corev1.PodSpec{
-			RestartPolicy:                 corev1.RestartPolicyNever,
-			TerminationGracePeriodSeconds: new(int64(30)),
-			Containers: []corev1.Container{{
-				Name:  "spark-kubernetes-executor",
-				Image: "registry.example/spark:4.1.0",
-				Args:  []string{"executor"},
-				Env: []corev1.EnvVar{
-					{Name: "SPARK_EXECUTOR_ID", Value: strconv.Itoa(id)},
-					{Name: "SPARK_EXECUTOR_POD_IP", ValueFrom: &corev1.EnvVarSource{
-						FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "status.podIP"},
-					}},
-				},
-				Ports: []corev1.ContainerPort{{Name: "blockmanager", ContainerPort: 7079, Protocol: corev1.ProtocolTCP}},
-			}},
-		},
-	}
+	return podtest.Pod(strconv.Itoa(id), podtest.Of(namespace, app), podtest.Runnable,
+		podtest.Label("spark-app-name", "integration"), podtest.Label("spark-version", "4.1.0"))
 }
 
 // driverPod belongs to the application and is not one of its executors.
 func driverPod(namespace, app string) *corev1.Pod {
 	pod := executorPod(namespace, app, 0)
-	pod.Name = app + "-driver"
-	pod.Labels[watchsource.LabelRole] = "driver"
-	delete(pod.Labels, watchsource.LabelExecutorID)
+	podtest.Driver(pod)
 	return pod
 }
 

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -27,18 +28,11 @@ func TestMain(m *testing.M) {
 
 // executor returns a running executor pod of the application "one".
 func executor(name string) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "default",
-			Name:      name,
-			Labels:    map[string]string{"app": "one"},
-		},
-		Spec: corev1.PodSpec{
-			NodeName:   "node-1",
-			Containers: []corev1.Container{{Name: "executor", Image: "executor:1"}},
-		},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning},
-	}
+	p := podtest.Pod("1", podtest.Named("default", name), podtest.Phase(corev1.PodRunning))
+	p.Labels = map[string]string{"app": "one"}
+	p.Spec.NodeName = "node-1"
+	p.Spec.Containers = []corev1.Container{{Name: "executor", Image: "executor:1"}}
+	return p
 }
 
 // inBoth runs a test in a bubble with a protobuf client and with a JSON client.

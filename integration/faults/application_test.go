@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -182,18 +183,5 @@ func (a *application) mark(t *testing.T) string {
 
 // executorPod is a pod like those that Spark makes.
 func executorPod(name string, id int) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: name,
-			Labels: map[string]string{
-				watchsource.LabelApp:        appID,
-				watchsource.LabelRole:       watchsource.RoleExecutor,
-				watchsource.LabelExecutorID: strconv.Itoa(id),
-			},
-		},
-		Spec: corev1.PodSpec{
-			RestartPolicy: corev1.RestartPolicyNever,
-			Containers:    []corev1.Container{{Name: "spark-kubernetes-executor", Image: "registry.example/spark:4.1.0"}},
-		},
-	}
+	return podtest.Pod(strconv.Itoa(id), podtest.Named("", name), podtest.Label(watchsource.LabelApp, appID), podtest.Runnable)
 }

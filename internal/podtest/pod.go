@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package podtest builds the pods of the tests. Pod builds a small pod from
-// options.
+// options. Executor builds a pod with all the fields that a pod of Spark has on a
+// real cluster.
 //
 // The package does not import watchsource, so that the packages that
 // watchsource imports can use it in their tests.
@@ -56,6 +57,46 @@ func Pod(id string, options ...func(*corev1.Pod)) *corev1.Pod {
 
 func executorLabels(app, id string) map[string]string {
 	return map[string]string{labelApp: app, labelRole: roleExecutor, labelExecutorID: id}
+}
+
+// Named sets the namespace and the name.
+func Named(namespace, name string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Namespace, p.Name = namespace, name }
+}
+
+// Of makes a pod an executor of an application in a namespace, with the name that
+// Spark gives to it.
+func Of(namespace, app string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Namespace, p.Name = namespace, app+"-exec-"+p.Labels[labelExecutorID]
+		p.Labels[labelApp] = app
+	}
+}
+
+// Driver makes a pod the driver of its application. It is not selected as an
+// executor.
+func Driver(p *corev1.Pod) {
+	p.Name = p.Labels[labelApp] + "-driver"
+	p.Labels[labelRole] = "driver"
+	delete(p.Labels, labelExecutorID)
+}
+
+// Runnable gives a pod a container that a real API server accepts.
+func Runnable(p *corev1.Pod) {
+	id := p.Labels[labelExecutorID]
+	p.Spec.TerminationGracePeriodSeconds = new(int64(30))
+	p.Spec.Containers = []corev1.Container{{
+		Name:  ExecutorContainer,
+		Image: "registry.example/spark:4.1.0",
+		Args:  []string{"executor"},
+		Env: []corev1.EnvVar{
+			{Name: "SPARK_EXECUTOR_ID", Value: id},
+			{Name: "SPARK_EXECUTOR_POD_IP", ValueFrom: &corev1.EnvVarSource{
+				FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "status.podIP"},
+			}},
+		},
+		Ports: []corev1.ContainerPort{{Name: "blockmanager", ContainerPort: 7079, Protocol: corev1.ProtocolTCP}},
+	}}
 }
 
 // Phase sets the phase.

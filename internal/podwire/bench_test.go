@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
-	"github.com/executorpods/watchsource/internal/samplepod"
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // clientGo is the negotiator that a clientset has.
@@ -37,7 +37,7 @@ func BenchmarkEvent(b *testing.B) {
 	const pods = 1000
 	var stream []byte
 	for i := range 2 * pods {
-		stream = append(stream, framed(eventOf(b, "MODIFIED", samplepod.Executor(i%pods, 1+i/pods)))...)
+		stream = append(stream, framed(eventOf(b, "MODIFIED", podtest.Executor(i%pods, i, i < pods)))...)
 	}
 	b.Logf("%d bytes", len(stream)/(2*pods))
 	for _, watch := range []struct {

@@ -24,7 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	restwatch "k8s.io/client-go/rest/watch"
 
-	"github.com/executorpods/watchsource/internal/samplepod"
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 var forms = []Form{Full, Trimmed}
@@ -68,7 +68,7 @@ func FuzzPod(f *testing.F) {
 // A state that differs from the one before in a single byte is not taken for the
 // same, wherever that byte is.
 func TestEveryByteCounts(t *testing.T) {
-	whole, err := samplepod.Executor(1, 1).Marshal()
+	whole, err := podtest.Executor(1, 1, true).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestEveryByteCounts(t *testing.T) {
 // A state of which a field is missing, comes twice or is out of place is not
 // taken for the one before, two and three levels down.
 func TestEveryFieldCounts(t *testing.T) {
-	whole, err := samplepod.Executor(1, 1).Marshal()
+	whole, err := podtest.Executor(1, 1, true).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,14 +138,14 @@ func TestOddContainers(t *testing.T) {
 
 // Whatever else may come in the place of an object.
 func FuzzObject(f *testing.F) {
-	pod := envelope(f, samplepod.Executor(1, 1))
+	pod := envelope(f, podtest.Executor(1, 1, true))
 	f.Add(pod)
 	f.Add(pod[:len(pod)-1])
-	f.Add(envelope(f, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: "more"}, Items: []corev1.Pod{*samplepod.Executor(1, 1)}}))
+	f.Add(envelope(f, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: "more"}, Items: []corev1.Pod{*podtest.Executor(1, 1, true)}}))
 	f.Add(envelope(f, &metav1.Status{Status: metav1.StatusFailure, Code: 410}))
 	f.Add(envelope(f, &corev1.Node{}))
 	f.Add(damaged(pod[len(magic):], []byte{0, 0, 0}))
-	f.Add(bytes.ReplaceAll(pod, []byte("1408Mi"), []byte("14x8Mi"))) // no quantity
+	f.Add(bytes.ReplaceAll(pod, []byte("9011Mi"), []byte("90x1Mi"))) // no quantity
 	f.Add(bytes.Replace(pod, []byte("v1"), []byte("v9"), 1))         // no version
 	f.Add(wrapped("Pod", nil))
 	f.Add(wrapped("Pod", []byte{1<<3 | 3, 1<<3 | 4})) // a group
@@ -158,7 +158,7 @@ func FuzzObject(f *testing.F) {
 
 // A stream is cut into the same events, and ends with the same frame.
 func FuzzStream(f *testing.F) {
-	modified := eventOf(f, "MODIFIED", samplepod.Executor(1, 1))
+	modified := eventOf(f, "MODIFIED", podtest.Executor(1, 1, true))
 	bookmark := eventOf(f, "BOOKMARK", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "9"}})
 	f.Add(slices.Concat(framed(modified), framed(bookmark)))
 	f.Add(slices.Concat(framed(modified), framed(modified)[:100]))
@@ -317,7 +317,7 @@ func eventOf(tb testing.TB, kind string, object runtime.Object) []byte {
 // cutObject is an event whose object ends early.
 func cutObject(tb testing.TB) []byte {
 	tb.Helper()
-	pod := envelope(tb, samplepod.Executor(1, 1))
+	pod := envelope(tb, podtest.Executor(1, 1, true))
 	event := metav1.WatchEvent{Type: "MODIFIED", Object: runtime.RawExtension{Raw: pod[:len(pod)-1]}}
 	frame, err := event.Marshal()
 	if err != nil {
@@ -387,7 +387,7 @@ func refused(stream []byte, got []happened, n int) bool {
 
 // A stream distinguishes its end from a cut, and rejects a frame that is too long at once.
 func TestEndsOfStreams(t *testing.T) {
-	frame := framed(eventOf(t, "MODIFIED", samplepod.Executor(1, 1)))
+	frame := framed(eventOf(t, "MODIFIED", podtest.Executor(1, 1, true)))
 	for name, test := range map[string]struct {
 		stream []byte
 		events int
@@ -416,7 +416,7 @@ func TestEndsOfStreams(t *testing.T) {
 
 // A frame that the buffer has no room for is read all the same.
 func TestLongFrame(t *testing.T) {
-	want := samplepod.Executor(1, 1)
+	want := podtest.Executor(1, 1, true)
 	want.Annotations["long"] = strings.Repeat("x", 3*readAhead)
 	want.ManagedFields = nil
 	frame := framed(eventOf(t, "ADDED", want))
@@ -434,7 +434,7 @@ func TestLongFrame(t *testing.T) {
 
 // A stream of JSON is read as client-go reads it, in the form asked for.
 func TestStreamOfJSON(t *testing.T) {
-	event := slices.Concat([]byte(`{"type":"MODIFIED","object":`), inJSON(t, samplepod.Executor(1, 1)), []byte("}\n"))
+	event := slices.Concat([]byte(`{"type":"MODIFIED","object":`), inJSON(t, podtest.Executor(1, 1, true)), []byte("}\n"))
 	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(slices.Concat(event, event))) }
 	for _, form := range forms {
 		var noted []string
@@ -493,7 +493,7 @@ func TestNothingIsLeft(t *testing.T) {
 // Pods that client-go decodes, for example from JSON, have the same form, and the
 // negotiator reports this once.
 func TestOtherMedia(t *testing.T) {
-	want := samplepod.Executor(1, 1)
+	want := podtest.Executor(1, 1, true)
 	for _, form := range forms {
 		var noted []string
 		negotiator := NewNegotiator(clientGo(), form, func(mediaType string) { noted = append(noted, mediaType) })
@@ -527,7 +527,7 @@ func TestOtherMedia(t *testing.T) {
 
 // Only data that has arrived is allocated, not an announced length.
 func TestHostileLengths(t *testing.T) {
-	pod, err := samplepod.Executor(1, 1).Marshal()
+	pod, err := podtest.Executor(1, 1, true).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -548,7 +548,7 @@ func TestHostileLengths(t *testing.T) {
 	if used := allocated(func() { decode(c.own[Full], many) }); used > 1<<20 {
 		t.Errorf("%d bytes for a frame of %d", used, len(many))
 	}
-	frame := append([]byte{0x7f, 0xff, 0xff, 0xff}, eventOf(t, "MODIFIED", samplepod.Executor(1, 1))...)
+	frame := append([]byte{0x7f, 0xff, 0xff, 0xff}, eventOf(t, "MODIFIED", podtest.Executor(1, 1, true))...)
 	if used := allocated(func() { ourEvents(c.own[Full], frame) }); used > 1<<20 {
 		t.Errorf("%d bytes for a stream of %d", used, len(frame))
 	}
@@ -569,7 +569,7 @@ func TestConcurrentUse(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for i := range 50 {
-				c.object(t, envelope(t, samplepod.Executor(i%3, i%5)))
+				c.object(t, envelope(t, podtest.Executor(i%3, i%5, i%2 == 0)))
 			}
 		})
 	}

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 
-	"github.com/executorpods/watchsource/internal/samplepod"
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 func inJSON(tb testing.TB, object runtime.Object) []byte {
@@ -44,7 +44,7 @@ func read(t *testing.T, r *decoder, pod *corev1.Pod) *corev1.Pod {
 func TestSharingBetweenStates(t *testing.T) {
 	for _, form := range forms {
 		r := newDecoder(form)
-		first, second := read(t, r, samplepod.Executor(1, 1)), read(t, r, samplepod.Executor(1, 2))
+		first, second := read(t, r, podtest.Executor(1, 1, true)), read(t, r, podtest.Executor(1, 2, false))
 		for part, shared := range map[string]bool{
 			"labels":               reflect.ValueOf(first.Labels).Pointer() == reflect.ValueOf(second.Labels).Pointer(),
 			"name":                 unsafe.StringData(first.Name) == unsafe.StringData(second.Name),
@@ -105,12 +105,12 @@ func decoderThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *decoder {
 
 // Different pods share what they have in common.
 func TestSharingBetweenPods(t *testing.T) {
-	mounted := func(id int) *corev1.Pod {
-		pod := samplepod.Executor(id, 1)
-		pod.Status.ContainerStatuses[0].VolumeMounts = []corev1.VolumeMountStatus{{Name: "conf", MountPath: "/opt/spark/conf"}}
+	alike := func(id int) *corev1.Pod {
+		pod := podtest.Executor(id, 1, true)
+		delete(pod.Annotations, "cni.projectcalico.org/podIP") // the only annotation that differs
 		return pod
 	}
-	one, other := mounted(1), mounted(2)
+	one, other := alike(1), alike(2)
 	r := decoderThatKeeps(t, one.Status.ContainerStatuses[0].ImageID, one, other)
 	one, other = read(t, r, one), read(t, r, other)
 	if &one.Spec.Containers[0] == &other.Spec.Containers[0] {
@@ -132,7 +132,7 @@ func TestSharingBetweenPods(t *testing.T) {
 // A pod is not taken for another, should their UIDs have one hash.
 func TestPodsOfOneHash(t *testing.T) {
 	r := newDecoder(Full)
-	one, other := samplepod.Executor(1, 1), samplepod.Executor(2, 1)
+	one, other := podtest.Executor(1, 1, true), podtest.Executor(2, 1, true)
 	first := read(t, r, one)
 	s := &r.known
 	s.known[maphash.String(s.seed, string(other.UID))] = s.known[maphash.String(s.seed, string(one.UID))]
@@ -149,7 +149,7 @@ func TestPodsOfOneHash(t *testing.T) {
 func TestForgetting(t *testing.T) {
 	r := newDecoder(Full)
 	for i := range 4 * leastKnown {
-		pod := samplepod.Executor(i, 1)
+		pod := podtest.Executor(i, 1, true)
 		pod.Spec = corev1.PodSpec{NodeName: fmt.Sprint(i)}
 		read(t, r, pod)
 		if i%leastKnown == leastKnown-1 {
