@@ -82,6 +82,9 @@ func (s *Server) insert(pod *corev1.Pod) *corev1.Pod {
 // commit sends a change to the watchers. It returns the pod after the change or, for a
 // deletion, the pod that a DELETED event contains. The caller holds mu.
 func (s *Server) commit(c *change) *corev1.Pod {
+	if c.after != nil {
+		c.after.Size() // makes each Quantity cache its text now, and not while readers share the pod
+	}
 	s.publish(c)
 	if c.after != nil {
 		return c.after
