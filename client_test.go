@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
@@ -43,7 +44,9 @@ const decodedByClientGo = "Pods are decoded by client-go"
 
 // The pods show which decoder was used: the states of a pod share parts if this library
 // decodes them, and share nothing if client-go does.
-func TestDecoderInUse(t *testing.T) {
+func TestDecoderInUse(t *testing.T) { eachConstructor(t, testDecoderInUse) }
+
+func testDecoderInUse(t *testing.T, newSource modeltest.NewSource) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
 		"plain list":     {watchtest.WithoutStreamingLists()},
@@ -61,7 +64,7 @@ func TestDecoderInUse(t *testing.T) {
 					config.ContentConfig = settings
 					log := new(logLines)
 					store := watchsource.NewStore()
-					source := watchsource.NewWatchSnapshotSource(store, clientFor(t, config), watchsource.WithLogger(log.logger(4)))
+					source := newSource(store, clientFor(t, config), watchsource.WithLogger(log.logger(4)))
 					start(t, source, "app")
 					defer source.Stop()
 					listed, _ := store.Snapshot().Get("exec-1")
@@ -84,7 +87,9 @@ func TestDecoderInUse(t *testing.T) {
 }
 
 // The store receives the same pods from both decoders: listed, added, modified and deleted.
-func TestPodForms(t *testing.T) {
+func TestPodForms(t *testing.T) { eachConstructor(t, testPodForms) }
+
+func testPodForms(t *testing.T, newSource modeltest.NewSource) {
 	clients := map[string]func(t *testing.T, server *watchtest.Server) kubernetes.Interface{
 		"protobuf":             func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.Client() },
 		"JSON through a proxy": jsonClient,
@@ -110,7 +115,7 @@ func TestPodForms(t *testing.T) {
 							options = append(options, watchsource.WithTrimmedPods())
 						}
 						pods := new(podRecorder)
-						source := watchsource.NewWatchSnapshotSource(pods, client(t, server), options...)
+						source := newSource(pods, client(t, server), options...)
 						start(t, source, "app")
 						defer source.Stop()
 						server.Create(fullPod(3))
@@ -126,7 +131,7 @@ func TestPodForms(t *testing.T) {
 	t.Run("fake", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			pods := new(podRecorder)
-			source := watchsource.NewWatchSnapshotSource(pods, fake.NewClientset(fullPod(1)), watchsource.WithTrimmedPods())
+			source := newSource(pods, fake.NewClientset(fullPod(1)), watchsource.WithTrimmedPods())
 			start(t, source, "app")
 			defer source.Stop()
 			wantPod(t, pods.all[0], fullPod(1), false)
@@ -204,7 +209,9 @@ func wantPod(t *testing.T, got, pod *corev1.Pod, whole bool) {
 
 // For an unusual client the source calls the client's own methods, and logs this at
 // verbosity 4.
-func TestUnusualClients(t *testing.T) {
+func TestUnusualClients(t *testing.T) { eachConstructor(t, testUnusualClients) }
+
+func testUnusualClients(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		reason string
 		client func(t *testing.T, server *watchtest.Server) kubernetes.Interface
@@ -233,7 +240,7 @@ func TestUnusualClients(t *testing.T) {
 					verbosity int
 				}{{debug, 4}, {info, 3}} {
 					store := watchsource.NewStore()
-					source := watchsource.NewWatchSnapshotSource(store, test.client(t, server), watchsource.WithLogger(log.to.logger(log.verbosity)))
+					source := newSource(store, test.client(t, server), watchsource.WithLogger(log.to.logger(log.verbosity)))
 					start(t, source, "app")
 					wantEqualToList(t, server, store)
 					source.Stop()
@@ -251,7 +258,9 @@ func TestUnusualClients(t *testing.T) {
 
 // The source's own client sends the same requests as client-go: to the same address, with
 // the same headers, and through the same rate limiter.
-func TestSameRequests(t *testing.T) {
+func TestSameRequests(t *testing.T) { eachConstructor(t, testSameRequests) }
+
+func testSameRequests(t *testing.T, newSource modeltest.NewSource) {
 	requests := func(t *testing.T, wrap func(kubernetes.Interface) kubernetes.Interface) (sent []string, waits int) {
 		synctest.Test(t, func(t *testing.T) {
 			server := watchtest.NewServer(watchtest.WithoutStreamingLists())
@@ -284,7 +293,7 @@ func TestSameRequests(t *testing.T) {
 					return next.RoundTrip(r)
 				})
 			})
-			source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), wrap(clientFor(t, config)), watchsource.WithNamespace("jobs"))
+			source := newSource(watchsource.NewStore(), wrap(clientFor(t, config)), watchsource.WithNamespace("jobs"))
 			start(t, source, "app")
 			source.Stop()
 			waits = limiter.waits
@@ -310,14 +319,16 @@ func (l *countingLimiter) QPS() float32               { return 0 }
 func (l *countingLimiter) Wait(context.Context) error { l.waits++; return nil }
 
 // A rate limiter delays lists but not watches, as in client-go.
-func TestWatchesAreNotThrottled(t *testing.T) {
+func TestWatchesAreNotThrottled(t *testing.T) { eachConstructor(t, testWatchesAreNotThrottled) }
+
+func testWatchesAreNotThrottled(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		config := server.Config()
 		config.RateLimiter = flowcontrol.NewFakeNeverRateLimiter()
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, clientFor(t, config))
+		source := newSource(store, clientFor(t, config))
 		start(t, source, "app")
 		defer source.Stop()
 		server.Strike(watchtest.Cut())
@@ -336,12 +347,14 @@ func (d uncancellableTransport) RoundTrip(r *http.Request) (*http.Response, erro
 	return d.RoundTripper.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 }
 
-func TestStopWithADeafTransport(t *testing.T) {
+func TestStopWithADeafTransport(t *testing.T) { eachConstructor(t, testStopWithADeafTransport) }
+
+func testStopWithADeafTransport(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		config := server.Config()
 		config.Transport = uncancellableTransport{config.Transport}
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), clientFor(t, config))
+		source := newSource(watchsource.NewStore(), clientFor(t, config))
 		start(t, source, "app")
 		synctest.Wait()
 		began := time.Now()

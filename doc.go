@@ -93,7 +93,8 @@
 //
 // # Cost
 //
-// There is one watch per source and one list at the start. The source decodes pods
+// There is one watch per source and one list at the start. The sources of a [SharedWatch]
+// have one watch together. The source decodes pods
 // itself, and uses the client's connections, credentials and rate limit. If the client
 // asks for JSON, has a warning handler or is wrapped, client-go decodes the pods at a
 // higher cost, and the source logs a debug message. DESIGN.md describes how the costs
@@ -113,8 +114,7 @@
 //
 // # Not here
 //
-// This package does not create or delete pods, does not share one watch among
-// applications, and does not watch other resources. For many kinds of objects and
+// This package does not create or delete pods, and does not watch other resources. For many kinds of objects and
 // reconciliation use controller-runtime. For all pods of a cluster use client-go's
 // informers.
 package watchsource

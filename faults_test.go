@@ -23,6 +23,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -46,7 +47,9 @@ func tooLarge() *apierrors.StatusError {
 	return err
 }
 
-func TestWatchLivesThrough(t *testing.T) {
+func TestWatchLivesThrough(t *testing.T) { eachConstructor(t, testWatchLivesThrough) }
+
+func testWatchLivesThrough(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name    string
 		options []watchtest.Option
@@ -83,7 +86,7 @@ func TestWatchLivesThrough(t *testing.T) {
 				server.Create(pod("1", phase(corev1.PodRunning)))
 				server.Create(pod("2", phase(corev1.PodRunning)))
 				store := watchsource.NewStore()
-				source := startSource(t, server, store)
+				source := startSource(t, newSource, server, store)
 				time.Sleep(90 * time.Second) // for a bookmark
 				before := server.Count(allLists)
 
@@ -121,11 +124,13 @@ func compactWhileAway(server *watchtest.Server) (lift func()) {
 }
 
 // Every watch ends after five to ten minutes. This causes no list and no error.
-func TestWatchEndsAllTheTime(t *testing.T) {
+func TestWatchEndsAllTheTime(t *testing.T) { eachConstructor(t, testWatchEndsAllTheTime) }
+
+func testWatchEndsAllTheTime(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		source := startSource(t, server, store)
+		source := startSource(t, newSource, server, store)
 		for i := range 24 {
 			time.Sleep(time.Hour)
 			server.Create(pod(fmt.Sprint(i)))
@@ -144,6 +149,10 @@ func TestWatchEndsAllTheTime(t *testing.T) {
 }
 
 func TestStreamingListThatCannotBeHad(t *testing.T) {
+	eachConstructor(t, testStreamingListThatCannotBeHad)
+}
+
+func testStreamingListThatCannotBeHad(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		option []watchtest.Option
@@ -167,7 +176,7 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 					defer server.Inject(test.fault)()
 				}
 				store := watchsource.NewStore()
-				source := startSource(t, server, store)
+				source := startSource(t, newSource, server, store)
 				wantEqualToList(t, server, store)
 				if old, errs := test.option != nil, source.Status().Errors; old != (errs == 0) {
 					t.Errorf("%d errors in Status, want none: %v", errs, old)
@@ -192,7 +201,9 @@ func TestStreamingListThatCannotBeHad(t *testing.T) {
 
 // A streaming list has no end, but other events continue to arrive: changes of pods, or
 // bookmarks without the annotation that ends the list.
-func TestEndlessStreamingList(t *testing.T) {
+func TestEndlessStreamingList(t *testing.T) { eachConstructor(t, testEndlessStreamingList) }
+
+func testEndlessStreamingList(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		option watchtest.Option
@@ -206,7 +217,7 @@ func TestEndlessStreamingList(t *testing.T) {
 				server := watchtest.NewServer(test.option)
 				server.Create(pod("1"))
 				store := watchsource.NewStore()
-				startSource(t, server, store)
+				startSource(t, newSource, server, store)
 				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
 				server.Strike(watchtest.Answer(expired))
 				server.Create(pod("2"))
@@ -231,12 +242,14 @@ func answerNull(server *watchtest.Server, after int) (lift func()) {
 
 // client-go accepts an answer without a version as an empty list. The source must not: it
 // would delete every executor.
-func TestListWithoutVersion(t *testing.T) {
+func TestListWithoutVersion(t *testing.T) { eachConstructor(t, testListWithoutVersion) }
+
+func testListWithoutVersion(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 		server.Create(pod("1"))
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, server.JSONClient())
+		source := newSource(store, server.JSONClient())
 		lift := answerNull(server, 0)
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
 			t.Errorf("Start = %v, want an error that says \"without a resource version\"", err)
@@ -258,7 +271,9 @@ func TestListWithoutVersion(t *testing.T) {
 }
 
 // The source also rejects a list whose last page has no version.
-func TestPageWithoutVersion(t *testing.T) {
+func TestPageWithoutVersion(t *testing.T) { eachConstructor(t, testPageWithoutVersion) }
+
+func testPageWithoutVersion(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		const pods = 600 // more than a page
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
@@ -267,7 +282,7 @@ func TestPageWithoutVersion(t *testing.T) {
 		}
 		defer answerNull(server, 1)()
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, server.JSONClient())
+		source := newSource(store, server.JSONClient())
 		defer source.Stop()
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
 			t.Errorf("Start = %v, with %d of %d executors, want an error that says \"without a resource version\"", err, store.Snapshot().Len(), pods)
@@ -277,6 +292,10 @@ func TestPageWithoutVersion(t *testing.T) {
 
 // Start gives up a slow streaming list early enough to have time for a plain list.
 func TestSlowStreamingListDuringStart(t *testing.T) {
+	eachConstructor(t, testSlowStreamingListDuringStart)
+}
+
+func testSlowStreamingListDuringStart(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		for i := range 200 {
@@ -285,7 +304,7 @@ func TestSlowStreamingListDuringStart(t *testing.T) {
 		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(300, time.Second)})()
 		store := watchsource.NewStore()
 		began := time.Now()
-		startSource(t, server, store, watchsource.WithStartTimeout(30*time.Second))
+		startSource(t, newSource, server, store, watchsource.WithStartTimeout(30*time.Second))
 		if took := time.Since(began); took < 15*time.Second || took > 16*time.Second {
 			t.Errorf("Start took %v, want 15s to 16s", took)
 		}
@@ -295,10 +314,14 @@ func TestSlowStreamingListDuringStart(t *testing.T) {
 
 // The source also gives up a silent streaming list long after Start.
 func TestSilentStreamingListWhileRunning(t *testing.T) {
+	eachConstructor(t, testSilentStreamingListWhileRunning)
+}
+
+func testSilentStreamingListWhileRunning(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		startSource(t, server, store)
+		startSource(t, newSource, server, store)
 		time.Sleep(time.Hour)
 		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Silence()})()
 		server.Strike(watchtest.Answer(expired))
@@ -314,7 +337,9 @@ type disguisedFake struct{ kubernetes.Interface }
 
 // Pods change during a streaming list, as they do if the cache of the API server must first
 // catch up.
-func TestChangesDuringStreamingList(t *testing.T) {
+func TestChangesDuringStreamingList(t *testing.T) { eachConstructor(t, testChangesDuringStreamingList) }
+
+func testChangesDuringStreamingList(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		events := watch.NewFakeWithChanSize(10, false)
@@ -331,7 +356,7 @@ func TestChangesDuringStreamingList(t *testing.T) {
 			ResourceVersion: "24", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
 		}})
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, disguisedFake{client})
+		source := newSource(store, disguisedFake{client})
 		start(t, source, "app")
 		defer source.Stop()
 		synctest.Wait()
@@ -348,7 +373,9 @@ func TestChangesDuringStreamingList(t *testing.T) {
 
 // An expired version is not a fault of the server: the source lists at once and logs
 // nothing.
-func TestExpiredVersionCostsNoTime(t *testing.T) {
+func TestExpiredVersionCostsNoTime(t *testing.T) { eachConstructor(t, testExpiredVersionCostsNoTime) }
+
+func testExpiredVersionCostsNoTime(t *testing.T, newSource modeltest.NewSource) {
 	for name, option := range map[string][]watchtest.Option{
 		"in the first event": nil,
 		"at connect":         {watchtest.WithExpiredAtConnect()},
@@ -358,7 +385,7 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 				server := watchtest.NewServer(option...)
 				log := &logLines{}
 				store := watchsource.NewStore()
-				source := startSource(t, server, store, watchsource.WithLogger(log.logger(0)))
+				source := startSource(t, newSource, server, store, watchsource.WithLogger(log.logger(0)))
 				time.Sleep(time.Minute)
 				server.Strike(watchtest.Cut())
 				server.Create(pod("1"))
@@ -394,10 +421,12 @@ func TestExpiredVersionCostsNoTime(t *testing.T) {
 
 // The delay between requests to an unreachable server grows to at most 45 seconds. It is
 // short again after the server has been healthy for a while.
-func TestBackoff(t *testing.T) {
+func TestBackoff(t *testing.T) { eachConstructor(t, testBackoff) }
+
+func testBackoff(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
-		startSource(t, server, watchsource.NewStore())
+		startSource(t, newSource, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
 		for range 2 {
 			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
@@ -429,11 +458,13 @@ func TestBackoff(t *testing.T) {
 }
 
 // After a 401 or 403 the maximum delay is shorter, because the server is healthy.
-func TestBackoffWithoutRights(t *testing.T) {
+func TestBackoffWithoutRights(t *testing.T) { eachConstructor(t, testBackoffWithoutRights) }
+
+func testBackoffWithoutRights(t *testing.T, newSource modeltest.NewSource) {
 	for _, answer := range []*apierrors.StatusError{unauthorized, forbidden} {
 		synctest.Test(t, func(t *testing.T) {
 			server := watchtest.NewServer()
-			source := startSource(t, server, watchsource.NewStore())
+			source := startSource(t, newSource, server, watchsource.NewStore())
 			time.Sleep(time.Minute)
 			lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(answer)})
 			server.Strike(watchtest.Reset())
@@ -454,7 +485,9 @@ func TestBackoffWithoutRights(t *testing.T) {
 
 // The observer and Status distinguish a watch that was cut from a watch that ended
 // normally.
-func TestCutsAreTold(t *testing.T) {
+func TestCutsAreTold(t *testing.T) { eachConstructor(t, testCutsAreTold) }
+
+func testCutsAreTold(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name  string
 		fault watchtest.Effect
@@ -468,7 +501,7 @@ func TestCutsAreTold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				var closed []error
-				source := startSource(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+				source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
 					if o.Kind == watchsource.Closed {
 						closed = append(closed, o.Err)
 					}
@@ -490,11 +523,13 @@ func TestCutsAreTold(t *testing.T) {
 
 // The source opens a new watch at once after a connection is lost, even soon after an
 // outage. It does not do this repeatedly if the server cuts each watch.
-func TestLostWatchIsReplacedAtOnce(t *testing.T) {
+func TestLostWatchIsReplacedAtOnce(t *testing.T) { eachConstructor(t, testLostWatchIsReplacedAtOnce) }
+
+func testLostWatchIsReplacedAtOnce(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		startSource(t, server, store)
+		startSource(t, newSource, server, store)
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 		time.Sleep(time.Minute)
 		server.Strike(watchtest.Reset())
@@ -518,10 +553,12 @@ func TestLostWatchIsReplacedAtOnce(t *testing.T) {
 }
 
 // The source sends no request before the time in Retry-After has passed.
-func TestRetryAfterIsHonoured(t *testing.T) {
+func TestRetryAfterIsHonoured(t *testing.T) { eachConstructor(t, testRetryAfterIsHonoured) }
+
+func testRetryAfterIsHonoured(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
-		startSource(t, server, watchsource.NewStore())
+		startSource(t, newSource, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
 		before := server.Count(watchtest.Watch)
 		server.Strike(watchtest.Answer(busy))
@@ -536,7 +573,9 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	})
 }
 
-func TestStartAgainstRealTroubles(t *testing.T) {
+func TestStartAgainstRealTroubles(t *testing.T) { eachConstructor(t, testStartAgainstRealTroubles) }
+
+func testStartAgainstRealTroubles(t *testing.T, newSource modeltest.NewSource) {
 	onlyWatch := watchtest.Watch | watchtest.StreamingList
 	for _, test := range []struct {
 		name   string
@@ -562,7 +601,7 @@ func TestStartAgainstRealTroubles(t *testing.T) {
 				server.Create(pod("1"))
 				lift := server.Inject(test.fault)
 				store := &recordingStore{}
-				source := watchsource.NewWatchSnapshotSource(store, server.Client(), watchsource.WithNamespace("jobs"))
+				source := newSource(store, server.Client(), watchsource.WithNamespace("jobs"))
 				began := time.Now()
 				err := source.Start("app")
 				if err == nil || !test.is(err) || !strings.Contains(err.Error(), test.says) || strings.Count(err.Error(), "watchsource:") != 1 {
@@ -591,18 +630,22 @@ func errorIs(target error) func(error) bool {
 }
 
 // Start does not fail if the server is busy for a while, or is just starting.
-func TestStartWaitsForABusyServer(t *testing.T) {
+func TestStartWaitsForABusyServer(t *testing.T) { eachConstructor(t, testStartWaitsForABusyServer) }
+
+func testStartWaitsForABusyServer(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		server.Inject(watchtest.Fault{Times: 3, Do: watchtest.Answer(apierrors.NewServiceUnavailable("starting up"))})
 		store := watchsource.NewStore()
-		startSource(t, server, store)
+		startSource(t, newSource, server, store)
 		wantEqualToList(t, server, store)
 	})
 }
 
-func TestStopIsQuickInEveryState(t *testing.T) {
+func TestStopIsQuickInEveryState(t *testing.T) { eachConstructor(t, testStopIsQuickInEveryState) }
+
+func testStopIsQuickInEveryState(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name  string
 		fault watchtest.Effect
@@ -617,7 +660,7 @@ func TestStopIsQuickInEveryState(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
-				source := startSource(t, server, watchsource.NewStore())
+				source := startSource(t, newSource, server, watchsource.NewStore())
 				if test.cut {
 					defer server.Inject(watchtest.Fault{Do: test.fault})()
 					server.Strike(watchtest.Reset())
@@ -640,11 +683,13 @@ func TestStopIsQuickInEveryState(t *testing.T) {
 // Some servers answer a watch from a lost version with a stream that ends at once (fabric8
 // kubernetes-client, issue 7896). After a few such streams in a row the source lists instead
 // of retrying for ever.
-func TestStreamsThatEndAtOnce(t *testing.T) {
+func TestStreamsThatEndAtOnce(t *testing.T) { eachConstructor(t, testStreamsThatEndAtOnce) }
+
+func testStreamsThatEndAtOnce(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		source := startSource(t, server, store)
+		source := startSource(t, newSource, server, store)
 		defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Cut()})()
 		server.Strike(watchtest.Cut())
 		server.Create(pod("1"))

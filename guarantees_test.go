@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
@@ -27,9 +28,9 @@ import (
 const executors = podtest.Selector
 
 // startSource starts a source for application "app". The test's cleanup stops it.
-func startSource(t *testing.T, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
+func startSource(t *testing.T, newSource modeltest.NewSource, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
 	t.Helper()
-	source := watchsource.NewWatchSnapshotSource(store, server.Client(), opts...)
+	source := newSource(store, server.Client(), opts...)
 	start(t, source, "app")
 	t.Cleanup(source.Stop)
 	return source
@@ -58,7 +59,9 @@ func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.
 
 // G1: after Start the store has the complete state. Later it equals a LIST at its resource
 // version. This holds with and without streaming lists, in protobuf and JSON.
-func TestGuarantee1EqualsList(t *testing.T) {
+func TestGuarantee1EqualsList(t *testing.T) { eachConstructor(t, testGuarantee1EqualsList) }
+
+func testGuarantee1EqualsList(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		server []watchtest.Option
@@ -84,7 +87,7 @@ func TestGuarantee1EqualsList(t *testing.T) {
 					client = server.JSONClient()
 				}
 				store := watchsource.NewStore()
-				source := watchsource.NewWatchSnapshotSource(store, client)
+				source := newSource(store, client)
 				start(t, source, "app")
 				defer source.Stop()
 
@@ -139,12 +142,14 @@ func (s *orderStore) UpdatePod(p *corev1.Pod) {
 
 // G2: states arrive in the order in which the API server produced them. While the watch is
 // open, every state arrives. No state arrives after a newer one.
-func TestGuarantee2InOrder(t *testing.T) {
+func TestGuarantee2InOrder(t *testing.T) { eachConstructor(t, testGuarantee2InOrder) }
+
+func testGuarantee2InOrder(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := &orderStore{SnapshotsStore: watchsource.NewStore()}
-		startSource(t, server, store)
+		startSource(t, newSource, server, store)
 		var want []string
 		for step := range 100 {
 			server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(step)} })
@@ -196,7 +201,9 @@ func TestGuarantee2OlderStatesAreIgnored(t *testing.T) {
 
 // G3: a pod that leaves in any way is reported as deleted exactly once, with its last known
 // state.
-func TestGuarantee3GoneOnce(t *testing.T) {
+func TestGuarantee3GoneOnce(t *testing.T) { eachConstructor(t, testGuarantee3GoneOnce) }
+
+func testGuarantee3GoneOnce(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name  string
 		leave func(t *testing.T, server *watchtest.Server)
@@ -231,7 +238,7 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 				server.Create(pod("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }))
 				server.Create(pod("2", phase(corev1.PodRunning)))
 				store := watchsource.NewStore()
-				startSource(t, server, store)
+				startSource(t, newSource, server, store)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				var deletions []watchsource.Change
@@ -266,10 +273,14 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 // G4: every reader receives every end, even if the reader is slow or the pod existed only
 // briefly.
 func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
+	eachConstructor(t, testGuarantee4EveryEndReachesEveryReader)
+}
+
+func testGuarantee4EveryEndReachesEveryReader(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		startSource(t, server, store)
+		startSource(t, newSource, server, store)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		intervals := []time.Duration{0, time.Second, time.Hour}
@@ -327,12 +338,14 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 
 // G5: after a transport fault the source resumes and does not list. After an expired version
 // it lists.
-func TestGuarantee5ResumeNotRelist(t *testing.T) {
+func TestGuarantee5ResumeNotRelist(t *testing.T) { eachConstructor(t, testGuarantee5ResumeNotRelist) }
+
+func testGuarantee5ResumeNotRelist(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := watchsource.NewStore()
-		source := startSource(t, server, store)
+		source := startSource(t, newSource, server, store)
 		lists := watchtest.List | watchtest.StreamingList
 		faults := []watchtest.Effect{
 			watchtest.Cut(), watchtest.Reset(), watchtest.Tear(), watchtest.SendRaw([]byte{0, 0, 0, 2, 'x', 'y'}),
@@ -372,7 +385,9 @@ func TestGuarantee5ResumeNotRelist(t *testing.T) {
 
 // G6: the source notices a silent dead watch and replaces it, with and without bookmarks. It
 // does not send many requests to a server without bookmarks.
-func TestGuarantee6SilenceIsNoticed(t *testing.T) {
+func TestGuarantee6SilenceIsNoticed(t *testing.T) { eachConstructor(t, testGuarantee6SilenceIsNoticed) }
+
+func testGuarantee6SilenceIsNoticed(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name    string
 		server  []watchtest.Option
@@ -389,7 +404,7 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(test.server...)
 				store := watchsource.NewStore()
-				source := startSource(t, server, store, test.options...)
+				source := startSource(t, newSource, server, store, test.options...)
 				time.Sleep(2 * time.Minute) // for a bookmark, if the server sends them
 				server.Strike(watchtest.Silence())
 				server.Create(pod("1"))
@@ -410,11 +425,13 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 }
 
 // The time that the store needs does not count as silence of the server.
-func TestSlowStoreIsNoStall(t *testing.T) {
+func TestSlowStoreIsNoStall(t *testing.T) { eachConstructor(t, testSlowStoreIsNoStall) }
+
+func testSlowStoreIsNoStall(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := &recordingStore{}
-		source := startSource(t, server, store, watchsource.WithStallTimeout(90*time.Second))
+		source := startSource(t, newSource, server, store, watchsource.WithStallTimeout(90*time.Second))
 		store.mu.Lock()
 		store.block = make(chan struct{})
 		store.mu.Unlock()
@@ -430,11 +447,13 @@ func TestSlowStoreIsNoStall(t *testing.T) {
 }
 
 // G7: Status shows each fault, and the log has one line for each change.
-func TestGuarantee7TroubleIsVisible(t *testing.T) {
+func TestGuarantee7TroubleIsVisible(t *testing.T) { eachConstructor(t, testGuarantee7TroubleIsVisible) }
+
+func testGuarantee7TroubleIsVisible(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		log := &logLines{}
-		source := startSource(t, server, watchsource.NewStore(), watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
+		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
 		wantPhase := func(want watchsource.Phase) {
 			t.Helper()
 			synctest.Wait()
@@ -483,6 +502,10 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 // is neither refused nor answered. It does not report Retrying if the next watch opens at
 // once.
 func TestGuarantee7BlindnessIsVisible(t *testing.T) {
+	eachConstructor(t, testGuarantee7BlindnessIsVisible)
+}
+
+func testGuarantee7BlindnessIsVisible(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		effect watchtest.Effect // ends the watch
@@ -495,7 +518,7 @@ func TestGuarantee7BlindnessIsVisible(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				log := &logLines{}
-				source := startSource(t, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+				source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
 				time.Sleep(2 * time.Minute) // for a bookmark
 				began := source.Status().Since
 				server.Strike(watchtest.Reset())
@@ -527,11 +550,13 @@ func TestGuarantee7BlindnessIsVisible(t *testing.T) {
 
 // Healthy does not return an error for a reconnection. It returns one soon after the source
 // receives nothing any more, for any reason.
-func TestGuarantee7Healthy(t *testing.T) {
+func TestGuarantee7Healthy(t *testing.T) { eachConstructor(t, testGuarantee7Healthy) }
+
+func testGuarantee7Healthy(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxSilence = 3 * time.Minute
 		server := watchtest.NewServer()
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client())
+		source := newSource(watchsource.NewStore(), server.Client())
 		if err := source.Healthy(maxSilence); err == nil {
 			t.Error("Healthy = nil before Start, want an error")
 		}
@@ -567,12 +592,14 @@ func TestGuarantee7Healthy(t *testing.T) {
 	})
 }
 
-func TestGuarantee7Observer(t *testing.T) {
+func TestGuarantee7Observer(t *testing.T) { eachConstructor(t, testGuarantee7Observer) }
+
+func testGuarantee7Observer(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		var seen []string
-		startSource(t, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+		startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
 			seen = append(seen, fmt.Sprintf("%v pods=%d resumed=%v event=%q err=%v", o.Kind, o.Pods, o.Resumed, o.Event, o.Err != nil))
 		}))
 		step := func(want ...string) {

@@ -30,6 +30,13 @@ type Observation struct {
 	Err error
 }
 
+func observationOf(e listwatch.Event) Observation {
+	return Observation{
+		Kind: ObservationKind(e.Kind), ResourceVersion: e.ResourceVersion, Pods: e.Pods, Relist: e.Relist,
+		Resumed: e.Resumed, Event: e.Type, Took: e.Took, Err: e.Err,
+	}
+}
+
 // An ObservationKind says what happened.
 type ObservationKind uint8
 

@@ -24,6 +24,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -59,7 +60,9 @@ func countChanges(t *testing.T, store *watchsource.Store) *readerCounts {
 // A server that is restored from a backup uses its versions again (kubernetes issue 107457,
 // etcd issue 16028). It accepts a watch from a version that it has not reached, and sends no
 // events up to that version.
-func TestServerRestoredFromBackup(t *testing.T) {
+func TestServerRestoredFromBackup(t *testing.T) { eachConstructor(t, testServerRestoredFromBackup) }
+
+func testServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name        string
 		server      []watchtest.Option
@@ -87,7 +90,7 @@ func TestServerRestoredFromBackup(t *testing.T) {
 					server.Create(pod(id, phase(corev1.PodRunning)))
 				}
 				store := watchsource.NewStore()
-				source := startSource(t, server, store)
+				source := startSource(t, newSource, server, store)
 				seen := countChanges(t, store)
 				time.Sleep(test.before)
 
@@ -126,6 +129,10 @@ func TestServerRestoredFromBackup(t *testing.T) {
 // for long enough to be noticed. The source therefore requests the server's version after
 // an outage.
 func TestBusyServerRestoredFromBackup(t *testing.T) {
+	eachConstructor(t, testBusyServerRestoredFromBackup)
+}
+
+func testBusyServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSource) {
 	for name, away := range map[string]watchtest.Effect{
 		"refused": watchtest.Refuse(), "503": watchtest.Answer(apierrors.NewServiceUnavailable("starting")), "reset": watchtest.Reset(),
 	} {
@@ -136,7 +143,7 @@ func TestBusyServerRestoredFromBackup(t *testing.T) {
 				server.Create(pod("1", phase(corev1.PodRunning)))
 				server.Create(pod("2", phase(corev1.PodRunning)))
 				store := watchsource.NewStore()
-				source := startSource(t, server, store)
+				source := startSource(t, newSource, server, store)
 				time.Sleep(time.Minute)
 				restore := server.Backup()
 				server.Advance(1000)
@@ -163,11 +170,15 @@ func TestBusyServerRestoredFromBackup(t *testing.T) {
 
 // A client that has only the verb watch also resumes after an outage.
 func TestOutageWithTheRightToWatchOnly(t *testing.T) {
+	eachConstructor(t, testOutageWithTheRightToWatchOnly)
+}
+
+func testOutageWithTheRightToWatchOnly(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
 		store := watchsource.NewStore()
-		source := startSource(t, server, store)
+		source := startSource(t, newSource, server, store)
 		time.Sleep(time.Minute)
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 		server.Strike(watchtest.Reset())
@@ -184,14 +195,16 @@ func TestOutageWithTheRightToWatchOnly(t *testing.T) {
 
 // The source learns of the new history from a list: after a 410, or if it is started again
 // with the same store.
-func TestListOfAnEarlierHistory(t *testing.T) {
+func TestListOfAnEarlierHistory(t *testing.T) { eachConstructor(t, testListOfAnEarlierHistory) }
+
+func testListOfAnEarlierHistory(t *testing.T, newSource modeltest.NewSource) {
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprintf("started again %v", again), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				server.Create(pod("1", phase(corev1.PodPending)))
 				memory, recorder := watchsource.NewStore(), &recordingStore{}
-				source := startSource(t, server, watchsource.Tee(memory, recorder))
+				source := startSource(t, newSource, server, watchsource.Tee(memory, recorder))
 				seen := countChanges(t, memory)
 
 				restore := server.Backup()
@@ -245,10 +258,14 @@ func TestListIsNewerThanAnyEventBefore(t *testing.T) {
 
 // A server accepts a watch from a version and never sends anything.
 func TestVersionFromWhichNothingComes(t *testing.T) {
+	eachConstructor(t, testVersionFromWhichNothingComes)
+}
+
+func testVersionFromWhichNothingComes(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		source := startSource(t, server, store)
+		source := startSource(t, newSource, server, store)
 		time.Sleep(90 * time.Second)
 		bad := source.Status().ResourceVersion
 		server.Inject(watchtest.Fault{
@@ -266,9 +283,13 @@ func TestVersionFromWhichNothingComes(t *testing.T) {
 
 // If no watch receives anything, the source relists regularly but not often.
 func TestNothingComesThroughAnyWatch(t *testing.T) {
+	eachConstructor(t, testNothingComesThroughAnyWatch)
+}
+
+func testNothingComesThroughAnyWatch(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
-		source := startSource(t, server, watchsource.NewStore())
+		source := startSource(t, newSource, server, watchsource.NewStore())
 		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Silence()})
 		server.Strike(watchtest.Silence())
 		before := server.Count(allLists)
@@ -284,7 +305,9 @@ func TestNothingComesThroughAnyWatch(t *testing.T) {
 
 // Some servers reject a version with another status than 410 (kubernetes issue 139485,
 // karmada issue 3559).
-func TestVersionRefused(t *testing.T) {
+func TestVersionRefused(t *testing.T) { eachConstructor(t, testVersionRefused) }
+
+func testVersionRefused(t *testing.T, newSource modeltest.NewSource) {
 	tooOld := apierrors.NewBadRequest("resourceVersion too old")
 	unprocessable := apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Pod").GroupKind(), "", nil)
 	for _, test := range []struct {
@@ -309,7 +332,7 @@ func TestVersionRefused(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				store := watchsource.NewStore()
-				source := startSource(t, server, store)
+				source := startSource(t, newSource, server, store)
 				time.Sleep(90 * time.Second)
 				bad := source.Status().ResourceVersion
 				lift := server.Inject(watchtest.Fault{
@@ -335,7 +358,9 @@ func TestVersionRefused(t *testing.T) {
 
 // If every watch fails, the source leaves time between its lists, even if events arrive
 // between them.
-func TestListsAreSpaced(t *testing.T) {
+func TestListsAreSpaced(t *testing.T) { eachConstructor(t, testListsAreSpaced) }
+
+func testListsAreSpaced(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		after  int // frames that arrive before the effect
@@ -351,7 +376,7 @@ func TestListsAreSpaced(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 				server.Create(pod("1", phase(corev1.PodRunning)))
-				startSource(t, server, watchsource.NewStore())
+				startSource(t, newSource, server, watchsource.NewStore())
 				time.Sleep(5 * time.Minute)
 				server.Inject(watchtest.Fault{On: watchtest.Watch, After: test.after, Do: test.effect})
 				server.Strike(watchtest.Cut())
@@ -395,7 +420,9 @@ func (o *openTime) observe(event watchsource.Observation) {
 
 // A proxy cuts idle streams (kubespray issue 655). The source does not treat this as a fault
 // of the server.
-func TestIdleCuts(t *testing.T) {
+func TestIdleCuts(t *testing.T) { eachConstructor(t, testIdleCuts) }
+
+func testIdleCuts(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		idle time.Duration
 		cut  watchtest.Effect
@@ -413,7 +440,7 @@ func TestIdleCuts(t *testing.T) {
 				server := watchtest.NewServer()
 				store := watchsource.NewStore()
 				var o openTime
-				source := startSource(t, server, store, watchsource.WithObserver(o.observe))
+				source := startSource(t, newSource, server, store, watchsource.WithObserver(o.observe))
 				server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(test.idle, test.cut)})
 				server.Strike(watchtest.Idle(test.idle, test.cut))
 				time.Sleep(10 * time.Minute)
@@ -437,9 +464,13 @@ func TestIdleCuts(t *testing.T) {
 
 // If the server closes each stream within milliseconds, the source limits its requests.
 func TestStreamsClosedWithinMilliseconds(t *testing.T) {
+	eachConstructor(t, testStreamsClosedWithinMilliseconds)
+}
+
+func testStreamsClosedWithinMilliseconds(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
-		startSource(t, server, watchsource.NewStore())
+		startSource(t, newSource, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
 		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Idle(5*time.Millisecond, watchtest.Reset())})
 		server.Strike(watchtest.Reset())
@@ -452,11 +483,13 @@ func TestStreamsClosedWithinMilliseconds(t *testing.T) {
 }
 
 // The source replaces a connection that is reset now and then at once, as an informer does.
-func TestResetsAreRepairedAtOnce(t *testing.T) {
+func TestResetsAreRepairedAtOnce(t *testing.T) { eachConstructor(t, testResetsAreRepairedAtOnce) }
+
+func testResetsAreRepairedAtOnce(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		startSource(t, server, store)
+		startSource(t, newSource, server, store)
 		for range 20 {
 			time.Sleep(time.Minute)
 			for range 3 {
@@ -472,7 +505,9 @@ func TestResetsAreRepairedAtOnce(t *testing.T) {
 }
 
 // A proxy swallows the stream before the first bookmark arrives.
-func TestStreamSwallowedAfterStart(t *testing.T) {
+func TestStreamSwallowedAfterStart(t *testing.T) { eachConstructor(t, testStreamSwallowedAfterStart) }
+
+func testStreamSwallowedAfterStart(t *testing.T, newSource modeltest.NewSource) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
 		"plain list":     {watchtest.WithoutStreamingLists()},
@@ -482,7 +517,7 @@ func TestStreamSwallowedAfterStart(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(options...)
 				store := watchsource.NewStore()
-				source := startSource(t, server, store)
+				source := startSource(t, newSource, server, store)
 				time.Sleep(10 * time.Second)
 				server.Strike(watchtest.Silence())
 				server.Create(pod("1"))
@@ -499,6 +534,10 @@ func TestStreamSwallowedAfterStart(t *testing.T) {
 // The source is healthy in a cluster in which nothing happens, even if the server sends no
 // bookmarks, or if the stall timeout is shorter than the interval of the bookmarks.
 func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
+	eachConstructor(t, testGuarantee7QuietClusterIsHealthy)
+}
+
+func testGuarantee7QuietClusterIsHealthy(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name         string
 		server       []watchtest.Option
@@ -526,7 +565,7 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 				if test.json {
 					client = server.JSONClient()
 				}
-				source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client, test.options...)
+				source := newSource(watchsource.NewStore(), client, test.options...)
 				start(t, source, "app")
 				defer source.Stop()
 				server.Strike(watchtest.Cut())
@@ -562,12 +601,16 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 // A source that receives nothing because the network drops everything is not healthy. It
 // must distinguish this from a quiet cluster.
 func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
+	eachConstructor(t, testGuarantee7LostSightIsNotHealthy)
+}
+
+func testGuarantee7LostSightIsNotHealthy(t *testing.T, newSource modeltest.NewSource) {
 	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
 		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
 			t.Run(fmt.Sprint(name, before), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					server := watchtest.NewServer()
-					source := startSource(t, server, watchsource.NewStore())
+					source := startSource(t, newSource, server, watchsource.NewStore())
 					defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
 					time.Sleep(before)
 					server.Inject(watchtest.Fault{Do: effect})
@@ -586,7 +629,9 @@ func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 }
 
 // The errors of Start and Status contain the message of a busy server, also after retries.
-func TestBusyServerIsQuoted(t *testing.T) {
+func TestBusyServerIsQuoted(t *testing.T) { eachConstructor(t, testBusyServerIsQuoted) }
+
+func testBusyServerIsQuoted(t *testing.T, newSource modeltest.NewSource) {
 	for name, json := range map[string]bool{"protobuf": false, "JSON": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -595,7 +640,7 @@ func TestBusyServerIsQuoted(t *testing.T) {
 				if json {
 					client = server.JSONClient()
 				}
-				source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+				source := newSource(watchsource.NewStore(), client)
 				lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
 				err := source.Start("app")
 				if !apierrors.IsTooManyRequests(err) || !apierrors.IsTimeout(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "come back later") {
@@ -623,11 +668,15 @@ func TestBusyServerIsQuoted(t *testing.T) {
 // Start retries a few times if the server closes the connection before it responds, as a
 // restarting server does.
 func TestStartRepeatsABrokenConnection(t *testing.T) {
+	eachConstructor(t, testStartRepeatsABrokenConnection)
+}
+
+func testStartRepeatsABrokenConnection(t *testing.T, newSource modeltest.NewSource) {
 	for times, fails := range map[int]bool{1: false, 5: false, 0: true} {
 		synctest.Test(t, func(t *testing.T) {
 			server := watchtest.NewServer()
 			server.Inject(watchtest.Fault{Times: times, Do: watchtest.Break(io.EOF)})
-			source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client())
+			source := newSource(watchsource.NewStore(), server.Client())
 			defer source.Stop()
 			began := time.Now()
 			err := source.Start("app")
@@ -643,11 +692,13 @@ func TestStartRepeatsABrokenConnection(t *testing.T) {
 
 // If a busy server refuses a streaming list, the source does not request a plain list before
 // the time in Retry-After has passed.
-func TestBusyServerIsNotAskedTwice(t *testing.T) {
+func TestBusyServerIsNotAskedTwice(t *testing.T) { eachConstructor(t, testBusyServerIsNotAskedTwice) }
+
+func testBusyServerIsNotAskedTwice(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Answer(busy)})
-		startSource(t, server, watchsource.NewStore())
+		startSource(t, newSource, server, watchsource.NewStore())
 		requests := server.Requests()
 		if first, second := requests[0].Time, requests[1].Time; second.Sub(first) < 20*time.Second {
 			t.Errorf("the next request came after %v, want at least 20s", second.Sub(first))
@@ -656,7 +707,9 @@ func TestBusyServerIsNotAskedTwice(t *testing.T) {
 }
 
 // The source limits a very long Retry-After.
-func TestRetryAfterIsBounded(t *testing.T) {
+func TestRetryAfterIsBounded(t *testing.T) { eachConstructor(t, testRetryAfterIsBounded) }
+
+func testRetryAfterIsBounded(t *testing.T, newSource modeltest.NewSource) {
 	never := apierrors.NewTooManyRequests("come back later", 1<<31-1)
 	for name, fail := range map[string]func(*watchtest.Server){
 		"in the stream": func(s *watchtest.Server) { s.Strike(watchtest.Answer(never)) },
@@ -671,7 +724,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				store := watchsource.NewStore()
-				startSource(t, server, store)
+				startSource(t, newSource, server, store)
 				time.Sleep(time.Minute)
 				fail(server)
 				server.Create(pod("1"))
@@ -695,12 +748,14 @@ func (s blockingStore) ReplaceSnapshot(pods []*corev1.Pod) {
 
 // Run stops the source and closes its stream if the context ends while the store receives
 // the first list.
-func TestRunEndsDuringTheFirstList(t *testing.T) {
+func TestRunEndsDuringTheFirstList(t *testing.T) { eachConstructor(t, testRunEndsDuringTheFirstList) }
+
+func testRunEndsDuringTheFirstList(t *testing.T, newSource modeltest.NewSource) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
 			server := watchtest.NewServer()
 			block := make(chan struct{})
-			source := watchsource.NewWatchSnapshotSource(blockingStore{watchsource.NewStore(), block}, server.Client())
+			source := newSource(blockingStore{watchsource.NewStore(), block}, server.Client())
 			ctx, cancel := context.WithCancel(t.Context())
 			result := make(chan error)
 			go func() { result <- source.Run(ctx, "app") }()
@@ -723,13 +778,17 @@ func TestRunEndsDuringTheFirstList(t *testing.T) {
 // Start rejects a selector that selects nothing. Its text form is "", and a list with that
 // text would select every pod.
 func TestStartRejectsSelectorOfNothing(t *testing.T) {
+	eachConstructor(t, testStartRejectsSelectorOfNothing)
+}
+
+func testStartRejectsSelectorOfNothing(t *testing.T, newSource modeltest.NewSource) {
 	nothing, err := metav1.LabelSelectorAsSelector(nil)
 	must(t, err)
 	for name, selector := range map[string]labels.Selector{
 		"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing, "a nil pointer": (*unprintableSelector)(nil), "one that cannot be written": &unprintableSelector{labels.SelectorFromSet(labels.Set{"a": "b"})},
 	} {
 		client := fake.NewClientset(pod("1"))
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client, watchsource.WithSelector(func(string) labels.Selector { return selector }))
+		source := newSource(watchsource.NewStore(), client, watchsource.WithSelector(func(string) labels.Selector { return selector }))
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selector for application") {
 			t.Errorf("%s: Start = %v, want an error about the selector", name, err)
 		}
@@ -755,6 +814,10 @@ func (s *stoppingStore) UpdatePod(*corev1.Pod) { s.stop() }
 // If the store or the observer calls Stop, Stop waits for that call to return, and the call
 // waits for Stop. The source logs this.
 func TestStopFromWithinACallIsLogged(t *testing.T) {
+	eachConstructor(t, testStopFromWithinACallIsLogged)
+}
+
+func testStopFromWithinACallIsLogged(t *testing.T, newSource modeltest.NewSource) {
 	for name, waitingFor := range map[string]string{"store": "a call of the store", "observer": "a call of the observer"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -777,7 +840,7 @@ func TestStopFromWithinACallIsLogged(t *testing.T) {
 						}
 					}))
 				}
-				source = watchsource.NewWatchSnapshotSource(store, server.Client(), options...)
+				source = newSource(store, server.Client(), options...)
 				start(t, source, "app")
 				server.Create(pod("1"))
 				time.Sleep(4 * time.Second)
@@ -797,7 +860,9 @@ func TestStopFromWithinACallIsLogged(t *testing.T) {
 
 // A panic of the client or the store in Start reaches the caller. The source is stopped
 // afterwards.
-func TestPanicInStart(t *testing.T) {
+func TestPanicInStart(t *testing.T) { eachConstructor(t, testPanicInStart) }
+
+func testPanicInStart(t *testing.T, newSource modeltest.NewSource) {
 	for name, prepare := range map[string]func() (watchsource.SnapshotsStore, *fake.Clientset){
 		"the list": func() (watchsource.SnapshotsStore, *fake.Clientset) {
 			client := fake.NewClientset()
@@ -816,7 +881,7 @@ func TestPanicInStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store, client := prepare()
-				source := watchsource.NewWatchSnapshotSource(store, client)
+				source := newSource(store, client)
 				for range 2 { // the second call shows that the source is stopped
 					func() {
 						defer func() {
@@ -844,8 +909,10 @@ func (panickingStore) ReplaceSnapshot([]*corev1.Pod) { panic("broken") }
 type brokenClient struct{ kubernetes.Interface }
 
 // A panic of the client before its first request also reaches the caller.
-func TestPanicOfTheClientItself(t *testing.T) {
-	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), brokenClient{})
+func TestPanicOfTheClientItself(t *testing.T) { eachConstructor(t, testPanicOfTheClientItself) }
+
+func testPanicOfTheClientItself(t *testing.T, newSource modeltest.NewSource) {
+	source := newSource(watchsource.NewStore(), brokenClient{})
 	for range 2 {
 		func() {
 			defer func() {
@@ -861,11 +928,13 @@ func TestPanicOfTheClientItself(t *testing.T) {
 
 // The observer receives one Closed for each Opened, and can distinguish a relist from the
 // first list.
-func TestEachOpenedHasItsClosed(t *testing.T) {
+func TestEachOpenedHasItsClosed(t *testing.T) { eachConstructor(t, testEachOpenedHasItsClosed) }
+
+func testEachOpenedHasItsClosed(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		var seen []string
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client(), watchsource.WithObserver(func(o watchsource.Observation) {
+		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithObserver(func(o watchsource.Observation) {
 			line := o.Kind.String()
 			if o.Relist {
 				line += " again"

@@ -23,6 +23,7 @@ import (
 type session struct {
 	// Fixed after newSession.
 	source   *WatchSnapshotSource
+	appID    string
 	selector labels.Selector
 	cancel   func(cause error)
 
@@ -31,11 +32,14 @@ type session struct {
 	opened  chan struct{} // closed when the first watch is open
 	done    chan struct{} // closed when nothing runs any more
 
-	// Owned by the watch goroutine until done is closed.
+	// Owned by the watch goroutine until done is closed. With a shared watch, guarded by
+	// its mutex.
 	*Watcher
 	started  bool
 	err      error                  // why the session ended
 	panicked *listwatch.ClientPanic // why Start must panic
+
+	sharedSession
 }
 
 // A callee is code of the user that the watch goroutine is calling.
@@ -49,9 +53,9 @@ const (
 
 var calleeNames = [...]string{nothing: "the client", theStore: "a call of the store", theObserver: "a call of the observer"}
 
-func newSession(source *WatchSnapshotSource, selector labels.Selector, cancel func(error)) *session {
+func newSession(source *WatchSnapshotSource, appID string, selector labels.Selector, cancel func(error)) *session {
 	return &session{
-		source: source, selector: selector, cancel: cancel,
+		source: source, appID: appID, selector: selector, cancel: cancel,
 		opened: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -65,13 +69,17 @@ func (s *session) decideStart() bool { return s.decided.CompareAndSwap(false, tr
 func (s *session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.catch()
-	// The wording is Spark's, and users search their logs for it.
-	s.source.options.logger.V(4).Info(fmt.Sprintf("Starting watch for pods with labels %s.", spaced(s.selector)))
+	s.logStart()
 	s.err = s.newLoop().Run(ctx)
 	if observer, ok := s.source.store.(StopObserver); ok && s.started {
 		s.calling.Store(theStore)
 		observer.ObserveStop()
 	}
+}
+
+// logStart logs in Spark's words, because users search their logs for them.
+func (s *session) logStart() {
+	s.source.options.logger.V(4).Info(fmt.Sprintf("Starting watch for pods with labels %s.", spaced(s.selector)))
 }
 
 // newLoop makes the engine, with the session as its sink.
@@ -121,10 +129,7 @@ func (s *session) report(e listwatch.Event) {
 	}
 	if observer := s.source.options.observer; observer != nil {
 		s.calling.Store(theObserver)
-		observer(Observation{
-			Kind: ObservationKind(e.Kind), ResourceVersion: e.ResourceVersion, Pods: e.Pods, Relist: e.Relist,
-			Resumed: e.Resumed, Event: e.Type, Took: e.Took, Err: e.Err,
-		})
+		observer(observationOf(e))
 		s.calling.Store(nothing)
 	}
 	if e.Kind == listwatch.Opened && !s.started {
@@ -161,8 +166,17 @@ func (s *session) wait() {
 	case <-timer.C:
 	}
 	s.source.options.logger.Info("Stop is still waiting; it must not be called by the store or by the observer",
-		"waitingFor", calleeNames[s.calling.Load()], "appID", s.source.Status().AppID)
+		"waitingFor", s.callee(), "appID", s.source.Status().AppID)
 	<-s.done
+}
+
+// callee names the call that Stop waits for.
+func (s *session) callee() string {
+	calling := s.calling.Load()
+	if c := s.connection; c != nil && calling == nothing {
+		calling = c.calling.Load()
+	}
+	return calleeNames[calling]
 }
 
 func isNil(v any) bool {

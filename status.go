@@ -145,6 +145,11 @@ func (b *statusBoard) count(s *Status, e listwatch.Event) {
 	s.ResourceVersion = e.ResourceVersion
 }
 
+// fail notes an error of a request that is repeated.
+func (b *statusBoard) fail(err error) {
+	b.write(func(s *Status) { s.Err, s.ErrAt = err, time.Now() })
+}
+
 // watchEnded starts the timer that makes the phase Retrying. Without the timer the phase
 // would stay Watching while the server neither refuses nor answers the request for the
 // next watch. The caller holds b.mu.

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
@@ -600,11 +601,13 @@ func TestWaitFor(t *testing.T) {
 
 // Waiting ends with the source, because nothing will come any more, and goes on
 // after the next Start.
-func TestWaitForEndsWithTheSource(t *testing.T) {
+func TestWaitForEndsWithTheSource(t *testing.T) { eachConstructor(t, testWaitForEndsWithTheSource) }
+
+func testWaitForEndsWithTheSource(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, server.Client())
+		source := newSource(store, server.Client())
 		three := func(s watchsource.Snapshot) bool { return s.Len() == 3 }
 		var waiting sync.WaitGroup
 		wait := func(want error) {

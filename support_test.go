@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
@@ -58,6 +60,13 @@ func leftGoroutines() string {
 		goruntime.Gosched()
 	}
 	return strings.Join(left, "\n\n")
+}
+
+// eachConstructor runs a test with a source that has a watch of its own, and with a source
+// of a SharedWatch.
+func eachConstructor(t *testing.T, test func(t *testing.T, newSource modeltest.NewSource)) {
+	t.Run("own watch", func(t *testing.T) { test(t, watchsource.NewWatchSnapshotSource) })
+	t.Run("shared watch", func(t *testing.T) { test(t, modeltest.Shared) })
 }
 
 // The builders of podtest, under short names because tables use them in every row.

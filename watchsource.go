@@ -28,6 +28,7 @@ type WatchSnapshotSource struct {
 	store   SnapshotsStore
 	client  kubernetes.Interface
 	options sourceOptions
+	shared  *SharedWatch // nil for a watch of its own
 
 	status statusBoard
 
@@ -97,9 +98,20 @@ func (s *WatchSnapshotSource) Stop() {
 
 // Status returns the state of the watch.
 func (s *WatchSnapshotSource) Status() Status {
-	status := s.status.read()
+	status := s.currentStatus()
 	if status.Err != nil {
 		status.Err = fmt.Errorf("watchsource: %w", status.Err)
+	}
+	return status
+}
+
+// currentStatus returns the status without the prefix of its error.
+func (s *WatchSnapshotSource) currentStatus() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.status.read()
+	if running := s.session; running != nil && running.connection != nil {
+		return running.connection.statusSince(running.base, status)
 	}
 	return status
 }
@@ -113,7 +125,7 @@ func (s *WatchSnapshotSource) Status() Status {
 // maxSilence should be half a minute longer than the stall timeout. A source that is not
 // started is not healthy.
 func (s *WatchSnapshotSource) Healthy(maxSilence time.Duration) error {
-	status := s.status.read()
+	status := s.currentStatus()
 	if status.Phase == Stopped {
 		return errors.New("watchsource: not started")
 	}
@@ -138,7 +150,7 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	starting := newSession(s, selector, cancel)
+	starting := newSession(s, appID, selector, cancel)
 
 	s.mu.Lock()
 	if s.session != nil {
@@ -148,9 +160,16 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 	}
 	s.session = starting
 	s.status.start(appID)
+	if s.shared != nil {
+		s.shared.join(ctx, starting)
+	}
 	s.mu.Unlock()
 
-	go starting.run(logr.NewContext(ctx, s.options.logger))
+	if s.shared != nil {
+		starting.admit()
+	} else {
+		go starting.run(logr.NewContext(ctx, s.options.logger))
+	}
 	if err := s.await(starting); err != nil {
 		s.stop(starting)
 		if starting.panicked != nil {
@@ -180,6 +199,9 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	if _, selectable := selector.Requirements(); !selectable || selector.String() == "" {
 		return nil, fmt.Errorf("watchsource: start: the selector for application %q selects no pod", appID)
 	}
+	if s.shared != nil && s.shared.err != nil {
+		return nil, fmt.Errorf("watchsource: start: %w", s.shared.err)
+	}
 	return selector, nil
 }
 
@@ -206,7 +228,7 @@ func (s *WatchSnapshotSource) await(starting *session) error {
 	}
 	switch err := starting.err; {
 	case errors.Is(err, errStartTimeout):
-		return timeoutError(s.options.startTimeout, s.status.read().Err)
+		return timeoutError(s.options.startTimeout, s.currentStatus().Err)
 	case errors.Is(err, ErrStopped):
 		return ErrStopped
 	default:
@@ -222,6 +244,9 @@ func (s *WatchSnapshotSource) stop(running *session) {
 	defer s.mu.Unlock()
 	if s.session == running {
 		s.session = nil
+		if running.connection != nil {
+			s.status.write(func(status *Status) { *status = running.connection.statusSince(running.base, *status) })
+		}
 		s.status.stop()
 	}
 }

@@ -27,6 +27,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
@@ -81,11 +82,13 @@ func driver(app string) *corev1.Pod {
 	return pod("driver", label(watchsource.LabelApp, app), label(watchsource.LabelRole, "driver"))
 }
 
-func TestFakeClientsetLife(t *testing.T) {
+func TestFakeClientsetLife(t *testing.T) { eachConstructor(t, testFakeClientsetLife) }
+
+func testFakeClientsetLife(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(pod("1", phase(corev1.PodRunning)), driver("app"), pod("9", label(watchsource.LabelApp, "other")))
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		start(t, source, "app")
 		defer source.Stop()
 		wantNames(t, store, "exec-1=Running")
@@ -111,12 +114,14 @@ func TestFakeClientsetLife(t *testing.T) {
 
 // The store receives a pod that is created right after Start has returned, and no pod that
 // does not match.
-func TestFakeClientsetAfterStart(t *testing.T) {
+func TestFakeClientsetAfterStart(t *testing.T) { eachConstructor(t, testFakeClientsetAfterStart) }
+
+func testFakeClientsetAfterStart(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		for round := range 50 {
 			client := fake.NewClientset()
 			store := &recordingStore{}
-			source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace("jobs"))
+			source := newSource(store, client, watchsource.WithNamespace("jobs"))
 			start(t, source, "app")
 			create(t, client, pod("1"))
 			create(t, client, driver("app"))
@@ -134,6 +139,10 @@ func TestFakeClientsetAfterStart(t *testing.T) {
 // The fake clientset's watch does not send a deletion that happened between the list and the
 // watch. The source must notice it.
 func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
+	eachConstructor(t, testFakeClientsetDeletionBetweenListAndWatch)
+}
+
+func testFakeClientsetDeletionBetweenListAndWatch(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(pod("1"), pod("2"))
 		once := sync.OnceFunc(func() {
@@ -146,7 +155,7 @@ func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
 			return false, nil, nil
 		})
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		start(t, source, "app")
 		defer source.Stop()
 		wantNames(t, store, "exec-2=Pending")
@@ -156,6 +165,10 @@ func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
 // The source must also notice a deletion that happened while the watch after a list was
 // refused.
 func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
+	eachConstructor(t, testFakeClientsetDeletionWhileItsWatchIsRefused)
+}
+
+func testFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(pod("1"), pod("2"))
 		first, refusals := watch.NewFake(), 2
@@ -170,7 +183,7 @@ func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
 		})
 		opened := first
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		start(t, source, "app")
 		defer source.Stop()
 		opened.Stop()
@@ -185,13 +198,15 @@ var podsResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 // The cases W1 of Spark's ExecutorPodsWatchSnapshotSourceSuite, and a DELETED event, which
 // the suite does not have. The test itself sends the events of the watch.
-func TestFakeWatchReactor(t *testing.T) {
+func TestFakeWatchReactor(t *testing.T) { eachConstructor(t, testFakeWatchReactor) }
+
+func testFakeWatchReactor(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		events := watch.NewFake()
 		client.PrependWatchReactor("pods", k8stesting.DefaultWatchReactor(events, nil))
 		store := &recordingStore{}
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		start(t, source, "app")
 		events.Add(pod("1"))
 		events.Modify(pod("2"))
@@ -234,8 +249,12 @@ func TestWatchIsLabelSelected(t *testing.T) {
 }
 
 func TestStartRefusesBadApplicationIDs(t *testing.T) {
+	eachConstructor(t, testStartRefusesBadApplicationIDs)
+}
+
+func testStartRefusesBadApplicationIDs(t *testing.T, newSource modeltest.NewSource) {
 	client := fake.NewClientset()
-	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+	source := newSource(watchsource.NewStore(), client)
 	for _, appID := range []string{"", " ", "a b", "ends-with-dash-", "a=b", strings.Repeat("x", 64)} {
 		if err := source.Start(appID); !errors.Is(err, watchsource.ErrInvalidAppID) {
 			t.Errorf("Start(%q) = %v, want ErrInvalidAppID", appID, err)
@@ -246,7 +265,9 @@ func TestStartRefusesBadApplicationIDs(t *testing.T) {
 	}
 }
 
-func TestStartRefusesNil(t *testing.T) {
+func TestStartRefusesNil(t *testing.T) { eachConstructor(t, testStartRefusesNil) }
+
+func testStartRefusesNil(t *testing.T, newSource modeltest.NewSource) {
 	var noStore *watchsource.Store
 	var noClient *kubernetes.Clientset
 	for _, test := range []struct {
@@ -259,7 +280,7 @@ func TestStartRefusesNil(t *testing.T) {
 		{watchsource.NewStore(), nil, "the client is nil"},
 		{watchsource.NewStore(), noClient, "the client is nil"},
 	} {
-		err := watchsource.NewWatchSnapshotSource(test.store, test.client).Start("app")
+		err := newSource(test.store, test.client).Start("app")
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("Start = %v, want %q", err, test.want)
 		}
@@ -267,8 +288,12 @@ func TestStartRefusesNil(t *testing.T) {
 }
 
 func TestStartRefusesSelectorOfEverything(t *testing.T) {
+	eachConstructor(t, testStartRefusesSelectorOfEverything)
+}
+
+func testStartRefusesSelectorOfEverything(t *testing.T, newSource modeltest.NewSource) {
 	for _, selector := range []labels.Selector{nil, labels.Everything(), labels.NewSelector()} {
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), fake.NewClientset(),
+		source := newSource(watchsource.NewStore(), fake.NewClientset(),
 			watchsource.WithSelector(func(string) labels.Selector { return selector }))
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selects every pod") {
 			t.Errorf("Start = %v, want an error that says \"selects every pod\"", err)
@@ -276,12 +301,14 @@ func TestStartRefusesSelectorOfEverything(t *testing.T) {
 	}
 }
 
-func TestWithSelector(t *testing.T) {
+func TestWithSelector(t *testing.T) { eachConstructor(t, testWithSelector) }
+
+func testWithSelector(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		selected := pod("1", label("batch.example/job", "nightly"))
 		client := fake.NewClientset(selected, pod("2"))
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithSelector(func(appID string) labels.Selector {
+		source := newSource(store, client, watchsource.WithSelector(func(appID string) labels.Selector {
 			return labels.SelectorFromSet(labels.Set{"batch.example/job": appID})
 		}))
 		start(t, source, "nightly")
@@ -293,10 +320,14 @@ func TestWithSelector(t *testing.T) {
 }
 
 func TestSecondStartLeavesTheFirstWatchAlone(t *testing.T) {
+	eachConstructor(t, testSecondStartLeavesTheFirstWatchAlone)
+}
+
+func testSecondStartLeavesTheFirstWatchAlone(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		start(t, source, "app")
 		defer source.Stop()
 		requests := len(client.Actions())
@@ -316,11 +347,13 @@ func TestSecondStartLeavesTheFirstWatchAlone(t *testing.T) {
 	})
 }
 
-func TestStopAndStartAgain(t *testing.T) {
+func TestStopAndStartAgain(t *testing.T) { eachConstructor(t, testStopAndStartAgain) }
+
+func testStopAndStartAgain(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(pod("1"), pod("2", label(watchsource.LabelApp, "other")))
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		source.Stop() // before Start
 		start(t, source, "app")
 		wantNames(t, store, "exec-1=Pending")
@@ -335,6 +368,10 @@ func TestStopAndStartAgain(t *testing.T) {
 }
 
 func TestStartFailsWithWhatTheServerSays(t *testing.T) {
+	eachConstructor(t, testStartFailsWithWhatTheServerSays)
+}
+
+func testStartFailsWithWhatTheServerSays(t *testing.T, newSource modeltest.NewSource) {
 	forbidden := apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("no rights"))
 	for _, test := range []struct {
 		name      string
@@ -362,7 +399,7 @@ func TestStartFailsWithWhatTheServerSays(t *testing.T) {
 					return broken && test.verb == "watch", nil, test.err
 				})
 				store := &recordingStore{}
-				source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace(test.namespace))
+				source := newSource(store, client, watchsource.WithNamespace(test.namespace))
 				began := time.Now()
 				err := source.Start("app")
 				if err == nil || !test.is(err) || !errors.Is(err, test.err) {
@@ -405,11 +442,13 @@ func hangingClient(release <-chan struct{}) *fake.Clientset {
 	return client
 }
 
-func TestStartTimeout(t *testing.T) {
+func TestStartTimeout(t *testing.T) { eachConstructor(t, testStartTimeout) }
+
+func testStartTimeout(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hangingClient(release), watchsource.WithStartTimeout(5*time.Second))
+		source := newSource(watchsource.NewStore(), hangingClient(release), watchsource.WithStartTimeout(5*time.Second))
 		began := time.Now()
 		err := source.Start("app")
 		if !errors.Is(err, context.DeadlineExceeded) || !apierrors.IsTimeout(err) {
@@ -424,11 +463,15 @@ func TestStartTimeout(t *testing.T) {
 // If Start times out after the first call of the store, it has succeeded: a Start that
 // fails must not have called the store.
 func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
+	eachConstructor(t, testStartTimeoutAfterTheStoreWasTold)
+}
+
+func testStartTimeoutAfterTheStoreWasTold(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &recordingStore{block: make(chan struct{})}
 		time.AfterFunc(time.Minute, func() { close(store.block) })
 		client := fake.NewClientset()
-		source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithStartTimeout(5*time.Second))
+		source := newSource(store, client, watchsource.WithStartTimeout(5*time.Second))
 		start(t, source, "app")
 		create(t, client, pod("1"))
 		synctest.Wait()
@@ -440,11 +483,13 @@ func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
 	})
 }
 
-func TestStopDuringStart(t *testing.T) {
+func TestStopDuringStart(t *testing.T) { eachConstructor(t, testStopDuringStart) }
+
+func testStopDuringStart(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), hangingClient(release))
+		source := newSource(watchsource.NewStore(), hangingClient(release))
 		failed := make(chan error)
 		go func() { failed <- source.Start("app") }()
 		synctest.Wait()
@@ -485,6 +530,10 @@ func (w *slowStream) Stop() {
 // If a stream opens while Stop waits for its request, Stop also waits until the client has
 // closed the stream.
 func TestStopWaitsForTheStreamBeingOpened(t *testing.T) {
+	eachConstructor(t, testStopWaitsForTheStreamBeingOpened)
+}
+
+func testStopWaitsForTheStreamBeingOpened(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		late := &slowStream{events: make(chan watch.Event)}
@@ -492,7 +541,7 @@ func TestStopWaitsForTheStreamBeingOpened(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			return true, late, nil
 		})
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+		source := newSource(watchsource.NewStore(), client)
 		failed := make(chan error)
 		go func() { failed <- source.Start("app") }()
 		synctest.Wait()
@@ -525,11 +574,13 @@ func (c contextOnlyClient) Watch(ctx context.Context, _ metav1.ListOptions) (wat
 }
 
 // The source cancels the context of a watch when the watch ends, for any reason.
-func TestAWatchEndsWithItsContext(t *testing.T) {
+func TestAWatchEndsWithItsContext(t *testing.T) { eachConstructor(t, testAWatchEndsWithItsContext) }
+
+func testAWatchEndsWithItsContext(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		pods := fake.NewClientset()
 		client := contextOnlyClient{wrappedClient: wrappedClient{pods}, PodInterface: pods.CoreV1().Pods(""), watches: new([]context.Context), events: make(chan watch.Event)}
-		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), client)
+		source := newSource(watchsource.NewStore(), client)
 		start(t, source, "app")
 		defer source.Stop()
 		open := (*client.watches)[len(*client.watches)-1]
@@ -544,10 +595,14 @@ func TestAWatchEndsWithItsContext(t *testing.T) {
 // G10: Stop waits for a call of the store that is in progress. After Stop the source does
 // not call the store.
 func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
+	eachConstructor(t, testGuarantee10StopWaitsForTheStore)
+}
+
+func testGuarantee10StopWaitsForTheStore(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		store := &recordingStore{}
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		start(t, source, "app")
 
 		release := make(chan struct{})
@@ -575,11 +630,13 @@ func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
 	})
 }
 
-func TestRun(t *testing.T) {
+func TestRun(t *testing.T) { eachConstructor(t, testRun) }
+
+func testRun(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		store := watchsource.NewStore()
-		source := watchsource.NewWatchSnapshotSource(store, client)
+		source := newSource(store, client)
 		ctx, cancel := context.WithCancel(t.Context())
 		result := make(chan error)
 		go func() { result <- source.Run(ctx, "app") }()
@@ -609,7 +666,9 @@ func TestRun(t *testing.T) {
 	})
 }
 
-func TestLogging(t *testing.T) {
+func TestLogging(t *testing.T) { eachConstructor(t, testLogging) }
+
+func testLogging(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		log, quiet := &logLines{}, &logLines{}
 		for _, l := range []struct {
@@ -617,7 +676,7 @@ func TestLogging(t *testing.T) {
 			verbosity int
 		}{{log, 4}, {quiet, 3}} {
 			client := fake.NewClientset()
-			source := watchsource.NewWatchSnapshotSource(&recordingStore{}, client, watchsource.WithLogger(l.lines.logger(l.verbosity)))
+			source := newSource(&recordingStore{}, client, watchsource.WithLogger(l.lines.logger(l.verbosity)))
 			start(t, source, "app-1")
 			create(t, client, pod("1", label(watchsource.LabelApp, "app-1"), func(p *corev1.Pod) {
 				p.Spec.Containers = []corev1.Container{{Name: "c", Env: []corev1.EnvVar{{Name: "PASSWORD", Value: "s3cret"}}}}
@@ -644,7 +703,9 @@ func TestLogging(t *testing.T) {
 	})
 }
 
-func TestTrimmedPods(t *testing.T) {
+func TestTrimmedPods(t *testing.T) { eachConstructor(t, testTrimmedPods) }
+
+func testTrimmedPods(t *testing.T, newSource modeltest.NewSource) {
 	full := pod("1", phase(corev1.PodRunning), container("side", running()), container(executorContainer, running()), containerPolicy("side", "Always"),
 		func(p *corev1.Pod) {
 			p.Spec.NodeName = "node-1"
@@ -668,7 +729,7 @@ func TestTrimmedPods(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := fake.NewClientset(full)
 				store := watchsource.NewStore()
-				source := watchsource.NewWatchSnapshotSource(store, client, test.options...)
+				source := newSource(store, client, test.options...)
 				start(t, source, "app")
 				defer source.Stop()
 				second := full.DeepCopy()

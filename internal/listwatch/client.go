@@ -44,7 +44,7 @@ func newPodClient(c *Config, fake bool) podClient {
 		note(err.Error())
 		return typed
 	}
-	wire, err := newWirePods(theirs, c.Namespace, c.Form, func(mediaType string) { note("an answer in " + mediaType) })
+	wire, err := newWirePods(theirs, c, func(mediaType string) { note("an answer in " + mediaType) })
 	if err != nil {
 		note(err.Error())
 		return &restPods{theirs, c.Namespace}
@@ -180,7 +180,7 @@ func restClientOf(client kubernetes.Interface) (*rest.RESTClient, error) {
 // newWirePods makes a second client from the reachable parts of the first: its
 // HTTP client with everything in it, its address and its rate limit. The error
 // says why the first has to decode by itself.
-func newWirePods(theirs *rest.RESTClient, namespace string, form podwire.Form, note func(mediaType string)) (*wirePods, error) {
+func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)) (*wirePods, error) {
 	if accept := accepted(theirs); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
 		return nil, fmt.Errorf("it asks for %s", accept)
 	}
@@ -194,7 +194,7 @@ func newWirePods(theirs *rest.RESTClient, namespace string, form podwire.Form, n
 	}
 	address.Path = prefix
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
-	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), form, note)
+	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.Filter, note)
 	content := rest.ClientContentConfig{
 		AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
 		ContentType:        runtime.ContentTypeProtobuf,
@@ -209,7 +209,7 @@ func newWirePods(theirs *rest.RESTClient, namespace string, form podwire.Form, n
 	if err != nil {
 		return nil, err
 	}
-	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: namespace}, nil
+	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: c.Namespace}, nil
 }
 
 // accepted is the media type that a client's requests for pods ask for.

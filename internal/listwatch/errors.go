@@ -135,3 +135,9 @@ func answered(err error) bool {
 func connectionBroke(err error) bool {
 	return utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
+
+// WorthRepeating reports whether a request that failed may succeed without a change of
+// the client's rights or configuration.
+func WorthRepeating(err error) bool {
+	return asksToWait(err) || versionGone(err) || connectionBroke(err)
+}

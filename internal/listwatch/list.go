@@ -43,7 +43,7 @@ type fullView struct {
 // sides.
 func (l *Loop) list(ctx context.Context) (fullView, error) {
 	if !l.streamsLists() {
-		return l.plainList(ctx)
+		return l.plainList(ctx, l.Selector)
 	}
 	began := time.Now()
 	view, err := l.streamList(ctx)
@@ -58,7 +58,7 @@ func (l *Loop) list(ctx context.Context) (fullView, error) {
 	if !unsupported(err) {
 		l.Report(Event{Kind: Refused, Took: time.Since(began), Err: err})
 	}
-	view, plainErr := l.plainList(ctx)
+	view, plainErr := l.plainList(ctx, l.Selector)
 	if plainErr == nil && cannotStream(err) {
 		l.plainUntil = time.Now().Add(plainListsFor)
 	}
@@ -216,15 +216,22 @@ func (p *podList) all() []*corev1.Pod {
 	return slices.DeleteFunc(p.pods, func(pod *corev1.Pod) bool { return pod == nil })
 }
 
+// List lists the pods that another selector selects. Any goroutine may call it while Run
+// works.
+func (l *Loop) List(ctx context.Context, selector string) (pods []*corev1.Pod, resourceVersion string, err error) {
+	view, err := l.plainList(ctx, selector)
+	return view.pods, view.resourceVersion, err
+}
+
 // plainList lists, in pages.
-func (l *Loop) plainList(ctx context.Context) (fullView, error) {
+func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error) {
 	page := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
 		defer cancel()
 		return request(ctx, func() (runtime.Object, error) { return l.pods.List(ctx, options) }, func(runtime.Object) {})
 	}
 	var view fullView
-	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: l.Selector})
+	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return view, l.failed("list", err)
 	}
@@ -253,7 +260,7 @@ func (l *Loop) plainList(ctx context.Context) (fullView, error) {
 // and the watch that follows. The fake clientset's watch repeats every other
 // change of that time.
 func (l *Loop) dropDeleted(ctx context.Context, view *fullView, s *stream) error {
-	now, err := l.plainList(ctx)
+	now, err := l.plainList(ctx, l.Selector)
 	if err != nil {
 		s.close()
 		return err

@@ -101,12 +101,13 @@ type Event struct {
 	Trouble bool // Refused: the view may be out of date, and an operator may have to act
 }
 
-// A Config says what a [Loop] does. All fields but StallTimeout are required.
+// A Config says what a [Loop] does. All fields but Filter and StallTimeout are required.
 type Config struct {
 	Client       kubernetes.Interface
 	Namespace    string // empty for all
 	Selector     string
 	Form         podwire.Form
+	Filter       *podwire.Filter // which pods are decoded completely, nil for all
 	StartTimeout time.Duration
 	StallTimeout time.Duration // 0 for the default
 	Logger       logr.Logger

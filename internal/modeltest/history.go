@@ -50,8 +50,9 @@ type history struct {
 	backup      *backup // nil until the backup is taken
 
 	mu                  sync.Mutex
-	events              []watch.Event // of the selected pods, oldest first
-	eventsBeforeRestore []watch.Event // the events before the server was restored
+	events              []watch.Event          // of the selected pods, oldest first
+	eventsBeforeRestore []watch.Event          // the events before the server was restored
+	relabelled          map[string]*corev1.Pod // by version, the pods that left the selection
 }
 
 // backup holds the state that the server is restored to.
@@ -262,6 +263,12 @@ func (h *history) write(at types.NamespacedName, apply func() *corev1.Pod) {
 	case wasSelected:
 		left := before.DeepCopy()
 		left.ResourceVersion = h.server.ResourceVersion()
+		if after != nil {
+			if h.relabelled == nil {
+				h.relabelled = map[string]*corev1.Pod{}
+			}
+			h.relabelled[left.ResourceVersion] = after
+		}
 		h.events = append(h.events, watch.Event{Type: watch.Deleted, Object: left})
 	}
 	if after == nil {
@@ -285,6 +292,14 @@ func (h *history) eventAt(n int, version uint64) (watch.Event, *corev1.Pod, bool
 		return watch.Event{}, nil, false
 	}
 	return events[n], events[n].Object.(*corev1.Pod), true
+}
+
+// relabelledAt returns the pod that left the selection at a version, or nil. A shared watch
+// shows it with its new labels.
+func (h *history) relabelledAt(version string) *corev1.Pod {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.relabelled[version]
 }
 
 // eventsOf returns the events of the history that contains a version. The caller holds h.mu.

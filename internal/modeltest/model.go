@@ -27,6 +27,11 @@ import (
 // NewSource is a constructor of the source under test.
 type NewSource func(store watchsource.SnapshotsStore, client kubernetes.Interface, opts ...watchsource.Option) *watchsource.WatchSnapshotSource
 
+// Shared is the constructor of a source of a shared watch that has no other source.
+func Shared(store watchsource.SnapshotsStore, client kubernetes.Interface, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
+	return watchsource.NewSharedWatch(client, opts...).Source(store)
+}
+
 // Run runs n schedules with the seeds from first upward. If n is large, it also
 // checks that the schedules had enough of everything.
 //

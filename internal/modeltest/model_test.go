@@ -20,7 +20,8 @@ var (
 // modeltest.Run. If a failure does not occur again with -seed, add -count.
 func TestAnyHistoryUnderAnyFaults(t *testing.T) {
 	first, n := firstSchedule()
-	modeltest.Run(t, watchsource.NewWatchSnapshotSource, first, n)
+	t.Run("own watch", func(t *testing.T) { modeltest.Run(t, watchsource.NewWatchSnapshotSource, first, n) })
+	t.Run("shared watch", func(t *testing.T) { modeltest.Run(t, modeltest.Shared, first, n) })
 }
 
 // firstSchedule returns the seed of the first schedule and the number of schedules.

@@ -15,9 +15,9 @@ import (
 // responseMonitor is a RoundTripper that reads the responses of the server and counts the
 // reasons that they give the source to list again.
 type responseMonitor struct {
-	next         http.RoundTripper
-	trace        *trace
-	storeVersion func() uint64 // the version up to which the store is complete
+	next          http.RoundTripper
+	trace         *trace
+	sourceVersion func() uint64 // the version up to which the source has received everything
 
 	mu                sync.Mutex
 	lostVersions      int // responses and events with one of the relistReasons
@@ -108,7 +108,7 @@ func (m *responseMonitor) countLastStream() {
 		return
 	}
 	m.lastBody = nil
-	advanced := b.startVersion != "" && parseVersion(b.startVersion) != m.storeVersion()
+	advanced := b.startVersion != "" && parseVersion(b.startVersion) != m.sourceVersion()
 	if b.closedByClient && advanced {
 		m.silentStreams = 1 // the stream had events first and was silent afterwards
 	} else if b.closedByClient {
@@ -118,7 +118,7 @@ func (m *responseMonitor) countLastStream() {
 	} else if advanced {
 		m.silentStreams = 0
 	}
-	if b.ended.IsZero() || b.ended.Sub(b.opened) >= shortStreamAge || b.startVersion != "" && parseVersion(b.startVersion) != m.storeVersion() {
+	if b.ended.IsZero() || b.ended.Sub(b.opened) >= shortStreamAge || b.startVersion != "" && parseVersion(b.startVersion) != m.sourceVersion() {
 		m.shortStreams = 0
 		return
 	}

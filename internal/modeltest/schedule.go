@@ -59,7 +59,7 @@ func newSchedule(t *testing.T, newSource NewSource, seed uint64, totals *totals)
 	}
 	s.history.willRestore = !transportOnly && r.IntN(3) == 0
 	s.store = newCheckingStore(s.fail, s.history, trimmed)
-	s.monitor = &responseMonitor{trace: trace, storeVersion: s.store.resourceVersion}
+	s.monitor = &responseMonitor{trace: trace, sourceVersion: func() uint64 { return parseVersion(s.source.Status().ResourceVersion) }}
 	s.faults = &faults{history: s.history, json: json, transportOnly: transportOnly}
 	options := []watchsource.Option{watchsource.WithNamespace(namespace), watchsource.WithLogger(logr.Discard())}
 	if trimmed {

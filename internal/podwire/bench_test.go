@@ -48,10 +48,10 @@ func BenchmarkEvent(b *testing.B) {
 			return theirNext(clientGo(), runtime.ContentTypeProtobuf, body)
 		}},
 		{"full", func(body io.ReadCloser) func() (watch.Event, error) {
-			return NewNegotiator(clientGo(), Full, func(string) {}).Stream(body).Next
+			return NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(body).Next
 		}},
 		{"trimmed", func(body io.ReadCloser) func() (watch.Event, error) {
-			return NewNegotiator(clientGo(), Trimmed, func(string) {}).Stream(body).Next
+			return NewNegotiator(clientGo(), Trimmed, nil, func(string) {}).Stream(body).Next
 		}},
 	} {
 		b.Run(watch.name, func(b *testing.B) {

@@ -197,7 +197,7 @@ type comparison struct {
 func newComparison() *comparison {
 	c := &comparison{fallback: clientGo()}
 	for _, form := range forms {
-		c.own[form] = NewNegotiator(clientGo(), form, func(string) {})
+		c.own[form] = NewNegotiator(clientGo(), form, nil, func(string) {})
 	}
 	return c
 }
@@ -402,7 +402,7 @@ func TestEndsOfStreams(t *testing.T) {
 		"empty":                {nil, 0, io.EOF},
 		"cut before any event": {frame[:1], 0, io.ErrUnexpectedEOF},
 	} {
-		stream := NewNegotiator(clientGo(), Full, func(string) {}).Stream(io.NopCloser(bytes.NewReader(test.stream)))
+		stream := NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(test.stream)))
 		for i := range test.events {
 			if _, err := stream.Next(); err != nil {
 				t.Errorf("%s: event %d: %v", name, i, err)
@@ -420,7 +420,7 @@ func TestLongFrame(t *testing.T) {
 	want.Annotations["long"] = strings.Repeat("x", 3*readAhead)
 	want.ManagedFields = nil
 	frame := framed(eventOf(t, "ADDED", want))
-	stream := NewNegotiator(clientGo(), Full, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))
+	stream := NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))
 	for range 2 {
 		event, err := stream.Next()
 		if err != nil {
@@ -438,7 +438,7 @@ func TestStreamOfJSON(t *testing.T) {
 	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(slices.Concat(event, event))) }
 	for _, form := range forms {
 		var noted []string
-		negotiator := NewNegotiator(clientGo(), form, func(mediaType string) { noted = append(noted, mediaType) })
+		negotiator := NewNegotiator(clientGo(), form, nil, func(mediaType string) { noted = append(noted, mediaType) })
 		stream, fallback := negotiator.Stream(body()), theirNext(clientGo(), runtime.ContentTypeJSON, body())
 		for range 2 {
 			want, err := fallback()
@@ -463,7 +463,7 @@ func TestStreamOfJSON(t *testing.T) {
 // tests above would compare client-go with itself.
 func TestNothingIsLeft(t *testing.T) {
 	for _, form := range forms {
-		r := newDecoder(form)
+		r := newDecoder(form, nil)
 		for seed := range uint64(200) {
 			pod, err := filled(seed).Marshal()
 			if err != nil {
@@ -496,7 +496,7 @@ func TestOtherMedia(t *testing.T) {
 	want := podtest.Executor(1, 1, true)
 	for _, form := range forms {
 		var noted []string
-		negotiator := NewNegotiator(clientGo(), form, func(mediaType string) { noted = append(noted, mediaType) })
+		negotiator := NewNegotiator(clientGo(), form, nil, func(mediaType string) { noted = append(noted, mediaType) })
 		decoder, err := negotiator.Decoder(runtime.ContentTypeJSON, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,8 @@ import (
 // decoder decodes pods, and keeps the parts that pods share. Its methods that decode a
 // part report whether they understood all of it.
 type decoder struct {
-	form Form
+	form   Form
+	filter *Filter // nil for none
 
 	mu          sync.Mutex // guards the following
 	known       knownPods
@@ -26,9 +27,10 @@ type decoder struct {
 	scratch     []byte
 }
 
-func newDecoder(form Form) *decoder {
+func newDecoder(form Form, filter *Filter) *decoder {
 	return &decoder{
 		form:        form,
+		filter:      filter,
 		known:       newKnownPods(),
 		strings:     newStringTable(),
 		annotations: newInternCache[map[string]string](),

@@ -21,12 +21,12 @@ type Negotiator struct {
 }
 
 // NewNegotiator returns a Negotiator that passes everything that it does not understand to
-// fallback. It calls onFallback for the first pod that it passes on.
-func NewNegotiator(fallback runtime.ClientNegotiator, form Form, onFallback func(mediaType string)) *Negotiator {
+// fallback. It calls onFallback for the first pod that it passes on. A filter may be nil.
+func NewNegotiator(fallback runtime.ClientNegotiator, form Form, filter *Filter, onFallback func(mediaType string)) *Negotiator {
 	var once sync.Once
 	return &Negotiator{
 		ClientNegotiator: fallback,
-		decoder:          newDecoder(form),
+		decoder:          newDecoder(form, filter),
 		onFallback:       func(mediaType string) { once.Do(func() { onFallback(mediaType) }) },
 	}
 }

@@ -42,6 +42,11 @@ func (d *decoder) pod(m message) *corev1.Pod {
 			parts[part] = f.value
 		}
 	}
+	if d.filter != nil {
+		if pod := d.partial(parts[podMetadata]); pod != nil {
+			return pod
+		}
+	}
 	if !d.parts(now, parts[podMetadata], parts[podSpec], parts[podStatus]) {
 		return nil
 	}
@@ -168,22 +173,11 @@ func (d *decoder) stringMap(entries message) (map[string]string, bool) {
 	read := make(map[string]string, min(entries.count(), mostExpected))
 	for len(entries) > 0 {
 		entry, _ := entries.next()
-		var key, value string
-		for m := message(entry.value); len(m) > 0; {
-			f, ok := m.next()
-			if !ok {
-				return nil, false
-			}
-			switch f.key() {
-			case mapKey:
-				key = d.strings.get(f.value)
-			case mapValue:
-				value = d.strings.get(f.value)
-			default:
-				return nil, false
-			}
+		key, value, ok := mapEntry(entry.value)
+		if !ok {
+			return nil, false
 		}
-		read[key] = value
+		read[d.strings.get(key)] = d.strings.get(value)
 	}
 	return read, true
 }

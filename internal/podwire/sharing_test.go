@@ -43,7 +43,7 @@ func read(t *testing.T, r *decoder, pod *corev1.Pod) *corev1.Pod {
 // The states of a pod share what did not change.
 func TestSharingBetweenStates(t *testing.T) {
 	for _, form := range forms {
-		r := newDecoder(form)
+		r := newDecoder(form, nil)
 		first, second := read(t, r, podtest.Executor(1, 1, true)), read(t, r, podtest.Executor(1, 2, false))
 		for part, shared := range map[string]bool{
 			"labels":               reflect.ValueOf(first.Labels).Pointer() == reflect.ValueOf(second.Labels).Pointer(),
@@ -95,7 +95,7 @@ func decoderThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *decoder {
 		others = append(others, stringsIn(decoded)...)
 	}
 	for {
-		r := newDecoder(Full)
+		r := newDecoder(Full, nil)
 		slot := func(s string) uint64 { return maphash.String(r.strings.seed, s) % stringBuckets }
 		if !slices.ContainsFunc(others, func(s string) bool { return s != text && slot(s) == slot(text) }) {
 			return r
@@ -131,7 +131,7 @@ func TestSharingBetweenPods(t *testing.T) {
 
 // A pod is not taken for another, should their UIDs have one hash.
 func TestPodsOfOneHash(t *testing.T) {
-	r := newDecoder(Full)
+	r := newDecoder(Full, nil)
 	one, other := podtest.Executor(1, 1, true), podtest.Executor(2, 1, true)
 	first := read(t, r, one)
 	s := &r.known
@@ -147,7 +147,7 @@ func TestPodsOfOneHash(t *testing.T) {
 
 // The decoder forgets pods that are garbage.
 func TestForgetting(t *testing.T) {
-	r := newDecoder(Full)
+	r := newDecoder(Full, nil)
 	for i := range 4 * leastKnown {
 		pod := podtest.Executor(i, 1, true)
 		pod.Spec = corev1.PodSpec{NodeName: fmt.Sprint(i)}

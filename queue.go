@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A store that keeps up receives each list and each state. If more calls wait, a callQueue
+// merges them.
+const (
+	mergeFrom  = 1024 // calls
+	maxWaiting = 4    // lists
+)
+
+// A callQueue calls a store in a separate goroutine, so that a store that blocks does not
+// delay the watch. If many calls wait, the states of a pod are merged. An end is not
+// merged away.
+type callQueue struct {
+	// Fixed after newCallQueue.
+	store   SnapshotsStore
+	session *session
+	rules   rules
+	wake    chan struct{} // holds a token while there is something to do
+	done    chan struct{} // closed when the store is not called any more
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	waiting []*call
+	last    map[types.UID]*call // the last call that waits for each pod, since the last list
+	lists   int                 // that wait
+	stopped bool
+}
+
+// A call waits for the store.
+type call struct {
+	kind    callKind
+	pod     *corev1.Pod   // of updatePod and deletePod
+	reading               // of updatePod
+	pods    []*corev1.Pod // of replaceSnapshot
+	back    func()        // of callBack
+	version string        // to be observed after the call, "" for none
+}
+
+func (c *call) make(store SnapshotsStore) {
+	switch c.kind {
+	case updatePod:
+		store.UpdatePod(c.pod)
+	case deletePod:
+		store.DeletePod(c.pod)
+	case replaceSnapshot:
+		store.ReplaceSnapshot(c.pods)
+	case callBack:
+		c.back()
+	}
+	if observer, ok := store.(ResourceVersionObserver); ok && c.version != "" {
+		observer.ObserveResourceVersion(c.version)
+	}
+}
+
+type callKind uint8
+
+const (
+	updatePod callKind = iota
+	deletePod
+	replaceSnapshot
+	callBack       // of the session
+	observeVersion // only
+)
+
+func newCallQueue(store SnapshotsStore, s *session) *callQueue {
+	q := &callQueue{
+		store: store, session: s, rules: newStoreOptions(nil).rules,
+		wake: make(chan struct{}, 1), done: make(chan struct{}), last: map[types.UID]*call{},
+	}
+	go q.run()
+	return q
+}
+
+// UpdatePod implements [SnapshotsStore], as the following methods do.
+func (q *callQueue) UpdatePod(pod *corev1.Pod) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := podKeyOf(pod)
+	last := q.last[key]
+	if last == nil || last.kind != updatePod {
+		q.append(key, &call{kind: updatePod, pod: pod, reading: q.rules.read(pod, nil, end{})})
+		return
+	}
+	now := q.rules.read(pod, last.executor, last.end)
+	if len(q.waiting) < mergeFrom || last.executor.State.Ended() && (!now.executor.State.Ended() || now.end.number != last.end.number) {
+		q.append(key, &call{kind: updatePod, pod: pod, reading: now})
+		return
+	}
+	last.pod, last.reading = pod, now
+}
+
+func (q *callQueue) DeletePod(pod *corev1.Pod) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.append(podKeyOf(pod), &call{kind: deletePod, pod: pod})
+}
+
+// ReplaceSnapshot queues a list. If too much waits, it keeps the oldest list and drops all
+// other states but the ends.
+func (q *callQueue) ReplaceSnapshot(pods []*corev1.Pod) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	clear(q.last)
+	defer q.append("", &call{kind: replaceSnapshot, pods: pods})
+	if q.lists++; q.lists <= maxWaiting && len(q.waiting) < mergeFrom {
+		return
+	}
+	q.lists = 2
+	var kept []*call
+	listed := false // the oldest list is kept
+	for _, c := range q.waiting {
+		switch {
+		case c.kind == replaceSnapshot && !listed:
+			listed = true
+			kept = append(kept, c)
+		case c.kind == replaceSnapshot:
+			for _, pod := range c.pods {
+				if now := q.rules.read(pod, nil, end{}); now.executor.State.Ended() {
+					kept = append(kept, &call{kind: updatePod, pod: pod, reading: now})
+				}
+			}
+		case c.kind != updatePod || c.executor.State.Ended():
+			kept = append(kept, c)
+		}
+	}
+	q.waiting = kept
+}
+
+func (q *callQueue) ObserveResourceVersion(resourceVersion string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if n := len(q.waiting); n > 0 {
+		q.waiting[n-1].version = resourceVersion
+	} else {
+		q.append("", &call{kind: observeVersion, version: resourceVersion})
+	}
+}
+
+// then calls f after all calls that wait now.
+func (q *callQueue) then(f func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.append("", &call{kind: callBack, back: f})
+}
+
+// append adds a call. q.mu is held.
+func (q *callQueue) append(key types.UID, c *call) {
+	q.waiting = append(q.waiting, c)
+	if key != "" {
+		q.last[key] = c
+	}
+	q.signal()
+}
+
+func (q *callQueue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stop drops the calls that wait, and returns when the store is not called any more.
+func (q *callQueue) stop() {
+	q.mu.Lock()
+	q.stopped = true
+	q.signal()
+	q.mu.Unlock()
+	<-q.done
+}
+
+// run makes the calls.
+func (q *callQueue) run() {
+	defer close(q.done)
+	defer q.session.catchStore()
+	for range q.wake {
+		for _, c := range q.take() {
+			if q.isStopped() {
+				return
+			}
+			q.session.calling.Store(theStore)
+			c.make(q.store)
+			q.session.calling.Store(nothing)
+		}
+		if q.isStopped() {
+			return
+		}
+	}
+}
+
+func (q *callQueue) isStopped() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stopped
+}
+
+func (q *callQueue) take() []*call {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	calls := q.waiting
+	q.waiting, q.last, q.lists = nil, map[types.UID]*call{}, 0
+	return calls
+}

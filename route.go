@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"errors"
+	"runtime/debug"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/rv"
+)
+
+// A sharedSession is the part of a [session] that only a shared watch needs.
+type sharedSession struct {
+	// Fixed after join.
+	connection *connection // nil for a watch of its own
+	base       Status      // of the connection, at Start
+	calls      *callQueue  // for a store that is not a Store, nil otherwise
+
+	// mu is held while a Store is called. It may be held when connection.mu is taken,
+	// not the other way round.
+	mu       sync.Mutex
+	stage    stage
+	begun    bool       // the store has been called
+	first    *podsAt    // the list that waits for the watch to open
+	kept     keptEvents // while the application is listed
+	needed   string     // the version that the list must have
+	complete string     // the version of the list: older events are in it
+}
+
+// A stage says what a shared session waits for.
+type stage uint8
+
+const (
+	awaitingWatch stage = iota // a list of all applications, or an open watch
+	awaitingList               // a list of its application
+	current                    // nothing: events are passed on
+	ended
+)
+
+// podsAt is a list.
+type podsAt struct {
+	pods            []*corev1.Pod
+	resourceVersion string
+}
+
+var errOldList = errors.New("the API server returned a list that is older than the watch")
+
+// prepare makes the watcher.
+func (s *session) prepare() {
+	store := s.source.store
+	if _, ok := store.(*Store); !ok {
+		s.calls = newCallQueue(store, s)
+		store = s.calls
+	}
+	s.Watcher = newWatcher(store, s.selector, &s.source.options)
+}
+
+// admit lets a session begin if the watch is open.
+func (s *session) admit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	resourceVersion, has, ready := s.connection.view(s.appID)
+	switch {
+	case !ready || s.stage == ended:
+		return
+	case s.stage == current:
+	case s.stage == awaitingList:
+		return
+	case s.first != nil:
+		first := s.first
+		s.first = nil
+		s.pass(first.pods, first.resourceVersion, "")
+	case has:
+		s.requestList(resourceVersion)
+	default:
+		s.pass(nil, resourceVersion, resourceVersion)
+	}
+	if s.stage == current {
+		s.open()
+	}
+}
+
+// replace passes on the application's part of a list of all.
+func (s *session) replace(pods []*corev1.Pod, resourceVersion string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stage == ended:
+	case !s.begun:
+		s.stage, s.first = awaitingWatch, &podsAt{pods, resourceVersion}
+	default:
+		s.pass(pods, resourceVersion, "")
+	}
+}
+
+// pass passes a complete list to the store. Events up to the version complete are in it.
+// s.mu is held.
+func (s *session) pass(pods []*corev1.Pod, resourceVersion, complete string) {
+	s.kept = keptEvents{}
+	if slices.ContainsFunc(pods, podwire.IsPartial) { // decoded before the session had begun
+		s.requestList(resourceVersion)
+		return
+	}
+	if !s.begun && !s.decideStart() {
+		return // Start has timed out
+	}
+	s.begun, s.stage, s.complete = true, current, complete
+	if s.connection.loop.InForm() {
+		s.form = podwire.Full
+	}
+	s.calling.Store(theStore)
+	s.Watcher.Replace(pods, resourceVersion)
+	s.calling.Store(nothing)
+}
+
+// requestList asks for a list that is not older than a version. s.mu is held.
+func (s *session) requestList(needed string) {
+	s.stage, s.needed = awaitingList, needed
+	s.connection.list(s)
+}
+
+// receiveList passes on a list of the application, and the events that came meanwhile.
+func (s *session) receiveList(pods []*corev1.Pod, resourceVersion string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stage != awaitingList:
+		return
+	case rv.Older(resourceVersion, s.needed):
+		s.repeatList(errOldList)
+		return
+	}
+	kept := s.kept.events
+	s.pass(pods, resourceVersion, resourceVersion)
+	if s.stage != current {
+		return
+	}
+	for _, event := range kept {
+		s.apply(event)
+	}
+	s.open()
+}
+
+// listFailed lists again, or ends a Start that waits for a list.
+func (s *session) listFailed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stage != awaitingList:
+	case s.begun, listwatch.WorthRepeating(err):
+		s.repeatList(err)
+	default:
+		s.cancel(err)
+	}
+}
+
+// repeatList lists again after an error. s.mu is held.
+func (s *session) repeatList(err error) {
+	s.source.status.fail(err)
+	s.connection.list(s)
+}
+
+// route passes on an event of a pod that is, or was, of the application.
+func (s *session) route(event watch.Event, pod *corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stage != current && s.stage != awaitingList:
+	case s.stage == awaitingList && podwire.IsPartial(pod):
+		// It was received before the list was asked for.
+	case s.stage == awaitingList:
+		s.kept.put(event, podKeyOf(pod))
+	default:
+		s.apply(event)
+	}
+}
+
+// apply passes an event to the store unless a list contains it. s.mu is held.
+func (s *session) apply(event watch.Event) {
+	pod, err := listwatch.PodOf(event)
+	switch version := pod.ResourceVersion; {
+	case err != nil: // the connection has checked it
+	case s.complete != "" && (version == s.complete || rv.Older(version, s.complete)):
+	case podwire.IsPartial(pod): // decoded before the session had begun
+		s.requestList(version)
+	default:
+		s.calling.Store(theStore)
+		s.receive(event)
+		s.calling.Store(nothing)
+	}
+}
+
+// advanceTo passes on the version of a bookmark.
+func (s *session) advanceTo(resourceVersion string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stage == current {
+		s.advance(rv.Newer(s.resourceVersion, resourceVersion))
+	}
+}
+
+// open lets Start return once the store has received the list. s.mu is held.
+func (s *session) open() {
+	switch {
+	case s.started:
+	case s.calls != nil:
+		s.calls.then(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.markStarted()
+		})
+	default:
+		s.markStarted()
+	}
+}
+
+func (s *session) markStarted() {
+	if s.started || s.stage == ended {
+		return
+	}
+	s.started = true
+	s.source.status.write(func(status *Status) { status.Phase = Watching })
+	close(s.opened)
+}
+
+// end ends a session that has left its connection.
+func (s *session) end(cause error) {
+	s.mu.Lock()
+	again := s.stage == ended
+	s.stage = ended
+	s.mu.Unlock()
+	if again {
+		return
+	}
+	if s.calls != nil {
+		s.calls.stop()
+	}
+	if observer, ok := s.source.store.(StopObserver); ok && s.started {
+		s.calling.Store(theStore)
+		observer.ObserveStop()
+	}
+	s.err = cause
+	close(s.done)
+}
+
+// catchStore makes a panic of the store one of Start, while Start waits.
+func (s *session) catchStore() {
+	s.mu.Lock()
+	started := s.started
+	s.mu.Unlock()
+	if started {
+		return // the panic ends the program, with its stack
+	}
+	if r := recover(); r != nil {
+		s.panicked = &listwatch.ClientPanic{Value: r, Stack: debug.Stack()}
+		s.cancel(s.panicked)
+	}
+}
+
+// keptEvents holds the newest event of each pod.
+type keptEvents struct {
+	events []watch.Event
+	index  map[types.UID]int
+}
+
+func (k *keptEvents) put(event watch.Event, key types.UID) {
+	if i, ok := k.index[key]; ok {
+		k.events[i] = event
+		return
+	}
+	if k.index == nil {
+		k.index = map[types.UID]int{}
+	}
+	k.index[key] = len(k.events)
+	k.events = append(k.events, event)
+}

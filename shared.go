@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/client-go/kubernetes"
+)
+
+// A SharedWatch is one watch for the executor pods of many applications. It is open
+// while any of its sources is started. Each of its sources gives the guarantees of a
+// source with a watch of its own, with these differences:
+//
+//   - Status, Healthy and the observer describe the shared watch. The counts of a Status
+//     begin at the Start of its source.
+//   - An event advances the resource version of its application only. The versions of the
+//     others advance with a bookmark, about once a minute, and with a list.
+//   - A store that is not a [Store] is called by a separate goroutine, so that it cannot
+//     delay other applications. States of a pod that wait for the store are merged. An
+//     end is not merged away.
+//
+// A source that starts after the watch has opened costs no request if the watch has not
+// shown a pod of its application, and at most one list otherwise. Sources that start at
+// the same time share that list.
+//
+// The label that holds the application id comes from the function of [WithSelector]: if
+// it is called with two ids, the selectors must differ in the value of exactly one
+// equality requirement. Otherwise Start fails.
+//
+// Its methods are safe for concurrent use. The stores and the observer must not call
+// Stop of any of its sources.
+type SharedWatch struct {
+	// Fixed after NewSharedWatch.
+	client  kubernetes.Interface
+	options sourceOptions
+	route   routingLabel
+	err     error // why there is no routing label
+
+	mu   sync.Mutex
+	open *connection // nil while no source is started
+}
+
+// NewSharedWatch returns a SharedWatch without a connection. It does not touch the
+// client. The options apply to all its sources.
+func NewSharedWatch(client kubernetes.Interface, opts ...Option) *SharedWatch {
+	w := &SharedWatch{client: client, options: newSourceOptions(opts)}
+	w.route, w.err = routingLabelOf(w.options.selector)
+	return w
+}
+
+// Source returns a source that is stopped and feeds store. It may be called at any time.
+func (w *SharedWatch) Source(store SnapshotsStore) *WatchSnapshotSource {
+	return &WatchSnapshotSource{store: store, client: w.client, options: w.options, shared: w}
+}
+
+// join adds a session, and opens the watch if none is open. The session ends when ctx
+// ends, or when the first list has failed.
+func (w *SharedWatch) join(ctx context.Context, s *session) {
+	s.logStart()
+	s.prepare()
+	w.mu.Lock()
+	c := w.open
+	begin := c == nil || c.ctx.Err() != nil
+	if begin {
+		c = newConnection(w)
+		w.open = c
+	}
+	s.connection = c
+	s.base = c.status.read()
+	c.add(s)
+	w.mu.Unlock()
+	if begin {
+		go c.run()
+	}
+	context.AfterFunc(ctx, func() { w.leave(s, context.Cause(ctx)) })
+}
+
+// leave ends a session, and the watch with the last one.
+func (w *SharedWatch) leave(s *session, cause error) {
+	c := s.connection
+	w.mu.Lock()
+	last := c.remove(s)
+	if last {
+		c.cancel(cause)
+		if w.open == c {
+			w.open = nil
+		}
+	}
+	w.mu.Unlock()
+	if last {
+		<-c.done
+	}
+	s.end(cause)
+}
+
+// fail ends a watch whose first list has failed, and its sessions with it.
+func (w *SharedWatch) fail(c *connection, err error) {
+	w.mu.Lock()
+	c.cancel(err)
+	if w.open == c {
+		w.open = nil
+	}
+	w.mu.Unlock()
+}
+
+// A routingLabel tells which application a pod belongs to.
+type routingLabel struct {
+	key    string
+	common labels.Requirements // of the selectors of all applications
+}
+
+// selector selects the pods of all applications.
+func (r routingLabel) selector() labels.Selector {
+	exists, _ := labels.NewRequirement(r.key, selection.Exists, nil) // the key is valid
+	return labels.NewSelector().Add(r.common...).Add(*exists)
+}
+
+// selectorOf selects the pods of some applications.
+func (r routingLabel) selectorOf(appIDs []string) labels.Selector {
+	in, _ := labels.NewRequirement(r.key, selection.In, appIDs) // Start has checked the ids
+	return labels.NewSelector().Add(r.common...).Add(*in)
+}
+
+var errNoRoutingLabel = errors.New("a shared watch needs a selector in which exactly one label equals the application id: see WithSelector")
+
+// routingLabelOf compares the selectors of two applications.
+func routingLabelOf(selector func(appID string) labels.Selector) (routingLabel, error) {
+	const one, other = "watchsource-1", "watchsource-2"
+	first, second := selector(one), selector(other)
+	if isNil(first) || isNil(second) {
+		return routingLabel{}, errNoRoutingLabel
+	}
+	ours, selectable := first.Requirements()
+	theirs, _ := second.Requirements()
+	if !selectable || len(ours) != len(theirs) {
+		return routingLabel{}, errNoRoutingLabel
+	}
+	var route routingLabel
+	for i := range ours {
+		switch {
+		case ours[i].Equal(theirs[i]):
+			route.common = append(route.common, ours[i])
+		case route.key == "" && ours[i].Key() == theirs[i].Key() && requires(ours[i], one) && requires(theirs[i], other):
+			route.key = ours[i].Key()
+		default:
+			return routingLabel{}, fmt.Errorf("%w (it differs in %q and %q)", errNoRoutingLabel, &ours[i], &theirs[i])
+		}
+	}
+	if route.key == "" {
+		return routingLabel{}, errNoRoutingLabel
+	}
+	return route, nil
+}
+
+// requires reports whether a requirement is that a label equals a value.
+func requires(r labels.Requirement, value string) bool {
+	switch r.Operator() {
+	case selection.Equals, selection.DoubleEquals, selection.In:
+		return r.Values().Len() == 1 && r.Values().Has(value)
+	default:
+		return false
+	}
+}

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// The tests of the guarantees and the model test run over sources of a shared watch too.
+// This file tests what several applications on one watch add.
+
+const anyList = watchtest.List | watchtest.StreamingList
+
+// podOf makes an executor pod of an application.
+func podOf(app, id string, options ...func(*corev1.Pod)) *corev1.Pod {
+	p := pod(id, append(options, label(watchsource.LabelApp, app))...)
+	p.Name = app + "-" + id
+	return p
+}
+
+func startShared(t *testing.T, shared *watchsource.SharedWatch, app string) (*watchsource.Store, *watchsource.WatchSnapshotSource) {
+	t.Helper()
+	store := watchsource.NewStore()
+	source := shared.Source(store)
+	start(t, source, app)
+	t.Cleanup(source.Stop)
+	return store, source
+}
+
+// wantPods fails unless the store has exactly the named pods.
+func wantPods(t *testing.T, store *watchsource.Store, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	var got []string
+	for e := range store.Snapshot().All() {
+		got = append(got, e.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the store has %q, want %q", got, want)
+	}
+}
+
+// A thousand sources that start at the same time cost one list and one watch. The watch
+// closes with the last of them.
+func TestSharedWatchIsOneWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const apps = 1000
+		server := watchtest.NewServer()
+		for i := range apps {
+			server.Create(podOf(fmt.Sprint("app-", i), "1"))
+		}
+		shared := watchsource.NewSharedWatch(server.Client())
+		stores := make([]*watchsource.Store, apps)
+		sources := make([]*watchsource.WatchSnapshotSource, apps)
+		var starting sync.WaitGroup
+		for i := range apps {
+			stores[i] = watchsource.NewStore()
+			sources[i] = shared.Source(stores[i])
+			starting.Go(func() { start(t, sources[i], fmt.Sprint("app-", i)) })
+		}
+		starting.Wait()
+		if n := len(server.Requests()); n > 3 {
+			t.Errorf("%d requests for %d sources, want at most 3", n, apps)
+		}
+		for i, store := range stores {
+			if got := store.Snapshot(); got.Len() != 1 || !got.Complete() {
+				t.Fatalf("application %d has %d executors, complete %v; want 1, true", i, got.Len(), got.Complete())
+			}
+		}
+		for _, source := range sources[1:] {
+			source.Stop()
+		}
+		synctest.Wait()
+		if n := len(server.Streams()); n != 1 {
+			t.Errorf("%d streams while a source is started, want 1", n)
+		}
+		server.Update("jobs", "app-0-1", phase(corev1.PodRunning))
+		wantState(t, stores[0], "app-0-1", watchsource.Running)
+		sources[0].Stop()
+		if n := len(server.Streams()); n != 0 {
+			t.Errorf("%d streams after the last Stop, want 0", n)
+		}
+		start(t, sources[0], "app-0") // opens it again
+		sources[0].Stop()
+	})
+}
+
+func wantState(t *testing.T, store *watchsource.Store, name string, want watchsource.State) {
+	t.Helper()
+	synctest.Wait()
+	if e, ok := store.Snapshot().Get(name); !ok || e.State != want {
+		t.Errorf("%s is present %v in state %v, want true, %v", name, ok, e.State, want)
+	}
+}
+
+// A source that starts after the watch has opened costs no request if the watch has shown
+// no pod of its application, and one list otherwise. Sources that start while a list is on
+// its way share the next.
+func TestSharedWatchLateStart(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		client func(*watchtest.Server) kubernetes.Interface
+	}{
+		{name: "protobuf", client: func(s *watchtest.Server) kubernetes.Interface { return s.Client() }},
+		{name: "JSON", client: func(s *watchtest.Server) kubernetes.Interface { return s.JSONClient() }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				server.Create(podOf("listed", "1"))
+				shared := watchsource.NewSharedWatch(test.client(server))
+				startShared(t, shared, "first")
+				server.Create(podOf("watched", "1"))
+				server.Create(podOf("gone", "1"))
+				server.Delete("jobs", "gone-1")
+				synctest.Wait()
+
+				before := len(server.Requests())
+				for _, app := range []string{"unseen", "gone"} {
+					store, _ := startShared(t, shared, app)
+					if got := store.Snapshot(); got.Len() != 0 || !got.Complete() || got.ResourceVersion() != server.ResourceVersion() {
+						t.Errorf("%s: %d executors, complete %v, version %q; want 0, true, %q", app, got.Len(), got.Complete(), got.ResourceVersion(), server.ResourceVersion())
+					}
+				}
+				if n := len(server.Requests()) - before; n != 0 {
+					t.Errorf("%d requests for applications without pods, want 0", n)
+				}
+				for i, app := range []string{"listed", "watched"} {
+					store, _ := startShared(t, shared, app)
+					if got := store.Snapshot(); got.Len() != 1 || !got.Complete() {
+						t.Errorf("%s: %d executors, complete %v after Start; want 1, true", app, got.Len(), got.Complete())
+					}
+					if n := len(server.Requests()) - before; n != i+1 {
+						t.Errorf("%d requests after %d late starts, want one for each", n, i+1)
+					}
+					server.Update("jobs", app+"-1", phase(corev1.PodRunning))
+					wantState(t, store, app+"-1", watchsource.Running)
+				}
+
+				for i := range 50 {
+					server.Create(podOf(fmt.Sprint("crowd-", i), "1"))
+				}
+				synctest.Wait()
+				before = len(server.Requests())
+				server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(time.Second), Times: 1})
+				var starting sync.WaitGroup
+				for i := range 50 {
+					starting.Go(func() {
+						store, _ := startShared(t, shared, fmt.Sprint("crowd-", i))
+						if store.Snapshot().Len() != 1 {
+							t.Errorf("application %d has %d executors, want 1", i, store.Snapshot().Len())
+						}
+					})
+				}
+				starting.Wait()
+				if n := len(server.Requests()) - before; n > 2 {
+					t.Errorf("%d requests for 50 starts at once, want at most 2", n)
+				}
+			})
+		})
+	}
+}
+
+// Events that come while a late application is listed are neither lost nor shown twice, and
+// the view does not go back.
+func TestSharedWatchChangesDuringALateList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		for i := range 4 {
+			server.Create(podOf("late", fmt.Sprint(i)))
+		}
+		shared := watchsource.NewSharedWatch(server.Client())
+		startShared(t, shared, "first")
+		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), Times: 1})
+		calls, store := &recordingStore{}, watchsource.NewStore()
+		source := shared.Source(watchsource.Tee(calls, store))
+		defer source.Stop()
+		go func() {
+			time.Sleep(5 * time.Second) // the request is on its way
+			server.Update("jobs", "late-0", phase(corev1.PodFailed))
+			server.Delete("jobs", "late-1")
+			server.Create(podOf("late", "4"))
+			server.Update("jobs", "late-2", phase(corev1.PodRunning))
+			server.Update("jobs", "late-2", phase(corev1.PodSucceeded))
+		}()
+		start(t, source, "late")
+		synctest.Wait()
+		got := calls.all()
+		if len(got) == 0 || !strings.HasPrefix(got[0], "replace") {
+			t.Fatalf("the store received %q, want a list first", got)
+		}
+		wantPods(t, store, "late-0", "late-2", "late-3", "late-4")
+		wantState(t, store, "late-0", watchsource.Failed)
+		wantState(t, store, "late-2", watchsource.Succeeded)
+	})
+}
+
+// A pod whose application label changes leaves the first application once and enters the
+// second, whether or not each of them is started.
+func TestSharedWatchRelabelledPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		shared := watchsource.NewSharedWatch(server.Client())
+		one, _ := startShared(t, shared, "one")
+		two, _ := startShared(t, shared, "two")
+		server.Create(podOf("one", "1"))
+		wantPods(t, one, "one-1")
+		server.Update("jobs", "one-1", label(watchsource.LabelApp, "two"))
+		wantPods(t, one)
+		wantPods(t, two, "one-1")
+		server.Update("jobs", "one-1", label(watchsource.LabelApp, "three")) // not started
+		wantPods(t, two)
+		server.Update("jobs", "one-1", phase(corev1.PodRunning))
+		server.Update("jobs", "one-1", label(watchsource.LabelApp, "one"))
+		wantPods(t, one, "one-1")
+		wantState(t, one, "one-1", watchsource.Running)
+		server.Update("jobs", "one-1", func(p *corev1.Pod) { delete(p.Labels, watchsource.LabelApp) })
+		wantPods(t, one)
+	})
+}
+
+// After a 410 there is one list, and each application receives its part, also an empty one.
+func TestSharedWatchRelist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(podOf("one", "1"))
+		server.Create(podOf("two", "1"))
+		shared := watchsource.NewSharedWatch(server.Client())
+		one, source := startShared(t, shared, "one")
+		two, _ := startShared(t, shared, "two")
+		empty := &recordingStore{}
+		third := shared.Source(empty)
+		start(t, third, "three")
+		defer third.Stop()
+		synctest.Wait()
+		replaced := len(empty.all())
+
+		lists := server.Count(anyList)
+		server.Strike(watchtest.Cut())
+		server.Delete("jobs", "one-1")
+		server.Create(podOf("two", "2"))
+		server.Compact()
+		time.Sleep(time.Minute)
+		wantPods(t, one)
+		wantPods(t, two, "two-1", "two-2")
+		if n := server.Count(anyList) - lists; n != 1 {
+			t.Errorf("%d lists after a 410, want 1", n)
+		}
+		if got := empty.all()[replaced:]; len(got) == 0 || !strings.HasPrefix(got[0], "replace") {
+			t.Errorf("an application without pods received %q, want a list", got)
+		}
+		if got := source.Status(); got.Relists != 1 || got.Phase != watchsource.Watching {
+			t.Errorf("%d relists in phase %v, want 1, Watching", got.Relists, got.Phase)
+		}
+	})
+}
+
+// A store that blocks delays no other application. What waits for it is bounded by its
+// pods, and each end reaches it.
+func TestSharedWatchBlockedStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		shared := watchsource.NewSharedWatch(server.Client())
+		free := make(chan struct{})
+		blocked := &gatedStore{gate: free}
+		slow := shared.Source(blocked)
+		start(t, slow, "slow")
+		store, _ := startShared(t, shared, "fast")
+		server.Create(podOf("slow", "1"))
+		server.Create(podOf("slow", "2"))
+		for i := range 5000 {
+			server.Update("jobs", "slow-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(i)} })
+		}
+		server.Update("jobs", "slow-2", phase(corev1.PodFailed))
+		server.Delete("jobs", "slow-2")
+		server.Create(podOf("fast", "1"))
+		wantPods(t, store, "fast-1")
+		close(free)
+		synctest.Wait()
+		slow.Stop()
+		if n := len(blocked.calls); n > 2000 {
+			t.Errorf("the blocked store received %d calls, want the states of a pod merged", n)
+		}
+		if !slices.Contains(blocked.calls, "update slow-2 Failed") || blocked.calls[len(blocked.calls)-1] != "delete slow-2 Failed" {
+			t.Errorf("the blocked store received %q last, want the end and the deletion of slow-2", blocked.calls[max(0, len(blocked.calls)-3):])
+		}
+	})
+}
+
+// gatedStore is a store whose calls for pods wait for a gate.
+type gatedStore struct {
+	gate  chan struct{}
+	calls []string
+}
+
+func (s *gatedStore) UpdatePod(p *corev1.Pod) {
+	<-s.gate
+	s.calls = append(s.calls, fmt.Sprintf("update %s %s", p.Name, p.Status.Phase))
+}
+
+func (s *gatedStore) DeletePod(p *corev1.Pod) {
+	<-s.gate
+	s.calls = append(s.calls, fmt.Sprintf("delete %s %s", p.Name, p.Status.Phase))
+}
+
+func (s *gatedStore) ReplaceSnapshot([]*corev1.Pod) {}
+
+// The failure, the Stop or the context of one application does not affect another.
+func TestSharedWatchApplicationsAreIndependent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(podOf("forbidden", "1"))
+		shared := watchsource.NewSharedWatch(server.Client())
+		ctx, cancel := context.WithCancel(t.Context())
+		first := shared.Source(watchsource.NewStore())
+		ran := make(chan error)
+		go func() { ran <- first.Run(ctx, "first") }()
+		synctest.Wait()
+		store, source := startShared(t, shared, "second")
+
+		cancel() // of the source that opened the watch
+		if err := <-ran; err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+		lift := server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role")))})
+		err := shared.Source(watchsource.NewStore()).Start("forbidden")
+		if !apierrors.IsForbidden(err) {
+			t.Errorf("Start = %v, want forbidden", err)
+		}
+		lift()
+		lift = server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Hang()})
+		err = shared.Source(watchsource.NewStore()).Start("forbidden")
+		if !apierrors.IsTimeout(err) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Start = %v, want a timeout", err)
+		}
+		lift()
+		if err := source.Start("third"); !errors.Is(err, watchsource.ErrAlreadyStarted) {
+			t.Errorf("Start = %v, want %v", err, watchsource.ErrAlreadyStarted)
+		}
+		server.Create(podOf("second", "1"))
+		wantPods(t, store, "second-1")
+		if got := source.Status(); got.Phase != watchsource.Watching || got.AppID != "second" || got.Relists != 0 {
+			t.Errorf("%v of %q after %d relists, want Watching of second after 0", got.Phase, got.AppID, got.Relists)
+		}
+		late, _ := startShared(t, shared, "forbidden")
+		wantPods(t, late, "forbidden-1")
+	})
+}
+
+// Two sources of one application have the same view.
+func TestSharedWatchTwoSourcesOfOneApplication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		shared := watchsource.NewSharedWatch(server.Client())
+		one, first := startShared(t, shared, "app")
+		server.Create(podOf("app", "1"))
+		synctest.Wait()
+		two, _ := startShared(t, shared, "app")
+		wantPods(t, one, "app-1")
+		wantPods(t, two, "app-1")
+		first.Stop()
+		server.Create(podOf("app", "2"))
+		wantPods(t, one, "app-1")
+		wantPods(t, two, "app-1", "app-2")
+	})
+}
+
+// A trouble is logged once, and not once for each application. A source that starts while
+// the watch is down waits for it.
+func TestSharedWatchTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		var lines logLines
+		shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithLogger(lines.logger(0)), watchsource.WithStartTimeout(2*time.Minute))
+		var sources []*watchsource.WatchSnapshotSource
+		for i := range 20 {
+			_, source := startShared(t, shared, fmt.Sprint("app-", i))
+			sources = append(sources, source)
+		}
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		server.Strike(watchtest.Reset())
+		time.Sleep(time.Minute)
+		if n := len(lines.matching("Watch interrupted")); n != 1 {
+			t.Errorf("%d log lines about the interruption, want 1", n)
+		}
+		for _, source := range sources {
+			if got := source.Status(); got.Phase != watchsource.Retrying || got.Err == nil || source.Healthy(30*time.Second) == nil {
+				t.Fatalf("phase %v, error %v, want Retrying and an error, and not healthy", got.Phase, got.Err)
+			}
+		}
+		server.Create(podOf("late", "1"))
+		time.AfterFunc(10*time.Second, lift)
+		store, _ := startShared(t, shared, "late")
+		wantPods(t, store, "late-1")
+		time.Sleep(time.Minute)
+		if n := len(lines.matching("Watch restored")); n != 1 {
+			t.Errorf("%d log lines about the recovery, want 1", n)
+		}
+	})
+}
+
+// The label that holds the application id comes from the selector.
+func TestSharedWatchRoutingLabel(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		selector func(appID string) string
+		request  string // the selector of the watch, "" for an error
+	}{
+		{name: "one label", selector: func(id string) string { return "job=" + id }, request: "job"},
+		{name: "a set of one", selector: func(id string) string { return "job in (" + id + "),role!=driver" }, request: "job,role!=driver"},
+		{name: "the same for all", selector: func(string) string { return "job=a" }},
+		{name: "two labels", selector: func(id string) string { return "job=" + id + ",owner=" + id }},
+		{name: "a part of the label", selector: func(id string) string { return "job=x-" + id }},
+		{name: "unequal", selector: func(id string) string { return "job!=" + id }},
+		{name: "another key", selector: func(id string) string { return id + "=true" }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithSelector(func(id string) labels.Selector {
+					return selectorOf(t, test.selector(id))
+				}))
+				source := shared.Source(watchsource.NewStore())
+				err := source.Start("app")
+				defer source.Stop()
+				if test.request == "" {
+					if err == nil || !strings.Contains(err.Error(), "exactly one label") || len(server.Requests()) > 0 {
+						t.Errorf("Start = %v after %d requests, want an error that says \"exactly one label\" after none", err, len(server.Requests()))
+					}
+					return
+				}
+				must(t, err)
+				if got := server.Requests()[0].Options.LabelSelector; got != test.request {
+					t.Errorf("the watch has the selector %q, want %q", got, test.request)
+				}
+			})
+		})
+	}
+}
+
+// The shared watch works with client-go's fake clientset, which has no versions and ignores
+// selectors.
+func TestSharedWatchFakeClientset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(podOf("one", "1"), podOf("two", "1"))
+		shared := watchsource.NewSharedWatch(client)
+		one, _ := startShared(t, shared, "one")
+		two, _ := startShared(t, shared, "two")
+		if _, err := client.CoreV1().Pods("jobs").Create(t.Context(), podOf("three", "1"), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		three, _ := startShared(t, shared, "three")
+		wantPods(t, one, "one-1")
+		wantPods(t, two, "two-1")
+		wantPods(t, three, "three-1")
+	})
+}
