@@ -212,11 +212,15 @@ func (g generator) change(statuses []corev1.ContainerStatus) {
 		return
 	}
 	status := &statuses[g.IntN(len(statuses))]
-	if status.State.Terminated != nil && g.oneIn(2) {
-		status.LastTerminationState.Terminated = status.State.Terminated.DeepCopy()
+	end, state := status.State.Terminated, g.state()
+	// A container that waits keeps its end in the last state. One that has ended and
+	// runs again without that contradicts itself.
+	waits := state.Running == nil && state.Terminated == nil
+	if end != nil && (waits || g.oneIn(2)) {
+		status.LastTerminationState.Terminated = end.DeepCopy()
 		status.LastTerminationState.Terminated.ContainerID = status.ContainerID
 		status.RestartCount++
 		status.ContainerID = runID(status.Name, status.RestartCount)
 	}
-	status.State = g.state()
+	status.State = state
 }
