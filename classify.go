@@ -71,7 +71,8 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, last end) reading {
 		e.addProblem(fmt.Sprintf("unknown phase %q", pod.Status.Phase))
 	}
 	e.explain(pod, main, own)
-	if e.endStands(known, last, main, own) {
+	kept := e.endStands(known, last, main, own)
+	if kept {
 		e.keepEnd(known, own)
 	}
 	if r.dropPods && known != nil {
@@ -90,7 +91,7 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, last end) reading {
 			now.missed = e.endedBefore(main, past)
 		}
 	}
-	if e.State.Ended() {
+	if e.State.Ended() && !kept {
 		now.end = now.end.then(endNow(last, main, own))
 	}
 	if now.end != (end{}) && main != nil {

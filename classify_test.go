@@ -3,6 +3,10 @@
 package watchsource_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -97,6 +101,8 @@ func formsOf(t *testing.T, p *corev1.Pod, options ...watchsource.StoreOption) ma
 	listed.ReplaceSnapshot([]*corev1.Pod{p})
 	return map[string]*watchsource.Store{"full": full, "listed": listed, "trimmed": trimmed, "dropped": dropped}
 }
+
+var tableFile = flag.String("table", "", "file to which TestExecutorState writes its pods as lines of JSON, for integration/spark")
 
 // The cases of Spark's ExecutorPodsSnapshotSuite (N1 to N3, with SPARK-30821
 // and SPARK-49804), and those where this library repairs the table.
@@ -313,7 +319,9 @@ func TestExecutorState(t *testing.T) {
 		{"succeeded and being deleted stays succeeded", nil, pod("1", phase(corev1.PodSucceeded), deleting), want{watchsource.Succeeded, true, none, ""}},
 		{"pending and being deleted", nil, pod("1", deleting), want{watchsource.Pending, true, none, ""}},
 	}
+	var table bytes.Buffer
 	for _, test := range tests {
+		must(t, json.NewEncoder(&table).Encode(map[string]any{"name": test.name, "pod": test.pod}))
 		t.Run(test.name, func(t *testing.T) {
 			for form, store := range formsOf(t, test.pod, test.options...) {
 				e, ok := store.Snapshot().Get("exec-1")
@@ -326,6 +334,9 @@ func TestExecutorState(t *testing.T) {
 				}
 			}
 		})
+	}
+	if *tableFile != "" {
+		must(t, os.WriteFile(*tableFile, table.Bytes(), 0o644))
 	}
 }
 

@@ -421,6 +421,34 @@ func TestEndsAfterBacklogLimit(t *testing.T) {
 	}
 }
 
+// The end in a container's last state stays the end of the pod after the container's
+// status is gone, although that status was about the run that was to follow.
+func TestEndInLastStateIsKept(t *testing.T) {
+	state := ended(137, "ContainerStatusUnknown")
+	state.Terminated.ContainerID = runID(0)
+	waits := container(executorContainer, waiting("ContainerCreating"))
+	lost := pod("1", uid("u"), version("1"), phase(corev1.PodFailed), waits, func(p *corev1.Pod) {
+		status := &p.Status.ContainerStatuses[0]
+		status.RestartCount, status.ContainerID, status.LastTerminationState = 1, runID(1), state
+	})
+	store := watchsource.NewStore()
+	reader := newBatchReader(t, store, 0)
+	reader.next()
+	ends := 0
+	for i, p := range []*corev1.Pod{lost, pod("1", uid("u"), version("2"), phase(corev1.PodFailed)), pod("1", uid("u"), version("3"))} {
+		store.UpdatePod(p)
+		if batch, _ := reader.next(); batch.Changes[0].Ended() {
+			ends++
+		}
+		if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Failed || e.ExitCode != 137 {
+			t.Errorf("state %d: %v, exit code %d, want Failed, 137", i, e.State, e.ExitCode)
+		}
+	}
+	if ends != 1 {
+		t.Errorf("%d ends, want 1", ends)
+	}
+}
+
 // Change.Ended of a Change that a test of a scheduler has made.
 func TestChangeOfOnesOwn(t *testing.T) {
 	running, failed := &watchsource.Executor{State: watchsource.Running}, &watchsource.Executor{State: watchsource.Failed}

@@ -147,10 +147,15 @@ func (e *Executor) gone() *Executor {
 //     A pod has that phase while a sidecar waits for its image.
 //   - If no container has the name of the executor container, the only container
 //     of the pod is the executor.
+//   - The executor container may be a restartable init container (KEP-753). Spark reads
+//     the other containers only.
+//   - A pod has a state even if its executor id is missing or is not a number. Spark
+//     leaves the pod out, or rejects the update or the list that has it.
 type State uint8
 
 const (
-	// Unknown is the phase Unknown, or a phase that Kubernetes does not define.
+	// Unknown is the phase Unknown, no phase, or a phase that Kubernetes does not define
+	// (Spark has a state for the phase Terminating).
 	Unknown State = iota
 	// Pending is a pod that waits for a node, an image or a volume.
 	Pending

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/executorpods/watchsource"
 )
@@ -43,6 +45,53 @@ func (s *sparkSubscriber) want(t *testing.T, step string, want ...string) {
 	defer s.mu.Unlock()
 	if !slices.Equal(s.batches, want) {
 		t.Errorf("%s: batches %q, want %q", step, s.batches, want)
+	}
+}
+
+// The first case of Spark's ExecutorPodsWatchSnapshotSourceSuite: events of the watch
+// become updates of the store, one for each event.
+func TestSparkWatchSuite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, store := fake.NewClientset(), &recordingStore{}
+		source := watchsource.NewWatchSnapshotSource(store, client)
+		if len(client.Actions()) > 0 {
+			t.Errorf("a source that was not started made the requests %v", client.Actions())
+		}
+		start(t, source, "app")
+		defer source.Stop()
+		create(t, client, pod("1", uid("1"), phase(corev1.PodRunning)))
+		create(t, client, pod("2", uid("2"), phase(corev1.PodRunning)))
+		changed := pod("2", uid("2"), phase(corev1.PodSucceeded))
+		if _, err := client.CoreV1().Pods(changed.Namespace).Update(t.Context(), changed, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if want := []string{"replace", "update exec-1", "update exec-2", "update exec-2"}; !slices.Equal(store.all(), want) {
+			t.Errorf("calls of the store %q, want %q", store.all(), want)
+		}
+	})
+}
+
+// The last case of Spark's ExecutorPodsSnapshotSuite: a pod that the lifecycle manager
+// has labelled inactive leaves a view whose selector excludes such pods, and comes back
+// without the label.
+func TestSparkInactiveLabel(t *testing.T) {
+	selector := selectorOf(t, "spark-role=executor,spark-exec-inactive!=true")
+	store := watchsource.NewStore()
+	watcher := watchsource.NewWatcher(store, selector)
+	ended := pod("1", uid("1"), version("1"), phase(corev1.PodSucceeded))
+	must(t, watcher.Receive(added(ended)))
+	original := store.Snapshot()
+	must(t, watcher.Receive(modified(pod("1", uid("1"), version("2"), phase(corev1.PodSucceeded), label("spark-exec-inactive", "true")))))
+	if got := names(store.Snapshot()); got != "" {
+		t.Errorf("inactive: %q, want no executor", got)
+	}
+	if got := names(original); got != "exec-1=Succeeded" {
+		t.Errorf("the snapshot taken before has become %q", got)
+	}
+	must(t, watcher.Receive(added(pod("1", uid("1"), version("3"), phase(corev1.PodRunning)))))
+	if got := names(store.Snapshot()); got != "exec-1=Running" {
+		t.Errorf("active again: %q, want exec-1=Running", got)
 	}
 }
 

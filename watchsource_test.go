@@ -611,6 +611,7 @@ func testGuarantee10StopWaitsForTheStore(t *testing.T, newSource modeltest.NewSo
 		store.mu.Unlock()
 		create(t, client, pod("1"))
 		create(t, client, pod("2"))
+		synctest.Wait() // the store is in its call
 		stopped := make(chan struct{})
 		go func() { source.Stop(); close(stopped) }()
 		synctest.Wait()
