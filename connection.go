@@ -5,7 +5,6 @@ package watchsource
 import (
 	"context"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -73,20 +72,10 @@ func newConnection(w *SharedWatch) *connection {
 func (c *connection) run() {
 	defer close(c.done)
 	defer c.catch()
-	o := &c.shared.options
-	c.loop = listwatch.New(listwatch.Config{
-		Client:       c.shared.client,
-		Namespace:    o.namespace,
-		Selector:     c.shared.route.selector().String(),
-		Form:         o.form,
-		Filter:       &podwire.Filter{Label: c.shared.route.key, Wants: c.wants},
-		StartTimeout: o.startTimeout,
-		StallTimeout: o.stallTimeout,
-		Logger:       o.logger,
-		Sink:         c,
-		Report:       c.report,
-		Begin:        func() bool { return true },
-	})
+	config := c.shared.options.loopConfig(c.shared.client, c.shared.route.selector())
+	config.Filter = &podwire.Filter{Label: c.shared.route.key, Wants: c.wants}
+	config.Sink, config.Report, config.Begin = c, c.report, func() bool { return true }
+	c.loop = listwatch.New(config)
 	err := c.loop.Run(c.ctx)
 	c.finish(err, nil)
 }
@@ -96,18 +85,13 @@ func (c *connection) catch() {
 	if c.started {
 		return // the panic ends the program, with its stack
 	}
-	switch r := recover().(type) {
-	case nil:
-	case *listwatch.ClientPanic:
-		c.finish(r, r)
-	default:
-		p := &listwatch.ClientPanic{Value: r, Stack: debug.Stack()}
+	if p := listwatch.PanicOf(recover()); p != nil {
 		c.finish(p, p)
 	}
 }
 
 // finish ends the sessions that are left.
-func (c *connection) finish(err error, panicked *listwatch.ClientPanic) {
+func (c *connection) finish(err error, panicked *listwatch.CaughtPanic) {
 	c.shared.fail(c, err)
 	c.listing.Wait()
 	for _, s := range c.all() {
@@ -157,22 +141,32 @@ func (c *connection) wants(uid, appID []byte) bool {
 
 func (c *connection) appOf(pod *corev1.Pod) string { return pod.Labels[c.shared.route.key] }
 
-// Replace implements [listwatch.Sink], as the following methods do.
-func (c *connection) Replace(pods []*corev1.Pod, resourceVersion string) {
+// byApp splits pods by their applications.
+func (c *connection) byApp(pods []*corev1.Pod) map[string][]*corev1.Pod {
 	split := map[string][]*corev1.Pod{}
-	owners := make(map[types.UID]string, len(pods))
-	counts := map[string]int{}
 	for _, pod := range pods {
 		app := c.appOf(pod)
 		split[app] = append(split[app], pod)
-		owners[podKeyOf(pod)] = app
-		counts[app]++
+	}
+	return split
+}
+
+// Replace implements [listwatch.Sink], as the following methods do.
+func (c *connection) Replace(pods []*corev1.Pod, resourceVersion string) {
+	byApp := c.byApp(pods)
+	owners := make(map[types.UID]string, len(pods))
+	counts := make(map[string]int, len(byApp))
+	for app, pods := range byApp {
+		counts[app] = len(pods)
+		for _, pod := range pods {
+			owners[podKeyOf(pod)] = app
+		}
 	}
 	c.mu.Lock()
 	c.resourceVersion, c.owners, c.pods = resourceVersion, owners, counts
 	c.mu.Unlock()
 	for _, s := range c.all() {
-		s.replace(split[s.appID], resourceVersion)
+		s.replace(byApp[s.appID], resourceVersion)
 	}
 }
 
@@ -245,16 +239,7 @@ func (c *connection) Forget() {
 // report updates the status, calls the observer, and admits the sessions that wait for a
 // watch.
 func (c *connection) report(e listwatch.Event) {
-	before := c.status.record(e)
-	o := &c.shared.options
-	if e.Kind == listwatch.Opened && before.Phase == Retrying {
-		o.logger.Info("Watch restored", "since", before.Since)
-	}
-	if o.observer != nil {
-		c.calling.Store(theObserver)
-		o.observer(observationOf(e))
-		c.calling.Store(nothing)
-	}
+	c.shared.options.report(e, &c.status, &c.calling)
 	switch e.Kind {
 	case listwatch.Opened:
 		c.started = true
@@ -339,12 +324,7 @@ func (c *connection) listOf(sessions []*session) (pods map[string][]*corev1.Pod,
 		selector = c.shared.route.selectorOf(appIDs)
 	}
 	all, resourceVersion, err := c.loop.List(c.ctx, selector.String())
-	pods = map[string][]*corev1.Pod{}
-	for _, pod := range all {
-		app := c.appOf(pod)
-		pods[app] = append(pods[app], pod)
-	}
-	return pods, resourceVersion, err
+	return c.byApp(all), resourceVersion, err
 }
 
 // statusSince returns the status for a session that began at base.

@@ -4,12 +4,15 @@ package watchsource
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
@@ -27,6 +30,33 @@ type sourceOptions struct {
 	startTimeout time.Duration
 	stallTimeout time.Duration // 0 for the default
 	observer     func(Observation)
+}
+
+// loopConfig returns the configuration of a loop without its callbacks.
+func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.Selector) listwatch.Config {
+	return listwatch.Config{
+		Client:       client,
+		Namespace:    o.namespace,
+		Selector:     selector.String(),
+		Form:         o.form,
+		StartTimeout: o.startTimeout,
+		StallTimeout: o.stallTimeout,
+		Logger:       o.logger,
+	}
+}
+
+// report updates a status, logs the end of a trouble and calls the observer. It notes in
+// calling that the observer is called.
+func (o *sourceOptions) report(e listwatch.Event, status *statusBoard, calling *atomic.Int32) {
+	before := status.record(e)
+	if e.Kind == listwatch.Opened && before.Phase == Retrying {
+		o.logger.Info("Watch restored", "since", before.Since)
+	}
+	if o.observer != nil {
+		calling.Store(theObserver)
+		o.observer(observationOf(e))
+		calling.Store(nothing)
+	}
 }
 
 type storeOptions struct {

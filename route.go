@@ -4,7 +4,6 @@ package watchsource
 
 import (
 	"errors"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -20,7 +19,7 @@ import (
 // A sharedSession is the part of a [session] that only a shared watch needs.
 type sharedSession struct {
 	// Fixed after join.
-	connection *connection // nil for a watch of its own
+	connection *connection // nil if the session is not of a SharedWatch
 	base       Status      // of the connection, at Start
 	calls      *callQueue  // for a store that is not a Store, nil otherwise
 
@@ -69,11 +68,9 @@ func (s *session) admit() {
 	defer s.mu.Unlock()
 	resourceVersion, has, ready := s.connection.view(s.appID)
 	switch {
-	case !ready || s.stage == ended:
+	case !ready, s.stage == ended, s.stage == awaitingList:
 		return
 	case s.stage == current:
-	case s.stage == awaitingList:
-		return
 	case s.first != nil:
 		first := s.first
 		s.first = nil
@@ -138,13 +135,13 @@ func (s *session) receiveList(pods []*corev1.Pod, resourceVersion string) {
 		s.repeatList(errOldList)
 		return
 	}
-	kept := s.kept.events
+	kept := s.kept
 	s.pass(pods, resourceVersion, resourceVersion)
 	if s.stage != current {
 		return
 	}
-	for _, event := range kept {
-		s.apply(event)
+	for i, event := range kept.events {
+		s.apply(event, kept.pods[i])
 	}
 	s.open()
 }
@@ -177,17 +174,15 @@ func (s *session) route(event watch.Event, pod *corev1.Pod) {
 	case s.stage == awaitingList && podwire.IsPartial(pod):
 		// It was received before the list was asked for.
 	case s.stage == awaitingList:
-		s.kept.put(event, podKeyOf(pod))
+		s.kept.put(event, pod)
 	default:
-		s.apply(event)
+		s.apply(event, pod)
 	}
 }
 
 // apply passes an event to the store unless a list contains it. s.mu is held.
-func (s *session) apply(event watch.Event) {
-	pod, err := listwatch.PodOf(event)
+func (s *session) apply(event watch.Event, pod *corev1.Pod) {
 	switch version := pod.ResourceVersion; {
-	case err != nil: // the connection has checked it
 	case s.complete != "" && (version == s.complete || rv.Older(version, s.complete)):
 	case podwire.IsPartial(pod): // decoded before the session had begun
 		s.requestList(version)
@@ -243,10 +238,7 @@ func (s *session) end(cause error) {
 	if s.calls != nil {
 		s.calls.stop()
 	}
-	if observer, ok := s.source.store.(StopObserver); ok && s.started {
-		s.calling.Store(theStore)
-		observer.ObserveStop()
-	}
+	s.observeStop()
 	s.err = cause
 	close(s.done)
 }
@@ -259,26 +251,28 @@ func (s *session) catchStore() {
 	if started {
 		return // the panic ends the program, with its stack
 	}
-	if r := recover(); r != nil {
-		s.panicked = &listwatch.ClientPanic{Value: r, Stack: debug.Stack()}
-		s.cancel(s.panicked)
+	if p := listwatch.PanicOf(recover()); p != nil {
+		s.panicked = p
+		s.cancel(p)
 	}
 }
 
 // keptEvents holds the newest event of each pod.
 type keptEvents struct {
 	events []watch.Event
-	index  map[types.UID]int
+	pods   []*corev1.Pod     // of the events
+	index  map[types.UID]int // of the pod's event
 }
 
-func (k *keptEvents) put(event watch.Event, key types.UID) {
+func (k *keptEvents) put(event watch.Event, pod *corev1.Pod) {
+	key := podKeyOf(pod)
 	if i, ok := k.index[key]; ok {
-		k.events[i] = event
+		k.events[i], k.pods[i] = event, pod
 		return
 	}
 	if k.index == nil {
 		k.index = map[types.UID]int{}
 	}
 	k.index[key] = len(k.events)
-	k.events = append(k.events, event)
+	k.events, k.pods = append(k.events, event), append(k.pods, pod)
 }

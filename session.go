@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +36,7 @@ type session struct {
 	*Watcher
 	started  bool
 	err      error                  // why the session ended
-	panicked *listwatch.ClientPanic // why Start must panic
+	panicked *listwatch.CaughtPanic // why Start must panic
 
 	sharedSession
 }
@@ -71,6 +70,11 @@ func (s *session) run(ctx context.Context) {
 	defer s.catch()
 	s.logStart()
 	s.err = s.newLoop().Run(ctx)
+	s.observeStop()
+}
+
+// observeStop calls the store for the last time.
+func (s *session) observeStop() {
 	if observer, ok := s.source.store.(StopObserver); ok && s.started {
 		s.calling.Store(theStore)
 		observer.ObserveStop()
@@ -86,18 +90,9 @@ func (s *session) logStart() {
 func (s *session) newLoop() *listwatch.Loop {
 	o := &s.source.options
 	s.Watcher = newWatcher(s.source.store, s.selector, o)
-	loop := listwatch.New(listwatch.Config{
-		Client:       s.source.client,
-		Namespace:    o.namespace,
-		Selector:     s.selector.String(),
-		Form:         o.form,
-		StartTimeout: o.startTimeout,
-		StallTimeout: o.stallTimeout,
-		Logger:       o.logger,
-		Sink:         s,
-		Report:       s.report,
-		Begin:        s.decideStart,
-	})
+	config := o.loopConfig(s.source.client, s.selector)
+	config.Sink, config.Report, config.Begin = s, s.report, s.decideStart
+	loop := listwatch.New(config)
 	if loop.InForm() {
 		s.form = podwire.Full
 	}
@@ -121,17 +116,9 @@ func (s *session) Receive(event watch.Event) error {
 func (s *session) ResourceVersion() string { return s.resourceVersion }
 func (s *session) Forget()                 { s.resourceVersion = "" }
 
-// report updates the status and calls the observer.
+// report updates the status, calls the observer, and lets Start return.
 func (s *session) report(e listwatch.Event) {
-	before := s.source.status.record(e)
-	if e.Kind == listwatch.Opened && before.Phase == Retrying {
-		s.logger.Info("Watch restored", "since", before.Since)
-	}
-	if observer := s.source.options.observer; observer != nil {
-		s.calling.Store(theObserver)
-		observer(observationOf(e))
-		s.calling.Store(nothing)
-	}
+	s.source.options.report(e, &s.source.status, &s.calling)
 	if e.Kind == listwatch.Opened && !s.started {
 		s.started = true
 		close(s.opened)
@@ -143,13 +130,7 @@ func (s *session) catch() {
 	if s.started {
 		return // the panic ends the program, with its stack
 	}
-	switch r := recover().(type) {
-	case nil:
-	case *listwatch.ClientPanic:
-		s.panicked = r
-	default:
-		s.panicked = &listwatch.ClientPanic{Value: r, Stack: debug.Stack()}
-	}
+	s.panicked = listwatch.PanicOf(recover())
 }
 
 // stopWarning is how long Stop waits before it logs what the watch goroutine is

@@ -87,10 +87,7 @@ func (w *SharedWatch) leave(s *session, cause error) {
 	w.mu.Lock()
 	last := c.remove(s)
 	if last {
-		c.cancel(cause)
-		if w.open == c {
-			w.open = nil
-		}
+		w.close(c, cause)
 	}
 	w.mu.Unlock()
 	if last {
@@ -99,14 +96,19 @@ func (w *SharedWatch) leave(s *session, cause error) {
 	s.end(cause)
 }
 
-// fail ends a watch whose first list has failed, and its sessions with it.
+// fail closes a watch that has ended before its last session.
 func (w *SharedWatch) fail(c *connection, err error) {
 	w.mu.Lock()
-	c.cancel(err)
+	defer w.mu.Unlock()
+	w.close(c, err)
+}
+
+// close ends a connection. The next session opens another. w.mu is held.
+func (w *SharedWatch) close(c *connection, cause error) {
+	c.cancel(cause)
 	if w.open == c {
 		w.open = nil
 	}
-	w.mu.Unlock()
 }
 
 // A routingLabel tells which application a pod belongs to.
@@ -132,30 +134,35 @@ var errNoRoutingLabel = errors.New("a shared watch needs a selector in which exa
 // routingLabelOf compares the selectors of two applications.
 func routingLabelOf(selector func(appID string) labels.Selector) (routingLabel, error) {
 	const one, other = "watchsource-1", "watchsource-2"
-	first, second := selector(one), selector(other)
-	if isNil(first) || isNil(second) {
-		return routingLabel{}, errNoRoutingLabel
-	}
-	ours, selectable := first.Requirements()
-	theirs, _ := second.Requirements()
-	if !selectable || len(ours) != len(theirs) {
+	ofOne, ofOther := requirementsOf(selector(one)), requirementsOf(selector(other))
+	if len(ofOne) != len(ofOther) {
 		return routingLabel{}, errNoRoutingLabel
 	}
 	var route routingLabel
-	for i := range ours {
+	for i, a := range ofOne {
+		b := ofOther[i]
 		switch {
-		case ours[i].Equal(theirs[i]):
-			route.common = append(route.common, ours[i])
-		case route.key == "" && ours[i].Key() == theirs[i].Key() && requires(ours[i], one) && requires(theirs[i], other):
-			route.key = ours[i].Key()
+		case a.Equal(b):
+			route.common = append(route.common, a)
+		case route.key == "" && a.Key() == b.Key() && requires(a, one) && requires(b, other):
+			route.key = a.Key()
 		default:
-			return routingLabel{}, fmt.Errorf("%w (it differs in %q and %q)", errNoRoutingLabel, &ours[i], &theirs[i])
+			return routingLabel{}, fmt.Errorf("%w (it differs in %q and %q)", errNoRoutingLabel, &a, &b)
 		}
 	}
 	if route.key == "" {
 		return routingLabel{}, errNoRoutingLabel
 	}
 	return route, nil
+}
+
+// requirementsOf returns none for a selector that is nil or selects nothing.
+func requirementsOf(selector labels.Selector) labels.Requirements {
+	if isNil(selector) {
+		return nil
+	}
+	requirements, _ := selector.Requirements()
+	return requirements
 }
 
 // requires reports whether a requirement is that a label equals a value.

@@ -5,6 +5,7 @@ package watchsource
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -397,4 +398,45 @@ func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Sna
 		return s.Snapshot(), fmt.Errorf("watchsource: wait for resource version %q: %w", version, err)
 	}
 	return s.WaitFor(ctx, func(snapshot Snapshot) bool { return snapshot.Contains(version) })
+}
+
+// Tee returns a store that passes each call to the given stores, in their order. The
+// call returns when the last of them has returned. The stores share the pods, but
+// each receives a separate slice of them.
+func Tee(stores ...SnapshotsStore) SnapshotsStore { return tee(stores) }
+
+type tee []SnapshotsStore
+
+func (t tee) UpdatePod(pod *corev1.Pod) {
+	for _, store := range t {
+		store.UpdatePod(pod)
+	}
+}
+
+func (t tee) DeletePod(pod *corev1.Pod) {
+	for _, store := range t {
+		store.DeletePod(pod)
+	}
+}
+
+func (t tee) ReplaceSnapshot(pods []*corev1.Pod) {
+	for _, store := range t {
+		store.ReplaceSnapshot(slices.Clone(pods))
+	}
+}
+
+func (t tee) ObserveResourceVersion(resourceVersion string) {
+	for _, store := range t {
+		if observer, ok := store.(ResourceVersionObserver); ok {
+			observer.ObserveResourceVersion(resourceVersion)
+		}
+	}
+}
+
+func (t tee) ObserveStop() {
+	for _, store := range t {
+		if observer, ok := store.(StopObserver); ok {
+			observer.ObserveStop()
+		}
+	}
 }

@@ -128,13 +128,26 @@ func (e *clientEvents) close() {
 	}
 }
 
-// A ClientPanic is a panic of a client, caught in the goroutine of a request.
-type ClientPanic struct {
+// A CaughtPanic is a panic of a client, a store or an observer, and the stack of the
+// goroutine in which it was caught.
+type CaughtPanic struct {
 	Value any
 	Stack []byte
 }
 
-func (p *ClientPanic) Error() string { return fmt.Sprintf("%v\n\n%s", p.Value, p.Stack) }
+func (p *CaughtPanic) Error() string { return fmt.Sprintf("%v\n\n%s", p.Value, p.Stack) }
+
+// PanicOf returns the panic for a value of recover, nil for nil.
+func PanicOf(recovered any) *CaughtPanic {
+	switch r := recovered.(type) {
+	case nil:
+		return nil
+	case *CaughtPanic:
+		return r
+	default:
+		return &CaughtPanic{Value: r, Stack: debug.Stack()}
+	}
+}
 
 // request makes one request and returns its answer, or the cause for which ctx
 // ended. An answer of a client that ignores its context is discarded after that.
@@ -143,7 +156,7 @@ func request[T any](ctx context.Context, ask func() (T, error), discard func(T))
 	type answer struct {
 		value    T
 		err      error
-		panicked *ClientPanic
+		panicked *CaughtPanic
 	}
 	answers := make(chan answer)
 	left := make(chan struct{})
@@ -152,7 +165,7 @@ func request[T any](ctx context.Context, ask func() (T, error), discard func(T))
 		var returned bool
 		defer func() {
 			if r := recover(); r != nil {
-				a.panicked = &ClientPanic{r, debug.Stack()}
+				a.panicked = PanicOf(r)
 			} else if !returned {
 				return // runtime.Goexit, as by a test that fails in a fake
 			}
