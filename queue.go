@@ -23,7 +23,6 @@ type callQueue struct {
 	// Fixed after newCallQueue.
 	store   SnapshotsStore
 	session *session
-	rules   rules
 	wake    chan struct{} // holds a token while there is something to do
 	done    chan struct{} // closed when the store is not called any more
 
@@ -35,11 +34,39 @@ type callQueue struct {
 	stopped bool
 }
 
+// A waitingState is a state of a pod that waits to be passed on.
+type waitingState struct {
+	reading
+	newEnd bool // it shows an end that the state before does not show
+	needed bool // without it a store cannot know that an end in the next state is new
+}
+
+// next reads the state that follows a state, which may be nil.
+func (r *rules) next(before *waitingState, pod *corev1.Pod) *waitingState {
+	if before == nil {
+		now := r.read(pod, nil, end{})
+		return &waitingState{reading: now, newEnd: now.end != end{}}
+	}
+	now := r.read(pod, before.executor, before.end)
+	before.needed = before.needed || now.missed != nil
+	return &waitingState{reading: now, newEnd: now.end.number > before.end.number}
+}
+
+// replace reports whether a state takes the place of the one before it. It does not if an
+// end would be lost.
+func (s *waitingState) replace(before *waitingState) bool {
+	if before.needed || before.newEnd && (s.newEnd || before.executor.State.Ended() && !s.executor.State.Ended()) {
+		return false
+	}
+	s.newEnd = s.newEnd || before.newEnd
+	return true
+}
+
 // A call waits for the store.
 type call struct {
 	kind    callKind
 	pod     *corev1.Pod   // of updatePod and deletePod
-	reading               // of updatePod
+	state   *waitingState // of updatePod
 	pods    []*corev1.Pod // of replaceSnapshot
 	back    func()        // of callBack
 	version string        // to be observed after the call, "" for none
@@ -73,7 +100,7 @@ const (
 
 func newCallQueue(store SnapshotsStore, s *session) *callQueue {
 	q := &callQueue{
-		store: store, session: s, rules: newStoreOptions(nil).rules,
+		store: store, session: s,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), last: map[types.UID]*call{},
 	}
 	go q.run()
@@ -87,15 +114,15 @@ func (q *callQueue) UpdatePod(pod *corev1.Pod) {
 	key := podKeyOf(pod)
 	last := q.last[key]
 	if last == nil || last.kind != updatePod {
-		q.append(key, &call{kind: updatePod, pod: pod, reading: q.rules.read(pod, nil, end{})})
+		q.append(key, &call{kind: updatePod, pod: pod, state: q.session.rules.next(nil, pod)})
 		return
 	}
-	now := q.rules.read(pod, last.executor, last.end)
-	if len(q.waiting) < mergeFrom || last.executor.State.Ended() && (!now.executor.State.Ended() || now.end.number != last.end.number) {
-		q.append(key, &call{kind: updatePod, pod: pod, reading: now})
+	now := q.session.rules.next(last.state, pod)
+	if len(q.waiting) < mergeFrom || !now.replace(last.state) {
+		q.append(key, &call{kind: updatePod, pod: pod, state: now})
 		return
 	}
-	last.pod, last.reading = pod, now
+	last.pod, last.state = pod, now
 }
 
 func (q *callQueue) DeletePod(pod *corev1.Pod) {
@@ -124,11 +151,11 @@ func (q *callQueue) ReplaceSnapshot(pods []*corev1.Pod) {
 			kept = append(kept, c)
 		case c.kind == replaceSnapshot:
 			for _, pod := range c.pods {
-				if now := q.rules.read(pod, nil, end{}); now.executor.State.Ended() {
-					kept = append(kept, &call{kind: updatePod, pod: pod, reading: now})
+				if now := q.session.rules.next(nil, pod); now.newEnd {
+					kept = append(kept, &call{kind: updatePod, pod: pod, state: now})
 				}
 			}
-		case c.kind != updatePod || c.executor.State.Ended():
+		case c.kind != updatePod || c.state.newEnd || c.state.needed:
 			kept = append(kept, c)
 		}
 	}

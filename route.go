@@ -20,6 +20,7 @@ import (
 type sharedSession struct {
 	// Fixed after join.
 	connection *connection // nil if the session is not of a SharedWatch
+	rules      rules       // by which states that wait are merged
 	base       Status      // of the connection, at Start
 	calls      *callQueue  // for a store that is not a Store, nil otherwise
 
@@ -55,6 +56,7 @@ var errOldList = errors.New("the API server returned a list that is older than t
 // prepare makes the watcher.
 func (s *session) prepare() {
 	store := s.source.store
+	s.rules = newStoreOptions(nil).rules
 	if _, ok := store.(*Store); !ok {
 		s.calls = newCallQueue(store, s)
 		store = s.calls
@@ -140,8 +142,8 @@ func (s *session) receiveList(pods []*corev1.Pod, resourceVersion string) {
 	if s.stage != current {
 		return
 	}
-	for i, event := range kept.events {
-		s.apply(event, kept.pods[i])
+	for _, event := range kept.events {
+		s.apply(event.Event, event.pod)
 	}
 	s.open()
 }
@@ -171,10 +173,9 @@ func (s *session) route(event watch.Event, pod *corev1.Pod) {
 	defer s.mu.Unlock()
 	switch {
 	case s.stage != current && s.stage != awaitingList:
-	case s.stage == awaitingList && podwire.IsPartial(pod):
-		// It was received before the list was asked for.
 	case s.stage == awaitingList:
-		s.kept.put(event, pod)
+		left := event.Type == watch.Deleted || !s.selects(pod)
+		s.kept.put(keptEvent{Event: event, pod: pod, left: left}, &s.rules)
 	default:
 		s.apply(event, pod)
 	}
@@ -257,22 +258,34 @@ func (s *session) catchStore() {
 	}
 }
 
-// keptEvents holds the newest event of each pod.
+// keptEvents holds the newest event of each pod, and those before it that show an end, or
+// that the pod left.
 type keptEvents struct {
-	events []watch.Event
-	pods   []*corev1.Pod     // of the events
-	index  map[types.UID]int // of the pod's event
+	events []keptEvent
+	last   map[types.UID]int // the index of a pod's newest event
 }
 
-func (k *keptEvents) put(event watch.Event, pod *corev1.Pod) {
-	key := podKeyOf(pod)
-	if i, ok := k.index[key]; ok {
-		k.events[i], k.pods[i] = event, pod
-		return
+type keptEvent struct {
+	watch.Event
+	pod   *corev1.Pod
+	state *waitingState
+	left  bool // the pod left the application
+}
+
+func (k *keptEvents) put(event keptEvent, rules *rules) {
+	key := podKeyOf(event.pod)
+	if i, ok := k.last[key]; ok && !k.events[i].left {
+		event.state = rules.next(k.events[i].state, event.pod)
+		if event.state.replace(k.events[i].state) {
+			k.events[i] = event
+			return
+		}
+	} else {
+		event.state = rules.next(nil, event.pod)
 	}
-	if k.index == nil {
-		k.index = map[types.UID]int{}
+	if k.last == nil {
+		k.last = map[types.UID]int{}
 	}
-	k.index[key] = len(k.events)
-	k.events, k.pods = append(k.events, event), append(k.pods, pod)
+	k.last[key] = len(k.events)
+	k.events = append(k.events, event)
 }

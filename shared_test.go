@@ -3,12 +3,16 @@
 package watchsource_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +21,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 
@@ -179,37 +184,308 @@ func TestSharedWatchLateStart(t *testing.T) {
 	}
 }
 
-// Events that come while a late application is listed are neither lost nor shown twice, and
-// the view does not go back.
+// Events that come while a late application is listed are neither lost nor passed on
+// twice, whether the list is older than they are or contains them.
 func TestSharedWatchChangesDuringALateList(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after int // 1 if the server reads the list before the events
+		want  []string
+	}{
+		{name: "in the list", after: 0, want: []string{"replace late-0 late-2 late-3 late-4"}},
+		{name: "after the list", after: 1, want: []string{
+			"replace late-0 late-1 late-2 late-3", "update late-0", "delete late-1", "update late-4", "update late-2",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				for i := range 4 {
+					server.Create(podOf("late", fmt.Sprint(i)))
+				}
+				shared := watchsource.NewSharedWatch(server.Client())
+				startShared(t, shared, "first")
+				server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: test.after, Times: 1})
+				calls, store := &recordingStore{}, watchsource.NewStore()
+				source := shared.Source(watchsource.Tee(calls, store))
+				defer source.Stop()
+				go func() {
+					time.Sleep(5 * time.Second) // the request is on its way
+					server.Update("jobs", "late-0", phase(corev1.PodFailed))
+					server.Delete("jobs", "late-1")
+					server.Create(podOf("late", "4"))
+					server.Update("jobs", "late-2", phase(corev1.PodRunning))
+					server.Update("jobs", "late-2", phase(corev1.PodSucceeded))
+				}()
+				start(t, source, "late")
+				synctest.Wait()
+				if got := calls.all(); !slices.Equal(got, test.want) {
+					t.Errorf("the store received %q, want %q", got, test.want)
+				}
+				wantPods(t, store, "late-0", "late-2", "late-3", "late-4")
+				wantState(t, store, "late-0", watchsource.Failed)
+				wantState(t, store, "late-2", watchsource.Succeeded)
+			})
+		})
+	}
+}
+
+// Each end that comes while a late application is listed is delivered, also if the
+// executor runs again before the list arrives.
+func TestSharedWatchEndsDuringALateList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(podOf("late", "1", container(executorContainer, running())))
+		shared := watchsource.NewSharedWatch(server.Client())
+		startShared(t, shared, "first")
+		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: 1, Times: 1})
+		store := watchsource.NewStore()
+		ends := endsOf(t, store)
+		source := shared.Source(store)
+		defer source.Stop()
+		go func() {
+			time.Sleep(5 * time.Second) // the list has been read
+			endTwice(server, "late-1")
+		}()
+		start(t, source, "late")
+		if got, want := ends(), []int32{1, 2}; !slices.Equal(got, want) {
+			t.Errorf("the reader was shown the exit codes %v, want %v", got, want)
+		}
+	})
+}
+
+// A store that blocks receives each end, although the states that wait for it are merged.
+func TestSharedWatchBlockedStoreReceivesEachEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, gated, ends := startBlocked(t)
+		for i := range 2000 { // states are merged from the 1,024th on
+			server.Update("jobs", "slow-0", annotate("step", fmt.Sprint(i)))
+		}
+		server.Create(podOf("slow", "1", container(executorContainer, running())))
+		endTwice(server, "slow-1")
+		server.Create(podOf("slow", "2"))
+		server.Update("jobs", "slow-2", run("run-1", 0, endedRun("run-1", 3), corev1.ContainerState{}))
+		server.Update("jobs", "slow-2", annotate("step", "merged"))
+		server.Update("jobs", "slow-2", run("run-2", 1, running(), endedRun("run-1", 3)))
+		server.Update("jobs", "slow-2", run("run-2", 1, endedRun("run-2", 4), endedRun("run-1", 3)))
+		server.Update("jobs", "slow-2", run("run-3", 2, endedRun("run-3", 5), endedRun("run-2", 4)))
+		for i := range 10 {
+			server.Update("jobs", "slow-1", annotate("step", fmt.Sprint(i)))
+		}
+		if got, want := ends(), []int32{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
+			t.Errorf("the reader was shown the exit codes %v, want %v", got, want)
+		}
+		var states []string
+		for _, call := range gated.calls {
+			if strings.HasPrefix(call, "update slow-2") {
+				states = append(states, call)
+			}
+		}
+		want := []string{"update slow-2 Pending ended 3", "update slow-2 Pending ended 4", "update slow-2 Pending ended 5"}
+		if !slices.Equal(states, want) {
+			t.Errorf("the store received %q, want %q", states, want)
+		}
+	})
+}
+
+// startBlocked starts a source of the application slow. Its store blocks in the call for
+// the pod slow-0. The function ends unblocks the store and returns the exit codes that a
+// reader was shown.
+func startBlocked(t *testing.T) (server *watchtest.Server, gated *gatedStore, ends func() []int32) {
+	t.Helper()
+	server = watchtest.NewServer()
+	store := watchsource.NewStore()
+	shown := endsOf(t, store)
+	gated = &gatedStore{gate: make(chan struct{})}
+	source := watchsource.NewSharedWatch(server.Client()).Source(watchsource.Tee(gated, store))
+	start(t, source, "slow")
+	t.Cleanup(source.Stop)
+	server.Create(podOf("slow", "0"))
+	synctest.Wait()
+	return server, gated, func() []int32 {
+		synctest.Wait()
+		close(gated.gate)
+		return shown()
+	}
+}
+
+// endTwice lets a pod's container end with exit code 1, run again, end with 2, and run
+// again. Only the last states of the container show the ends.
+func endTwice(server *watchtest.Server, name string) {
+	server.Update("jobs", name, run("run-2", 1, running(), endedRun("run-1", 1)))
+	server.Update("jobs", name, run("run-3", 2, running(), endedRun("run-2", 2)))
+}
+
+// run sets the status of the container: the ID of the run and its state, and the state of
+// the run before.
+func run(id string, restarts int32, state, last corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: executorContainer, ContainerID: id, RestartCount: restarts, State: state, LastTerminationState: last,
+		}}
+	}
+}
+
+func endedRun(id string, exitCode int32) corev1.ContainerState {
+	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ContainerID: id, ExitCode: exitCode}}
+}
+
+func annotate(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Annotations = map[string]string{key: value} }
+}
+
+// endsOf reads a store's changes. The function that it returns waits until the reader has
+// received all, and returns the exit codes of the ends in ascending order.
+func endsOf(t *testing.T, store *watchsource.Store) (ends func() []int32) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	var exitCodes []int32
+	go func() {
+		for batch := range store.Batches(ctx, 0) {
+			for _, change := range batch.Changes {
+				if change.Ended() {
+					exitCodes = append(exitCodes, change.After.ExitCode)
+				}
+			}
+		}
+	}()
+	synctest.Wait()
+	return func() []int32 {
+		synctest.Wait()
+		return slices.Sorted(slices.Values(exitCodes))
+	}
+}
+
+// The API server may answer a late list from a cache that is behind the watch. Such a list
+// is not passed on.
+func TestSharedWatchOldLateList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(podOf("late", "1"))
+		config := server.Config()
+		var replay repeatedList
+		config.Wrap(replay.wrap)
+		client, err := kubernetes.NewForConfig(config)
+		must(t, err)
+		shared := watchsource.NewSharedWatch(client)
+		startShared(t, shared, "first")
+		_, source := startShared(t, shared, "late")
+		source.Stop()
+
+		server.Update("jobs", "late-1", phase(corev1.PodRunning))
+		synctest.Wait()
+		before := server.Count(watchtest.List)
+		replay.old.Store(true)
+		calls, store := &recordingStore{}, watchsource.NewStore()
+		source = shared.Source(watchsource.Tee(calls, store))
+		start(t, source, "late")
+		defer source.Stop()
+		wantState(t, store, "late-1", watchsource.Running)
+		if got, want := calls.all(), []string{"replace late-1"}; !slices.Equal(got, want) {
+			t.Errorf("the store received %q, want %q", got, want)
+		}
+		if n := server.Count(watchtest.List) - before; n != 1 {
+			t.Errorf("%d lists reached the server after an old one, want 1", n)
+		}
+		if err := source.Status().Err; err == nil || !strings.Contains(err.Error(), "older") {
+			t.Errorf("Status().Err is %v, want the error of the old list", err)
+		}
+	})
+}
+
+// repeatedList is a transport that can answer one list with the answer of the first.
+type repeatedList struct {
+	old   atomic.Bool
+	first []byte
+}
+
+func (l *repeatedList) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Query().Has("watch") {
+			return next.RoundTrip(r)
+		}
+		if l.old.CompareAndSwap(true, false) {
+			return &http.Response{
+				StatusCode: http.StatusOK, Request: r,
+				Header: http.Header{"Content-Type": {runtime.ContentTypeProtobuf}},
+				Body:   io.NopCloser(bytes.NewReader(l.first)),
+			}, nil
+		}
+		answer, err := next.RoundTrip(r)
+		if err == nil && l.first == nil {
+			l.first, err = io.ReadAll(answer.Body)
+			answer.Body = io.NopCloser(bytes.NewReader(l.first))
+		}
+		return answer, err
+	})
+}
+
+// An application that starts while the list of all is on its way receives its pods
+// completely, although the first of them were received before.
+func TestSharedWatchStartDuringTheFirstList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		for i := range 4 {
-			server.Create(podOf("late", fmt.Sprint(i)))
+			server.Create(podOf("first", fmt.Sprint(i), phase(corev1.PodRunning)))
+			server.Create(podOf("earlier-name", fmt.Sprint(i), phase(corev1.PodRunning)))
 		}
+		server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(200, time.Second), Times: 1})
 		shared := watchsource.NewSharedWatch(server.Client())
-		startShared(t, shared, "first")
-		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), Times: 1})
-		calls, store := &recordingStore{}, watchsource.NewStore()
-		source := shared.Source(watchsource.Tee(calls, store))
-		defer source.Stop()
-		go func() {
-			time.Sleep(5 * time.Second) // the request is on its way
-			server.Update("jobs", "late-0", phase(corev1.PodFailed))
-			server.Delete("jobs", "late-1")
-			server.Create(podOf("late", "4"))
-			server.Update("jobs", "late-2", phase(corev1.PodRunning))
-			server.Update("jobs", "late-2", phase(corev1.PodSucceeded))
-		}()
-		start(t, source, "late")
-		synctest.Wait()
-		got := calls.all()
-		if len(got) == 0 || !strings.HasPrefix(got[0], "replace") {
-			t.Fatalf("the store received %q, want a list first", got)
+		one, two := watchsource.NewStore(), watchsource.NewStore()
+		first, second := shared.Source(one), shared.Source(two)
+		defer first.Stop()
+		defer second.Stop()
+		var starting sync.WaitGroup
+		starting.Go(func() { start(t, first, "first") })
+		time.Sleep(5 * time.Second) // pods of earlier-name have been decoded in part
+		starting.Go(func() { start(t, second, "earlier-name") })
+		starting.Wait()
+		for i := range 4 {
+			wantState(t, one, fmt.Sprint("first-", i), watchsource.Running)
+			wantState(t, two, fmt.Sprint("earlier-name-", i), watchsource.Running)
 		}
-		wantPods(t, store, "late-0", "late-2", "late-3", "late-4")
-		wantState(t, store, "late-0", watchsource.Failed)
-		wantState(t, store, "late-2", watchsource.Succeeded)
+	})
+}
+
+// A store that blocks during many lists receives the ends that came between them, and the
+// ends that only a list showed.
+func TestSharedWatchBlockedStoreReceivesEndsOfLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, gated, ends := startBlocked(t)
+		relist := func(whileClosed func()) {
+			synctest.Wait()
+			lists := server.Count(anyList)
+			server.Strike(watchtest.Cut())
+			whileClosed()
+			server.Advance(1)
+			server.Compact()
+			time.Sleep(2 * time.Minute)
+			if n := server.Count(anyList) - lists; n != 1 {
+				t.Fatalf("%d lists after the version was compacted, want 1", n)
+			}
+		}
+		unchanged := func() {}
+		relist(unchanged)
+		for _, id := range []string{"1", "2", "3"} {
+			server.Create(podOf("slow", id, container(executorContainer, running())))
+		}
+		endTwice(server, "slow-1")
+		server.Update("jobs", "slow-2", run("run-1", 0, endedRun("run-1", 3), corev1.ContainerState{}))
+		relist(func() { server.Delete("jobs", "slow-2") })
+		relist(func() {
+			server.Update("jobs", "slow-3", run("run-1", 0, endedRun("run-1", 4), corev1.ContainerState{}))
+		})
+		relist(func() { server.Delete("jobs", "slow-3") })
+		for range 8 {
+			relist(unchanged)
+		}
+		if got, want := ends(), []int32{1, 2, 3, 4}; !slices.Equal(got, want) {
+			t.Errorf("the reader was shown the exit codes %v, want %v", got, want)
+		}
+		if gated.lists > 7 {
+			t.Errorf("the store received %d lists, want those that waited dropped", gated.lists)
+		}
 	})
 }
 
@@ -309,19 +585,23 @@ func TestSharedWatchBlockedStore(t *testing.T) {
 type gatedStore struct {
 	gate  chan struct{}
 	calls []string
+	lists int
 }
 
-func (s *gatedStore) UpdatePod(p *corev1.Pod) {
+func (s *gatedStore) record(call string, p *corev1.Pod) {
 	<-s.gate
-	s.calls = append(s.calls, fmt.Sprintf("update %s %s", p.Name, p.Status.Phase))
+	call += " " + p.Name + " " + string(p.Status.Phase)
+	for _, status := range p.Status.ContainerStatuses {
+		if end := status.State.Terminated; end != nil {
+			call += fmt.Sprint(" ended ", end.ExitCode)
+		}
+	}
+	s.calls = append(s.calls, call)
 }
 
-func (s *gatedStore) DeletePod(p *corev1.Pod) {
-	<-s.gate
-	s.calls = append(s.calls, fmt.Sprintf("delete %s %s", p.Name, p.Status.Phase))
-}
-
-func (s *gatedStore) ReplaceSnapshot([]*corev1.Pod) {}
+func (s *gatedStore) UpdatePod(p *corev1.Pod)       { s.record("update", p) }
+func (s *gatedStore) DeletePod(p *corev1.Pod)       { s.record("delete", p) }
+func (s *gatedStore) ReplaceSnapshot([]*corev1.Pod) { s.lists++ }
 
 // The failure, the Stop or the context of one application does not affect another.
 func TestSharedWatchApplicationsAreIndependent(t *testing.T) {
