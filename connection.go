@@ -49,7 +49,9 @@ type connection struct {
 
 	// Guarded by mu, which is never held while user code runs.
 	mu              sync.Mutex
-	resourceVersion string                // up to which all sessions have received everything
+	resourceVersion string                // up to which the watch has shown everything
+	passedVersion   string                // up to which the sessions have received everything
+	waiting         map[*session]int      // calls of a store that wait for a version
 	ready           bool                  // a watch is open
 	sessions        map[string][]*session // by application; a slice is replaced, not changed
 	owners          map[types.UID]string  // the application of each pod
@@ -61,7 +63,7 @@ type connection struct {
 func newConnection(w *SharedWatch) *connection {
 	c := &connection{
 		shared: w, done: make(chan struct{}),
-		sessions: map[string][]*session{}, owners: map[types.UID]string{}, pods: map[string]int{},
+		waiting: map[*session]int{}, sessions: map[string][]*session{}, owners: map[types.UID]string{}, pods: map[string]int{},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.status.start("")
@@ -164,10 +166,12 @@ func (c *connection) Replace(pods []*corev1.Pod, resourceVersion string) {
 	}
 	c.mu.Lock()
 	c.resourceVersion, c.owners, c.pods = resourceVersion, owners, counts
+	c.passedVersion = "" // it may be of another history
 	c.mu.Unlock()
 	for _, s := range c.all() {
 		s.replace(byApp[s.appID], resourceVersion)
 	}
+	c.passed(resourceVersion)
 }
 
 func (c *connection) Receive(event watch.Event) error {
@@ -186,7 +190,45 @@ func (c *connection) Receive(event watch.Event) error {
 	for _, s := range here {
 		s.route(event, pod)
 	}
+	c.passed(pod.ResourceVersion)
 	return nil
+}
+
+// passed notes that the sessions have received everything up to a version, and passes it
+// to those that wait for one.
+func (c *connection) passed(resourceVersion string) {
+	c.mu.Lock()
+	c.passedVersion = rv.Newer(c.passedVersion, resourceVersion)
+	var waiting []*session
+	for s := range c.waiting {
+		waiting = append(waiting, s)
+	}
+	c.mu.Unlock()
+	for _, s := range waiting {
+		s.advanceToPassed()
+	}
+}
+
+// wait passes versions to a session until the function that it returns is called.
+func (c *connection) wait(s *session) (stop func()) {
+	c.mu.Lock()
+	c.waiting[s]++
+	c.mu.Unlock()
+	s.advanceToPassed()
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.waiting[s]--; c.waiting[s] == 0 {
+			delete(c.waiting, s)
+		}
+	}
+}
+
+// passedTo returns the version up to which the sessions have received everything.
+func (c *connection) passedTo() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passedVersion
 }
 
 // advance passes the version of a bookmark to all sessions.
@@ -197,6 +239,7 @@ func (c *connection) advance(resourceVersion string) {
 	for _, s := range c.all() {
 		s.advanceTo(resourceVersion)
 	}
+	c.passed(resourceVersion)
 }
 
 // route returns the sessions of a pod's application, and those of the application that

@@ -9,7 +9,8 @@
 // current [Snapshot] of the application's executors, which any goroutine can read at
 // no cost, and reports changes to readers. The model is Spark's
 // ExecutorPodsWatchSnapshotSource with its ExecutorPodsWatcher and
-// ExecutorPodsSnapshotsStore.
+// ExecutorPodsSnapshotsStore. A process that runs many applications watches them all
+// with one [SharedWatch].
 //
 // # Usage
 //
@@ -87,18 +88,20 @@
 //
 // All methods of [WatchSnapshotSource] and [Store] are safe for concurrent use. The
 // watch goroutine runs from Start to the end of Stop and calls the SnapshotsStore. A
-// store that blocks delays only the watch and Stop. Reading a [Store] never blocks
-// writing, and writing never blocks reading. All readers share pods and executors: do
-// not change them.
+// store that blocks delays only the watch and Stop. With a [SharedWatch] one goroutine
+// watches for all applications, and a SnapshotsStore that is not a [Store] is called by
+// another, so that it delays no other application. Reading a Store never blocks writing,
+// and writing never blocks reading. All readers share pods and executors: do not change
+// them.
 //
 // # Cost
 //
 // There is one watch per source and one list at the start. The sources of a [SharedWatch]
-// have one watch together. The source decodes pods
-// itself, and uses the client's connections, credentials and rate limit. If the client
-// asks for JSON, has a warning handler or is wrapped, client-go decodes the pods at a
-// higher cost, and the source logs a debug message. DESIGN.md describes how the costs
-// arise, and the README has measurements.
+// have one watch together. The source decodes pods itself, and uses the client's
+// connections, credentials and rate limit. If the client asks for JSON, has a warning
+// handler or is wrapped, client-go decodes the pods at a higher cost, and the source logs
+// a debug message. DESIGN.md describes how the costs arise, and the README has
+// measurements.
 //
 // # Logging
 //
@@ -114,7 +117,7 @@
 //
 // # Not here
 //
-// This package does not create or delete pods, and does not watch other resources. For many kinds of objects and
-// reconciliation use controller-runtime. For all pods of a cluster use client-go's
-// informers.
+// This package does not create or delete pods, and does not watch other resources. For
+// many kinds of objects and reconciliation use controller-runtime. For all pods of a
+// cluster use client-go's informers.
 package watchsource

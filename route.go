@@ -19,10 +19,11 @@ import (
 // A sharedSession is the part of a [session] that only a shared watch needs.
 type sharedSession struct {
 	// Fixed after join.
-	connection *connection // nil if the session is not of a SharedWatch
-	rules      rules       // by which states that wait are merged
-	base       Status      // of the connection, at Start
-	calls      *callQueue  // for a store that is not a Store, nil otherwise
+	connection *connection          // nil if the session is not of a SharedWatch
+	rules      rules                // by which states that wait are merged
+	request    func() (stop func()) // for a Store
+	base       Status               // of the connection, at Start
+	calls      *callQueue           // for a store that is not a Store, nil otherwise
 
 	// mu is held while a Store is called. It may be held when connection.mu is taken,
 	// not the other way round.
@@ -57,7 +58,10 @@ var errOldList = errors.New("the API server returned a list that is older than t
 func (s *session) prepare() {
 	store := s.source.store
 	s.rules = newStoreOptions(nil).rules
-	if _, ok := store.(*Store); !ok {
+	if own, ok := store.(*Store); ok {
+		s.request = func() (stop func()) { return s.connection.wait(s) }
+		own.requestVersions.Store(&s.request)
+	} else {
 		s.calls = newCallQueue(store, s)
 		store = s.calls
 	}
@@ -203,6 +207,15 @@ func (s *session) advanceTo(resourceVersion string) {
 	}
 }
 
+// advanceToPassed passes on the version up to which the connection has passed everything.
+func (s *session) advanceToPassed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stage == current {
+		s.advance(rv.Newer(s.resourceVersion, s.connection.passedTo()))
+	}
+}
+
 // open lets Start return once the store has received the list. s.mu is held.
 func (s *session) open() {
 	switch {
@@ -238,6 +251,9 @@ func (s *session) end(cause error) {
 	}
 	if s.calls != nil {
 		s.calls.stop()
+	}
+	if own, ok := s.source.store.(*Store); ok {
+		own.requestVersions.CompareAndSwap(&s.request, nil)
 	}
 	s.observeStop()
 	s.err = cause

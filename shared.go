@@ -14,24 +14,29 @@ import (
 )
 
 // A SharedWatch is one watch for the executor pods of many applications. It is open
-// while any of its sources is started. Each of its sources gives the guarantees of a
-// source with a watch of its own, with these differences:
+// while any of its sources is started. Its sources give the same guarantees as other
+// sources. They differ in these points:
 //
 //   - Status, Healthy and the observer describe the shared watch. The counts of a Status
 //     begin at the Start of its source.
 //   - An event advances the resource version of its application only. The versions of the
-//     others advance with a bookmark, about once a minute, and with a list.
+//     others advance with a bookmark, about once a minute, with a list, and at once while
+//     [Store.WaitForResourceVersion] waits. A store that is not a Store has to wait for
+//     the bookmark.
 //   - A store that is not a [Store] is called by a separate goroutine, so that it cannot
-//     delay other applications. States of a pod that wait for the store are merged. An
-//     end is not merged away.
+//     delay other applications. If more than a thousand calls wait for it, the states of
+//     a pod are merged, and all lists but the oldest and the newest are dropped. No end
+//     is lost.
+//   - A pod that is relabelled from one application to another is reported as gone in its
+//     new state.
 //
 // A source that starts after the watch has opened costs no request if the watch has not
 // shown a pod of its application, and at most one list otherwise. Sources that start at
-// the same time share that list.
+// the same time share that list. Several sources may watch the same application.
 //
 // The label that holds the application id comes from the function of [WithSelector]: if
 // it is called with two ids, the selectors must differ in the value of exactly one
-// equality requirement. Otherwise Start fails.
+// equality requirement. Otherwise Start fails with an error that says so.
 //
 // Its methods are safe for concurrent use. The stores and the observer must not call
 // Stop of any of its sources.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -230,7 +231,7 @@ func TestSharedWatchChangesDuringALateList(t *testing.T) {
 	}
 }
 
-// Each end that comes while a late application is listed is delivered, also if the
+// Each end that comes while a late application is listed is delivered, even if the
 // executor runs again before the list arrives.
 func TestSharedWatchEndsDuringALateList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -485,6 +486,61 @@ func TestSharedWatchBlockedStoreReceivesEndsOfLists(t *testing.T) {
 		}
 		if gated.lists > 7 {
 			t.Errorf("the store received %d lists, want those that waited dropped", gated.lists)
+		}
+	})
+}
+
+// A wait for a version ends once the watch has passed it, although no event of the
+// application brings it.
+func TestSharedWatchWaitForResourceVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		shared := watchsource.NewSharedWatch(server.Client())
+		store, source := startShared(t, shared, "one")
+		began := time.Now()
+
+		past := server.Create(podOf("other", "1")).ResourceVersion
+		synctest.Wait()
+		if store.Snapshot().Contains(past) {
+			t.Fatal("the version has advanced before the wait")
+		}
+		_, err := store.WaitForResourceVersion(t.Context(), past)
+		must(t, err)
+
+		var waiting sync.WaitGroup
+		next, _ := strconv.ParseUint(past, 10, 64)
+		for range 3 {
+			waiting.Go(func() {
+				snapshot, err := store.WaitForResourceVersion(t.Context(), fmt.Sprint(next+2))
+				if err != nil || snapshot.Len() != 1 {
+					t.Errorf("%d executors, error %v; want 1, <nil>", snapshot.Len(), err)
+				}
+			})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		waiting.Go(func() {
+			if _, err := store.WaitForResourceVersion(ctx, fmt.Sprint(next+1000)); !errors.Is(err, context.Canceled) {
+				t.Errorf("a wait whose context ends returns %v, want context.Canceled", err)
+			}
+		})
+		synctest.Wait()
+		cancel() // the other waits go on
+		synctest.Wait()
+		server.Create(podOf("one", "1"))
+		server.Create(podOf("other", "2"))
+		waiting.Wait()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the waits took %v, want none", took)
+		}
+
+		later := server.Create(podOf("other", "3")).ResourceVersion
+		synctest.Wait()
+		if store.Snapshot().Contains(later) {
+			t.Error("the version advances after the waits have ended, want only with bookmarks")
+		}
+		source.Stop()
+		if _, err := store.WaitForResourceVersion(t.Context(), later); !errors.Is(err, watchsource.ErrStopped) {
+			t.Errorf("a wait after Stop returns %v, want ErrStopped", err)
 		}
 	})
 }

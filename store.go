@@ -23,7 +23,7 @@ import (
 // model is Spark's ExecutorPodsSnapshotsStore. A store may also implement
 // [ResourceVersionObserver] and [StopObserver].
 //
-// The watch goroutine makes all calls, between the beginning of Start and the return
+// One goroutine at a time makes the calls, between the beginning of Start and the return
 // of Stop, and waits for each of them. A store that blocks therefore delays the watch
 // and Stop. It must not call Stop, which waits for the call to return.
 //
@@ -43,7 +43,7 @@ type SnapshotsStore interface {
 }
 
 // A ResourceVersionObserver is a [SnapshotsStore] that wants to know how far it is.
-// The watch goroutine calls ObserveResourceVersion after every list, event and
+// The source calls ObserveResourceVersion after every list, event and
 // bookmark with the resource version up to which the store has received everything.
 type ResourceVersionObserver interface {
 	ObserveResourceVersion(resourceVersion string)
@@ -69,6 +69,9 @@ type Store struct {
 	backlogLimit int // 0 for none
 
 	current atomic.Pointer[published]
+	// requestVersions asks a shared watch for versions that no event of the application
+	// brings, until the function that it returns is called. It is nil for other sources.
+	requestVersions atomic.Pointer[func() (stop func())]
 
 	mu        sync.Mutex // held to write current
 	positions positions  // of the executors in current
@@ -388,7 +391,8 @@ func (s *Store) WaitFor(ctx context.Context, cond func(Snapshot) bool) (Snapshot
 
 // WaitForResourceVersion returns the first snapshot that contains everything up to a
 // resource version. With the version that the API server returned for a new pod, a
-// scheduler reads its own write. Either an event or a bookmark may bring the version.
+// scheduler reads its own write. An event or a bookmark may bring the version. With a
+// [SharedWatch] an event of any application does.
 //
 // It fails like WaitFor. If the version cannot be compared, for example the empty
 // version of client-go's fake clientset, it fails at once with a
@@ -397,7 +401,18 @@ func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Sna
 	if _, err := resourceversion.CompareResourceVersion(version, version); err != nil {
 		return s.Snapshot(), fmt.Errorf("watchsource: wait for resource version %q: %w", version, err)
 	}
-	return s.WaitFor(ctx, func(snapshot Snapshot) bool { return snapshot.Contains(version) })
+	stop := func() {}
+	defer func() { stop() }()
+	requested := false
+	return s.WaitFor(ctx, func(snapshot Snapshot) bool {
+		if snapshot.Contains(version) {
+			return true
+		}
+		if request := s.requestVersions.Load(); request != nil && !requested {
+			stop, requested = (*request)(), true
+		}
+		return false
+	})
 }
 
 // Tee returns a store that passes each call to the given stores, in their order. The

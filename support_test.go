@@ -62,7 +62,7 @@ func leftGoroutines() string {
 	return strings.Join(left, "\n\n")
 }
 
-// eachConstructor runs a test with a source that has a watch of its own, and with a source
+// eachConstructor runs a test with an ordinary source, and with a source
 // of a SharedWatch.
 func eachConstructor(t *testing.T, test func(t *testing.T, newSource modeltest.NewSource)) {
 	t.Run("own watch", func(t *testing.T) { test(t, watchsource.NewWatchSnapshotSource) })

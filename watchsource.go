@@ -28,7 +28,7 @@ type WatchSnapshotSource struct {
 	store   SnapshotsStore
 	client  kubernetes.Interface
 	options sourceOptions
-	shared  *SharedWatch // nil for a watch of its own
+	shared  *SharedWatch // nil for an ordinary source
 
 	status statusBoard
 
