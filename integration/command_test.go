@@ -42,7 +42,7 @@ func TestCommandAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWitness(t, "onlooker", config, "default")
+	w := newConsumer(t, "example", config, "default")
 	create(t, newClient(t, config), executorPod("default", appID, 1))
 	w.waitFor(t, "the pod run", func(s watchsource.Snapshot) bool { return s.Count(watchsource.Running) == 1 })
 

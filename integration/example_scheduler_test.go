@@ -37,7 +37,7 @@ func TestExampleScheduler(t *testing.T) {
 	if err := cluster.WriteKubeconfig(kubeconfig, serviceAccount(t, client, "../examples/rbac.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	onlooker := newWitness(t, "onlooker", server.Config(), metav1.NamespaceDefault)
+	watching := newConsumer(t, "example", server.Config(), metav1.NamespaceDefault)
 
 	var output bytes.Buffer
 	scheduler := exec.CommandContext(t.Context(), buildExample(t), "-kubeconfig", kubeconfig, "-app", appID, "-executors", "5", "-for", "6s")
@@ -48,7 +48,7 @@ func TestExampleScheduler(t *testing.T) {
 	if err := scheduler.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deleteWhileRunning(t, client, onlooker, "3")
+	deleteWhileRunning(t, client, watching, "3")
 	err := scheduler.Wait()
 	t.Logf("after %v:\n%s", time.Since(begin).Round(time.Millisecond), &output)
 	if err != nil {
@@ -59,8 +59,8 @@ func TestExampleScheduler(t *testing.T) {
 			t.Errorf("the output does not contain %q", part)
 		}
 	}
-	onlooker.mustAgree(t, client, "after the example")
-	if left := onlooker.store.Snapshot().Len(); left != 0 {
+	watching.mustAgree(t, client, "after the example")
+	if left := watching.store.Snapshot().Len(); left != 0 {
 		t.Errorf("%d executors were left behind", left)
 	}
 }
@@ -76,9 +76,9 @@ func buildExample(t *testing.T) string {
 	return program
 }
 
-func deleteWhileRunning(t *testing.T, client kubernetes.Interface, onlooker *witness, executorID string) {
+func deleteWhileRunning(t *testing.T, client kubernetes.Interface, watching *consumer, executorID string) {
 	t.Helper()
-	running := onlooker.waitFor(t, "executor "+executorID+" run", func(s watchsource.Snapshot) bool {
+	running := watching.waitFor(t, "executor "+executorID+" run", func(s watchsource.Snapshot) bool {
 		e, _ := s.ByID(executorID)
 		return e.State == watchsource.Running
 	})

@@ -47,7 +47,7 @@ var (
 type application struct {
 	client    kubernetes.Interface
 	namespace string
-	witnesses []*witness
+	consumers []*consumer
 	pods      []*corev1.Pod // by executor id, as last created
 
 	ends, gone map[types.UID]int // what a reader has to see in the end
@@ -77,10 +77,10 @@ func TestLifeOfAnApplication(t *testing.T) {
 
 	create(t, client, executorPod(a.namespace, appID, lastID))
 	for _, result := range results {
-		a.checkTally(t, <-result)
+		a.checkCounts(t, <-result)
 	}
 	t.Logf("%d readers saw %d ends and %d pods disappear", len(results), len(a.ends), len(a.gone))
-	for _, w := range a.witnesses {
+	for _, w := range a.consumers {
 		status := w.source.Status()
 		t.Logf("%-40s %d events, %d lists, %d resumes, %d errors", w.name, status.Events, status.Lists, status.Resumes, status.Errors)
 		if !w.forgetful && status.Relists != 0 {
@@ -89,9 +89,9 @@ func TestLifeOfAnApplication(t *testing.T) {
 	}
 }
 
-// checkTally compares what a reader saw with what happened. Where the watch
+// checkCounts compares what a reader saw with what happened. Where the watch
 // cannot be resumed, what began and ended between two watches was never shown.
-func (a *application) checkTally(t *testing.T, seen tally) {
+func (a *application) checkCounts(t *testing.T, seen readerCounts) {
 	t.Helper()
 	for _, change := range seen.broken {
 		t.Errorf("%s: a change of %s does not continue from the one before: %+v", seen.reader, change.After.Name, change)
@@ -108,7 +108,7 @@ func (a *application) checkTally(t *testing.T, seen tally) {
 }
 
 // forgive adds what may be missing.
-func (a *application) forgive(seen *tally) {
+func (a *application) forgive(seen *readerCounts) {
 	for _, pod := range a.of(drained) {
 		seen.ends[pod.UID] = max(seen.ends[pod.UID], 1)
 	}
@@ -139,6 +139,7 @@ func (a *application) watch(t *testing.T) {
 		namespace string
 		trimmed   bool
 		forgetful bool
+		shared    bool // the source of a SharedWatch
 	}{
 		{name: "protobuf", config: protobuf, namespace: a.namespace},
 		{name: "protobuf, trimmed", config: protobuf, namespace: a.namespace, trimmed: true},
@@ -148,30 +149,38 @@ func (a *application) watch(t *testing.T) {
 		{name: "protobuf, watches that cannot be resumed", config: altered(shortWatches(protobuf), refusingResumes), namespace: a.namespace, forgetful: true},
 		{name: "JSON", config: json, namespace: a.namespace},
 		{name: "JSON, trimmed", config: json, namespace: a.namespace, trimmed: true},
+		{name: "shared watch, protobuf", config: protobuf, namespace: a.namespace, shared: true},
+		{name: "shared watch, protobuf, trimmed, all namespaces", config: protobuf, namespace: metav1.NamespaceAll, trimmed: true, shared: true},
+		{name: "shared watch, watches that last 2 s", config: shortWatches(protobuf), namespace: a.namespace, shared: true},
+		{name: "shared watch, JSON, trimmed, plain lists", config: altered(json, refusingStreamedLists), namespace: a.namespace, trimmed: true, shared: true},
 		{name: "JSON, trimmed, plain lists", config: altered(json, refusingStreamedLists), namespace: a.namespace, trimmed: true},
 	} {
 		var options []watchsource.Option
 		if how.trimmed {
 			options = append(options, watchsource.WithTrimmedPods())
 		}
-		w := newWitness(t, how.name, how.config, how.namespace, options...)
+		construct := newConsumer
+		if how.shared {
+			construct = newSharedConsumer
+		}
+		w := construct(t, how.name, how.config, how.namespace, options...)
 		w.trimmed, w.forgetful = how.trimmed, how.forgetful
-		a.witnesses = append(a.witnesses, w)
+		a.consumers = append(a.consumers, w)
 	}
 }
 
-// read starts a quick and a slow reader of each witness, except the witness that sees the
+// read starts a quick and a slow reader of each consumer, except the consumer that sees the
 // other namespace too.
-func (a *application) read(t *testing.T) (results []<-chan tally) {
+func (a *application) read(t *testing.T) (results []<-chan readerCounts) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	until := executorPod(a.namespace, appID, lastID).Name
-	for _, w := range a.witnesses {
+	for _, w := range a.consumers {
 		if w.namespace == metav1.NamespaceAll {
 			continue
 		}
 		for _, interval := range []time.Duration{0, 3 * time.Second} {
-			result := make(chan tally, 1)
+			result := make(chan readerCounts, 1)
 			go func() { result <- w.count(ctx, interval, until) }()
 			results = append(results, result)
 		}
@@ -186,7 +195,7 @@ func (a *application) audit(t *testing.T) (stop func() int) {
 	compared := 0
 	working.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			w := a.witnesses[i%len(a.witnesses)]
+			w := a.consumers[i%len(a.consumers)]
 			snapshot, superseded := w.store.Latest()
 			if snapshot.ResourceVersion() == "" {
 				continue
@@ -222,7 +231,7 @@ func (a *application) phase(t *testing.T, name string, do func(*testing.T)) {
 	begin := time.Now()
 	do(t)
 	a.settle(t, name)
-	for _, w := range a.witnesses {
+	for _, w := range a.consumers {
 		w.mustAgree(t, a.client, name)
 	}
 	t.Logf("%-20s %v", name, time.Since(begin).Round(time.Millisecond))
@@ -231,7 +240,7 @@ func (a *application) phase(t *testing.T, name string, do func(*testing.T)) {
 // settle waits until the kubelet has nothing left to do.
 func (a *application) settle(t *testing.T, phase string) {
 	t.Helper()
-	w := a.witnesses[0]
+	w := a.consumers[0]
 	running := executors - failing.size() - outOfMem.size() - succeeding.size()
 	failed := failing.size() + outOfMem.size()
 	want := map[string][4]int{ // pending, running, succeeded, failed
@@ -306,7 +315,7 @@ func (a *application) of(f fate) []*corev1.Pod { return a.pods[f.from:f.to] }
 
 // relabel takes executors out of the selector and back, as for a quarantine.
 func (a *application) relabel(t *testing.T) {
-	w := a.witnesses[0]
+	w := a.consumers[0]
 	before := w.store.Snapshot().Len()
 	for _, step := range []struct {
 		role string
@@ -338,7 +347,7 @@ func (a *application) replace(t *testing.T) {
 		a.pods[replaced.from+i] = pod
 		a.gone[pod.UID] = 1
 	}
-	a.witnesses[0].waitFor(t, "the new pods", func(s watchsource.Snapshot) bool {
+	a.consumers[0].waitFor(t, "the new pods", func(s watchsource.Snapshot) bool {
 		for _, pod := range a.of(replaced) {
 			if e, _ := s.Get(pod.Name); e.UID != pod.UID {
 				return false
@@ -370,7 +379,7 @@ func (a *application) checkReasons(t *testing.T) {
 		{evicted, end{watchsource.Failed, watchsource.UnknownExitCode, "Evicted"}},
 	} {
 		for _, pod := range a.of(test.fate) {
-			e, _ := a.witnesses[0].store.Snapshot().Get(pod.Name)
+			e, _ := a.consumers[0].store.Snapshot().Get(pod.Name)
 			if diff := cmp.Diff(test.want, end{e.State, e.ExitCode, e.Reason}); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", pod.Name, diff)
 			}

@@ -51,7 +51,7 @@ func TestStartWithManyPods(t *testing.T) {
 			clientfeaturestesting.SetFeatureDuringTest(t, clientfeatures.WatchListClient, !test.switchedOff)
 			counted, lists := countingLists(test.config)
 			begin := time.Now()
-			w := newWitness(t, test.name, counted, namespace)
+			w := newConsumer(t, test.name, counted, namespace)
 			took := time.Since(begin)
 			if snapshot := w.store.Snapshot(); snapshot.Len() != many || !snapshot.Complete() {
 				t.Errorf("after Start the store holds %d pods, complete %t", snapshot.Len(), snapshot.Complete())
@@ -66,7 +66,7 @@ func TestStartWithManyPods(t *testing.T) {
 
 	t.Run("a page is lost on the way", func(t *testing.T) {
 		expired := altered(old, refusingPages)
-		w := newWitness(t, "expired", expired, namespace, watchsource.WithTrimmedPods())
+		w := newConsumer(t, "expired", expired, namespace, watchsource.WithTrimmedPods())
 		w.trimmed = true
 		w.mustAgree(t, client, "at the start")
 	})

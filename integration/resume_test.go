@@ -55,7 +55,7 @@ func fail(t *testing.T, client kubernetes.Interface, pod *corev1.Pod) {
 }
 
 // check fails the test unless the reader was shown everything once.
-func (l *loss) check(t *testing.T, seen tally) {
+func (l *loss) check(t *testing.T, seen readerCounts) {
 	t.Helper()
 	for id, want := range []struct{ ends, gone int }{0: {0, 1}, 1: {0, 1}, 2: {1, 0}, 3: {0, 0}} {
 		uid := l.pods[id].UID
@@ -69,14 +69,14 @@ func (l *loss) check(t *testing.T, seen tally) {
 }
 
 // watch reads until the last executor shows.
-func (l *loss) watch(t *testing.T, w *witness) <-chan tally {
+func (l *loss) watch(t *testing.T, w *consumer) <-chan readerCounts {
 	t.Helper()
-	result := make(chan tally, 1)
+	result := make(chan readerCounts, 1)
 	go func() { result <- w.count(t.Context(), 0, executorPod(l.namespace, appID, lastID).Name) }()
 	return result
 }
 
-func (l *loss) finish(t *testing.T, w *witness, result <-chan tally) {
+func (l *loss) finish(t *testing.T, w *consumer, result <-chan readerCounts) {
 	t.Helper()
 	w.mustAgree(t, l.client, "afterwards")
 	create(t, l.client, executorPod(l.namespace, appID, lastID))
@@ -90,7 +90,7 @@ func (l *loss) finish(t *testing.T, w *witness, result <-chan tally) {
 func TestServerEndsWatches(t *testing.T) {
 	inEachMediaType(t, func(t *testing.T, config *rest.Config) {
 		l := newLoss(t)
-		w := newWitness(t, "watches that last 2 s", shortWatches(config), l.namespace)
+		w := newConsumer(t, "watches that last 2 s", shortWatches(config), l.namespace)
 		result := l.watch(t, w)
 		waitForStatus(t, w.source, "resumed", func(s watchsource.Status) bool { return s.Resumes >= 1 })
 		l.happen(t)
@@ -108,7 +108,7 @@ func TestConnectionBreaks(t *testing.T) {
 	inEachMediaType(t, func(t *testing.T, config *rest.Config) {
 		l := newLoss(t)
 		p := newProxy(t)
-		w := newWitness(t, "cut off", p.through(config), l.namespace)
+		w := newConsumer(t, "cut off", p.through(config), l.namespace)
 		result := l.watch(t, w)
 
 		p.drop()
@@ -140,7 +140,7 @@ func TestConnectionGoesSilent(t *testing.T) {
 	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "1")
 	l := newLoss(t)
 	p := newProxy(t)
-	w := newWitness(t, "silent", p.through(server.Config()), l.namespace)
+	w := newConsumer(t, "silent", p.through(server.Config()), l.namespace)
 	result := l.watch(t, w)
 	p.lose()
 	l.happen(t)
@@ -167,7 +167,7 @@ func TestRightsTakenAway(t *testing.T) {
 	p := newProxy(t)
 	user := newUser(t, "demoted")
 	user.mayOnly(t, l.client, l.namespace, "list", "watch")
-	w := newWitness(t, "demoted", p.through(user.config), l.namespace)
+	w := newConsumer(t, "demoted", p.through(user.config), l.namespace)
 	result := l.watch(t, w)
 
 	user.mayOnly(t, l.client, l.namespace)
@@ -189,7 +189,7 @@ func TestRightsTakenAway(t *testing.T) {
 // forgotten the version from which the watch would go on, and then answers 410.
 func TestServerRestarts(t *testing.T) {
 	l := newLoss(t)
-	w := newWitness(t, "restart", server.Config(), l.namespace)
+	w := newConsumer(t, "restart", server.Config(), l.namespace)
 	result := l.watch(t, w)
 	if err := server.StopAPIServer(); err != nil {
 		t.Fatal(err)

@@ -260,7 +260,7 @@ func TestStartAgainOnceAllowed(t *testing.T) {
 	late := newUser(t, "late")
 	late.mayOnly(t, client, namespace)
 
-	w := &witness{name: "late", namespace: namespace, store: watchsource.NewStore()}
+	w := &consumer{name: "late", namespace: namespace, store: watchsource.NewStore()}
 	w.source = watchsource.NewWatchSnapshotSource(w.store, newClient(t, late.config), watchsource.WithNamespace(namespace))
 	defer w.source.Stop()
 	if err := w.source.Start(appID); !apierrors.IsForbidden(err) {
@@ -283,5 +283,5 @@ func TestStartWithTheRightToWatchOnly(t *testing.T) {
 	create(t, client, executorPod(namespace, appID, 1))
 	watchOnly := newUser(t, "watch-only")
 	watchOnly.mayOnly(t, client, namespace, "watch")
-	newWitness(t, "watch only", watchOnly.config, namespace).mustAgree(t, client, "after Start")
+	newConsumer(t, "watch only", watchOnly.config, namespace).mustAgree(t, client, "after Start")
 }

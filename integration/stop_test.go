@@ -53,7 +53,7 @@ func TestStopWhileServerIsAway(t *testing.T) {
 	p := newProxy(t)
 	before := goleak.IgnoreCurrent()
 	t.Run("stop", func(t *testing.T) {
-		w := newWitness(t, "cut off", p.through(server.Config()), namespace)
+		w := newConsumer(t, "cut off", p.through(server.Config()), namespace)
 		p.cut()
 		const attempts = 3 // of which the last is followed by a pause of seconds
 		waitForStatus(t, w.source, "retrying", func(s watchsource.Status) bool {
@@ -117,7 +117,7 @@ func TestStopOverHTTP1(t *testing.T) {
 			}
 			return response, err
 		})
-		w := newWitness(t, "HTTP/1.1", config, namespace)
+		w := newConsumer(t, "HTTP/1.1", config, namespace)
 		create(t, client, executorPod(namespace, appID, 1))
 		w.waitFor(t, "the executor", func(s watchsource.Snapshot) bool { return s.Len() == 1 })
 		stopAtOnce(t, w.source)

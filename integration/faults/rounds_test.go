@@ -103,9 +103,9 @@ var variants = []struct {
 	{runtime.ContentTypeProtobuf, true},
 }
 
-// Guarantees 1, 2, 3, 5 and 6, whatever happens. The source lives on from round
-// to round, until all faults have struck once; then one of another variant
-// takes its place. The informer is new in each round: the pause it makes
+// Guarantees 1, 2, 3, 5 and 6, whatever happens, of both kinds of source. The sources live
+// on from round to round, until all faults have struck once; then sources of another
+// variant take their places. The informer is new in each round: the pause it makes
 // after an error grows from error to error and is forgotten after two quiet
 // minutes, so it would pay for the rounds before.
 func TestRounds(t *testing.T) {
@@ -124,17 +124,16 @@ func TestRounds(t *testing.T) {
 	for cycle, left := first, *rounds; left > 0; cycle++ {
 		variant := variants[cycle%len(variants)]
 		config := speaking(s.identity.config("https://"+s.link.address), variant.mediaType)
-		ours := newSource(t, config, s.namespace, variant.trimmed)
+		ours := newSources(t, config, s.namespace, variant.trimmed)
 		t.Logf("%s, trimmed: %v", variant.mediaType, variant.trimmed)
 		s.rng.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
-		// A restore is last, because the source that lives on would need minutes.
+		// A restore is last, because the sources that live on would need minutes.
 		slices.SortStableFunc(chosen, func(a, b fault) int { return cmp.Compare(order(a), order(b)) })
 		for _, f := range chosen[:min(len(chosen), left)] {
 			if f.restores {
 				ours.stop()
 			}
-			us, them := s.round(t, f, ours, config)
-			results.add(f, us, them)
+			results.add(f, s.round(t, f, ours, variant.trimmed, config))
 		}
 		ours.stop()
 		left -= len(chosen)
@@ -155,52 +154,88 @@ func speaking(config *rest.Config, mediaType string) *rest.Config {
 	return config
 }
 
-// round lets one fault strike ours and a new informer.
-func (s *round) round(t *testing.T, f fault, ours *source, config *rest.Config) (us, them outcome) {
+// sources are the sources of both constructors under the same faults.
+type sources []*source
+
+func newSources(t *testing.T, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) sources {
+	t.Helper()
+	return sources{
+		newSource(t, config, namespace, trimmed, options...),
+		newSharedSource(t, config, namespace, trimmed, options...),
+	}
+}
+
+func (s sources) stop() {
+	for _, source := range s {
+		source.stop()
+	}
+}
+
+// round lets one fault strike ours and a new informer, and returns the outcomes in this
+// order.
+func (s *round) round(t *testing.T, f fault, ours sources, trimmed bool, config *rest.Config) []outcome {
 	t.Helper()
 	begin := time.Now()
+	var options []watchsource.Option
 	switch {
 	case f.proxied:
 		config = s.tlsProxy.through(config)
-		ours = newSource(t, config, s.namespace, ours.trimmed, watchsource.WithStallTimeout(stallTimeout))
-		defer ours.stop()
+		options = append(options, watchsource.WithStallTimeout(stallTimeout))
 	case f.cuts:
 		config = s.tlsProxy.through(config)
 		s.tlsProxy.idle.Store(int64(s.between(time.Second, 3*time.Second)))
-		ours = newSource(t, config, s.namespace, ours.trimmed)
-		defer ours.stop()
 	case f.restores:
-		ours = newSource(t, config, s.namespace, ours.trimmed, watchsource.WithStallTimeout(stallTimeout))
-		defer ours.stop()
-		ours.ledger.historyChanges.Store(true)
-	case f.fresh:
-		ours = newSource(t, config, s.namespace, ours.trimmed)
+		options = append(options, watchsource.WithStallTimeout(stallTimeout))
+	}
+	if f.proxied || f.cuts || f.restores || f.fresh {
+		ours = newSources(t, config, s.namespace, trimmed, options...)
 		defer ours.stop()
 	}
 	theirs := newInformer(t, config, s.namespace)
 	defer theirs.stop()
-	watchers := []watcher{ours, theirs}
-	ours.journal.page()
-	before, spent := ours.Status(), []count{ours.count(), theirs.count()}
+
+	var watchers []watcher
+	var before []watchsource.Status
+	for _, source := range ours {
+		source.ledger.historyChanges.Store(f.restores)
+		source.journal.page()
+		before = append(before, source.Status())
+		watchers = append(watchers, source)
+	}
+	watchers = append(watchers, theirs)
+	var spent []count
+	var holders []holder
+	for _, w := range watchers {
+		spent = append(spent, w.count())
+		holders = append(holders, w)
+	}
+	for _, source := range ours {
+		holders = append(holders, source.ledger)
+	}
 
 	f.strike(s, t)
 	outcomes := s.application.converge(t, cmp.Or(f.patience, limit), watchers...)
-	s.application.mustEqualList(t, ours)
-	agreeing := s.application.agree(t, ours, theirs, ours.ledger)
+	for _, source := range ours {
+		s.application.mustEqualList(t, source)
+	}
+	agreeing := s.application.agree(t, holders...)
 	for i, w := range watchers {
 		outcomes[i].converged = outcomes[i].converged && agreeing[i]
 		outcomes[i].count = w.count().since(spent[i])
 		outcomes[i].last = w.lastError()
 	}
-	f.judge(t, outcomes[0], before, ours.Status())
-	if !agreeing[2] {
-		t.Errorf("%s: who reads Batches does not know what the server has", f.name)
+	t.Logf("%s, over after %s:\nSharedInformer %s", f.name, seconds(time.Since(begin)), outcomes[len(ours)])
+	for i, source := range ours {
+		f.judge(t, source.name, outcomes[i], before[i], source.Status())
+		if !agreeing[len(watchers)+i] {
+			t.Errorf("%s: a reader of the Batches of %s does not have what the server has", f.name, source.name)
+		}
+		for _, mistake := range source.ledger.audit() {
+			t.Errorf("%s: %s: %s", f.name, source.name, mistake)
+		}
+		t.Logf("%s: %s\n%s", source.name, outcomes[i], source.journal.page())
 	}
-	for _, mistake := range ours.ledger.audit() {
-		t.Errorf("%s: %s", f.name, mistake)
-	}
-	t.Logf("%s, over after %s:\nwatchsource    %s\nSharedInformer %s\n%s", f.name, seconds(time.Since(begin)), outcomes[0], outcomes[1], ours.journal.page())
-	return outcomes[0], outcomes[1]
+	return outcomes
 }
 
 // converge measures from now on until the watchers see what happens now.
@@ -223,26 +258,26 @@ func (a *application) converge(t *testing.T, patience time.Duration, watchers ..
 }
 
 // judge compares the result of a round with watchsource's guarantees.
-func (f fault) judge(t *testing.T, us outcome, before, after watchsource.Status) {
+func (f fault) judge(t *testing.T, name string, us outcome, before, after watchsource.Status) {
 	t.Helper()
 	relists, resumes := after.Relists-before.Relists, after.Resumes-before.Resumes
 	if !us.converged {
-		t.Errorf("%s: the store is not up to date; status %+v", f.name, after)
+		t.Errorf("%s: %s: the store is not up to date; status %+v", f.name, name, after)
 	}
 	switch {
 	case (f.certain || f.restores) && relists != 1:
-		t.Errorf("%s: %d relists, want 1; status %+v", f.name, relists, after)
+		t.Errorf("%s: %s: %d relists, want 1; status %+v", f.name, name, relists, after)
 	case f.restores:
 	case relists > us.gone, !f.forgets && relists > 0:
-		t.Errorf("%s: %d relists although the server said %d times that a version was gone; status %+v", f.name, relists, us.gone, after)
+		t.Errorf("%s: %s: %d relists although the server said %d times that a version was gone; status %+v", f.name, name, relists, us.gone, after)
 	}
 	if f.breaks && relists+resumes == 0 {
-		t.Errorf("%s: it was not felt; status %+v", f.name, after)
+		t.Errorf("%s: %s: it was not felt; status %+v", f.name, name, after)
 	}
 	if f.proxied && after.Stalls == before.Stalls {
-		t.Errorf("%s: the silence was not noticed; status %+v", f.name, after)
+		t.Errorf("%s: %s: the silence was not noticed; status %+v", f.name, name, after)
 	}
 	if after.Phase != watchsource.Watching {
-		t.Errorf("%s: the phase is %v; status %+v", f.name, after.Phase, after)
+		t.Errorf("%s: %s: the phase is %v; status %+v", f.name, name, after.Phase, after)
 	}
 }

@@ -10,28 +10,56 @@ import (
 	"github.com/executorpods/watchsource"
 	"github.com/go-logr/logr/funcr"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
 
-// A source is watchsource.
+// A source is watchsource: an ordinary source, or one of a SharedWatch.
 type source struct {
 	*watchsource.WatchSnapshotSource
+	name    string
 	store   *watchsource.Store
 	traffic *traffic
 	ledger  *ledger
 	journal journal
 	trimmed bool
+
+	stopOther func() // stops the other source of a SharedWatch
 }
 
 func newSource(t *testing.T, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) *source {
 	t.Helper()
+	return startSource(t, "watchsource", watchsource.NewWatchSnapshotSource, config, namespace, trimmed, options...)
+}
+
+// newSharedSource returns a source of a SharedWatch that has another application too.
+func newSharedSource(t *testing.T, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) *source {
+	t.Helper()
+	var other *watchsource.WatchSnapshotSource
+	shared := func(store watchsource.SnapshotsStore, client kubernetes.Interface, options ...watchsource.Option) *watchsource.WatchSnapshotSource {
+		watch := watchsource.NewSharedWatch(client, options...)
+		other = watch.Source(watchsource.NewStore())
+		return watch.Source(store)
+	}
+	s := startSource(t, "SharedWatch", shared, config, namespace, trimmed, options...)
+	if err := other.Start("another-application"); err != nil {
+		t.Fatal(err)
+	}
+	s.stopOther = other.Stop
+	return s
+}
+
+type constructor func(watchsource.SnapshotsStore, kubernetes.Interface, ...watchsource.Option) *watchsource.WatchSnapshotSource
+
+func startSource(t *testing.T, name string, construct constructor, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) *source {
+	t.Helper()
 	client, traffic := newClient(t, config)
-	s := &source{store: watchsource.NewStore(), traffic: traffic, trimmed: trimmed}
+	s := &source{name: name, store: watchsource.NewStore(), traffic: traffic, trimmed: trimmed, stopOther: func() {}}
 	options = append(options, watchsource.WithNamespace(namespace), watchsource.WithLogger(funcr.New(s.journal.write, funcr.Options{})))
 	if trimmed {
 		options = append(options, watchsource.WithTrimmedPods())
 	}
-	s.WatchSnapshotSource = watchsource.NewWatchSnapshotSource(s.store, client, options...)
+	s.WatchSnapshotSource = construct(s.store, client, options...)
 	if err := s.Start(appID); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +87,7 @@ func (s *source) lastError() error { return s.Status().Err }
 
 func (s *source) stop() {
 	s.Stop()
+	s.stopOther()
 	s.ledger.close()
 	s.traffic.hangUp()
 }

@@ -78,7 +78,7 @@ func TestServerStandsStill(t *testing.T) {
 	for i, name := range []string{"direct", "behind a proxy"} {
 		s.application.mustEqualList(t, sources[i])
 		f := fault{name: name, breaks: true}
-		f.judge(t, outcomes[2*i], before[i], sources[i].Status())
+		f.judge(t, sources[i].name, outcomes[2*i], before[i], sources[i].Status())
 		t.Logf("%s:\nwatchsource    %s\nSharedInformer %s\n%s", name, outcomes[2*i], outcomes[2*i+1], sources[i].journal.page())
 	}
 }

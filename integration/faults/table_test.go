@@ -12,9 +12,11 @@ import (
 // A table has one line for each fault, and is written in Markdown.
 type table struct{ rows map[string]*row }
 
-type row struct{ us, them []outcome }
+// A row has the outcomes of each watcher: an ordinary source, a source of a SharedWatch,
+// an informer.
+type row [3][]outcome
 
-func (t *table) add(f fault, us, them outcome) {
+func (t *table) add(f fault, outcomes []outcome) {
 	if t.rows == nil {
 		t.rows = map[string]*row{}
 	}
@@ -23,19 +25,25 @@ func (t *table) add(f fault, us, them outcome) {
 		r = &row{}
 		t.rows[f.name] = r
 	}
-	r.us, r.them = append(r.us, us), append(r.them, them)
+	for i, o := range outcomes {
+		r[i] = append(r[i], o)
+	}
 }
 
 func (t *table) String() string {
 	var b strings.Builder
-	b.WriteString("Lists are those that the server answered, and behind them those that were asked for.\n\n")
-	b.WriteString("| fault | rounds | watchsource: converged | median | max | lists | errors shown | SharedInformer: converged | median | max | lists | errors shown |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("Lists are those that the server answered, and behind them those that were asked for.\n\n| fault | rounds |")
+	for _, name := range []string{"watchsource", "SharedWatch", "SharedInformer"} {
+		fmt.Fprintf(&b, " %s: converged | median | max | lists | errors shown |", name)
+	}
+	b.WriteString("\n|---|---:|" + strings.Repeat("---:|---:|---:|---:|---:|", 3) + "\n")
 	var all row
 	for _, f := range faults {
 		if r := t.rows[f.name]; r != nil {
 			fmt.Fprintf(&b, "| %s %s\n", f.name, r)
-			all.us, all.them = append(all.us, r.us...), append(all.them, r.them...)
+			for i, outcomes := range r {
+				all[i] = append(all[i], outcomes...)
+			}
 		}
 	}
 	fmt.Fprintf(&b, "| all %s\n", &all)
@@ -43,7 +51,7 @@ func (t *table) String() string {
 }
 
 func (r *row) String() string {
-	return fmt.Sprintf("| %d | %s | %s |", len(r.us), cells(r.us), cells(r.them))
+	return fmt.Sprintf("| %d | %s | %s | %s |", len(r[0]), cells(r[0]), cells(r[1]), cells(r[2]))
 }
 
 func cells(outcomes []outcome) string {

@@ -20,9 +20,10 @@ import (
 // patience is how long anything may take to be seen.
 const patience = 30 * time.Second
 
-// A witness is a source and the store that it feeds.
-type witness struct {
+// A consumer is a source and the store that it feeds.
+type consumer struct {
 	name      string
+	app       string
 	namespace string
 	trimmed   bool
 	forgetful bool // has to list again when a watch has ended
@@ -30,21 +31,38 @@ type witness struct {
 	source    *watchsource.WatchSnapshotSource
 }
 
-// newWitness starts to watch and stops after the test.
-func newWitness(t *testing.T, name string, config *rest.Config, namespace string, options ...watchsource.Option) *witness {
+// newConsumer starts to watch and stops after the test.
+func newConsumer(t *testing.T, name string, config *rest.Config, namespace string, options ...watchsource.Option) *consumer {
 	t.Helper()
-	w := &witness{name: name, namespace: namespace, store: watchsource.NewStore()}
 	options = append(options, watchsource.WithNamespace(namespace))
+	w := &consumer{name: name, app: appID, namespace: namespace, store: watchsource.NewStore()}
 	w.source = watchsource.NewWatchSnapshotSource(w.store, newClient(t, config), options...)
-	if err := w.source.Start(appID); err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	t.Cleanup(w.source.Stop)
+	w.start(t)
 	return w
 }
 
+// newSharedConsumer is newConsumer with a source of a SharedWatch.
+func newSharedConsumer(t *testing.T, name string, config *rest.Config, namespace string, options ...watchsource.Option) *consumer {
+	t.Helper()
+	options = append(options, watchsource.WithNamespace(namespace))
+	shared := watchsource.NewSharedWatch(newClient(t, config), options...)
+	w := &consumer{name: name, app: appID, namespace: namespace, store: watchsource.NewStore()}
+	w.source = shared.Source(w.store)
+	w.start(t)
+	return w
+}
+
+// start starts the source and stops it after the test.
+func (w *consumer) start(t *testing.T) {
+	t.Helper()
+	if err := w.source.Start(w.app); err != nil {
+		t.Fatalf("%s: %v", w.name, err)
+	}
+	t.Cleanup(w.source.Stop)
+}
+
 // waitFor fails the test if cond does not come true.
-func (w *witness) waitFor(t *testing.T, what string, cond func(watchsource.Snapshot) bool) watchsource.Snapshot {
+func (w *consumer) waitFor(t *testing.T, what string, cond func(watchsource.Snapshot) bool) watchsource.Snapshot {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -55,17 +73,17 @@ func (w *witness) waitFor(t *testing.T, what string, cond func(watchsource.Snaps
 	return snapshot
 }
 
-// mustAgree waits until the witness has caught up with the server, on which
+// mustAgree waits until the consumer has caught up with the server, on which
 // nothing may be happening, and then demands that it holds what the server
 // lists.
-func (w *witness) mustAgree(t *testing.T, client kubernetes.Interface, when string) {
+func (w *consumer) mustAgree(t *testing.T, client kubernetes.Interface, when string) {
 	t.Helper()
-	list, err := client.CoreV1().Pods(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: executorSelector(appID)})
+	list, err := client.CoreV1().Pods(w.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: executorSelector(w.app)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	snapshot := w.waitFor(t, "what the server has "+when, holding(list.Items))
-	diff, err := agreement.Difference(t.Context(), client.CoreV1().Pods(w.namespace), executorSelector(appID), snapshot, w.trimmed)
+	diff, err := agreement.Difference(t.Context(), client.CoreV1().Pods(w.namespace), executorSelector(w.app), snapshot, w.trimmed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +112,8 @@ func holding(pods []corev1.Pod) func(watchsource.Snapshot) bool {
 	}
 }
 
-// A tally is what one reader of Batches saw of each pod.
-type tally struct {
+// readerCounts are the changes that one reader of Batches was shown, by pod.
+type readerCounts struct {
 	reader     string
 	forgetful  bool
 	ends, gone map[types.UID]int
@@ -105,8 +123,8 @@ type tally struct {
 
 // count reads until it sees an executor with the given name. It has then seen all changes
 // before.
-func (w *witness) count(ctx context.Context, interval time.Duration, until string) tally {
-	seen := tally{
+func (w *consumer) count(ctx context.Context, interval time.Duration, until string) readerCounts {
+	seen := readerCounts{
 		reader:    fmt.Sprintf("%s, read every %v", w.name, interval),
 		forgetful: w.forgetful,
 		ends:      map[types.UID]int{},
@@ -124,7 +142,7 @@ func (w *witness) count(ctx context.Context, interval time.Duration, until strin
 	return seen
 }
 
-func (s *tally) add(change watchsource.Change) {
+func (s *readerCounts) add(change watchsource.Change) {
 	before, after := change.Before, change.After
 	if !same(before, s.last[after.UID]) {
 		s.broken = append(s.broken, change)
