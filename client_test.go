@@ -56,31 +56,29 @@ func testDecoderInUse(t *testing.T, newSource modeltest.NewSource) {
 			"protobuf":               {ContentType: "application/vnd.kubernetes.protobuf"},
 			"protobuf before others": {AcceptContentTypes: "application/vnd.kubernetes.protobuf,application/json", ContentType: "application/json"},
 		} {
-			t.Run(name+"/"+media, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					server := watchtest.NewServer(options...)
-					server.Create(pod("1", container(executorContainer, running())))
-					config := server.Config()
-					config.ContentConfig = settings
-					log := new(logLines)
-					store := watchsource.NewStore()
-					source := newSource(store, clientFor(t, config), watchsource.WithLogger(log.logger(4)))
-					start(t, source, "app")
-					defer source.Stop()
-					listed, _ := store.Snapshot().Get("exec-1")
-					server.Update("jobs", "exec-1", phase(corev1.PodRunning))
-					synctest.Wait()
-					watched, _ := store.Snapshot().Get("exec-1")
-					if watched.State != watchsource.Running {
-						t.Fatalf("state %v, want Running", watched.State)
-					}
-					if &listed.Pod.Spec.Containers[0] != &watched.Pod.Spec.Containers[0] {
-						t.Error("two states of a pod have different containers, want shared ones")
-					}
-					if lines := log.matching(decodedByClientGo); len(lines) > 0 {
-						t.Errorf("logged %s, want no such line", lines)
-					}
-				})
+			inBubble(t, name+"/"+media, func(t *testing.T) {
+				server := watchtest.NewServer(options...)
+				server.Create(pod("1", container(executorContainer, running())))
+				config := server.Config()
+				config.ContentConfig = settings
+				log := new(logLines)
+				store := watchsource.NewStore()
+				source := newSource(store, clientFor(t, config), watchsource.WithLogger(log.logger(4)))
+				start(t, source, "app")
+				defer source.Stop()
+				listed, _ := store.Snapshot().Get("exec-1")
+				server.Update("jobs", "exec-1", phase(corev1.PodRunning))
+				synctest.Wait()
+				watched, _ := store.Snapshot().Get("exec-1")
+				if watched.State != watchsource.Running {
+					t.Fatalf("state %v, want Running", watched.State)
+				}
+				if &listed.Pod.Spec.Containers[0] != &watched.Pod.Spec.Containers[0] {
+					t.Error("two states of a pod have different containers, want shared ones")
+				}
+				if lines := log.matching(decodedByClientGo); len(lines) > 0 {
+					t.Errorf("logged %s, want no such line", lines)
+				}
 			})
 		}
 	}
@@ -104,38 +102,34 @@ func testPodForms(t *testing.T, newSource modeltest.NewSource) {
 			"plain list":     {watchtest.WithoutStreamingLists()},
 		} {
 			for form, whole := range map[string]bool{"whole": true, "trimmed": false} {
-				t.Run(strings.Join([]string{name, list, form}, "/"), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) {
-						server := watchtest.NewServer(server...)
-						for id := range 3 {
-							server.Create(fullPod(id))
-						}
-						var options []watchsource.Option
-						if !whole {
-							options = append(options, watchsource.WithTrimmedPods())
-						}
-						pods := new(podRecorder)
-						source := newSource(pods, client(t, server), options...)
-						start(t, source, "app")
-						defer source.Stop()
-						server.Create(fullPod(3))
-						server.Update("jobs", fullPod(1).Name, phase(corev1.PodSucceeded))
-						server.Delete("jobs", fullPod(2).Name)
-						synctest.Wait()
-						pods.check(t, server, whole)
-					})
+				inBubble(t, strings.Join([]string{name, list, form}, "/"), func(t *testing.T) {
+					server := watchtest.NewServer(server...)
+					for id := range 3 {
+						server.Create(fullPod(id))
+					}
+					var options []watchsource.Option
+					if !whole {
+						options = append(options, watchsource.WithTrimmedPods())
+					}
+					pods := new(podRecorder)
+					source := newSource(pods, client(t, server), options...)
+					start(t, source, "app")
+					defer source.Stop()
+					server.Create(fullPod(3))
+					server.Update("jobs", fullPod(1).Name, phase(corev1.PodSucceeded))
+					server.Delete("jobs", fullPod(2).Name)
+					synctest.Wait()
+					pods.check(t, server, whole)
 				})
 			}
 		}
 	}
-	t.Run("fake", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			pods := new(podRecorder)
-			source := newSource(pods, fake.NewClientset(fullPod(1)), watchsource.WithTrimmedPods())
-			start(t, source, "app")
-			defer source.Stop()
-			wantPod(t, pods.all[0], fullPod(1), false)
-		})
+	inBubble(t, "fake", func(t *testing.T) {
+		pods := new(podRecorder)
+		source := newSource(pods, fake.NewClientset(fullPod(1)), watchsource.WithTrimmedPods())
+		start(t, source, "app")
+		defer source.Stop()
+		wantPod(t, pods.all[0], fullPod(1), false)
 	})
 }
 
@@ -216,42 +210,40 @@ func testUnusualClients(t *testing.T, newSource modeltest.NewSource) {
 		reason string
 		client func(t *testing.T, server *watchtest.Server) kubernetes.Interface
 	}{
-		{"it is a struct", func(_ *testing.T, server *watchtest.Server) kubernetes.Interface {
+		{reason: "it is a struct", client: func(_ *testing.T, server *watchtest.Server) kubernetes.Interface {
 			return wrappedClient{server.Client()}
 		}},
-		{"its REST client is a struct", func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
+		{reason: "its REST client is a struct", client: func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
 			return kubernetes.New(struct{ rest.Interface }{server.Client().CoreV1().RESTClient()})
 		}},
-		{"it asks for application/json", func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() }},
-		{"it has a warning handler of its own", func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
+		{reason: "it asks for application/json", client: func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() }},
+		{reason: "it has a warning handler of its own", client: func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
 			config := server.Config()
 			config.WarningHandler = rest.NoWarnings{}
 			return clientFor(t, config)
 		}},
-		{"an answer in application/json", jsonClient},
+		{reason: "an answer in application/json", client: jsonClient},
 	} {
-		t.Run(test.reason, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				server.Create(pod("1"))
-				debug, info := new(logLines), new(logLines)
-				for _, log := range []struct {
-					to        *logLines
-					verbosity int
-				}{{debug, 4}, {info, 3}} {
-					store := watchsource.NewStore()
-					source := newSource(store, test.client(t, server), watchsource.WithLogger(log.to.logger(log.verbosity)))
-					start(t, source, "app")
-					wantEqualToList(t, server, store)
-					source.Stop()
-				}
-				if lines := debug.matching(decodedByClientGo, test.reason); len(lines) != 1 {
-					t.Errorf("logged %q, want one line that says %q", debug.matching(decodedByClientGo), test.reason)
-				}
-				if lines := info.matching(decodedByClientGo); len(lines) > 0 {
-					t.Errorf("logged %s below debug level, want no such line", lines)
-				}
-			})
+		inBubble(t, test.reason, func(t *testing.T) {
+			server := watchtest.NewServer()
+			server.Create(pod("1"))
+			debug, info := new(logLines), new(logLines)
+			for _, log := range []struct {
+				to        *logLines
+				verbosity int
+			}{{to: debug, verbosity: 4}, {to: info, verbosity: 3}} {
+				store := watchsource.NewStore()
+				source := newSource(store, test.client(t, server), watchsource.WithLogger(log.to.logger(log.verbosity)))
+				start(t, source, "app")
+				wantEqualToList(t, server, store)
+				source.Stop()
+			}
+			if lines := debug.matching(decodedByClientGo, test.reason); len(lines) != 1 {
+				t.Errorf("logged %q, want one line that says %q", debug.matching(decodedByClientGo), test.reason)
+			}
+			if lines := info.matching(decodedByClientGo); len(lines) > 0 {
+				t.Errorf("logged %s below debug level, want no such line", lines)
+			}
 		})
 	}
 }

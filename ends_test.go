@@ -456,10 +456,10 @@ func TestChangeOfOnesOwn(t *testing.T) {
 		change watchsource.Change
 		want   bool
 	}{
-		{watchsource.Change{After: running}, false},
-		{watchsource.Change{After: failed}, true},
-		{watchsource.Change{Before: running, After: failed}, true},
-		{watchsource.Change{Before: failed, After: failed}, false},
+		{change: watchsource.Change{After: running}, want: false},
+		{change: watchsource.Change{After: failed}, want: true},
+		{change: watchsource.Change{Before: running, After: failed}, want: true},
+		{change: watchsource.Change{Before: failed, After: failed}, want: false},
 	} {
 		if got := test.change.Ended(); got != test.want {
 			t.Errorf("%+v: Ended() = %v", test.change, got)

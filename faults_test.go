@@ -57,53 +57,51 @@ func testWatchLivesThrough(t *testing.T, newSource modeltest.NewSource) {
 		within  time.Duration // until the store is correct again
 		lists   int           // the relists that the fault causes
 	}{
-		{"the end of the watch", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Cut()) }, 2 * time.Second, 0},
-		{"a reset connection", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Reset()) }, 2 * time.Second, 0},
-		{"a frame torn in the middle", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Tear()) }, 2 * time.Second, 0},
-		{"410 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(expired)) }, 2 * time.Second, 1},
-		{"410 in the first event", nil, func(s *watchtest.Server) func() { return compactWhileAway(s) }, 5 * time.Second, 1},
-		{"410 at connect", []watchtest.Option{watchtest.WithExpiredAtConnect()}, func(s *watchtest.Server) func() { return compactWhileAway(s) }, 5 * time.Second, 1},
-		{"410 at connect without streaming lists", []watchtest.Option{watchtest.WithExpiredAtConnect(), watchtest.WithoutStreamingLists()},
-			func(s *watchtest.Server) func() { return compactWhileAway(s) }, 5 * time.Second, 1},
-		{"a server that has not caught up with the version", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 2) }, 5 * time.Second, 0},
-		{"a server that does not catch up with the version", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 3) }, 10 * time.Second, 1},
-		{"500 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(internal)) }, 2 * time.Second, 0},
-		{"429 inside the stream", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(busy)) }, 25 * time.Second, 0},
-		{"429 at connect", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(busy), 3) }, 90 * time.Second, 0},
-		{"500 at connect", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 2) }, 15 * time.Second, 0},
-		{"500 at connect, three times", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 3) }, 15 * time.Second, 1},
-		{"a server that is away", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Refuse(), 5) }, 60 * time.Second, 0},
-		{"a server that hangs", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Hang(), 1) }, 90 * time.Second, 0},
-		{"rights withdrawn for a while", nil, func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(forbidden), 4) }, 45 * time.Second, 0},
+		{name: "the end of the watch", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Cut()) }, within: 2 * time.Second, lists: 0},
+		{name: "a reset connection", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Reset()) }, within: 2 * time.Second, lists: 0},
+		{name: "a frame torn in the middle", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Tear()) }, within: 2 * time.Second, lists: 0},
+		{name: "410 inside the stream", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(expired)) }, within: 2 * time.Second, lists: 1},
+		{name: "410 in the first event", inject: func(s *watchtest.Server) func() { return compactWhileAway(s) }, within: 5 * time.Second, lists: 1},
+		{name: "410 at connect", options: []watchtest.Option{watchtest.WithExpiredAtConnect()}, inject: func(s *watchtest.Server) func() { return compactWhileAway(s) }, within: 5 * time.Second, lists: 1},
+		{name: "410 at connect without streaming lists", options: []watchtest.Option{watchtest.WithExpiredAtConnect(), watchtest.WithoutStreamingLists()},
+			inject: func(s *watchtest.Server) func() { return compactWhileAway(s) }, within: 5 * time.Second, lists: 1},
+		{name: "a server that has not caught up with the version", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 2) }, within: 5 * time.Second, lists: 0},
+		{name: "a server that does not catch up with the version", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 3) }, within: 10 * time.Second, lists: 1},
+		{name: "500 inside the stream", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(internal)) }, within: 2 * time.Second, lists: 0},
+		{name: "429 inside the stream", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(busy)) }, within: 25 * time.Second, lists: 0},
+		{name: "429 at connect", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(busy), 3) }, within: 90 * time.Second, lists: 0},
+		{name: "500 at connect", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 2) }, within: 15 * time.Second, lists: 0},
+		{name: "500 at connect, three times", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 3) }, within: 15 * time.Second, lists: 1},
+		{name: "a server that is away", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Refuse(), 5) }, within: 60 * time.Second, lists: 0},
+		{name: "a server that hangs", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Hang(), 1) }, within: 90 * time.Second, lists: 0},
+		{name: "rights withdrawn for a while", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(forbidden), 4) }, within: 45 * time.Second, lists: 0},
 		// Decoded as the length of a frame these bytes give a gigabyte. client-go waits
 		// for that many bytes, so the source sees a silent stream.
-		{"bytes that are no frame", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.SendRaw([]byte("<html>"))) }, 3 * time.Minute, 0},
-		{"an object that cannot be decoded", nil, func(s *watchtest.Server) func() { return s.Strike(watchtest.Malform()) }, 2 * time.Second, 0},
+		{name: "bytes that are no frame", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.SendRaw([]byte("<html>"))) }, within: 3 * time.Minute, lists: 0},
+		{name: "an object that cannot be decoded", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Malform()) }, within: 2 * time.Second, lists: 0},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.options...)
-				server.Create(pod("1", phase(corev1.PodRunning)))
-				server.Create(pod("2", phase(corev1.PodRunning)))
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store)
-				time.Sleep(90 * time.Second) // for a bookmark
-				before := server.Count(allLists)
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.options...)
+			server.Create(pod("1", phase(corev1.PodRunning)))
+			server.Create(pod("2", phase(corev1.PodRunning)))
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store)
+			time.Sleep(90 * time.Second) // for a bookmark
+			before := server.Count(allLists)
 
-				lift := test.inject(server)
-				server.Create(pod("3"))
-				server.Update("jobs", "exec-1", phase(corev1.PodFailed))
-				server.Delete("jobs", "exec-2")
-				time.Sleep(test.within)
-				lift()
-				wantEqualToList(t, server, store)
-				if got := source.Status().Relists; got != test.lists {
-					t.Errorf("%d relists (%d requests), want %d", got, server.Count(allLists)-before, test.lists)
-				}
-				if got := source.Status(); got.Phase != watchsource.Watching {
-					t.Errorf("phase %v, want Watching: %v", got.Phase, got.Err)
-				}
-			})
+			lift := test.inject(server)
+			server.Create(pod("3"))
+			server.Update("jobs", "exec-1", phase(corev1.PodFailed))
+			server.Delete("jobs", "exec-2")
+			time.Sleep(test.within)
+			lift()
+			wantEqualToList(t, server, store)
+			if got := source.Status().Relists; got != test.lists {
+				t.Errorf("%d relists (%d requests), want %d", got, server.Count(allLists)-before, test.lists)
+			}
+			if got := source.Status(); got.Phase != watchsource.Watching {
+				t.Errorf("phase %v, want Watching: %v", got.Phase, got.Err)
+			}
 		})
 	}
 }
@@ -158,43 +156,41 @@ func testStreamingListThatCannotBeHad(t *testing.T, newSource modeltest.NewSourc
 		option []watchtest.Option
 		fault  watchtest.Fault
 	}{
-		{"unknown to the server", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{}},
-		{"its last bookmark never comes", nil, watchtest.Fault{Do: watchtest.OmitInitialEventsEnd()}},
-		{"silent from the start", nil, watchtest.Fault{Do: watchtest.Silence()}},
-		{"cut in the middle", nil, watchtest.Fault{After: 2, Do: watchtest.Cut()}},
-		{"reset in the middle", nil, watchtest.Fault{After: 2, Do: watchtest.Reset()}},
-		{"a cache that lags behind", nil, watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the cache lags", 1))}},
+		{name: "unknown to the server", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{}},
+		{name: "its last bookmark never comes", fault: watchtest.Fault{Do: watchtest.OmitInitialEventsEnd()}},
+		{name: "silent from the start", fault: watchtest.Fault{Do: watchtest.Silence()}},
+		{name: "cut in the middle", fault: watchtest.Fault{After: 2, Do: watchtest.Cut()}},
+		{name: "reset in the middle", fault: watchtest.Fault{After: 2, Do: watchtest.Reset()}},
+		{name: "a cache that lags behind", fault: watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the cache lags", 1))}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.option...)
-				for i := range 5 {
-					server.Create(pod(fmt.Sprint(i)))
-				}
-				if test.option == nil {
-					test.fault.On = watchtest.StreamingList
-					defer server.Inject(test.fault)()
-				}
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store)
-				wantEqualToList(t, server, store)
-				if old, errs := test.option != nil, source.Status().Errors; old != (errs == 0) {
-					t.Errorf("%d errors in Status, want none: %v", errs, old)
-				}
-				server.Create(pod("6"))
-				wantEqualToList(t, server, store)
-				tries := server.Count(watchtest.StreamingList)
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.option...)
+			for i := range 5 {
+				server.Create(pod(fmt.Sprint(i)))
+			}
+			if test.option == nil {
+				test.fault.On = watchtest.StreamingList
+				defer server.Inject(test.fault)()
+			}
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store)
+			wantEqualToList(t, server, store)
+			if old, errs := test.option != nil, source.Status().Errors; old != (errs == 0) {
+				t.Errorf("%d errors in Status, want none: %v", errs, old)
+			}
+			server.Create(pod("6"))
+			wantEqualToList(t, server, store)
+			tries := server.Count(watchtest.StreamingList)
 
-				// The source does not request a streaming list again for a while, unless
-				// the server was only busy.
-				busy := strings.Contains(test.name, "lags")
-				server.Strike(watchtest.Answer(expired))
-				time.Sleep(time.Minute)
-				wantEqualToList(t, server, store)
-				if again := server.Count(watchtest.StreamingList) > tries; again != busy {
-					t.Errorf("another streaming list within a minute: %v, want %v", again, busy)
-				}
-			})
+			// The source does not request a streaming list again for a while, unless
+			// the server was only busy.
+			busy := strings.Contains(test.name, "lags")
+			server.Strike(watchtest.Answer(expired))
+			time.Sleep(time.Minute)
+			wantEqualToList(t, server, store)
+			if again := server.Count(watchtest.StreamingList) > tries; again != busy {
+				t.Errorf("another streaming list within a minute: %v, want %v", again, busy)
+			}
 		})
 	}
 }
@@ -209,26 +205,24 @@ func testEndlessStreamingList(t *testing.T, newSource modeltest.NewSource) {
 		option watchtest.Option
 		churn  bool
 	}{
-		{"with changes", watchtest.WithBookmarkInterval(0), true},
-		{"with bookmarks", watchtest.WithBookmarkInterval(7 * time.Second), false},
+		{name: "with changes", option: watchtest.WithBookmarkInterval(0), churn: true},
+		{name: "with bookmarks", option: watchtest.WithBookmarkInterval(7 * time.Second)},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.option)
-				server.Create(pod("1"))
-				store := watchsource.NewStore()
-				startSource(t, newSource, server, store)
-				defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
-				server.Strike(watchtest.Answer(expired))
-				server.Create(pod("2"))
-				for i := range 30 {
-					if test.churn {
-						server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(i)} })
-					}
-					time.Sleep(time.Second)
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.option)
+			server.Create(pod("1"))
+			store := watchsource.NewStore()
+			startSource(t, newSource, server, store)
+			defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
+			server.Strike(watchtest.Answer(expired))
+			server.Create(pod("2"))
+			for i := range 30 {
+				if test.churn {
+					server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(i)} })
 				}
-				wantEqualToList(t, server, store)
-			})
+				time.Sleep(time.Second)
+			}
+			wantEqualToList(t, server, store)
 		})
 	}
 }
@@ -380,41 +374,39 @@ func testExpiredVersionCostsNoTime(t *testing.T, newSource modeltest.NewSource) 
 		"in the first event": nil,
 		"at connect":         {watchtest.WithExpiredAtConnect()},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(option...)
-				log := &logLines{}
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store, watchsource.WithLogger(log.logger(0)))
-				time.Sleep(time.Minute)
-				server.Strike(watchtest.Cut())
-				server.Create(pod("1"))
-				server.Compact()
-				wantEqualToList(t, server, store) // without any delay
-				if lines := log.matching(); len(lines) > 0 || source.Status().Phase != watchsource.Watching {
-					t.Errorf("phase %v, logged %s, want Watching and no lines", source.Status().Phase, lines)
-				}
+		inBubble(t, name, func(t *testing.T) {
+			server := watchtest.NewServer(option...)
+			log := &logLines{}
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store, watchsource.WithLogger(log.logger(0)))
+			time.Sleep(time.Minute)
+			server.Strike(watchtest.Cut())
+			server.Create(pod("1"))
+			server.Compact()
+			wantEqualToList(t, server, store) // without any delay
+			if lines := log.matching(); len(lines) > 0 || source.Status().Phase != watchsource.Watching {
+				t.Errorf("phase %v, logged %s, want Watching and no lines", source.Status().Phase, lines)
+			}
 
-				// A server whose versions all expire does not cause a tight loop of lists.
-				time.Sleep(time.Minute)
-				liftWatch := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
-				liftList := server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
-				before := server.Count(allLists)
-				server.Strike(watchtest.Cut())
-				time.Sleep(time.Minute)
-				if n := server.Count(allLists) - before; n > 10 {
-					t.Errorf("%d lists in a minute, want at most 10", n)
-				}
-				liftWatch()
-				liftList()
-				time.Sleep(time.Minute)
-				if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
-					t.Errorf("%d relists, phase %v, want at least 1 and Watching", got.Relists, got.Phase)
-				}
-				if all, restored := log.matching(), log.matching("Watch restored"); len(all) > len(restored) {
-					t.Errorf("logged %s, want only %s", all, restored)
-				}
-			})
+			// A server whose versions all expire does not cause a tight loop of lists.
+			time.Sleep(time.Minute)
+			liftWatch := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
+			liftList := server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
+			before := server.Count(allLists)
+			server.Strike(watchtest.Cut())
+			time.Sleep(time.Minute)
+			if n := server.Count(allLists) - before; n > 10 {
+				t.Errorf("%d lists in a minute, want at most 10", n)
+			}
+			liftWatch()
+			liftList()
+			time.Sleep(time.Minute)
+			if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
+				t.Errorf("%d relists, phase %v, want at least 1 and Watching", got.Relists, got.Phase)
+			}
+			if all, restored := log.matching(), log.matching("Watch restored"); len(all) > len(restored) {
+				t.Errorf("logged %s, want only %s", all, restored)
+			}
 		})
 	}
 }
@@ -493,30 +485,28 @@ func testCutsAreTold(t *testing.T, newSource modeltest.NewSource) {
 		fault watchtest.Effect
 		is    func(error) bool
 	}{
-		{"in good order", watchtest.Cut(), func(err error) bool { return err == nil }},
-		{"in a frame", watchtest.Tear(), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
-		{"by a reset", watchtest.Reset(), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
+		{name: "in good order", fault: watchtest.Cut(), is: func(err error) bool { return err == nil }},
+		{name: "in a frame", fault: watchtest.Tear(), is: func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
+		{name: "by a reset", fault: watchtest.Reset(), is: func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				var closed []error
-				source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
-					if o.Kind == watchsource.Closed {
-						closed = append(closed, o.Err)
-					}
-				}))
-				server.Strike(test.fault)
-				server.Create(pod("1"))
-				synctest.Wait()
-				if len(closed) != 1 || !test.is(closed[0]) {
-					t.Errorf("the observer received Closed with %v, want one that ended %s", closed, test.name)
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			var closed []error
+			source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+				if o.Kind == watchsource.Closed {
+					closed = append(closed, o.Err)
 				}
-				status := source.Status()
-				if status.Err != nil && !test.is(status.Err) || status.Errors > 1 || status.Relists > 0 {
-					t.Errorf("status %+v, want the same error or none, at most 1 error and no relists", status)
-				}
-			})
+			}))
+			server.Strike(test.fault)
+			server.Create(pod("1"))
+			synctest.Wait()
+			if len(closed) != 1 || !test.is(closed[0]) {
+				t.Errorf("the observer received Closed with %v, want one that ended %s", closed, test.name)
+			}
+			status := source.Status()
+			if status.Err != nil && !test.is(status.Err) || status.Errors > 1 || status.Relists > 0 {
+				t.Errorf("status %+v, want the same error or none, at most 1 error and no relists", status)
+			}
 		})
 	}
 }
@@ -585,42 +575,40 @@ func testStartAgainstRealTroubles(t *testing.T, newSource modeltest.NewSource) {
 		says   string
 		within time.Duration
 	}{
-		{"forbidden", nil, watchtest.Fault{Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch on the resource pods by a Role", time.Second},
-		{"list forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch", time.Second},
-		{"watch forbidden", []watchtest.Option{watchtest.WithoutStreamingLists()}, watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, apierrors.IsForbidden, "grant the verbs list and watch", time.Second},
-		{"unauthorized", nil, watchtest.Fault{Do: watchtest.Answer(unauthorized)}, apierrors.IsUnauthorized, "check the token", time.Second},
-		{"connection refused", nil, watchtest.Fault{Do: watchtest.Refuse()}, errorIs(syscall.ECONNREFUSED), "check the address", time.Second},
-		{"connection closed", nil, watchtest.Fault{Do: watchtest.Break(io.EOF)}, errorIs(io.EOF), "EOF", 35 * time.Second},
-		{"never answers", nil, watchtest.Fault{Do: watchtest.Hang()}, errorIs(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
-		{"silent", nil, watchtest.Fault{Do: watchtest.Silence()}, errorIs(context.DeadlineExceeded), "no complete view within 30s", 31 * time.Second},
-		{"busy for ever", nil, watchtest.Fault{Do: watchtest.Answer(busy)}, apierrors.IsTimeout, "no complete view within 30s", 31 * time.Second},
+		{name: "forbidden", fault: watchtest.Fault{Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch on the resource pods by a Role", within: time.Second},
+		{name: "list forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
+		{name: "watch forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
+		{name: "unauthorized", fault: watchtest.Fault{Do: watchtest.Answer(unauthorized)}, is: apierrors.IsUnauthorized, says: "check the token", within: time.Second},
+		{name: "connection refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, is: errorIs(syscall.ECONNREFUSED), says: "check the address", within: time.Second},
+		{name: "connection closed", fault: watchtest.Fault{Do: watchtest.Break(io.EOF)}, is: errorIs(io.EOF), says: "EOF", within: 35 * time.Second},
+		{name: "never answers", fault: watchtest.Fault{Do: watchtest.Hang()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
+		{name: "silent", fault: watchtest.Fault{Do: watchtest.Silence()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
+		{name: "busy for ever", fault: watchtest.Fault{Do: watchtest.Answer(busy)}, is: apierrors.IsTimeout, says: "no complete view within 30s", within: 31 * time.Second},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.option...)
-				server.Create(pod("1"))
-				lift := server.Inject(test.fault)
-				store := &recordingStore{}
-				source := newSource(store, server.Client(), watchsource.WithNamespace("jobs"))
-				began := time.Now()
-				err := source.Start("app")
-				if err == nil || !test.is(err) || !strings.Contains(err.Error(), test.says) || strings.Count(err.Error(), "watchsource:") != 1 {
-					t.Errorf("Start = %v, want an error that says %q", err, test.says)
-				}
-				if took := time.Since(began); took > test.within {
-					t.Errorf("Start took %v, want at most %v", took, test.within)
-				}
-				if calls := store.all(); len(calls) > 0 {
-					t.Errorf("the store received %q, want no calls", calls)
-				}
-				lift()
-				synctest.Wait()
-				if streams := server.Streams(); len(streams) > 0 {
-					t.Errorf("%d streams are open, want none", len(streams))
-				}
-				start(t, source, "app")
-				source.Stop()
-			})
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.option...)
+			server.Create(pod("1"))
+			lift := server.Inject(test.fault)
+			store := &recordingStore{}
+			source := newSource(store, server.Client(), watchsource.WithNamespace("jobs"))
+			began := time.Now()
+			err := source.Start("app")
+			if err == nil || !test.is(err) || !strings.Contains(err.Error(), test.says) || strings.Count(err.Error(), "watchsource:") != 1 {
+				t.Errorf("Start = %v, want an error that says %q", err, test.says)
+			}
+			if took := time.Since(began); took > test.within {
+				t.Errorf("Start took %v, want at most %v", took, test.within)
+			}
+			if calls := store.all(); len(calls) > 0 {
+				t.Errorf("the store received %q, want no calls", calls)
+			}
+			lift()
+			synctest.Wait()
+			if streams := server.Streams(); len(streams) > 0 {
+				t.Errorf("%d streams are open, want none", len(streams))
+			}
+			start(t, source, "app")
+			source.Stop()
 		})
 	}
 }
@@ -651,31 +639,29 @@ func testStopIsQuickInEveryState(t *testing.T, newSource modeltest.NewSource) {
 		fault watchtest.Effect
 		cut   bool // inject the fault and reset the open stream
 	}{
-		{"watching", watchtest.Effect{}, false},
-		{"backing off from a server that is away", watchtest.Refuse(), true},
-		{"backing off as the server asked", watchtest.Answer(busy), true},
-		{"waiting for an answer", watchtest.Hang(), true},
-		{"waiting for a silent stream", watchtest.Silence(), true},
+		{name: "watching", fault: watchtest.Effect{}},
+		{name: "backing off from a server that is away", fault: watchtest.Refuse(), cut: true},
+		{name: "backing off as the server asked", fault: watchtest.Answer(busy), cut: true},
+		{name: "waiting for an answer", fault: watchtest.Hang(), cut: true},
+		{name: "waiting for a silent stream", fault: watchtest.Silence(), cut: true},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				source := startSource(t, newSource, server, watchsource.NewStore())
-				if test.cut {
-					defer server.Inject(watchtest.Fault{Do: test.fault})()
-					server.Strike(watchtest.Reset())
-					time.Sleep(20 * time.Second)
-				}
-				began := time.Now()
-				source.Stop()
-				if took := time.Since(began); took > 100*time.Millisecond {
-					t.Errorf("Stop took %v, want at most 100ms", took)
-				}
-				synctest.Wait()
-				if streams := server.Streams(); len(streams) > 0 {
-					t.Errorf("%d streams are open, want none", len(streams))
-				}
-			})
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			source := startSource(t, newSource, server, watchsource.NewStore())
+			if test.cut {
+				defer server.Inject(watchtest.Fault{Do: test.fault})()
+				server.Strike(watchtest.Reset())
+				time.Sleep(20 * time.Second)
+			}
+			began := time.Now()
+			source.Stop()
+			if took := time.Since(began); took > 100*time.Millisecond {
+				t.Errorf("Stop took %v, want at most 100ms", took)
+			}
+			synctest.Wait()
+			if streams := server.Streams(); len(streams) > 0 {
+				t.Errorf("%d streams are open, want none", len(streams))
+			}
 		})
 	}
 }
@@ -756,10 +742,10 @@ func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
 		err  error
 		is   func(error) bool
 	}{
-		{"ERROR", watcher.Receive(errorEvent(expired)), apierrors.IsResourceExpired},
-		{"no object", watcher.Receive(modifiedObject(nil)), errorIs(nil)},
-		{"a status for a pod", watcher.Receive(modifiedObject(&metav1.Status{})), errorIs(nil)},
-		{"an unknown type", watcher.Receive(unknownEvent(pod("1", uid("u")))), errorIs(nil)},
+		{name: "ERROR", err: watcher.Receive(errorEvent(expired)), is: apierrors.IsResourceExpired},
+		{name: "no object", err: watcher.Receive(modifiedObject(nil)), is: errorIs(nil)},
+		{name: "a status for a pod", err: watcher.Receive(modifiedObject(&metav1.Status{})), is: errorIs(nil)},
+		{name: "an unknown type", err: watcher.Receive(unknownEvent(pod("1", uid("u")))), is: errorIs(nil)},
 	} {
 		if event.err == nil || !strings.HasPrefix(event.err.Error(), "watchsource: ") {
 			t.Errorf("%s: Receive = %v, want an error that begins with \"watchsource: \"", event.name, event.err)

@@ -68,42 +68,40 @@ func testGuarantee1EqualsList(t *testing.T, newSource modeltest.NewSource) {
 		json   bool
 		pods   int
 	}{
-		{"streaming list", nil, false, 30},
-		{"streaming list, JSON", nil, true, 30},
-		{"list", []watchtest.Option{watchtest.WithoutStreamingLists()}, false, 30},
-		{"list, JSON", []watchtest.Option{watchtest.WithoutStreamingLists()}, true, 30},
-		{"list in pages", []watchtest.Option{watchtest.WithoutStreamingLists()}, false, 1201},
-		{"nothing there yet", nil, false, 0},
+		{name: "streaming list", pods: 30},
+		{name: "streaming list, JSON", json: true, pods: 30},
+		{name: "list", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, pods: 30},
+		{name: "list, JSON", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, json: true, pods: 30},
+		{name: "list in pages", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, pods: 1201},
+		{name: "nothing there yet", pods: 0},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.server...)
-				for i := range test.pods {
-					server.Create(pod(fmt.Sprint(i)))
-				}
-				server.Create(driver("app"))
-				client := server.Client()
-				if test.json {
-					client = server.JSONClient()
-				}
-				store := watchsource.NewStore()
-				source := newSource(store, client)
-				start(t, source, "app")
-				defer source.Stop()
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.server...)
+			for i := range test.pods {
+				server.Create(pod(fmt.Sprint(i)))
+			}
+			server.Create(driver("app"))
+			client := server.Client()
+			if test.json {
+				client = server.JSONClient()
+			}
+			store := watchsource.NewStore()
+			source := newSource(store, client)
+			start(t, source, "app")
+			defer source.Stop()
 
-				snapshot := store.Snapshot() // at once, without waiting
-				if snapshot.Len() != test.pods || !snapshot.Complete() || snapshot.ResourceVersion() != server.ResourceVersion() {
-					t.Errorf("after Start %d executors at version %q, complete %v; want %d at %q",
-						snapshot.Len(), snapshot.ResourceVersion(), snapshot.Complete(), test.pods, server.ResourceVersion())
-				}
-				wantEqualToList(t, server, store)
-				churn(server, rand.New(rand.NewPCG(1, 2)), 300)
-				server.Create(pod("last"))
-				wantEqualToList(t, server, store)
-				if got, want := store.Snapshot().ResourceVersion(), server.ResourceVersion(); got != want {
-					t.Errorf("the snapshot is at version %q, want %q as on the server", got, want)
-				}
-			})
+			snapshot := store.Snapshot() // at once, without waiting
+			if snapshot.Len() != test.pods || !snapshot.Complete() || snapshot.ResourceVersion() != server.ResourceVersion() {
+				t.Errorf("after Start %d executors at version %q, complete %v; want %d at %q",
+					snapshot.Len(), snapshot.ResourceVersion(), snapshot.Complete(), test.pods, server.ResourceVersion())
+			}
+			wantEqualToList(t, server, store)
+			churn(server, rand.New(rand.NewPCG(1, 2)), 300)
+			server.Create(pod("last"))
+			wantEqualToList(t, server, store)
+			if got, want := store.Snapshot().ResourceVersion(), server.ResourceVersion(); got != want {
+				t.Errorf("the snapshot is at version %q, want %q as on the server", got, want)
+			}
 		})
 	}
 }
@@ -208,22 +206,22 @@ func testGuarantee3GoneOnce(t *testing.T, newSource modeltest.NewSource) {
 		name  string
 		leave func(t *testing.T, server *watchtest.Server)
 	}{
-		{"deleted", func(t *testing.T, server *watchtest.Server) { server.Delete("jobs", "exec-1") }},
-		{"relabelled", func(t *testing.T, server *watchtest.Server) {
+		{name: "deleted", leave: func(t *testing.T, server *watchtest.Server) { server.Delete("jobs", "exec-1") }},
+		{name: "relabelled", leave: func(t *testing.T, server *watchtest.Server) {
 			server.Update("jobs", "exec-1", label(watchsource.LabelApp, "other"))
 		}},
-		{"created again under its name", func(t *testing.T, server *watchtest.Server) {
+		{name: "created again under its name", leave: func(t *testing.T, server *watchtest.Server) {
 			server.Delete("jobs", "exec-1")
 			server.Create(pod("1", label(watchsource.LabelRole, "driver")))
 		}},
-		{"while disconnected, and resumed", func(t *testing.T, server *watchtest.Server) {
+		{name: "while disconnected, and resumed", leave: func(t *testing.T, server *watchtest.Server) {
 			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 			server.Strike(watchtest.Reset())
 			time.Sleep(time.Minute)
 			server.Delete("jobs", "exec-1")
 			lift()
 		}},
-		{"while disconnected, and listed again", func(t *testing.T, server *watchtest.Server) {
+		{name: "while disconnected, and listed again", leave: func(t *testing.T, server *watchtest.Server) {
 			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 			server.Strike(watchtest.Reset())
 			time.Sleep(time.Minute)
@@ -232,40 +230,38 @@ func testGuarantee3GoneOnce(t *testing.T, newSource modeltest.NewSource) {
 			lift()
 		}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				server.Create(pod("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }))
-				server.Create(pod("2", phase(corev1.PodRunning)))
-				store := watchsource.NewStore()
-				startSource(t, newSource, server, store)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				var deletions []watchsource.Change
-				go func() {
-					for batch := range store.Batches(ctx, 0) {
-						for _, c := range batch.Changes {
-							if c.After.State == watchsource.Deleted {
-								deletions = append(deletions, c)
-							}
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			server.Create(pod("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }))
+			server.Create(pod("2", phase(corev1.PodRunning)))
+			store := watchsource.NewStore()
+			startSource(t, newSource, server, store)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var deletions []watchsource.Change
+			go func() {
+				for batch := range store.Batches(ctx, 0) {
+					for _, c := range batch.Changes {
+						if c.After.State == watchsource.Deleted {
+							deletions = append(deletions, c)
 						}
 					}
-				}()
-				synctest.Wait()
-				test.leave(t, server)
-				time.Sleep(10 * time.Minute)
-				cancel()
-				synctest.Wait()
-				if len(deletions) != 1 {
-					t.Fatalf("reported as deleted %d times, want once", len(deletions))
 				}
-				if c := deletions[0]; c.After.Name != "exec-1" || c.After.Node != "node-1" || c.Before == nil || c.Before.State != watchsource.Running {
-					t.Errorf("deletion reported with After %+v, Before %+v, want exec-1 on node-1, Running before", c.After, c.Before)
-				}
-				if got := names(store.Snapshot()); got != "exec-2=Running" {
-					t.Errorf("snapshot %q, want exec-2=Running", got)
-				}
-			})
+			}()
+			synctest.Wait()
+			test.leave(t, server)
+			time.Sleep(10 * time.Minute)
+			cancel()
+			synctest.Wait()
+			if len(deletions) != 1 {
+				t.Fatalf("reported as deleted %d times, want once", len(deletions))
+			}
+			if c := deletions[0]; c.After.Name != "exec-1" || c.After.Node != "node-1" || c.Before == nil || c.Before.State != watchsource.Running {
+				t.Errorf("deletion reported with After %+v, Before %+v, want exec-1 on node-1, Running before", c.After, c.Before)
+			}
+			if got := names(store.Snapshot()); got != "exec-2=Running" {
+				t.Errorf("snapshot %q, want exec-2=Running", got)
+			}
 		})
 	}
 }
@@ -395,31 +391,29 @@ func testGuarantee6SilenceIsNoticed(t *testing.T, newSource modeltest.NewSource)
 		within  time.Duration
 		hourly  int // the most requests in a quiet hour
 	}{
-		{"bookmarks", nil, nil, 3 * time.Minute, 13},
-		{"no bookmarks", []watchtest.Option{watchtest.WithBookmarkInterval(0)}, nil, 3 * time.Minute, 31},
-		{"a stall timeout", nil, []watchsource.Option{watchsource.WithStallTimeout(90 * time.Second)}, 92 * time.Second, 13},
-		{"a stall timeout without bookmarks", []watchtest.Option{watchtest.WithBookmarkInterval(0)}, []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, 62 * time.Second, 76},
+		{name: "bookmarks", within: 3 * time.Minute, hourly: 13},
+		{name: "no bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, within: 3 * time.Minute, hourly: 31},
+		{name: "a stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(90 * time.Second)}, within: 92 * time.Second, hourly: 13},
+		{name: "a stall timeout without bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, options: []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, within: 62 * time.Second, hourly: 76},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.server...)
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store, test.options...)
-				time.Sleep(2 * time.Minute) // for a bookmark, if the server sends them
-				server.Strike(watchtest.Silence())
-				server.Create(pod("1"))
-				server.Create(pod("2"))
-				time.Sleep(test.within)
-				wantEqualToList(t, server, store)
-				if got := source.Status(); got.Stalls == 0 || got.Relists != 0 {
-					t.Errorf("%d stalls and %d relists in Status, want at least 1 and 0", got.Stalls, got.Relists)
-				}
-				before := server.Count(^watchtest.Verb(0))
-				time.Sleep(time.Hour)
-				if n := server.Count(^watchtest.Verb(0)) - before; n > test.hourly {
-					t.Errorf("%d requests in a quiet hour, want at most %d", n, test.hourly)
-				}
-			})
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.server...)
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store, test.options...)
+			time.Sleep(2 * time.Minute) // for a bookmark, if the server sends them
+			server.Strike(watchtest.Silence())
+			server.Create(pod("1"))
+			server.Create(pod("2"))
+			time.Sleep(test.within)
+			wantEqualToList(t, server, store)
+			if got := source.Status(); got.Stalls == 0 || got.Relists != 0 {
+				t.Errorf("%d stalls and %d relists in Status, want at least 1 and 0", got.Stalls, got.Relists)
+			}
+			before := server.Count(^watchtest.Verb(0))
+			time.Sleep(time.Hour)
+			if n := server.Count(^watchtest.Verb(0)) - before; n > test.hourly {
+				t.Errorf("%d requests in a quiet hour, want at most %d", n, test.hourly)
+			}
 		})
 	}
 }
@@ -511,39 +505,37 @@ func testGuarantee7BlindnessIsVisible(t *testing.T, newSource modeltest.NewSourc
 		effect watchtest.Effect // ends the watch
 		within time.Duration    // until Status must show it
 	}{
-		{"reset", watchtest.Reset(), 5 * time.Second},
-		{"silent", watchtest.Silence(), 155 * time.Second},
+		{name: "reset", effect: watchtest.Reset(), within: 5 * time.Second},
+		{name: "silent", effect: watchtest.Silence(), within: 155 * time.Second},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				log := &logLines{}
-				source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
-				time.Sleep(2 * time.Minute) // for a bookmark
-				began := source.Status().Since
-				server.Strike(watchtest.Reset())
-				time.Sleep(time.Minute)
-				if got := source.Status(); got.Phase != watchsource.Watching || got.Since != began || got.Resumes != 1 {
-					t.Errorf("a minute after an ordinary reconnection the status is %+v, want Watching since %v and 1 resume", got, began)
-				}
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			log := &logLines{}
+			source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+			time.Sleep(2 * time.Minute) // for a bookmark
+			began := source.Status().Since
+			server.Strike(watchtest.Reset())
+			time.Sleep(time.Minute)
+			if got := source.Status(); got.Phase != watchsource.Watching || got.Since != began || got.Resumes != 1 {
+				t.Errorf("a minute after an ordinary reconnection the status is %+v, want Watching since %v and 1 resume", got, began)
+			}
 
-				lift := server.Inject(watchtest.Fault{Do: watchtest.Hang()})
-				server.Strike(test.effect)
-				time.Sleep(test.within + time.Second)
-				synctest.Wait()
-				if got := source.Status(); got.Phase != watchsource.Retrying || got.Err == nil {
-					t.Errorf("%v after the watch was lost the status is %+v, want Retrying and an error", test.within, got)
-				}
-				lift()
-				time.Sleep(2 * time.Minute)
-				synctest.Wait()
-				if got := source.Status(); got.Phase != watchsource.Watching || got.Relists != 0 {
-					t.Errorf("after the recovery the status is %+v, want Watching and no relists", got)
-				}
-				if lines := log.matching("Watch restored"); len(lines) != 1 {
-					t.Errorf("%d lines \"Watch restored\" for one recovery, want 1", len(lines))
-				}
-			})
+			lift := server.Inject(watchtest.Fault{Do: watchtest.Hang()})
+			server.Strike(test.effect)
+			time.Sleep(test.within + time.Second)
+			synctest.Wait()
+			if got := source.Status(); got.Phase != watchsource.Retrying || got.Err == nil {
+				t.Errorf("%v after the watch was lost the status is %+v, want Retrying and an error", test.within, got)
+			}
+			lift()
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if got := source.Status(); got.Phase != watchsource.Watching || got.Relists != 0 {
+				t.Errorf("after the recovery the status is %+v, want Watching and no relists", got)
+			}
+			if lines := log.matching("Watch restored"); len(lines) != 1 {
+				t.Errorf("%d lines \"Watch restored\" for one recovery, want 1", len(lines))
+			}
 		})
 	}
 }

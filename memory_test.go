@@ -90,9 +90,9 @@ func BenchmarkStuckReader(b *testing.B) {
 		feed   func(*testing.B) (func(*corev1.Pod), func())
 		events int
 	}{
-		{"watchsource", stuckReader, 100_000},
-		{"watchsource", stuckReader, 1_000_000},
-		{"informer", stuckHandler, 100_000},
+		{name: "watchsource", feed: stuckReader, events: 100_000},
+		{name: "watchsource", feed: stuckReader, events: 1_000_000},
+		{name: "informer", feed: stuckHandler, events: 100_000},
 	} {
 		b.Run(fmt.Sprintf("consumer=%s/pods=%d/events=%d", test.name, pods, test.events), func(b *testing.B) {
 			for b.Loop() {

@@ -77,50 +77,48 @@ func testServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSource) {
 		{name: "no bookmarks after hours of silence", noBookmarks: true, before: 5 * time.Hour},
 		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, noBookmarks: true, before: 7 * time.Minute},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.server...)
-				if test.noBookmarks {
-					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
-				}
-				if test.denyList {
-					server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
-				}
-				for _, id := range []string{"ends before", "ends after", "ends twice", "lives"} {
-					server.Create(pod(id, phase(corev1.PodRunning)))
-				}
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store)
-				seen := countChanges(t, store)
-				time.Sleep(test.before)
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.server...)
+			if test.noBookmarks {
+				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+			}
+			if test.denyList {
+				server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
+			}
+			for _, id := range []string{"ends before", "ends after", "ends twice", "lives"} {
+				server.Create(pod(id, phase(corev1.PodRunning)))
+			}
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store)
+			seen := countChanges(t, store)
+			time.Sleep(test.before)
 
-				restore := server.Backup()
-				server.Update("jobs", "exec-ends before", phase(corev1.PodFailed))
-				server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
-				server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
-				server.Create(pod("new", phase(corev1.PodRunning)))
-				server.Advance(1000)
-				server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
-				synctest.Wait()
-				restore()
-				server.Update("jobs", "exec-ends after", phase(corev1.PodFailed))
-				time.Sleep(5 * time.Minute)
-				wantEqualToList(t, server, store)
-				if got := source.Status().Relists; got != 1 {
-					t.Errorf("%d relists, want 1", got)
-				}
+			restore := server.Backup()
+			server.Update("jobs", "exec-ends before", phase(corev1.PodFailed))
+			server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
+			server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
+			server.Create(pod("new", phase(corev1.PodRunning)))
+			server.Advance(1000)
+			server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
+			synctest.Wait()
+			restore()
+			server.Update("jobs", "exec-ends after", phase(corev1.PodFailed))
+			time.Sleep(5 * time.Minute)
+			wantEqualToList(t, server, store)
+			if got := source.Status().Relists; got != 1 {
+				t.Errorf("%d relists, want 1", got)
+			}
 
-				// From here on the view follows the new history.
-				server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
-				server.Delete("jobs", "exec-lives")
-				wantEqualToList(t, server, store)
-				if got, want := fmt.Sprint(seen.ended), "map[exec-ends after:1 exec-ends before:1 exec-ends twice:2]"; got != want {
-					t.Errorf("the reader received the ends %s, want %s", got, want)
-				}
-				if got, want := fmt.Sprint(seen.deleted), "map[exec-lives:1 exec-new:1]"; got != want {
-					t.Errorf("the reader received the deletions %s, want %s", got, want)
-				}
-			})
+			// From here on the view follows the new history.
+			server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
+			server.Delete("jobs", "exec-lives")
+			wantEqualToList(t, server, store)
+			if got, want := fmt.Sprint(seen.ended), "map[exec-ends after:1 exec-ends before:1 exec-ends twice:2]"; got != want {
+				t.Errorf("the reader received the ends %s, want %s", got, want)
+			}
+			if got, want := fmt.Sprint(seen.deleted), "map[exec-lives:1 exec-new:1]"; got != want {
+				t.Errorf("the reader received the deletions %s, want %s", got, want)
+			}
 		})
 	}
 }
@@ -136,34 +134,32 @@ func testBusyServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSourc
 	for name, away := range map[string]watchtest.Effect{
 		"refused": watchtest.Refuse(), "503": watchtest.Answer(apierrors.NewServiceUnavailable("starting")), "reset": watchtest.Reset(),
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
-				server.Create(pod("1", phase(corev1.PodRunning)))
-				server.Create(pod("2", phase(corev1.PodRunning)))
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store)
-				time.Sleep(time.Minute)
-				restore := server.Backup()
-				server.Advance(1000)
+		inBubble(t, name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+			server.Create(pod("1", phase(corev1.PodRunning)))
+			server.Create(pod("2", phase(corev1.PodRunning)))
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store)
+			time.Sleep(time.Minute)
+			restore := server.Backup()
+			server.Advance(1000)
+			server.Update("jobs", "exec-2", phase(corev1.PodRunning))
+			synctest.Wait()
+			lift := server.Inject(watchtest.Fault{Do: away})
+			restore()
+			server.Delete("jobs", "exec-1") // at a lower version than the source has
+			time.Sleep(3 * time.Second)
+			lift()
+			for range 600 {
 				server.Update("jobs", "exec-2", phase(corev1.PodRunning))
-				synctest.Wait()
-				lift := server.Inject(watchtest.Fault{Do: away})
-				restore()
-				server.Delete("jobs", "exec-1") // at a lower version than the source has
-				time.Sleep(3 * time.Second)
-				lift()
-				for range 600 {
-					server.Update("jobs", "exec-2", phase(corev1.PodRunning))
-					server.Advance(20)
-					time.Sleep(100 * time.Millisecond)
-				}
-				wantEqualToList(t, server, store)
-				if got := source.Status().Relists; got != 1 {
-					t.Errorf("%d relists, want 1", got)
-				}
-			})
+				server.Advance(20)
+				time.Sleep(100 * time.Millisecond)
+			}
+			wantEqualToList(t, server, store)
+			if got := source.Status().Relists; got != 1 {
+				t.Errorf("%d relists, want 1", got)
+			}
 		})
 	}
 }
@@ -199,38 +195,36 @@ func TestListOfAnEarlierHistory(t *testing.T) { eachConstructor(t, testListOfAnE
 
 func testListOfAnEarlierHistory(t *testing.T, newSource modeltest.NewSource) {
 	for _, again := range []bool{false, true} {
-		t.Run(fmt.Sprintf("started again %v", again), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				server.Create(pod("1", phase(corev1.PodPending)))
-				memory, recorder := watchsource.NewStore(), &recordingStore{}
-				source := startSource(t, newSource, server, watchsource.Tee(memory, recorder))
-				seen := countChanges(t, memory)
+		inBubble(t, fmt.Sprintf("started again %v", again), func(t *testing.T) {
+			server := watchtest.NewServer()
+			server.Create(pod("1", phase(corev1.PodPending)))
+			memory, recorder := watchsource.NewStore(), &recordingStore{}
+			source := startSource(t, newSource, server, watchsource.Tee(memory, recorder))
+			seen := countChanges(t, memory)
 
-				restore := server.Backup()
-				server.Advance(1000)
-				server.Update("jobs", "exec-1", phase(corev1.PodRunning))
-				synctest.Wait()
-				if again {
-					source.Stop()
-					restore()
-					start(t, source, "app")
-				} else {
-					server.Inject(watchtest.Fault{On: watchtest.Watch, Times: 1, Do: watchtest.Answer(expired)})
-					restore()
-				}
-				time.Sleep(time.Second)
-				wantEqualToList(t, server, memory)
-				server.Update("jobs", "exec-1", phase(corev1.PodFailed))
-				wantEqualToList(t, server, memory)
-				if seen.ended["exec-1"] != 1 {
-					t.Errorf("the reader received the end %d times, want 1", seen.ended["exec-1"])
-				}
-				want := []string{"replace exec-1", "update exec-1", "replace exec-1", "update exec-1"}
-				if got := recorder.all(); !slices.Equal(got, want) {
-					t.Errorf("the other store received %q, want %q", got, want)
-				}
-			})
+			restore := server.Backup()
+			server.Advance(1000)
+			server.Update("jobs", "exec-1", phase(corev1.PodRunning))
+			synctest.Wait()
+			if again {
+				source.Stop()
+				restore()
+				start(t, source, "app")
+			} else {
+				server.Inject(watchtest.Fault{On: watchtest.Watch, Times: 1, Do: watchtest.Answer(expired)})
+				restore()
+			}
+			time.Sleep(time.Second)
+			wantEqualToList(t, server, memory)
+			server.Update("jobs", "exec-1", phase(corev1.PodFailed))
+			wantEqualToList(t, server, memory)
+			if seen.ended["exec-1"] != 1 {
+				t.Errorf("the reader received the end %d times, want 1", seen.ended["exec-1"])
+			}
+			want := []string{"replace exec-1", "update exec-1", "replace exec-1", "update exec-1"}
+			if got := recorder.all(); !slices.Equal(got, want) {
+				t.Errorf("the other store received %q, want %q", got, want)
+			}
 		})
 	}
 }
@@ -316,42 +310,40 @@ func testVersionRefused(t *testing.T, newSource modeltest.NewSource) {
 		lists   int
 		within  time.Duration
 	}{
-		{"400", watchtest.Answer(tooOld), 1, 10 * time.Second},
-		{"422", watchtest.Answer(unprocessable), 1, 10 * time.Second},
-		{"500", watchtest.Answer(internal), 1, 10 * time.Second},
-		{"504 too large a version", watchtest.Answer(tooLarge()), 1, 15 * time.Second},
-		{"429", watchtest.Answer(apierrors.NewTooManyRequests("later", 1)), 0, 0},
-		{"503", watchtest.Answer(apierrors.NewServiceUnavailable("starting")), 0, 0},
-		{"401", watchtest.Answer(unauthorized), 0, 0},
-		{"403", watchtest.Answer(forbidden), 0, 0},
-		{"refused connections", watchtest.Refuse(), 0, 0},
-		{"reset connections", watchtest.Reset(), 0, 0},
-		{"no answer", watchtest.Hang(), 0, 0},
+		{name: "400", refusal: watchtest.Answer(tooOld), lists: 1, within: 10 * time.Second},
+		{name: "422", refusal: watchtest.Answer(unprocessable), lists: 1, within: 10 * time.Second},
+		{name: "500", refusal: watchtest.Answer(internal), lists: 1, within: 10 * time.Second},
+		{name: "504 too large a version", refusal: watchtest.Answer(tooLarge()), lists: 1, within: 15 * time.Second},
+		{name: "429", refusal: watchtest.Answer(apierrors.NewTooManyRequests("later", 1)), lists: 0, within: 0},
+		{name: "503", refusal: watchtest.Answer(apierrors.NewServiceUnavailable("starting")), lists: 0, within: 0},
+		{name: "401", refusal: watchtest.Answer(unauthorized), lists: 0, within: 0},
+		{name: "403", refusal: watchtest.Answer(forbidden), lists: 0, within: 0},
+		{name: "refused connections", refusal: watchtest.Refuse(), lists: 0, within: 0},
+		{name: "reset connections", refusal: watchtest.Reset(), lists: 0, within: 0},
+		{name: "no answer", refusal: watchtest.Hang(), lists: 0, within: 0},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store)
-				time.Sleep(90 * time.Second)
-				bad := source.Status().ResourceVersion
-				lift := server.Inject(watchtest.Fault{
-					On: watchtest.Watch, If: func(r watchtest.Request) bool { return r.Options.ResourceVersion == bad }, Do: test.refusal,
-				})
-				server.Strike(watchtest.Cut())
-				server.Create(pod("1"))
-				if test.lists > 0 {
-					time.Sleep(test.within)
-					wantEqualToList(t, server, store)
-				}
-				time.Sleep(10 * time.Minute)
-				if got := source.Status().Relists; got != test.lists {
-					t.Errorf("%d relists, want %d", got, test.lists)
-				}
-				lift()
-				time.Sleep(time.Minute)
-				wantEqualToList(t, server, store)
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store)
+			time.Sleep(90 * time.Second)
+			bad := source.Status().ResourceVersion
+			lift := server.Inject(watchtest.Fault{
+				On: watchtest.Watch, If: func(r watchtest.Request) bool { return r.Options.ResourceVersion == bad }, Do: test.refusal,
 			})
+			server.Strike(watchtest.Cut())
+			server.Create(pod("1"))
+			if test.lists > 0 {
+				time.Sleep(test.within)
+				wantEqualToList(t, server, store)
+			}
+			time.Sleep(10 * time.Minute)
+			if got := source.Status().Relists; got != test.lists {
+				t.Errorf("%d relists, want %d", got, test.lists)
+			}
+			lift()
+			time.Sleep(time.Minute)
+			wantEqualToList(t, server, store)
 		})
 	}
 }
@@ -366,32 +358,30 @@ func testListsAreSpaced(t *testing.T, newSource modeltest.NewSource) {
 		after  int // frames that arrive before the effect
 		effect watchtest.Effect
 	}{
-		{"410 after one event", 1, watchtest.Answer(expired)},
-		{"410 at once", 0, watchtest.SendError(expired)},
-		{"410 at connect", 0, watchtest.Answer(expired)},
-		{"refused", 0, watchtest.Answer(internal)},
-		{"ended", 0, watchtest.Cut()},
+		{name: "410 after one event", after: 1, effect: watchtest.Answer(expired)},
+		{name: "410 at once", after: 0, effect: watchtest.SendError(expired)},
+		{name: "410 at connect", after: 0, effect: watchtest.Answer(expired)},
+		{name: "refused", after: 0, effect: watchtest.Answer(internal)},
+		{name: "ended", after: 0, effect: watchtest.Cut()},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(watchtest.WithoutStreamingLists())
-				server.Create(pod("1", phase(corev1.PodRunning)))
-				startSource(t, newSource, server, watchsource.NewStore())
-				time.Sleep(5 * time.Minute)
-				server.Inject(watchtest.Fault{On: watchtest.Watch, After: test.after, Do: test.effect})
-				server.Strike(watchtest.Cut())
-				go func() { // so that each stream has events
-					for range 6000 {
-						server.Update("jobs", "exec-1", func(*corev1.Pod) {})
-						time.Sleep(10 * time.Millisecond)
-					}
-				}()
-				before := server.Count(watchtest.List)
-				time.Sleep(time.Minute)
-				if n := server.Count(watchtest.List) - before; n == 0 || n > 20 {
-					t.Errorf("%d lists in a minute, want 1 to 20", n)
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+			server.Create(pod("1", phase(corev1.PodRunning)))
+			startSource(t, newSource, server, watchsource.NewStore())
+			time.Sleep(5 * time.Minute)
+			server.Inject(watchtest.Fault{On: watchtest.Watch, After: test.after, Do: test.effect})
+			server.Strike(watchtest.Cut())
+			go func() { // so that each stream has events
+				for range 6000 {
+					server.Update("jobs", "exec-1", func(*corev1.Pod) {})
+					time.Sleep(10 * time.Millisecond)
 				}
-			})
+			}()
+			before := server.Count(watchtest.List)
+			time.Sleep(time.Minute)
+			if n := server.Count(watchtest.List) - before; n == 0 || n > 20 {
+				t.Errorf("%d lists in a minute, want 1 to 20", n)
+			}
 		})
 	}
 }
@@ -428,36 +418,34 @@ func testIdleCuts(t *testing.T, newSource modeltest.NewSource) {
 		cut  watchtest.Effect
 		open float64 // the least part of the time in which a watch is open
 	}{
-		{1500 * time.Millisecond, watchtest.Cut(), 0.6},
-		{1500 * time.Millisecond, watchtest.Reset(), 0.6},
-		{3 * time.Second, watchtest.Cut(), 0.7},
-		{3 * time.Second, watchtest.Reset(), 0.7},
-		{4500 * time.Millisecond, watchtest.Cut(), 0.8},
-		{4500 * time.Millisecond, watchtest.Reset(), 0.8},
+		{idle: 1500 * time.Millisecond, cut: watchtest.Cut(), open: 0.6},
+		{idle: 1500 * time.Millisecond, cut: watchtest.Reset(), open: 0.6},
+		{idle: 3 * time.Second, cut: watchtest.Cut(), open: 0.7},
+		{idle: 3 * time.Second, cut: watchtest.Reset(), open: 0.7},
+		{idle: 4500 * time.Millisecond, cut: watchtest.Cut(), open: 0.8},
+		{idle: 4500 * time.Millisecond, cut: watchtest.Reset(), open: 0.8},
 	} {
-		t.Run(fmt.Sprint(test.idle), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				store := watchsource.NewStore()
-				var o openTime
-				source := startSource(t, newSource, server, store, watchsource.WithObserver(o.observe))
-				server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(test.idle, test.cut)})
-				server.Strike(watchtest.Idle(test.idle, test.cut))
-				time.Sleep(10 * time.Minute)
-				synctest.Wait()
-				if part := o.open.Seconds() / (o.open + o.gap).Seconds(); part < test.open || o.longestGap > 1500*time.Millisecond {
-					t.Errorf("a watch was open for %.2f of the time with a gap of %v, want at least %.2f and at most 1.5s", part, o.longestGap, test.open)
-				}
-				if got := source.Status(); got.Relists != 0 || got.Phase != watchsource.Watching {
-					t.Errorf("%d relists, phase %v, want 0 and Watching", got.Relists, got.Phase)
-				}
-				if err := source.Healthy(3 * time.Minute); err != nil {
-					t.Errorf("Healthy = %v, want nil", err)
-				}
-				server.Create(pod("1"))
-				time.Sleep(1500 * time.Millisecond)
-				wantEqualToList(t, server, store)
-			})
+		inBubble(t, fmt.Sprint(test.idle), func(t *testing.T) {
+			server := watchtest.NewServer()
+			store := watchsource.NewStore()
+			var o openTime
+			source := startSource(t, newSource, server, store, watchsource.WithObserver(o.observe))
+			server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(test.idle, test.cut)})
+			server.Strike(watchtest.Idle(test.idle, test.cut))
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			if part := o.open.Seconds() / (o.open + o.gap).Seconds(); part < test.open || o.longestGap > 1500*time.Millisecond {
+				t.Errorf("a watch was open for %.2f of the time with a gap of %v, want at least %.2f and at most 1.5s", part, o.longestGap, test.open)
+			}
+			if got := source.Status(); got.Relists != 0 || got.Phase != watchsource.Watching {
+				t.Errorf("%d relists, phase %v, want 0 and Watching", got.Relists, got.Phase)
+			}
+			if err := source.Healthy(3 * time.Minute); err != nil {
+				t.Errorf("Healthy = %v, want nil", err)
+			}
+			server.Create(pod("1"))
+			time.Sleep(1500 * time.Millisecond)
+			wantEqualToList(t, server, store)
 		})
 	}
 }
@@ -513,20 +501,18 @@ func testStreamSwallowedAfterStart(t *testing.T, newSource modeltest.NewSource) 
 		"plain list":     {watchtest.WithoutStreamingLists()},
 		"no bookmarks":   {watchtest.WithoutStreamingLists(), watchtest.WithBookmarkInterval(0)},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(options...)
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store)
-				time.Sleep(10 * time.Second)
-				server.Strike(watchtest.Silence())
-				server.Create(pod("1"))
-				time.Sleep(4 * time.Minute)
-				wantEqualToList(t, server, store)
-				if got := source.Status(); got.Relists != 0 || got.Stalls != 1 {
-					t.Errorf("%d relists and %d stalls, want 0 and 1", got.Relists, got.Stalls)
-				}
-			})
+		inBubble(t, name, func(t *testing.T) {
+			server := watchtest.NewServer(options...)
+			store := watchsource.NewStore()
+			source := startSource(t, newSource, server, store)
+			time.Sleep(10 * time.Second)
+			server.Strike(watchtest.Silence())
+			server.Create(pod("1"))
+			time.Sleep(4 * time.Minute)
+			wantEqualToList(t, server, store)
+			if got := source.Status(); got.Relists != 0 || got.Stalls != 1 {
+				t.Errorf("%d relists and %d stalls, want 0 and 1", got.Relists, got.Stalls)
+			}
 		})
 	}
 }
@@ -555,45 +541,43 @@ func testGuarantee7QuietClusterIsHealthy(t *testing.T, newSource modeltest.NewSo
 		{name: "short stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
 		{name: "short stall timeout and no bookmarks", noBookmarks: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(test.server...)
-				if test.noBookmarks {
-					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer(test.server...)
+			if test.noBookmarks {
+				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+			}
+			client := server.Client()
+			if test.json {
+				client = server.JSONClient()
+			}
+			source := newSource(watchsource.NewStore(), client, test.options...)
+			start(t, source, "app")
+			defer source.Stop()
+			server.Strike(watchtest.Cut())
+			before := server.Count(allLists)
+			for second := range 3 * 3600 {
+				if test.endBookmarks && second == 3600 {
+					server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})
+					server.Strike(watchtest.OmitBookmarks())
 				}
-				client := server.Client()
-				if test.json {
-					client = server.JSONClient()
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if err := source.Healthy(3 * time.Minute); err != nil {
+					t.Fatalf("Healthy = %v after %d seconds, want nil", err, second+1)
 				}
-				source := newSource(watchsource.NewStore(), client, test.options...)
-				start(t, source, "app")
-				defer source.Stop()
-				server.Strike(watchtest.Cut())
-				before := server.Count(allLists)
-				for second := range 3 * 3600 {
-					if test.endBookmarks && second == 3600 {
-						server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})
-						server.Strike(watchtest.OmitBookmarks())
-					}
-					time.Sleep(time.Second)
-					synctest.Wait()
-					if err := source.Healthy(3 * time.Minute); err != nil {
-						t.Fatalf("Healthy = %v after %d seconds, want nil", err, second+1)
-					}
+			}
+			if n := server.Count(allLists) - before; n > 3*60/5 {
+				t.Errorf("%d lists in three hours, want at most %d, one in five minutes", n, 3*60/5)
+			}
+			for _, r := range server.Requests()[3:] {
+				if r.Verb == watchtest.List && (r.Options.FieldSelector == "" || r.Namespace == "") {
+					t.Errorf("request %v, want no list of more than one name", r)
 				}
-				if n := server.Count(allLists) - before; n > 3*60/5 {
-					t.Errorf("%d lists in three hours, want at most %d, one in five minutes", n, 3*60/5)
-				}
-				for _, r := range server.Requests()[3:] {
-					if r.Verb == watchtest.List && (r.Options.FieldSelector == "" || r.Namespace == "") {
-						t.Errorf("request %v, want no list of more than one name", r)
-					}
-				}
-				status := source.Status()
-				if n := len(server.Requests()); n > 3*120 || status.Stalls > 1 || status.Relists > 0 {
-					t.Errorf("%d requests, %d stalls and %d relists in three quiet hours, want at most %d, 1 and 0", n, status.Stalls, status.Relists, 3*120)
-				}
-			})
+			}
+			status := source.Status()
+			if n := len(server.Requests()); n > 3*120 || status.Stalls > 1 || status.Relists > 0 {
+				t.Errorf("%d requests, %d stalls and %d relists in three quiet hours, want at most %d, 1 and 0", n, status.Stalls, status.Relists, 3*120)
+			}
 		})
 	}
 }
@@ -607,22 +591,20 @@ func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 func testGuarantee7LostSightIsNotHealthy(t *testing.T, newSource modeltest.NewSource) {
 	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
 		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
-			t.Run(fmt.Sprint(name, before), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					server := watchtest.NewServer()
-					source := startSource(t, newSource, server, watchsource.NewStore())
-					defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
-					time.Sleep(before)
-					server.Inject(watchtest.Fault{Do: effect})
-					server.Strike(watchtest.Silence())
-					time.Sleep(4 * time.Minute)
-					for range 3600 {
-						if err := source.Healthy(3 * time.Minute); err == nil {
-							t.Fatal("Healthy = nil, want an error, because nothing arrives from the server")
-						}
-						time.Sleep(time.Second)
+			inBubble(t, fmt.Sprint(name, before), func(t *testing.T) {
+				server := watchtest.NewServer()
+				source := startSource(t, newSource, server, watchsource.NewStore())
+				defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
+				time.Sleep(before)
+				server.Inject(watchtest.Fault{Do: effect})
+				server.Strike(watchtest.Silence())
+				time.Sleep(4 * time.Minute)
+				for range 3600 {
+					if err := source.Healthy(3 * time.Minute); err == nil {
+						t.Fatal("Healthy = nil, want an error, because nothing arrives from the server")
 					}
-				})
+					time.Sleep(time.Second)
+				}
 			})
 		}
 	}
@@ -633,34 +615,32 @@ func TestBusyServerIsQuoted(t *testing.T) { eachConstructor(t, testBusyServerIsQ
 
 func testBusyServerIsQuoted(t *testing.T, newSource modeltest.NewSource) {
 	for name, json := range map[string]bool{"protobuf": false, "JSON": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				client := server.Client()
-				if json {
-					client = server.JSONClient()
-				}
-				source := newSource(watchsource.NewStore(), client)
-				lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
-				err := source.Start("app")
-				if !apierrors.IsTooManyRequests(err) || !apierrors.IsTimeout(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "come back later") {
-					t.Errorf("Start = %v, want a 429 that says \"come back later\" and a timeout", err)
-				}
-				lift()
-				start(t, source, "app")
-				defer source.Stop()
-				lift = server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
-				server.Strike(watchtest.Reset())
-				time.Sleep(time.Second)
-				if got := source.Status(); !apierrors.IsTooManyRequests(got.Err) || got.Phase != watchsource.Retrying {
-					t.Errorf("phase %v, error %v, want Retrying and a 429", got.Phase, got.Err)
-				}
-				lift()
-				time.Sleep(25 * time.Second)
-				if got := source.Status(); got.Phase != watchsource.Watching {
-					t.Errorf("phase %v, error %v, want Watching", got.Phase, got.Err)
-				}
-			})
+		inBubble(t, name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			client := server.Client()
+			if json {
+				client = server.JSONClient()
+			}
+			source := newSource(watchsource.NewStore(), client)
+			lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
+			err := source.Start("app")
+			if !apierrors.IsTooManyRequests(err) || !apierrors.IsTimeout(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "come back later") {
+				t.Errorf("Start = %v, want a 429 that says \"come back later\" and a timeout", err)
+			}
+			lift()
+			start(t, source, "app")
+			defer source.Stop()
+			lift = server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
+			server.Strike(watchtest.Reset())
+			time.Sleep(time.Second)
+			if got := source.Status(); !apierrors.IsTooManyRequests(got.Err) || got.Phase != watchsource.Retrying {
+				t.Errorf("phase %v, error %v, want Retrying and a 429", got.Phase, got.Err)
+			}
+			lift()
+			time.Sleep(25 * time.Second)
+			if got := source.Status(); got.Phase != watchsource.Watching {
+				t.Errorf("phase %v, error %v, want Watching", got.Phase, got.Err)
+			}
 		})
 	}
 }
@@ -720,17 +700,15 @@ func testRetryAfterIsBounded(t *testing.T, newSource modeltest.NewSource) {
 			s.Strike(watchtest.Answer(gone))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				store := watchsource.NewStore()
-				startSource(t, newSource, server, store)
-				time.Sleep(time.Minute)
-				fail(server)
-				server.Create(pod("1"))
-				time.Sleep(3 * time.Minute)
-				wantEqualToList(t, server, store)
-			})
+		inBubble(t, name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			store := watchsource.NewStore()
+			startSource(t, newSource, server, store)
+			time.Sleep(time.Minute)
+			fail(server)
+			server.Create(pod("1"))
+			time.Sleep(3 * time.Minute)
+			wantEqualToList(t, server, store)
 		})
 	}
 }
@@ -819,41 +797,39 @@ func TestStopFromWithinACallIsLogged(t *testing.T) {
 
 func testStopFromWithinACallIsLogged(t *testing.T, newSource modeltest.NewSource) {
 	for name, waitingFor := range map[string]string{"store": "a call of the store", "observer": "a call of the observer"} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				log := &logLines{}
-				var source *watchsource.WatchSnapshotSource
-				released := make(chan struct{})
-				stop := func() { // waits until the test releases it, so that the test can end
-					go source.Stop()
-					<-released
-				}
-				store := &stoppingStore{watchsource.NewStore(), func() {}}
-				options := []watchsource.Option{watchsource.WithLogger(log.logger(0))}
-				if name == "store" {
-					store.stop = stop
-				} else {
-					options = append(options, watchsource.WithObserver(func(o watchsource.Observation) {
-						if o.Kind == watchsource.Received {
-							stop()
-						}
-					}))
-				}
-				source = newSource(store, server.Client(), options...)
-				start(t, source, "app")
-				server.Create(pod("1"))
-				time.Sleep(4 * time.Second)
-				if lines := log.matching("Stop"); len(lines) != 0 {
-					t.Errorf("logged %q after four seconds, want nothing", lines)
-				}
-				time.Sleep(time.Minute)
-				if lines := log.matching("Stop", waitingFor); len(lines) != 1 || len(log.matching()) != 1 {
-					t.Errorf("logged %q, want one line that says %q", log.matching(), waitingFor)
-				}
-				close(released)
-				source.Stop()
-			})
+		inBubble(t, name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			log := &logLines{}
+			var source *watchsource.WatchSnapshotSource
+			released := make(chan struct{})
+			stop := func() { // waits until the test releases it, so that the test can end
+				go source.Stop()
+				<-released
+			}
+			store := &stoppingStore{watchsource.NewStore(), func() {}}
+			options := []watchsource.Option{watchsource.WithLogger(log.logger(0))}
+			if name == "store" {
+				store.stop = stop
+			} else {
+				options = append(options, watchsource.WithObserver(func(o watchsource.Observation) {
+					if o.Kind == watchsource.Received {
+						stop()
+					}
+				}))
+			}
+			source = newSource(store, server.Client(), options...)
+			start(t, source, "app")
+			server.Create(pod("1"))
+			time.Sleep(4 * time.Second)
+			if lines := log.matching("Stop"); len(lines) != 0 {
+				t.Errorf("logged %q after four seconds, want nothing", lines)
+			}
+			time.Sleep(time.Minute)
+			if lines := log.matching("Stop", waitingFor); len(lines) != 1 || len(log.matching()) != 1 {
+				t.Errorf("logged %q, want one line that says %q", log.matching(), waitingFor)
+			}
+			close(released)
+			source.Stop()
 		})
 	}
 }
@@ -878,25 +854,23 @@ func testPanicInStart(t *testing.T, newSource modeltest.NewSource) {
 			return panickingStore{}, fake.NewClientset()
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				store, client := prepare()
-				source := newSource(store, client)
-				for range 2 { // the second call shows that the source is stopped
-					func() {
-						defer func() {
-							if r := recover(); r != "broken" {
-								t.Errorf("recovered %v, want \"broken\"", r)
-							}
-						}()
-						t.Errorf("Start = %v, want a panic", source.Start("app"))
+		inBubble(t, name, func(t *testing.T) {
+			store, client := prepare()
+			source := newSource(store, client)
+			for range 2 { // the second call shows that the source is stopped
+				func() {
+					defer func() {
+						if r := recover(); r != "broken" {
+							t.Errorf("recovered %v, want \"broken\"", r)
+						}
 					}()
-				}
-				source.Stop()
-				if got := source.Status().Phase; got != watchsource.Stopped {
-					t.Errorf("phase %v, want Stopped", got)
-				}
-			})
+					t.Errorf("Start = %v, want a panic", source.Start("app"))
+				}()
+			}
+			source.Stop()
+			if got := source.Status().Phase; got != watchsource.Stopped {
+				t.Errorf("phase %v, want Stopped", got)
+			}
 		})
 	}
 }

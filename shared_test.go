@@ -128,59 +128,57 @@ func TestSharedWatchLateStart(t *testing.T) {
 		{name: "protobuf", client: func(s *watchtest.Server) kubernetes.Interface { return s.Client() }},
 		{name: "JSON", client: func(s *watchtest.Server) kubernetes.Interface { return s.JSONClient() }},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				server.Create(podOf("listed", "1"))
-				shared := watchsource.NewSharedWatch(test.client(server))
-				startShared(t, shared, "first")
-				server.Create(podOf("watched", "1"))
-				server.Create(podOf("gone", "1"))
-				server.Delete("jobs", "gone-1")
-				synctest.Wait()
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			server.Create(podOf("listed", "1"))
+			shared := watchsource.NewSharedWatch(test.client(server))
+			startShared(t, shared, "first")
+			server.Create(podOf("watched", "1"))
+			server.Create(podOf("gone", "1"))
+			server.Delete("jobs", "gone-1")
+			synctest.Wait()
 
-				before := len(server.Requests())
-				for _, app := range []string{"unseen", "gone"} {
-					store, _ := startShared(t, shared, app)
-					if got := store.Snapshot(); got.Len() != 0 || !got.Complete() || got.ResourceVersion() != server.ResourceVersion() {
-						t.Errorf("%s: %d executors, complete %v, version %q; want 0, true, %q", app, got.Len(), got.Complete(), got.ResourceVersion(), server.ResourceVersion())
-					}
+			before := len(server.Requests())
+			for _, app := range []string{"unseen", "gone"} {
+				store, _ := startShared(t, shared, app)
+				if got := store.Snapshot(); got.Len() != 0 || !got.Complete() || got.ResourceVersion() != server.ResourceVersion() {
+					t.Errorf("%s: %d executors, complete %v, version %q; want 0, true, %q", app, got.Len(), got.Complete(), got.ResourceVersion(), server.ResourceVersion())
 				}
-				if n := len(server.Requests()) - before; n != 0 {
-					t.Errorf("%d requests for applications without pods, want 0", n)
+			}
+			if n := len(server.Requests()) - before; n != 0 {
+				t.Errorf("%d requests for applications without pods, want 0", n)
+			}
+			for i, app := range []string{"listed", "watched"} {
+				store, _ := startShared(t, shared, app)
+				if got := store.Snapshot(); got.Len() != 1 || !got.Complete() {
+					t.Errorf("%s: %d executors, complete %v after Start; want 1, true", app, got.Len(), got.Complete())
 				}
-				for i, app := range []string{"listed", "watched"} {
-					store, _ := startShared(t, shared, app)
-					if got := store.Snapshot(); got.Len() != 1 || !got.Complete() {
-						t.Errorf("%s: %d executors, complete %v after Start; want 1, true", app, got.Len(), got.Complete())
-					}
-					if n := len(server.Requests()) - before; n != i+1 {
-						t.Errorf("%d requests after %d late starts, want one for each", n, i+1)
-					}
-					server.Update("jobs", app+"-1", phase(corev1.PodRunning))
-					wantState(t, store, app+"-1", watchsource.Running)
+				if n := len(server.Requests()) - before; n != i+1 {
+					t.Errorf("%d requests after %d late starts, want one for each", n, i+1)
 				}
+				server.Update("jobs", app+"-1", phase(corev1.PodRunning))
+				wantState(t, store, app+"-1", watchsource.Running)
+			}
 
-				for i := range 50 {
-					server.Create(podOf(fmt.Sprint("crowd-", i), "1"))
-				}
-				synctest.Wait()
-				before = len(server.Requests())
-				server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(time.Second), Times: 1})
-				var starting sync.WaitGroup
-				for i := range 50 {
-					starting.Go(func() {
-						store, _ := startShared(t, shared, fmt.Sprint("crowd-", i))
-						if store.Snapshot().Len() != 1 {
-							t.Errorf("application %d has %d executors, want 1", i, store.Snapshot().Len())
-						}
-					})
-				}
-				starting.Wait()
-				if n := len(server.Requests()) - before; n > 2 {
-					t.Errorf("%d requests for 50 starts at once, want at most 2", n)
-				}
-			})
+			for i := range 50 {
+				server.Create(podOf(fmt.Sprint("crowd-", i), "1"))
+			}
+			synctest.Wait()
+			before = len(server.Requests())
+			server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(time.Second), Times: 1})
+			var starting sync.WaitGroup
+			for i := range 50 {
+				starting.Go(func() {
+					store, _ := startShared(t, shared, fmt.Sprint("crowd-", i))
+					if store.Snapshot().Len() != 1 {
+						t.Errorf("application %d has %d executors, want 1", i, store.Snapshot().Len())
+					}
+				})
+			}
+			starting.Wait()
+			if n := len(server.Requests()) - before; n > 2 {
+				t.Errorf("%d requests for 50 starts at once, want at most 2", n)
+			}
 		})
 	}
 }
@@ -198,35 +196,33 @@ func TestSharedWatchChangesDuringALateList(t *testing.T) {
 			"replace late-0 late-1 late-2 late-3", "update late-0", "delete late-1", "update late-4", "update late-2",
 		}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				for i := range 4 {
-					server.Create(podOf("late", fmt.Sprint(i)))
-				}
-				shared := watchsource.NewSharedWatch(server.Client())
-				startShared(t, shared, "first")
-				server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: test.after, Times: 1})
-				calls, store := &recordingStore{}, watchsource.NewStore()
-				source := shared.Source(watchsource.Tee(calls, store))
-				defer source.Stop()
-				go func() {
-					time.Sleep(5 * time.Second) // the request is on its way
-					server.Update("jobs", "late-0", phase(corev1.PodFailed))
-					server.Delete("jobs", "late-1")
-					server.Create(podOf("late", "4"))
-					server.Update("jobs", "late-2", phase(corev1.PodRunning))
-					server.Update("jobs", "late-2", phase(corev1.PodSucceeded))
-				}()
-				start(t, source, "late")
-				synctest.Wait()
-				if got := calls.all(); !slices.Equal(got, test.want) {
-					t.Errorf("the store received %q, want %q", got, test.want)
-				}
-				wantPods(t, store, "late-0", "late-2", "late-3", "late-4")
-				wantState(t, store, "late-0", watchsource.Failed)
-				wantState(t, store, "late-2", watchsource.Succeeded)
-			})
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			for i := range 4 {
+				server.Create(podOf("late", fmt.Sprint(i)))
+			}
+			shared := watchsource.NewSharedWatch(server.Client())
+			startShared(t, shared, "first")
+			server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: test.after, Times: 1})
+			calls, store := &recordingStore{}, watchsource.NewStore()
+			source := shared.Source(watchsource.Tee(calls, store))
+			defer source.Stop()
+			go func() {
+				time.Sleep(5 * time.Second) // the request is on its way
+				server.Update("jobs", "late-0", phase(corev1.PodFailed))
+				server.Delete("jobs", "late-1")
+				server.Create(podOf("late", "4"))
+				server.Update("jobs", "late-2", phase(corev1.PodRunning))
+				server.Update("jobs", "late-2", phase(corev1.PodSucceeded))
+			}()
+			start(t, source, "late")
+			synctest.Wait()
+			if got := calls.all(); !slices.Equal(got, test.want) {
+				t.Errorf("the store received %q, want %q", got, test.want)
+			}
+			wantPods(t, store, "late-0", "late-2", "late-3", "late-4")
+			wantState(t, store, "late-0", watchsource.Failed)
+			wantState(t, store, "late-2", watchsource.Succeeded)
 		})
 	}
 }
@@ -768,26 +764,24 @@ func TestSharedWatchRoutingLabel(t *testing.T) {
 		{name: "unequal", selector: func(id string) string { return "job!=" + id }},
 		{name: "another key", selector: func(id string) string { return id + "=true" }},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer()
-				shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithSelector(func(id string) labels.Selector {
-					return selectorOf(t, test.selector(id))
-				}))
-				source := shared.Source(watchsource.NewStore())
-				err := source.Start("app")
-				defer source.Stop()
-				if test.request == "" {
-					if err == nil || !strings.Contains(err.Error(), "exactly one label") || len(server.Requests()) > 0 {
-						t.Errorf("Start = %v after %d requests, want an error that says \"exactly one label\" after none", err, len(server.Requests()))
-					}
-					return
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithSelector(func(id string) labels.Selector {
+				return selectorOf(t, test.selector(id))
+			}))
+			source := shared.Source(watchsource.NewStore())
+			err := source.Start("app")
+			defer source.Stop()
+			if test.request == "" {
+				if err == nil || !strings.Contains(err.Error(), "exactly one label") || len(server.Requests()) > 0 {
+					t.Errorf("Start = %v after %d requests, want an error that says \"exactly one label\" after none", err, len(server.Requests()))
 				}
-				must(t, err)
-				if got := server.Requests()[0].Options.LabelSelector; got != test.request {
-					t.Errorf("the watch has the selector %q, want %q", got, test.request)
-				}
-			})
+				return
+			}
+			must(t, err)
+			if got := server.Requests()[0].Options.LabelSelector; got != test.request {
+				t.Errorf("the watch has the selector %q, want %q", got, test.request)
+			}
 		})
 	}
 }

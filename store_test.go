@@ -159,11 +159,11 @@ func TestEndAfterEnd(t *testing.T) {
 		tell  func(*watchsource.Store)
 		times []int64 // of the ends that are shown
 	}{
-		{"another end", func(s *watchsource.Store) { s.UpdatePod(endedAt(2)) }, []int64{1, 2}},
-		{"another end, after a list", func(s *watchsource.Store) { s.ReplaceSnapshot([]*corev1.Pod{endedAt(2)}) }, []int64{1, 2}},
-		{"another end, as the pod leaves", func(s *watchsource.Store) { s.DeletePod(endedAt(2)) }, []int64{1, 2, 2}},
-		{"the same end", func(s *watchsource.Store) { s.UpdatePod(endedAt(1, deleting)) }, []int64{1}},
-		{"the same end, as the pod leaves", func(s *watchsource.Store) { s.DeletePod(endedAt(1, deleting)) }, []int64{1, 1}},
+		{name: "another end", tell: func(s *watchsource.Store) { s.UpdatePod(endedAt(2)) }, times: []int64{1, 2}},
+		{name: "another end, after a list", tell: func(s *watchsource.Store) { s.ReplaceSnapshot([]*corev1.Pod{endedAt(2)}) }, times: []int64{1, 2}},
+		{name: "another end, as the pod leaves", tell: func(s *watchsource.Store) { s.DeletePod(endedAt(2)) }, times: []int64{1, 2, 2}},
+		{name: "the same end", tell: func(s *watchsource.Store) { s.UpdatePod(endedAt(1, deleting)) }, times: []int64{1}},
+		{name: "the same end, as the pod leaves", tell: func(s *watchsource.Store) { s.DeletePod(endedAt(1, deleting)) }, times: []int64{1, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			store := watchsource.NewStore()

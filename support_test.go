@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -67,6 +68,13 @@ func leftGoroutines() string {
 func eachConstructor(t *testing.T, test func(t *testing.T, newSource modeltest.NewSource)) {
 	t.Run("own watch", func(t *testing.T) { test(t, watchsource.NewWatchSnapshotSource) })
 	t.Run("shared watch", func(t *testing.T) { test(t, modeltest.Shared) })
+}
+
+// inBubble runs a test in virtual time under a name. A goroutine that outlives the test
+// fails it.
+func inBubble(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
 // The builders of podtest, under short names because tables use them in every row.

@@ -275,10 +275,10 @@ func testStartRefusesNil(t *testing.T, newSource modeltest.NewSource) {
 		client kubernetes.Interface
 		want   string
 	}{
-		{nil, fake.NewClientset(), "the store is nil"},
-		{noStore, fake.NewClientset(), "the store is nil"},
-		{watchsource.NewStore(), nil, "the client is nil"},
-		{watchsource.NewStore(), noClient, "the client is nil"},
+		{store: nil, client: fake.NewClientset(), want: "the store is nil"},
+		{store: noStore, client: fake.NewClientset(), want: "the store is nil"},
+		{store: watchsource.NewStore(), want: "the client is nil"},
+		{store: watchsource.NewStore(), client: noClient, want: "the client is nil"},
 	} {
 		err := newSource(test.store, test.client).Start("app")
 		if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -381,52 +381,50 @@ func testStartFailsWithWhatTheServerSays(t *testing.T, newSource modeltest.NewSo
 		is        func(error) bool
 		says      []string
 	}{
-		{"list forbidden", "list", forbidden, "jobs", apierrors.IsForbidden, []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods by a Role"}},
-		{"list forbidden everywhere", "list", forbidden, "", apierrors.IsForbidden, []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
-		{"watch forbidden though the list worked", "watch", forbidden, "jobs", apierrors.IsForbidden, []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"}},
-		{"unauthorized", "list", apierrors.NewUnauthorized("who are you"), "jobs", apierrors.IsUnauthorized, []string{"check the token"}},
-		{"internal error", "list", apierrors.NewInternalError(errors.New("boom")), "jobs", apierrors.IsInternalError, []string{"boom"}},
-		{"no API error", "watch", errors.New("a plug was pulled"), "jobs", func(err error) bool { return true }, []string{"watch pods", "a plug was pulled"}},
+		{name: "list forbidden", verb: "list", err: forbidden, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods by a Role"}},
+		{name: "list forbidden everywhere", verb: "list", err: forbidden, is: apierrors.IsForbidden, says: []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
+		{name: "watch forbidden though the list worked", verb: "watch", err: forbidden, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"}},
+		{name: "unauthorized", verb: "list", err: apierrors.NewUnauthorized("who are you"), namespace: "jobs", is: apierrors.IsUnauthorized, says: []string{"check the token"}},
+		{name: "internal error", verb: "list", err: apierrors.NewInternalError(errors.New("boom")), namespace: "jobs", is: apierrors.IsInternalError, says: []string{"boom"}},
+		{name: "no API error", verb: "watch", err: errors.New("a plug was pulled"), namespace: "jobs", is: func(err error) bool { return true }, says: []string{"watch pods", "a plug was pulled"}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				client := fake.NewClientset(pod("1"))
-				broken := true
-				client.PrependReactor(test.verb, "pods", func(k8stesting.Action) (bool, runtime.Object, error) {
-					return broken, nil, test.err
-				})
-				client.PrependWatchReactor("pods", func(action k8stesting.Action) (bool, watch.Interface, error) {
-					return broken && test.verb == "watch", nil, test.err
-				})
-				store := &recordingStore{}
-				source := newSource(store, client, watchsource.WithNamespace(test.namespace))
-				began := time.Now()
-				err := source.Start("app")
-				if err == nil || !test.is(err) || !errors.Is(err, test.err) {
-					t.Fatalf("Start = %v, want an error that wraps %v", err, test.err)
-				}
-				for _, part := range append(test.says, "watchsource: start: ") {
-					if strings.Count(err.Error(), part) != 1 {
-						t.Errorf("the error is %q, want %q in it once", err, part)
-					}
-				}
-				if took := time.Since(began); took > time.Second {
-					t.Errorf("Start took %v, want at most 1s", took)
-				}
-				if calls := store.all(); len(calls) > 0 {
-					t.Errorf("the store received %q, want no calls", calls)
-				}
-				if got := source.Status().Phase; got != watchsource.Stopped {
-					t.Errorf("phase %v, want Stopped", got)
-				}
-
-				broken = false
-				start(t, source, "app")
-				source.Stop()
-				if calls := store.all(); len(calls) != 1 || calls[0] != "replace exec-1" {
-					t.Errorf("the store received %q, want [\"replace exec-1\"]", calls)
-				}
+		inBubble(t, test.name, func(t *testing.T) {
+			client := fake.NewClientset(pod("1"))
+			broken := true
+			client.PrependReactor(test.verb, "pods", func(k8stesting.Action) (bool, runtime.Object, error) {
+				return broken, nil, test.err
 			})
+			client.PrependWatchReactor("pods", func(action k8stesting.Action) (bool, watch.Interface, error) {
+				return broken && test.verb == "watch", nil, test.err
+			})
+			store := &recordingStore{}
+			source := newSource(store, client, watchsource.WithNamespace(test.namespace))
+			began := time.Now()
+			err := source.Start("app")
+			if err == nil || !test.is(err) || !errors.Is(err, test.err) {
+				t.Fatalf("Start = %v, want an error that wraps %v", err, test.err)
+			}
+			for _, part := range append(test.says, "watchsource: start: ") {
+				if strings.Count(err.Error(), part) != 1 {
+					t.Errorf("the error is %q, want %q in it once", err, part)
+				}
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("Start took %v, want at most 1s", took)
+			}
+			if calls := store.all(); len(calls) > 0 {
+				t.Errorf("the store received %q, want no calls", calls)
+			}
+			if got := source.Status().Phase; got != watchsource.Stopped {
+				t.Errorf("phase %v, want Stopped", got)
+			}
+
+			broken = false
+			start(t, source, "app")
+			source.Stop()
+			if calls := store.all(); len(calls) != 1 || calls[0] != "replace exec-1" {
+				t.Errorf("the store received %q, want [\"replace exec-1\"]", calls)
+			}
 		})
 	}
 }
@@ -675,7 +673,7 @@ func testLogging(t *testing.T, newSource modeltest.NewSource) {
 		for _, l := range []struct {
 			lines     *logLines
 			verbosity int
-		}{{log, 4}, {quiet, 3}} {
+		}{{lines: log, verbosity: 4}, {lines: quiet, verbosity: 3}} {
 			client := fake.NewClientset()
 			source := newSource(&recordingStore{}, client, watchsource.WithLogger(l.lines.logger(l.verbosity)))
 			start(t, source, "app-1")
@@ -720,39 +718,37 @@ func testTrimmedPods(t *testing.T, newSource modeltest.NewSource) {
 		options []watchsource.Option
 		want    func(p *corev1.Pod)
 	}{
-		{"default", nil, func(p *corev1.Pod) { p.ManagedFields = nil }},
-		{"trimmed", []watchsource.Option{watchsource.WithTrimmedPods()}, func(p *corev1.Pod) {
+		{name: "default", want: func(p *corev1.Pod) { p.ManagedFields = nil }},
+		{name: "trimmed", options: []watchsource.Option{watchsource.WithTrimmedPods()}, want: func(p *corev1.Pod) {
 			p.ManagedFields = nil
 			p.Spec = podtest.TrimmedSpec(p)
 		}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				client := fake.NewClientset(full)
-				store := watchsource.NewStore()
-				source := newSource(store, client, test.options...)
-				start(t, source, "app")
-				defer source.Stop()
-				second := full.DeepCopy()
-				second.Name = "exec-2"
-				create(t, client, second)
-				synctest.Wait()
-				for _, name := range []string{"exec-1", "exec-2"} {
-					want := before.DeepCopy()
-					want.Name = name
-					test.want(want)
-					e, _ := store.Snapshot().Get(name)
-					if e.Pod == nil {
-						t.Fatalf("%s: Pod is nil, want a pod", name)
-					}
-					if got := e.Pod; !podtest.Equal(got, want) {
-						t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
-					}
-					if e.State != watchsource.Running || e.Node != "node-1" {
-						t.Errorf("%s: %v on %q, want Running on node-1", name, e.State, e.Node)
-					}
+		inBubble(t, test.name, func(t *testing.T) {
+			client := fake.NewClientset(full)
+			store := watchsource.NewStore()
+			source := newSource(store, client, test.options...)
+			start(t, source, "app")
+			defer source.Stop()
+			second := full.DeepCopy()
+			second.Name = "exec-2"
+			create(t, client, second)
+			synctest.Wait()
+			for _, name := range []string{"exec-1", "exec-2"} {
+				want := before.DeepCopy()
+				want.Name = name
+				test.want(want)
+				e, _ := store.Snapshot().Get(name)
+				if e.Pod == nil {
+					t.Fatalf("%s: Pod is nil, want a pod", name)
 				}
-			})
+				if got := e.Pod; !podtest.Equal(got, want) {
+					t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
+				}
+				if e.State != watchsource.Running || e.Node != "node-1" {
+					t.Errorf("%s: %v on %q, want Running on node-1", name, e.State, e.Node)
+				}
+			}
 		})
 	}
 

@@ -321,8 +321,8 @@ func (a *application) relabel(t *testing.T) {
 		role string
 		want int
 	}{
-		{"quarantined", before - relabelled.size()},
-		{watchsource.RoleExecutor, before},
+		{role: "quarantined", want: before - relabelled.size()},
+		{role: watchsource.RoleExecutor, want: before},
 	} {
 		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, watchsource.LabelRole, step.role)
 		inParallel(t, relabelled.size(), func(i int) error {
@@ -373,14 +373,14 @@ func (a *application) checkReasons(t *testing.T) {
 		fate fate
 		want end
 	}{
-		{failing, end{watchsource.Failed, 1, "Error"}},
-		{outOfMem, end{watchsource.Failed, 137, "OOMKilled"}},
-		{succeeding, end{watchsource.Succeeded, 0, "Completed"}},
-		{evicted, end{watchsource.Failed, watchsource.UnknownExitCode, "Evicted"}},
+		{fate: failing, want: end{State: watchsource.Failed, ExitCode: 1, Reason: "Error"}},
+		{fate: outOfMem, want: end{State: watchsource.Failed, ExitCode: 137, Reason: "OOMKilled"}},
+		{fate: succeeding, want: end{State: watchsource.Succeeded, ExitCode: 0, Reason: "Completed"}},
+		{fate: evicted, want: end{State: watchsource.Failed, ExitCode: watchsource.UnknownExitCode, Reason: "Evicted"}},
 	} {
 		for _, pod := range a.of(test.fate) {
 			e, _ := a.consumers[0].store.Snapshot().Get(pod.Name)
-			if diff := cmp.Diff(test.want, end{e.State, e.ExitCode, e.Reason}); diff != "" {
+			if diff := cmp.Diff(test.want, end{State: e.State, ExitCode: e.ExitCode, Reason: e.Reason}); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", pod.Name, diff)
 			}
 		}

@@ -38,9 +38,9 @@ func TestLoggers(t *testing.T) {
 		logger   func(t *testing.T, out io.Writer, verbosity int) logr.Logger
 		podEvent []string // the parts of the line about the pod
 	}{
-		{"klog", klogLogger, []string{received, `pod="spark/one"`, `type="ADDED"`}},
-		{"textlogger", textLogger, []string{received, `pod="spark/one"`, `type="ADDED"`}},
-		{"zap", zapLogger, []string{received, `"pod":{"name":"one","namespace":"spark"}`, `"type":"ADDED"`}},
+		{name: "klog", logger: klogLogger, podEvent: []string{received, `pod="spark/one"`, `type="ADDED"`}},
+		{name: "textlogger", logger: textLogger, podEvent: []string{received, `pod="spark/one"`, `type="ADDED"`}},
+		{name: "zap", logger: zapLogger, podEvent: []string{received, `"pod":{"name":"one","namespace":"spark"}`, `"type":"ADDED"`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			out := &lockedBuffer{}

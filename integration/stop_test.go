@@ -24,8 +24,8 @@ func TestStopDuringStart(t *testing.T) {
 		name   string
 		config func(*testing.T) *rest.Config
 	}{
-		{"the connection is never accepted", func(t *testing.T) *rest.Config { return withHost("https://" + silentPort(t)) }},
-		{"the request is never answered", silentServer},
+		{name: "the connection is never accepted", config: func(t *testing.T) *rest.Config { return withHost("https://" + silentPort(t)) }},
+		{name: "the request is never answered", config: silentServer},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			config := test.config(t)

@@ -45,13 +45,13 @@ func TestAnswer(t *testing.T) {
 		status *apierrors.StatusError
 		is     func(error) bool
 	}{
-		{apierrors.NewUnauthorized("who are you?"), apierrors.IsUnauthorized},
-		{apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no")), apierrors.IsForbidden},
-		{apierrors.NewTooManyRequests("not so fast", 0), apierrors.IsTooManyRequests},
-		{apierrors.NewInternalError(errors.New("oops")), apierrors.IsInternalError},
-		{apierrors.NewServiceUnavailable("starting"), apierrors.IsServiceUnavailable},
-		{apierrors.NewResourceExpired("too old"), apierrors.IsResourceExpired},
-		{&apierrors.StatusError{ErrStatus: metav1.Status{Code: 418, Reason: "Teapot"}}, func(err error) bool {
+		{status: apierrors.NewUnauthorized("who are you?"), is: apierrors.IsUnauthorized},
+		{status: apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no")), is: apierrors.IsForbidden},
+		{status: apierrors.NewTooManyRequests("not so fast", 0), is: apierrors.IsTooManyRequests},
+		{status: apierrors.NewInternalError(errors.New("oops")), is: apierrors.IsInternalError},
+		{status: apierrors.NewServiceUnavailable("starting"), is: apierrors.IsServiceUnavailable},
+		{status: apierrors.NewResourceExpired("too old"), is: apierrors.IsResourceExpired},
+		{status: &apierrors.StatusError{ErrStatus: metav1.Status{Code: 418, Reason: "Teapot"}}, is: func(err error) bool {
 			return apierrors.ReasonForError(err) == "Teapot"
 		}},
 	} {

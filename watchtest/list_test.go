@@ -111,14 +111,14 @@ func TestListVersions(t *testing.T) {
 		version string
 		want    []string
 	}{
-		{metav1.ListOptions{ResourceVersion: "0"}, "99993", []string{"b"}},
-		{metav1.ListOptions{ResourceVersion: "0", Limit: 1}, "99993", []string{"b"}},
-		{metav1.ListOptions{ResourceVersion: "99991"}, "99993", []string{"b"}},
-		{metav1.ListOptions{ResourceVersion: "99991", ResourceVersionMatch: notOlder}, "99993", []string{"b"}},
-		{metav1.ListOptions{ResourceVersion: "99991", ResourceVersionMatch: exact}, "99991", []string{"a"}},
-		{metav1.ListOptions{ResourceVersion: "99992", ResourceVersionMatch: exact}, "99992", []string{"a", "b"}},
-		{metav1.ListOptions{ResourceVersion: "99990", ResourceVersionMatch: exact}, "99990", nil},
-		{metav1.ListOptions{ResourceVersion: "99992", Limit: 5}, "99992", []string{"a", "b"}}, // exact, for compatibility
+		{opts: metav1.ListOptions{ResourceVersion: "0"}, version: "99993", want: []string{"b"}},
+		{opts: metav1.ListOptions{ResourceVersion: "0", Limit: 1}, version: "99993", want: []string{"b"}},
+		{opts: metav1.ListOptions{ResourceVersion: "99991"}, version: "99993", want: []string{"b"}},
+		{opts: metav1.ListOptions{ResourceVersion: "99991", ResourceVersionMatch: notOlder}, version: "99993", want: []string{"b"}},
+		{opts: metav1.ListOptions{ResourceVersion: "99991", ResourceVersionMatch: exact}, version: "99991", want: []string{"a"}},
+		{opts: metav1.ListOptions{ResourceVersion: "99992", ResourceVersionMatch: exact}, version: "99992", want: []string{"a", "b"}},
+		{opts: metav1.ListOptions{ResourceVersion: "99990", ResourceVersionMatch: exact}, version: "99990", want: nil},
+		{opts: metav1.ListOptions{ResourceVersion: "99992", Limit: 5}, version: "99992", want: []string{"a", "b"}}, // exact, for compatibility
 	} {
 		got := list(t, srv.Client(), test.opts)
 		if got.ResourceVersion != test.version || !slices.Equal(names(got.Items), test.want) {

@@ -17,14 +17,14 @@ func TestCommandLine(t *testing.T) {
 		code int
 		says string
 	}{
-		{"-h", 0, "Keeps executor pods alive"},
-		{"-nonsense", 2, "flag provided but not defined"},
-		{"-executors 0", 2, "-executors must be at least 1, not 0"},
-		{"-max-failures -1", 2, "-max-failures must not be negative"},
-		{"-kubeconfig x -in-cluster", 2, "exclude each other"},
-		{"five", 2, "no arguments"},
-		{"-kubeconfig testdata/no-such-file", 1, "scheduler: read the kubeconfig"},
-		{"-app /", 1, "scheduler: watchsource: invalid application id"},
+		{args: "-h", code: 0, says: "Keeps executor pods alive"},
+		{args: "-nonsense", code: 2, says: "flag provided but not defined"},
+		{args: "-executors 0", code: 2, says: "-executors must be at least 1, not 0"},
+		{args: "-max-failures -1", code: 2, says: "-max-failures must not be negative"},
+		{args: "-kubeconfig x -in-cluster", code: 2, says: "exclude each other"},
+		{args: "five", code: 2, says: "no arguments"},
+		{args: "-kubeconfig testdata/no-such-file", code: 1, says: "scheduler: read the kubeconfig"},
+		{args: "-app /", code: 1, says: "scheduler: watchsource: invalid application id"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Setenv("KUBERNETES_SERVICE_HOST", "")

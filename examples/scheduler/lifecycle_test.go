@@ -33,14 +33,14 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 		lostAt int     // index of the state that ends it
 		as     outcome
 	}{
-		{"fails", []state{running, broken, gone}, 1, failed},
-		{"ends", []state{running, done, gone}, 1, finished},
-		{"is deleted", []state{running, draining, killed, gone}, 1, deleted},
-		{"is deleted between two looks", []state{running, killed, gone}, 1, deleted},
-		{"vanishes", []state{running, gone}, 1, deleted},
-		{"is seen too late", []state{broken, gone}, 0, failed},
-		{"is never seen alive or dead", []state{gone}, 0, deleted},
-		{"cannot be reached for a while", []state{running, {State: watchsource.Unknown}, running, broken}, 3, failed},
+		{name: "fails", states: []state{running, broken, gone}, lostAt: 1, as: failed},
+		{name: "ends", states: []state{running, done, gone}, lostAt: 1, as: finished},
+		{name: "is deleted", states: []state{running, draining, killed, gone}, lostAt: 1, as: deleted},
+		{name: "is deleted between two looks", states: []state{running, killed, gone}, lostAt: 1, as: deleted},
+		{name: "vanishes", states: []state{running, gone}, lostAt: 1, as: deleted},
+		{name: "is seen too late", states: []state{broken, gone}, lostAt: 0, as: failed},
+		{name: "is never seen alive or dead", states: []state{gone}, lostAt: 0, as: deleted},
+		{name: "cannot be reached for a while", states: []state{running, {State: watchsource.Unknown}, running, broken}, lostAt: 3, as: failed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			allocator := newTestAllocator(1)

@@ -223,8 +223,8 @@ func TestCleansUpWhenAskedToStop(t *testing.T) {
 		name  string
 		after time.Duration
 	}{
-		{"before the executors are up", 100 * time.Millisecond},
-		{"while the application works", 5 * time.Second},
+		{name: "before the executors are up", after: 100 * time.Millisecond},
+		{name: "while the application works", after: 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -95,26 +95,26 @@ func TestSparkL5ARegisteredExecutorIsMissingFromANewerViewOnly(t *testing.T) {
 		show    func(*watchsource.Store)
 		missing bool
 	}{
-		{"a list right at the limit", "", func(s *watchsource.Store) {
+		{name: "a list right at the limit", show: func(s *watchsource.Store) {
 			time.Sleep(missingAfter)
 			s.ReplaceSnapshot(nil)
-		}, false},
-		{"a list after the limit", "", func(s *watchsource.Store) {
+		}},
+		{name: "a list after the limit", show: func(s *watchsource.Store) {
 			time.Sleep(missingAfter + time.Millisecond)
 			s.ReplaceSnapshot(nil)
-		}, true},
-		{"no list after the limit", "100", func(s *watchsource.Store) {
+		}, missing: true},
+		{name: "no list after the limit", version: "100", show: func(s *watchsource.Store) {
 			s.ReplaceSnapshot(nil)
 			time.Sleep(10 * missingAfter)
 			s.ObserveResourceVersion("99")
-		}, false},
-		{"a view with the creation", "100", func(s *watchsource.Store) {
+		}},
+		{name: "a view with the creation", version: "100", show: func(s *watchsource.Store) {
 			s.ReplaceSnapshot(nil)
 			s.ObserveResourceVersion("100")
-		}, true},
-		{"a view that is not complete", "100", func(s *watchsource.Store) {
+		}, missing: true},
+		{name: "a view that is not complete", version: "100", show: func(s *watchsource.Store) {
 			s.ObserveResourceVersion("100")
-		}, false},
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -97,10 +97,10 @@ var variants = []struct {
 	mediaType string
 	trimmed   bool
 }{
-	{runtime.ContentTypeJSON, false},
-	{runtime.ContentTypeProtobuf, false},
-	{runtime.ContentTypeJSON, true},
-	{runtime.ContentTypeProtobuf, true},
+	{mediaType: runtime.ContentTypeJSON},
+	{mediaType: runtime.ContentTypeProtobuf},
+	{mediaType: runtime.ContentTypeJSON, trimmed: true},
+	{mediaType: runtime.ContentTypeProtobuf, trimmed: true},
 }
 
 // Guarantees 1, 2, 3, 5 and 6, whatever happens, of both kinds of source. The sources live

@@ -26,15 +26,15 @@ type count struct {
 }
 
 func (c count) since(before count) count {
-	return count{c.lists - before.lists, c.answered - before.answered, c.gone - before.gone, c.errors - before.errors}
+	return count{lists: c.lists - before.lists, answered: c.answered - before.answered, gone: c.gone - before.gone, errors: c.errors - before.errors}
 }
 
 func (c count) plus(other count) count {
-	return count{c.lists + other.lists, c.answered + other.answered, c.gone + other.gone, c.errors + other.errors}
+	return count{lists: c.lists + other.lists, answered: c.answered + other.answered, gone: c.gone + other.gone, errors: c.errors + other.errors}
 }
 
 func (t *traffic) count(errors int) count {
-	return count{int(t.lists.Load()), int(t.answered.Load()), int(t.gone.Load()), errors}
+	return count{lists: int(t.lists.Load()), answered: int(t.answered.Load()), gone: int(t.gone.Load()), errors: errors}
 }
 
 // An outcome is how one watcher took one fault.

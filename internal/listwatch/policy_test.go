@@ -64,15 +64,15 @@ func TestRetryPolicy(t *testing.T) {
 		name    string
 		moments []moment
 	}{
-		{"a stream that ends in good order is resumed at once", []moment{
+		{name: "a stream that ends in good order is resumed at once", moments: []moment{
 			{stream: ended(time.Minute)},
 			{stream: ended(time.Minute)},
 		}},
-		{"a stream that lived for a second is resumed at once, however it ended", append(
+		{name: "a stream that lived for a second is resumed at once, however it ended", moments: append(
 			repeated(20, moment{after: time.Second, stream: broken(errReset, time.Second)}),
 			repeated(20, moment{after: time.Second, stream: broken(nil, time.Second)})...,
 		)},
-		{"a young stream is resumed at once from a budget", []moment{
+		{name: "a young stream is resumed at once from a budget", moments: []moment{
 			{stream: broken(errReset, time.Millisecond)},
 			{stream: broken(errReset, time.Millisecond)},
 			{stream: broken(errReset, time.Millisecond)},
@@ -81,64 +81,64 @@ func TestRetryPolicy(t *testing.T) {
 			{after: immediateRefill, stream: broken(errReset, time.Millisecond)},
 			{stream: broken(errReset, time.Millisecond), min: first, max: 3 * first},
 		}},
-		{"an error in a stream is no reason to list", []moment{
+		{name: "an error in a stream is no reason to list", moments: []moment{
 			{stream: broken(errInternal, time.Minute)},
 			{stream: broken(io.ErrUnexpectedEOF, time.Minute)},
 			{stream: broken(errBusy, time.Minute), min: 20 * time.Second, max: 20 * time.Second},
 		}},
-		{"a version that is gone costs a list at once, the next ones are spaced", []moment{
+		{name: "a version that is gone costs a list at once, the next ones are spaced", moments: []moment{
 			{stream: broken(errExpired, time.Minute), relist: true},
 			{stream: broken(errExpired, time.Minute), relist: true, min: first, max: first * 3 / 2},
 			{err: errExpired, relist: true, min: first, max: first * 3},
 			{after: 2 * time.Minute, err: errExpired, relist: true},
 		}},
-		{"progress does not bring lists closer", []moment{
+		{name: "progress does not bring lists closer", moments: []moment{
 			{stream: &streamEnd{err: errExpired, age: time.Minute, received: true, progressed: true}, relist: true},
 			{stream: &streamEnd{err: errExpired, age: time.Minute, received: true, progressed: true}, relist: true, min: first, max: first * 3 / 2},
 		}},
-		{"a new history and an answer that is not understood cost a list", []moment{
+		{name: "a new history and an answer that is not understood cost a list", moments: []moment{
 			{stream: broken(errNewHistory, time.Minute), relist: true},
 			{after: time.Hour, stream: broken(ErrNotUnderstood, time.Minute), relist: true},
 		}},
-		{"the second stall in a row costs a list, once in five minutes", []moment{
+		{name: "the second stall in a row costs a list, once in five minutes", moments: []moment{
 			{stream: stall},
 			{stream: stall, relist: true},
 			{listed: true, stream: stall},
 			{stream: stall},
 			{after: 5 * time.Minute, stream: stall, relist: true},
 		}},
-		{"a stall counts although something came before it", []moment{
+		{name: "a stall counts although something came before it", moments: []moment{
 			{stream: stall},
 			{stream: &streamEnd{err: ErrStalled, age: time.Hour, timeout: 2 * time.Hour, received: true}},
 			{stream: stall, relist: true},
 		}},
-		{"a stall after a sign of life costs none", []moment{
+		{name: "a stall after a sign of life costs none", moments: []moment{
 			{stream: stall},
 			{stream: quiet()},
 			{stream: stall},
 			{stream: ended(5 * time.Minute)},
 			{stream: stall},
 		}},
-		{"silence is checked every five minutes", []moment{
+		{name: "silence is checked every five minutes", moments: []moment{
 			{stream: quiet()},
 			{after: 2 * time.Minute, stream: quiet()},
 			{after: 4 * time.Minute, stream: quiet(), check: true},
 			{listed: true, stream: quiet()},
 		}},
-		{"silence after a stream that broke is checked", []moment{
+		{name: "silence after a stream that broke is checked", moments: []moment{
 			{stream: broken(errReset, time.Minute)},
 			{stream: quiet(), check: true},
 		}},
-		{"a stall after a refusal is checked", []moment{
+		{name: "a stall after a refusal is checked", moments: []moment{
 			{err: errReset, check: true, min: first, max: first * 3 / 2},
 			{stream: stall, check: true},
 		}},
-		{"a server that is away is asked less and less often, for ever", append(
+		{name: "a server that is away is asked less and less often, for ever", moments: append(
 			append([]moment{{err: syscall.ECONNREFUSED, check: true, min: first, max: first * 3 / 2}},
 				repeated(9, moment{err: syscall.ECONNREFUSED, check: true, min: first, max: cap})...),
 			repeated(100, moment{err: syscall.ECONNREFUSED, check: true, min: maxDelay, max: cap})...,
 		)},
-		{"the third answer that may concern the version costs a list", []moment{
+		{name: "the third answer that may concern the version costs a list", moments: []moment{
 			{err: errInternal, min: first, max: cap},
 			{err: errDenied, min: first, max: cap},
 			{err: errReset, check: true, min: first, max: cap},
@@ -147,21 +147,21 @@ func TestRetryPolicy(t *testing.T) {
 			{err: errInternal, relist: true, min: first, max: cap},
 			{err: errInternal, min: first, max: cap},
 		}},
-		{"a stream between them begins a new row", []moment{
+		{name: "a stream between them begins a new row", moments: []moment{
 			{err: errInternal, min: first, max: cap},
 			{err: errInternal, min: first, max: cap},
 			{stream: ended(time.Minute)},
 			{err: errInternal, min: first, max: cap},
 			{err: errInternal, min: first, max: cap},
 		}},
-		{"a gateway is no API server", repeated(6, moment{
+		{name: "a gateway is no API server", moments: repeated(6, moment{
 			err: apierrors.NewGenericServerResponse(502, "get", corev1.Resource("pods"), "", "<html>", 0, true), check: true, min: first, max: cap,
 		})},
-		{"a server's delay is bounded", []moment{
+		{name: "a server's delay is bounded", moments: []moment{
 			{err: apierrors.NewTooManyRequests("never", 1<<31-1), min: maxServerDelay, max: maxServerDelay},
 			{stream: broken(apierrors.NewTooManyRequests("never", 1<<31-1), time.Minute), min: maxServerDelay, max: maxServerDelay},
 		}},
-		{"a missing right is asked for again soon", repeated(30, moment{err: errDenied, min: first, max: maxRefusedDelay * 3 / 2})},
+		{name: "a missing right is asked for again soon", moments: repeated(30, moment{err: errDenied, min: first, max: maxRefusedDelay * 3 / 2})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			now := begin

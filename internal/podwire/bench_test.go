@@ -44,13 +44,13 @@ func BenchmarkEvent(b *testing.B) {
 		name string
 		next func(body io.ReadCloser) func() (watch.Event, error)
 	}{
-		{"client-go", func(body io.ReadCloser) func() (watch.Event, error) {
+		{name: "client-go", next: func(body io.ReadCloser) func() (watch.Event, error) {
 			return theirNext(clientGo(), runtime.ContentTypeProtobuf, body)
 		}},
-		{"full", func(body io.ReadCloser) func() (watch.Event, error) {
+		{name: "full", next: func(body io.ReadCloser) func() (watch.Event, error) {
 			return NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(body).Next
 		}},
-		{"trimmed", func(body io.ReadCloser) func() (watch.Event, error) {
+		{name: "trimmed", next: func(body io.ReadCloser) func() (watch.Event, error) {
 			return NewNegotiator(clientGo(), Trimmed, nil, func(string) {}).Stream(body).Next
 		}},
 	} {

@@ -367,7 +367,7 @@ func all(next func() (watch.Event, error)) []happened {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return all
 		}
-		all = append(all, happened{event.Type, event.Object, err})
+		all = append(all, happened{kind: event.Type, object: event.Object, err: err})
 		if err != nil {
 			return all
 		}
@@ -393,14 +393,14 @@ func TestEndsOfStreams(t *testing.T) {
 		events int
 		err    error
 	}{
-		"in good order":        {slices.Concat(frame, frame), 2, io.EOF},
-		"cut in a length":      {slices.Concat(frame, frame[:3]), 1, io.ErrUnexpectedEOF},
-		"cut after a length":   {slices.Concat(frame, frame[:frameHead]), 1, io.ErrUnexpectedEOF},
-		"cut in a frame":       {slices.Concat(frame, frame[:len(frame)-1]), 1, io.ErrUnexpectedEOF},
-		"cut in a long frame":  {slices.Concat(frame, []byte{0, 2, 0, 0}, frame), 1, io.ErrUnexpectedEOF},
-		"a frame too long":     {slices.Concat(frame, []byte{1, 0, 0, 1}, frame), 1, streaming.ErrObjectTooLarge},
-		"empty":                {nil, 0, io.EOF},
-		"cut before any event": {frame[:1], 0, io.ErrUnexpectedEOF},
+		"in good order":        {stream: slices.Concat(frame, frame), events: 2, err: io.EOF},
+		"cut in a length":      {stream: slices.Concat(frame, frame[:3]), events: 1, err: io.ErrUnexpectedEOF},
+		"cut after a length":   {stream: slices.Concat(frame, frame[:frameHead]), events: 1, err: io.ErrUnexpectedEOF},
+		"cut in a frame":       {stream: slices.Concat(frame, frame[:len(frame)-1]), events: 1, err: io.ErrUnexpectedEOF},
+		"cut in a long frame":  {stream: slices.Concat(frame, []byte{0, 2, 0, 0}, frame), events: 1, err: io.ErrUnexpectedEOF},
+		"a frame too long":     {stream: slices.Concat(frame, []byte{1, 0, 0, 1}, frame), events: 1, err: streaming.ErrObjectTooLarge},
+		"empty":                {stream: nil, events: 0, err: io.EOF},
+		"cut before any event": {stream: frame[:1], events: 0, err: io.ErrUnexpectedEOF},
 	} {
 		stream := NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(test.stream)))
 		for i := range test.events {
