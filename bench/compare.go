@@ -18,6 +18,7 @@ import (
 type plan struct {
 	pods      int
 	updates   int
+	apps      int // 0 for one
 	rounds    int
 	consumers []string
 }
@@ -132,7 +133,7 @@ func runPlan(ctx context.Context, p plan, flush, dir string, progress io.Writer)
 		for i := range c.Series {
 			s := &c.Series[i]
 			began := time.Now()
-			f, q, err := runRound(ctx, s.Consumer, p.pods, p.updates, flush, dir)
+			f, q, err := runRound(ctx, s.Consumer, p, flush, dir)
 			if err != nil {
 				return c, fmt.Errorf("%s with %d pods: %w", s.Consumer, p.pods, err)
 			}

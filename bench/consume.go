@@ -22,6 +22,7 @@ type assignment struct {
 	kubeconfig string
 	pods       int
 	updates    int
+	apps       int
 	samples    string // file for the times at which versions were seen, "" for none
 }
 
@@ -43,7 +44,7 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	recorder := newRecorder(a.samples != "")
+	recorder := newRecorder(a.samples != "", c.markers(a.apps))
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
@@ -51,7 +52,7 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	view, err := c.start(ctx, env{config: config, client: client, recorder: recorder, pods: a.pods, updates: a.updates})
+	view, err := c.start(ctx, env{config: config, client: client, recorder: recorder, pods: a.pods, updates: a.updates, apps: a.apps})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
@@ -63,6 +64,7 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	goroutines := runtime.NumGoroutine()
 	fmt.Fprintln(out, readyLine)
 	select {
 	case <-recorder.ended:
@@ -97,6 +99,7 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 		Allocations:    float64(after.allocations-before.allocations) / updates,
 		EndHeapBytes:   grown(empty, end) / pods,
 		PeakBytes:      float64(most),
+		Goroutines:     float64(goroutines),
 	})
 }
 

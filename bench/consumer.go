@@ -21,6 +21,16 @@ type consumer struct {
 	// the recorder. It continues in the background until ctx ends. The returned
 	// value keeps the view in memory.
 	start func(ctx context.Context, s env) (view any, err error)
+
+	oneApp bool // it is shown only the first application
+}
+
+// markers returns how many markers the consumer is shown.
+func (c consumer) markers(apps int) int {
+	if c.oneApp {
+		return 1
+	}
+	return apps
 }
 
 // An env is the environment of a consumer.
@@ -32,6 +42,8 @@ type env struct {
 	// For the consumer that only counts frames.
 	pods    int
 	updates int
+
+	apps int // the number of applications
 }
 
 // The consumers that others are compared with.
@@ -42,23 +54,24 @@ const (
 
 // consumers are in the order of tables and charts.
 var consumers = []consumer{
-	{floorName, "the floor: frames read, nothing else", startFloor},
-	{"watch", "client-go Watch loop", startWatchLoop},
-	{"retrywatcher", "client-go RetryWatcher", startRetryWatcher},
-	{informerName, "SharedInformer", startInformer},
-	{"informer-stripped", "SharedInformer, no managedFields", startStrippedInformer},
-	{"controller-runtime", "controller-runtime cache", startRuntimeCache},
-	{"watchsource", "watchsource", startWatchsource},
-	{"watchsource-trimmed", "watchsource, trimmed", startTrimmedWatchsource},
-	{"watchsource-podless", "watchsource, trimmed, no pods kept", startPodlessWatchsource},
+	{name: floorName, title: "the floor: frames read, nothing else", start: startFloor},
+	{name: "watch", title: "client-go Watch loop", start: startWatchLoop},
+	{name: "retrywatcher", title: "client-go RetryWatcher", start: startRetryWatcher},
+	{name: informerName, title: "SharedInformer", start: startInformer},
+	{name: "informer-stripped", title: "SharedInformer, no managedFields", start: startStrippedInformer},
+	{name: "controller-runtime", title: "controller-runtime cache", start: startRuntimeCache},
+	{name: "watchsource", title: "watchsource", start: startWatchsource},
+	{name: "watchsource-trimmed", title: "watchsource, trimmed", start: startTrimmedWatchsource},
+	{name: "watchsource-podless", title: "watchsource, trimmed, no pods kept", start: startPodlessWatchsource},
 }
 
 func consumerNamed(name string) (consumer, error) {
-	i := slices.IndexFunc(consumers, func(c consumer) bool { return c.name == name })
+	all := slices.Concat(consumers, appConsumers)
+	i := slices.IndexFunc(all, func(c consumer) bool { return c.name == name })
 	if i < 0 {
 		return consumer{}, fmt.Errorf("there is no consumer %q, only %s", name, strings.Join(consumerNames(), ", "))
 	}
-	return consumers[i], nil
+	return all[i], nil
 }
 
 func consumerNames() []string {

@@ -12,12 +12,17 @@ import (
 	"net/url"
 	"os"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 )
 
 // startFloor reads the frames of a streaming list through client-go's own HTTP
 // client, and looks at nothing but their length. No consumer can cost less.
 func startFloor(ctx context.Context, s env) (any, error) {
+	return readFrames(ctx, s, podSelector)
+}
+
+func readFrames(ctx context.Context, s env, selector labels.Selector) (any, error) {
 	client, err := rest.HTTPClientFor(s.config)
 	if err != nil {
 		return nil, err
@@ -27,7 +32,7 @@ func startFloor(ctx context.Context, s env) (any, error) {
 		"allowWatchBookmarks":  {"true"},
 		"sendInitialEvents":    {"true"},
 		"resourceVersionMatch": {"NotOlderThan"},
-		"labelSelector":        {podSelector.String()},
+		"labelSelector":        {selector.String()},
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.config.Host+podsPath+"?"+query.Encode(), nil)
 	if err != nil {
@@ -48,7 +53,7 @@ func startFloor(ctx context.Context, s env) (any, error) {
 	}
 	go func() {
 		defer response.Body.Close()
-		if err := frames.skip(s.updates + 1); err != nil { // and so is the marker
+		if err := frames.skip(s.updates + s.apps); err != nil { // and so is each marker
 			fmt.Fprintln(os.Stderr, "floor:", err)
 			return
 		}

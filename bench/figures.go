@@ -17,6 +17,7 @@ type figures struct {
 	Allocations    float64 `json:"allocations"`    // per update
 	EndHeapBytes   float64 `json:"endHeapBytes"`   // retained per pod, after the updates
 	PeakBytes      float64 `json:"peakBytes"`      // most resident memory of the process
+	Goroutines     float64 `json:"goroutines"`     // once the view is complete
 }
 
 // A figure is one column.
@@ -29,6 +30,7 @@ func eventTime(f figures) float64   { return f.EventSeconds }
 func allocations(f figures) float64 { return f.Allocations }
 func heap(f figures) float64        { return f.HeapBytes }
 func peak(f figures) float64        { return f.PeakBytes }
+func goroutines(f figures) float64  { return f.Goroutines }
 
 // A series is what one consumer cost in each round of one plan.
 type series struct {

@@ -58,6 +58,7 @@ func frame(event watch.EventType, pod *corev1.Pod) []byte {
 type podTemplate struct {
 	encoded []byte
 	spots   [][]int // where each text of identity.texts stands
+	app     []int   // where the application id stands
 	version []int   // where the resource version stands
 }
 
@@ -73,6 +74,7 @@ func newPodTemplate(encodePod func(pod *corev1.Pod) []byte, ready bool) podTempl
 	for _, text := range podtest.ExecutorTexts(templatePod) {
 		m.spots = append(m.spots, occurrences(m.encoded, text))
 	}
+	m.app = occurrences(m.encoded, appID)
 	m.version = occurrences(m.encoded, podtest.VersionText(templateVersion))
 	return m
 }
@@ -89,8 +91,8 @@ func occurrences(encoded []byte, text string) []int {
 	}
 }
 
-// appendPod appends the encoding of the i-th pod.
-func (m podTemplate) appendPod(to []byte, i, version int) []byte {
+// appendPod appends the encoding of the i-th pod, which belongs to an application.
+func (m podTemplate) appendPod(to []byte, i, version int, app string) []byte {
 	start := len(to)
 	to = append(to, m.encoded...)
 	pod := to[start:]
@@ -98,6 +100,9 @@ func (m podTemplate) appendPod(to []byte, i, version int) []byte {
 		for _, spot := range m.spots[k] {
 			copy(pod[spot:], text)
 		}
+	}
+	for _, spot := range m.app {
+		copy(pod[spot:], app)
 	}
 	for _, spot := range m.version {
 		copy(pod[spot:], podtest.VersionText(version))
@@ -110,19 +115,21 @@ func (m podTemplate) appendPod(to []byte, i, version int) []byte {
 type script struct {
 	pods    int
 	updates int
+	apps    int // the applications that the pods belong to, in turn
 
 	added    podTemplate    // frame of a pod that is there
 	modified [2]podTemplate // frames of an update: not ready, ready
 	item     podTemplate    // of a list
 }
 
-func newScript(pods, updates int) *script {
+func newScript(pods, updates, apps int) *script {
 	framed := func(event watch.EventType) func(*corev1.Pod) []byte {
 		return func(pod *corev1.Pod) []byte { return frame(event, pod) }
 	}
 	return &script{
 		pods:    pods,
 		updates: updates,
+		apps:    apps,
 		added:   newPodTemplate(framed(watch.Added), true),
 		modified: [2]podTemplate{
 			newPodTemplate(framed(watch.Modified), false),
@@ -136,7 +143,9 @@ func newScript(pods, updates int) *script {
 func (s *script) listVersion() int { return s.pods }
 
 // appendAdded appends the frame that shows the i-th pod in a streaming list.
-func (s *script) appendAdded(to []byte, i int) []byte { return s.added.appendPod(to, i, i+1) }
+func (s *script) appendAdded(to []byte, i int) []byte {
+	return s.added.appendPod(to, i, i+1, s.appOf(i))
+}
 
 // appendInitialEnd appends the bookmark that ends a streaming list.
 func (s *script) appendInitialEnd(to []byte) []byte {
@@ -174,12 +183,16 @@ func (s *script) appendUpdate(to []byte, j int) []byte {
 	if ready {
 		m = s.modified[1]
 	}
-	return m.appendPod(to, i, s.listVersion()+1+j)
+	return m.appendPod(to, i, s.listVersion()+1+j, s.appOf(i))
 }
 
-func (s *script) appendMarker(to []byte) []byte {
-	return append(to, frame(watch.Added, markerPod(s.listVersion()+s.updates+1))...)
+// appendMarker appends the marker of the k-th application.
+func (s *script) appendMarker(to []byte, k int) []byte {
+	return append(to, frame(watch.Added, markerPod(s.listVersion()+s.updates+1+k, k))...)
 }
+
+// appOf returns the application of the i-th pod.
+func (s *script) appOf(i int) string { return nthApp(i % s.apps) }
 
 // A list is written by hand, because it need not be in memory as a whole: the
 // envelope, the list's metadata, and then the pods as repeated field 2, each of

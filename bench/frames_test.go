@@ -30,9 +30,9 @@ func TestPodIsRealistic(t *testing.T) {
 }
 
 // A frame made by overwriting bytes is the frame that encoding the pod makes.
-func TestMouldEqualsEncoding(t *testing.T) {
+func TestTemplateEqualsEncoding(t *testing.T) {
 	const pods, updates = 300, 1_000
-	s := newScript(pods, updates)
+	s := newScript(pods, updates, 1)
 	for _, i := range []int{0, 1, 9, 99, 123, 299} {
 		if want, got := frame(watch.Added, podtest.Executor(i, i+1, true)), s.appendAdded(nil, i); !bytes.Equal(got, want) {
 			t.Errorf("frame of pod %d differs from the encoded pod", i)
@@ -50,7 +50,7 @@ func TestMouldEqualsEncoding(t *testing.T) {
 // something.
 func TestUpdatesAreSpread(t *testing.T) {
 	for _, pods := range []int{1, 50, 7919, 3 * 7919} {
-		s := newScript(pods, 2*pods)
+		s := newScript(pods, 2*pods, 1)
 		ready := map[int]bool{}
 		for j := range s.updates {
 			i, now := s.updated(j)
@@ -68,11 +68,11 @@ func TestUpdatesAreSpread(t *testing.T) {
 
 // client-go decodes a page that the script has assembled.
 func TestListDecodes(t *testing.T) {
-	s := newScript(20, 0)
+	s := newScript(20, 0, 1)
 	before, after := s.list(page{from: 5, to: 15}, "15")
 	encoded := before
 	for i := 5; i < 15; i++ {
-		encoded = s.item.appendPod(encoded, i, i+1)
+		encoded = s.item.appendPod(encoded, i, i+1, appID)
 	}
 	encoded = append(encoded, after...)
 
@@ -87,5 +87,20 @@ func TestListDecodes(t *testing.T) {
 	want.APIVersion, want.Kind = "", ""
 	if diff := cmp.Diff(*want, list.Items[2]); diff != "" {
 		t.Errorf("third pod of the page (-want +got):\n%s", diff)
+	}
+}
+
+// Each pod of a script with several applications has the label of its application.
+func TestTemplateOfAnotherApplication(t *testing.T) {
+	s := newScript(30, 0, 3)
+	want := podtest.Executor(4, 5, true)
+	want.Labels["spark-app-selector"] = nthApp(1)
+	for i := range want.Spec.Containers[0].Env {
+		if env := &want.Spec.Containers[0].Env[i]; env.Value == appID {
+			env.Value = nthApp(1)
+		}
+	}
+	if got, want := s.appendAdded(nil, 4), frame(watch.Added, want); !bytes.Equal(got, want) {
+		t.Errorf("the frame of pod 4 has %d bytes and differs from the encoded pod of %d bytes, want them equal", len(got), len(want))
 	}
 }

@@ -6,6 +6,7 @@
 //
 //	go run .         against a server that replays prepared frames
 //	go run . real    against etcd and kube-apiserver
+//	go run . apps    many applications in one process
 package main
 
 import (
@@ -19,11 +20,12 @@ import (
 	"syscall"
 )
 
-// Commands with which the program runs itself, and one for the user.
+// Commands with which the program runs itself, and two for the user.
 const (
 	serveCommand   = "serve"
 	consumeCommand = "consume"
 	realCommand    = "real"
+	appsCommand    = "apps"
 )
 
 func main() {
@@ -49,6 +51,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, progress io.Writ
 		return runConsume(ctx, args, in, out)
 	case realCommand:
 		return runReal(ctx, args, out, progress)
+	case appsCommand:
+		return runApps(ctx, args, out, progress)
 	default:
 		return fmt.Errorf("there is no command %q", command)
 	}
@@ -77,6 +81,7 @@ func runServe(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	flags := newFlags(serveCommand)
 	pods := flags.Int("pods", 1, "number of pods")
 	updates := flags.Int("updates", 0, "number of updates")
+	apps := flags.Int("apps", 1, "number of applications")
 	flush := flags.String("flush", flushEach, "`each` or burst")
 	kubeconfig := flags.String("kubeconfig", "", "write a kubeconfig to this `file`")
 	if err := parse(flags, args); err != nil {
@@ -85,7 +90,7 @@ func runServe(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	if err := checkFlush(*flush); err != nil {
 		return err
 	}
-	return serve(ctx, newReplay(newScript(*pods, *updates), *flush == flushEach), *kubeconfig, in, out)
+	return serve(ctx, newReplay(newScript(*pods, *updates, *apps), *flush == flushEach), *kubeconfig, in, out)
 }
 
 func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
@@ -94,6 +99,7 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.StringVar(&a.consumer, "consumer", "", "`name` of the consumer")
 	flags.IntVar(&a.pods, "pods", 1, "number of pods that there are")
 	flags.IntVar(&a.updates, "updates", 1, "number of updates that will come")
+	flags.IntVar(&a.apps, "apps", 1, "number of applications")
 	flags.StringVar(&a.kubeconfig, "kubeconfig", "", "`file` that says where the server is")
 	flags.StringVar(&a.samples, "samples", "", "write to this `file` what was seen when")
 	if err := parse(flags, args); err != nil {

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
@@ -26,15 +29,32 @@ var selectorLabels = labels.Set{
 	watchsource.LabelRole: watchsource.RoleExecutor,
 }
 
-// markerPod ends the updates.
-func markerPod(version int) *corev1.Pod {
+// nthApp returns the id of the k-th application. All ids have the same length.
+func nthApp(k int) string {
+	if k == 0 {
+		return appID
+	}
+	return fmt.Sprintf("spark-%0*d", len(appID)-len("spark-"), k)
+}
+
+// nthMarker returns the name of the marker of the k-th application.
+func nthMarker(k int) string {
+	if k == 0 {
+		return markerName
+	}
+	return fmt.Sprintf("%s-%d", markerName, k)
+}
+
+// markerPod ends the updates of the k-th application.
+func markerPod(version, k int) *corev1.Pod {
 	last := podtest.Executor(899_999, version, true) // its executor id is 999999
+	last.Labels[watchsource.LabelApp] = nthApp(k)
 	return &corev1.Pod{
 		TypeMeta: last.TypeMeta,
 		ObjectMeta: metav1.ObjectMeta{
-			Name:              markerName,
+			Name:              nthMarker(k),
 			Namespace:         namespace,
-			UID:               "8f3a5c1e-0000-4000-8000-ffffffffffff",
+			UID:               types.UID(fmt.Sprintf("8f3a5c1e-0000-4000-8000-%012x", 1<<48-1-k)),
 			ResourceVersion:   last.ResourceVersion,
 			CreationTimestamp: last.CreationTimestamp,
 			Labels:            last.Labels,

@@ -3,16 +3,20 @@
 package main
 
 import (
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // A recorder stands for the user's code: each consumer calls see with every pod that it is
-// shown, including the initial ones, from one goroutine at a time.
+// shown, including the initial ones. A recorder that records samples is called from one
+// goroutine at a time.
 type recorder struct {
 	recording bool
 	samples   []sample
-	ended     chan struct{} // closed when the marker has been seen
+	missing   atomic.Int64  // markers
+	ended     chan struct{} // closed when all markers have been seen
 	end       func()        // for a consumer that does not decode pods
 }
 
@@ -23,9 +27,11 @@ type sample struct {
 	At      int64  `json:"at"` // Unix time in nanoseconds, the writer's clock as well
 }
 
-func newRecorder(recording bool) *recorder {
+// newRecorder returns a recorder that ends after a number of markers.
+func newRecorder(recording bool, markers int) *recorder {
 	ended := make(chan struct{})
 	a := &recorder{recording: recording, ended: ended, end: sync.OnceFunc(func() { close(ended) })}
+	a.missing.Store(int64(markers))
 	if recording {
 		a.samples = make([]sample, 0, 1<<16)
 	}
@@ -36,7 +42,7 @@ func (a *recorder) see(pod, version string) {
 	if a.recording {
 		a.samples = append(a.samples, sample{Pod: pod, Version: version, At: time.Now().UnixNano()})
 	}
-	if pod == markerName {
+	if strings.HasPrefix(pod, markerName) && a.missing.Add(-1) == 0 {
 		a.end()
 	}
 }

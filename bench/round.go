@@ -15,11 +15,14 @@ const roundTimeout = 5 * time.Minute
 
 // runRound measures one consumer once, against a new server, so that nothing is left from
 // the round before.
-func runRound(ctx context.Context, consumer string, pods, updates int, flush, dir string) (f figures, q requests, err error) {
+func runRound(ctx context.Context, consumer string, p plan, flush, dir string) (f figures, q requests, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	kubeconfig := filepath.Join(dir, "replay.kubeconfig")
-	size := []string{"-pods", strconv.Itoa(pods), "-updates", strconv.Itoa(updates), "-kubeconfig", kubeconfig}
+	size := []string{
+		"-pods", strconv.Itoa(p.pods), "-updates", strconv.Itoa(p.updates), "-apps", strconv.Itoa(max(p.apps, 1)),
+		"-kubeconfig", kubeconfig,
+	}
 
 	server, err := startChild(ctx, "replay server", append([]string{serveCommand, "-flush", flush}, size...)...)
 	if err != nil {

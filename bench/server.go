@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
@@ -68,19 +71,25 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	query := request.URL.Query()
+	selected, err := r.script.selected(query.Get("labelSelector"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	watching, _ := strconv.ParseBool(query.Get("watch"))
 	initial, _ := strconv.ParseBool(query.Get("sendInitialEvents"))
-	var err error
 	switch {
+	case !watching && r.script.apps > 1:
+		http.Error(w, "with many applications there are only streaming lists", http.StatusBadRequest)
 	case !watching:
 		r.count(func(q *requests) { q.Lists++ })
 		err = r.serveList(w, query.Get("limit"), query.Get("continue"))
 	case initial:
 		r.count(func(q *requests) { q.StreamingLists++ })
-		err = r.serveWatch(request.Context(), w, true)
+		err = r.serveWatch(request.Context(), w, selected, true)
 	case query.Get("resourceVersion") == podtest.VersionText(r.script.listVersion()):
 		r.count(func(q *requests) { q.Watches++ })
-		err = r.serveWatch(request.Context(), w, false)
+		err = r.serveWatch(request.Context(), w, selected, false)
 	default:
 		// Only the initial view is a place to watch from. A consumer that comes
 		// back during the updates would be measured at something else.
@@ -113,21 +122,24 @@ func (r *replay) serveList(w http.ResponseWriter, limit, token string) error {
 	out := newChunks(w)
 	out.buffer = append(out.buffer, before...)
 	for i := p.from; i < p.to; i++ {
-		out.buffer = s.item.appendPod(out.buffer, i, i+1)
+		out.buffer = s.item.appendPod(out.buffer, i, i+1, s.appOf(i))
 		out.spill()
 	}
 	out.buffer = append(out.buffer, after...)
 	return out.flush()
 }
 
-func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, initial bool) error {
+// serveWatch sends the pods and updates of the selected applications.
+func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, selected []bool, initial bool) error {
 	s := r.script
 	w.Header().Set("Content-Type", protobufMedia+";stream=watch")
 	out := newChunks(w)
 	if initial {
 		for i := range s.pods {
-			out.buffer = s.appendAdded(out.buffer, i)
-			out.spill()
+			if selected[i%s.apps] {
+				out.buffer = s.appendAdded(out.buffer, i)
+				out.spill()
+			}
 		}
 		out.buffer = s.appendInitialEnd(out.buffer)
 	}
@@ -140,6 +152,9 @@ func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, initial 
 		return nil
 	}
 	for j := range s.updates {
+		if i, _ := s.updated(j); !selected[i%s.apps] {
+			continue
+		}
 		out.buffer = s.appendUpdate(out.buffer, j)
 		if r.flushEach {
 			if err := out.flush(); err != nil {
@@ -148,12 +163,31 @@ func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, initial 
 		}
 		out.spill()
 	}
-	out.buffer = s.appendMarker(out.buffer)
+	for k := range s.apps {
+		if selected[k] {
+			out.buffer = s.appendMarker(out.buffer, k)
+			out.spill()
+		}
+	}
 	if err := out.flush(); err != nil {
 		return err
 	}
 	<-ctx.Done() // the stream stays open until the client goes
 	return nil
+}
+
+// selected reports which applications a label selector selects. The empty selector selects
+// all.
+func (s *script) selected(selector string) ([]bool, error) {
+	parsed, err := labels.Parse(selector)
+	if err != nil {
+		return nil, err
+	}
+	selected := make([]bool, s.apps)
+	for k := range selected {
+		selected[k] = parsed.Matches(labels.Set{watchsource.LabelApp: nthApp(k), watchsource.LabelRole: watchsource.RoleExecutor})
+	}
+	return selected, nil
 }
 
 // chunks collects small writes into large ones.

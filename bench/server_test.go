@@ -5,14 +5,17 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
@@ -61,7 +64,7 @@ func TestReplayStream(t *testing.T) {
 		{"list and watch", true, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newReplay(newScript(pods, updates), test.flushEach)
+			r := newReplay(newScript(pods, updates, 1), test.flushEach)
 			client := startReplay(t, r).CoreV1().Pods(namespace)
 			seen := map[string]*corev1.Pod{}
 			options := metav1.ListOptions{AllowWatchBookmarks: true}
@@ -153,9 +156,61 @@ func readUpdates(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) i
 // A watch from another place is refused, so that no consumer is measured at
 // healing.
 func TestReplayRefusesOtherVersions(t *testing.T) {
-	client := startReplay(t, newReplay(newScript(5, 5), true))
+	client := startReplay(t, newReplay(newScript(5, 5, 1), true))
 	_, err := client.CoreV1().Pods(namespace).Watch(t.Context(), metav1.ListOptions{ResourceVersion: podtest.VersionText(7)})
 	if !apierrors.IsGone(err) {
 		t.Errorf("watch from a version in between: %v, want 410", err)
+	}
+}
+
+// A watch that selects one application receives its pods, updates and marker only.
+func TestReplaySelectsApplications(t *testing.T) {
+	const pods, updates, apps = 40, 80, 4
+	for _, test := range []struct {
+		name     string
+		selector string
+		want     int // applications
+	}{
+		{name: "one application", selector: watchsource.LabelApp + "=" + nthApp(2) + "," + watchsource.LabelRole + "=executor", want: 1},
+		{name: "any application", selector: watchsource.LabelApp + "," + watchsource.LabelRole + "=executor", want: apps},
+		{name: "an unknown application", selector: watchsource.LabelApp + "=unknown", want: 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newReplay(newScript(pods, updates, apps), true)
+			client := startReplay(t, r).CoreV1().Pods(namespace)
+			w, err := client.Watch(t.Context(), metav1.ListOptions{
+				LabelSelector: test.selector, AllowWatchBookmarks: true,
+				SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Stop()
+			seen := map[string]*corev1.Pod{}
+			readView(t, w, seen)
+			if want := pods / apps * test.want; len(seen) != want {
+				t.Errorf("the view has %d pods, want %d", len(seen), want)
+			}
+			r.release()
+			selector, err := labels.Parse(test.selector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, markers := 0, 0
+			for markers < test.want {
+				pod := (<-w.ResultChan()).Object.(*corev1.Pod)
+				if !selector.Matches(labels.Set(pod.Labels)) {
+					t.Fatalf("pod %s has the labels %v, want them selected by %s", pod.Name, pod.Labels, selector)
+				}
+				if strings.HasPrefix(pod.Name, markerName) {
+					markers++
+				} else {
+					n++
+				}
+			}
+			if want := updates / apps * test.want; n != want {
+				t.Errorf("%d updates before the last marker, want %d", n, want)
+			}
+		})
 	}
 }

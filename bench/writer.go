@@ -125,7 +125,7 @@ func readinessPatch(ready bool) []byte {
 }
 
 func (w *writer) createMarker(ctx context.Context) error {
-	pod := markerPod(0)
+	pod := markerPod(0, 0)
 	pod.UID, pod.ResourceVersion, pod.CreationTimestamp = "", "", metav1.Time{}
 	if _, err := w.client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create the marker: %w", err)

@@ -35,7 +35,7 @@ func testWriter(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crowd := newRecorder(true)
+	crowd := newRecorder(true, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	defer synctest.Wait() // until all is gone
 	defer stop()

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/executorpods/watchsource"
+)
+
+// The consumers that the consumers of many applications are compared with.
+const (
+	allFramesName    = "apps-floor"
+	oneSourceName    = "apps-one-source"
+	indexName        = "apps-informer-index"
+	sharedName       = "apps-shared"
+	sharedUnusedName = "apps-shared-unused"
+)
+
+// appConsumers keep a view of each of many applications in one process.
+var appConsumers = []consumer{
+	{name: allFramesName, title: "the floor: frames of one stream read, nothing else", start: startAllFrames},
+	{name: oneSourceName, title: "one source for all pods, applications not separated", start: startOneSource},
+	{name: sharedName, title: "SharedWatch, a source for each application", start: startSharedSources},
+	{name: "apps-sources", title: "a source with a watch for each application", start: startSources},
+	{name: indexName, title: "one SharedInformer with a label index", start: startIndexedInformer},
+	{name: "apps-informer-handlers", title: "one SharedInformer with a handler for each application", start: startHandlers},
+	{name: "apps-informers", title: "a SharedInformer for each application", start: startInformers},
+	{name: sharedUnusedName, title: "SharedWatch, one application started", start: startOneShared, oneApp: true},
+}
+
+// executorSelector selects the executors of all applications.
+var executorSelector = labels.SelectorFromSet(labels.Set{watchsource.LabelRole: watchsource.RoleExecutor})
+
+func startAllFrames(ctx context.Context, s env) (any, error) {
+	return readFrames(ctx, s, executorSelector)
+}
+
+func startOneSource(ctx context.Context, s env) (any, error) {
+	return runWatchsource(ctx, s, watchsource.NewStore(), watchsource.WithTrimmedPods(),
+		watchsource.WithSelector(func(string) labels.Selector { return executorSelector }))
+}
+
+func startSharedSources(ctx context.Context, s env) (any, error) {
+	return runShared(ctx, s, s.apps)
+}
+
+func startOneShared(ctx context.Context, s env) (any, error) { return runShared(ctx, s, 1) }
+
+func runShared(ctx context.Context, s env, apps int) (any, error) {
+	shared := watchsource.NewSharedWatch(s.client, sourceOptions...)
+	return runSources(ctx, s, apps, shared.Source)
+}
+
+func startSources(ctx context.Context, s env) (any, error) {
+	return runSources(ctx, s, s.apps, func(store watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource {
+		return watchsource.NewWatchSnapshotSource(store, s.client, sourceOptions...)
+	})
+}
+
+var sourceOptions = []watchsource.Option{
+	watchsource.WithNamespace(namespace), watchsource.WithStartTimeout(5 * time.Minute), watchsource.WithTrimmedPods(),
+}
+
+// runSources starts a source for each application at the same time, and shows the recorder
+// the batches of their stores.
+func runSources(ctx context.Context, s env, apps int, newSource func(watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource) (any, error) {
+	stores, failed := make([]*watchsource.Store, apps), make([]error, apps)
+	var starting sync.WaitGroup
+	for k := range apps {
+		store := watchsource.NewStore()
+		stores[k] = store
+		source := newSource(store)
+		starting.Go(func() {
+			if failed[k] = source.Start(nthApp(k)); failed[k] != nil {
+				return
+			}
+			context.AfterFunc(ctx, source.Stop)
+			shown := make(chan struct{})
+			show := sync.OnceFunc(func() { close(shown) })
+			go func() {
+				for batch := range store.Batches(ctx, 0) {
+					for _, change := range batch.Changes {
+						s.recorder.see(change.After.Name, change.After.ResourceVersion)
+					}
+					show() // the first batch is the view
+				}
+			}()
+			<-shown
+		})
+	}
+	starting.Wait()
+	return stores, errors.Join(failed...)
+}
+
+// startInformers starts an informer for each application.
+func startInformers(ctx context.Context, s env) (any, error) {
+	synced, kept := make([]cache.DoneChecker, s.apps), make([]any, s.apps)
+	for k := range s.apps {
+		selector := labels.SelectorFromSet(labels.Set{watchsource.LabelApp: nthApp(k), watchsource.LabelRole: watchsource.RoleExecutor})
+		factory, informer := newInformer(s, selector, nil)
+		shown, err := informer.AddEventHandler(showing(s.recorder))
+		if err != nil {
+			return nil, err
+		}
+		synced[k], kept[k] = shown.HasSyncedChecker(), informer
+		factory.StartWithContext(ctx)
+	}
+	if !cache.WaitFor(ctx, "", synced...) {
+		return nil, context.Cause(ctx)
+	}
+	return kept, nil
+}
+
+// startHandlers starts one informer with a handler for each application that drops the
+// pods of the others.
+func startHandlers(ctx context.Context, s env) (any, error) {
+	factory, informer := newInformer(s, executorSelector, nil)
+	synced := make([]cache.DoneChecker, s.apps)
+	for k := range s.apps {
+		app := nthApp(k)
+		shown, err := informer.AddEventHandler(cache.FilteringResourceEventHandler{
+			FilterFunc: func(object any) bool {
+				pod, ok := object.(*corev1.Pod)
+				return ok && pod.Labels[watchsource.LabelApp] == app
+			},
+			Handler: showing(s.recorder),
+		})
+		if err != nil {
+			return nil, err
+		}
+		synced[k] = shown.HasSyncedChecker()
+	}
+	factory.StartWithContext(ctx)
+	if !cache.WaitFor(ctx, "", synced...) {
+		return nil, context.Cause(ctx)
+	}
+	return informer, nil
+}
+
+// startIndexedInformer starts one informer with an index by application and one handler,
+// as Go schedulers for many applications do.
+func startIndexedInformer(ctx context.Context, s env) (any, error) {
+	const byApp = "application"
+	factory, informer := newInformer(s, executorSelector, cache.Indexers{byApp: func(object any) ([]string, error) {
+		accessor, err := meta.Accessor(object)
+		if err != nil {
+			return nil, err
+		}
+		return []string{accessor.GetLabels()[watchsource.LabelApp]}, nil
+	}})
+	shown, err := informer.AddEventHandler(showing(s.recorder))
+	if err != nil {
+		return nil, err
+	}
+	factory.StartWithContext(ctx)
+	if !cache.WaitFor(ctx, "", shown.HasSyncedChecker()) {
+		return nil, context.Cause(ctx)
+	}
+	for k := range s.apps {
+		if _, err := informer.GetIndexer().ByIndex(byApp, nthApp(k)); err != nil {
+			return nil, err
+		}
+	}
+	return informer, nil
+}
+
+func newInformer(s env, selector labels.Selector, indexers cache.Indexers) (informers.SharedInformerFactory, cache.SharedIndexInformer) {
+	factory := informers.NewSharedInformerFactoryWithOptions(s.client, 0,
+		informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = selector.String() }),
+		informers.WithTransform(func(object any) (any, error) {
+			if accessor, err := meta.Accessor(object); err == nil {
+				accessor.SetManagedFields(nil)
+			}
+			return object, nil
+		}),
+	)
+	informer := factory.Core().V1().Pods().Informer()
+	if indexers != nil {
+		if err := informer.AddIndexers(indexers); err != nil {
+			panic(err) // the informer has not started
+		}
+	}
+	return factory, informer
+}
