@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 // heap returns how many bytes are in use once garbage is gone.
@@ -79,6 +80,40 @@ func TestWhatHasLeftIsForgotten(t *testing.T) {
 		t.Errorf("%d executors that have left keep %d bytes", executors, grown)
 	}
 	runtime.KeepAlive(store)
+}
+
+// An application without pods on a shared watch costs less than 2 kB beside its store, and
+// no goroutine.
+func TestHeapPerIdleApplication(t *testing.T) {
+	const applications, limit = 2_000, 2_000
+	server := watchtest.NewServer()
+	shared := watchsource.NewSharedWatch(server.Client())
+	first := shared.Source(watchsource.NewStore())
+	start(t, first, "first")
+	defer first.Stop()
+	stores := make([]*watchsource.Store, applications)
+	for i := range stores {
+		stores[i] = watchsource.NewStore()
+	}
+	sources := make([]*watchsource.WatchSnapshotSource, applications)
+	before, goroutines := heap(), runtime.NumGoroutine()
+	for i, store := range stores {
+		sources[i] = shared.Source(store)
+		start(t, sources[i], fmt.Sprint("app-", i))
+	}
+	each := (heap() - before) / applications
+	for _, source := range sources {
+		defer source.Stop()
+	}
+	t.Logf("%d bytes per application", each)
+	if each > limit {
+		t.Errorf("%d bytes per application, want at most %d", each, limit)
+	}
+	if n := runtime.NumGoroutine() - goroutines; n > 2 { // of the runtime
+		t.Errorf("%d goroutines more for %d applications, want none", n, applications)
+	}
+	runtime.KeepAlive(stores)
+	runtime.KeepAlive(sources)
 }
 
 // What a reader that is stuck costs while pods change, next to a handler of an

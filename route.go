@@ -65,7 +65,7 @@ func (s *session) prepare() {
 		s.calls = newCallQueue(store, s)
 		store = s.calls
 	}
-	s.Watcher = newWatcher(store, s.selector, &s.source.options)
+	s.Watcher = newWatcher(store, s.selector, s.source.options)
 }
 
 // admit lets a session begin if the watch is open.

@@ -88,7 +88,7 @@ func (s *session) logStart() {
 
 // newLoop makes the engine, with the session as its sink.
 func (s *session) newLoop() *listwatch.Loop {
-	o := &s.source.options
+	o := s.source.options
 	s.Watcher = newWatcher(s.source.store, s.selector, o)
 	config := o.loopConfig(s.source.client, s.selector)
 	config.Sink, config.Report, config.Begin = s, s.report, s.decideStart

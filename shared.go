@@ -61,7 +61,7 @@ func NewSharedWatch(client kubernetes.Interface, opts ...Option) *SharedWatch {
 
 // Source returns a source that is stopped and feeds store. It may be called at any time.
 func (w *SharedWatch) Source(store SnapshotsStore) *WatchSnapshotSource {
-	return &WatchSnapshotSource{store: store, client: w.client, options: w.options, shared: w}
+	return &WatchSnapshotSource{store: store, client: w.client, options: &w.options, shared: w}
 }
 
 // join adds a session, and opens the watch if none is open. The session ends when ctx

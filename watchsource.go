@@ -27,8 +27,8 @@ type WatchSnapshotSource struct {
 	// Fixed after NewWatchSnapshotSource.
 	store   SnapshotsStore
 	client  kubernetes.Interface
-	options sourceOptions
-	shared  *SharedWatch // nil for an ordinary source
+	options *sourceOptions // shared by the sources of a SharedWatch
+	shared  *SharedWatch   // nil for an ordinary source
 
 	status statusBoard
 
@@ -39,7 +39,8 @@ type WatchSnapshotSource struct {
 // NewWatchSnapshotSource returns a source that is stopped. It does not touch
 // the client.
 func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, opts ...Option) *WatchSnapshotSource {
-	return &WatchSnapshotSource{store: store, client: client, options: newSourceOptions(opts)}
+	options := newSourceOptions(opts)
+	return &WatchSnapshotSource{store: store, client: client, options: &options}
 }
 
 // Start begins to watch the executor pods of an application. It returns once
