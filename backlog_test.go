@@ -24,7 +24,7 @@ func TestBacklogLimit(t *testing.T) {
 	}
 	r := newBatchReader(t, store, 0)
 	if batch := r.want(t, "exec-0 nothing>Running, exec-1 nothing>Running, exec-2 nothing>Running"); !batch.Anew || batch.Missed != 0 {
-		t.Errorf("the first batch: anew %v, missed %d", batch.Anew, batch.Missed)
+		t.Errorf("the first batch: anew %v, missed %d, want true, 0", batch.Anew, batch.Missed)
 	}
 
 	// As many changes as allowed: an end and a disappearance count one each.
@@ -34,10 +34,10 @@ func TestBacklogLimit(t *testing.T) {
 	store.UpdatePod(pod("3", uid("3"), phase(corev1.PodRunning)))
 	store.DeletePod(pod("1", uid("1"), phase(corev1.PodRunning)))
 	if batch := r.want(t, "exec-0 Running>Failed, exec-0 Failed>Deleted, exec-3 nothing>Running, exec-1 Running>Deleted"); batch.Anew || batch.Missed != 0 {
-		t.Errorf("a batch within the limit: anew %v, missed %d", batch.Anew, batch.Missed)
+		t.Errorf("a batch within the limit: anew %v, missed %d, want false, 0", batch.Anew, batch.Missed)
 	}
 	if lines := log.matching("lags"); len(lines) != 0 {
-		t.Errorf("logged %q", lines)
+		t.Errorf("within the limit the log has %q, want nothing", lines)
 	}
 
 	// More: three leave before and after the limit is reached, one ends and stays.
@@ -52,16 +52,16 @@ func TestBacklogLimit(t *testing.T) {
 	store.DeletePod(pod("4", uid("4")))
 	store.DeletePod(pod("5", uid("5")))
 	if batch := r.want(t, "exec-3 nothing>Failed, exec-6 nothing>Pending, exec-7 nothing>Pending"); !batch.Anew || batch.Missed != 3 {
-		t.Errorf("the batch beyond the limit: anew %v, missed %d, want 3", batch.Anew, batch.Missed)
+		t.Errorf("the batch beyond the limit: anew %v, missed %d, want true, 3", batch.Anew, batch.Missed)
 	}
 	if lines := log.matching("Reader of batches lags", `"givenUp"=true`); len(lines) != 1 {
-		t.Errorf("logged %q", lines)
+		t.Errorf("beyond the limit the log has %q, want one line", lines)
 	}
 
 	// From then on all is as before.
 	store.UpdatePod(pod("6", uid("6"), phase(corev1.PodRunning)))
 	if batch := r.want(t, "exec-6 Pending>Running"); batch.Anew || batch.Missed != 0 {
-		t.Errorf("the batch after it: anew %v, missed %d", batch.Anew, batch.Missed)
+		t.Errorf("the batch after it: anew %v, missed %d, want false, 0", batch.Anew, batch.Missed)
 	}
 }
 
@@ -89,17 +89,17 @@ func TestLaggingReaderIsNamed(t *testing.T) {
 			time.Sleep(time.Second)
 			store.UpdatePod(pod(fmt.Sprint(i%10), uid(fmt.Sprint(i%10)), version(fmt.Sprint(i+1))))
 			if named := len(log.matching("lags")) > 0; named != (i >= 90) {
-				t.Fatalf("after %v the log names a reader: %v", time.Since(began), named)
+				t.Fatalf("after %v the log names a reader: %v, want %v", time.Since(began), named, i >= 90)
 			}
 			if i == 300 {
 				backlogs := store.Backlogs()
 				if len(backlogs) < 2 || backlogs[0].Changes != 10 || !backlogs[0].Since.Equal(began.Add(time.Second)) || !strings.HasPrefix(backlogs[0].Reader, "backlog_test.go:") {
-					t.Errorf("backlogs %+v", backlogs)
+					t.Errorf("backlogs %+v, want 10 changes of a reader of this file since %v first", backlogs, began.Add(time.Second))
 				}
 			}
 		}
 		if lines := log.matching("lags"); len(lines) != 1 || !strings.Contains(lines[0], `"reader"="backlog_test.go:`) {
-			t.Errorf("the log names %q", lines)
+			t.Errorf("the log has %q, want one line with a reader of this file", lines)
 		}
 	})
 }

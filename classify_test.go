@@ -326,7 +326,7 @@ func TestExecutorState(t *testing.T) {
 			for form, store := range formsOf(t, test.pod, test.options...) {
 				e, ok := store.Snapshot().Get("exec-1")
 				if !ok {
-					t.Fatal("the executor is not in the snapshot")
+					t.Fatal("the executor is not in the snapshot, want it there")
 				}
 				got := want{state: e.State, terminating: e.Terminating, exitCode: e.ExitCode, reason: e.Reason}
 				if got != test.want {
@@ -420,7 +420,7 @@ func TestExecutorDetails(t *testing.T) {
 			store := watchsource.NewStore(options...)
 			store.UpdatePod(test.pod)
 			if e, _ := store.Snapshot().Get("exec-1"); !test.check(e) {
-				t.Errorf("%s: %+v", test.name, e)
+				t.Errorf("%s: got %+v, want what the row checks", test.name, e)
 			}
 		}
 	}
@@ -459,13 +459,13 @@ func TestEndIsKept(t *testing.T) {
 				deliver(store, rejected)
 				e, _ := store.Snapshot().Get("exec-1")
 				if e.State != end.state || e.ExitCode != end.code || e.Reason != end.reason || e.FinishedAt.IsZero() || e.Problem != end.problem {
-					t.Errorf("%s, exit code %d: %+v", name, end.code, e)
+					t.Errorf("%s: got %+v, want %+v", name, e, end)
 				}
 				store.DeletePod(rejected)
 				batch, _ := reader.next()
 				for _, c := range batch.Changes {
 					if c.Ended() || c.After.ExitCode != end.code {
-						t.Errorf("%s, exit code %d: another end %+v", name, end.code, c.After)
+						t.Errorf("%s, exit code %d: shown another end %+v, want none", name, end.code, c.After)
 					}
 				}
 			}
@@ -477,7 +477,7 @@ func TestEndIsKept(t *testing.T) {
 	store.UpdatePod(pod("1", uid("u"), version("9"), phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))))
 	store.ReplaceSnapshot([]*corev1.Pod{pod("1", uid("u"), version("3"))})
 	if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Pending || e.ExitCode != watchsource.UnknownExitCode {
-		t.Errorf("restored to before its end: %+v", e)
+		t.Errorf("restored to before its end: got %+v, want Pending without an exit code", e)
 	}
 }
 
@@ -571,9 +571,9 @@ func TestGuarantee11BadPods(t *testing.T) {
 		t.Errorf("%d executors, want %d", got, len(all))
 	}
 	if e, _ := snapshot.ByID("100"); e.State != watchsource.Running || e.Problem != "" {
-		t.Errorf("a good executor became %v, problem %q", e.State, e.Problem)
+		t.Errorf("a good executor became %v, problem %q, want Running without a problem", e.State, e.Problem)
 	}
 	if lines := log.matching("Executor pod not fully understood"); len(lines) != len(bad) {
-		t.Errorf("%d bad pods gave %d log lines:\n%v", len(bad), len(lines), lines)
+		t.Errorf("%d log lines, want %d, one for each bad pod:\n%v", len(lines), len(bad), lines)
 	}
 }

@@ -34,7 +34,7 @@ func TestEachEndOnce(t *testing.T) {
 		}
 	}
 	if n > 1 && total < 1000 {
-		t.Errorf("only %d ends in %d sequences", total, n)
+		t.Errorf("%d ends in %d sequences, want more", total, n)
 	}
 }
 

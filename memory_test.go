@@ -57,7 +57,7 @@ func TestHeapPerExecutorWithoutPods(t *testing.T) {
 	each := (heap() - before) / executors
 	t.Logf("%d bytes per executor", each)
 	if each > limit {
-		t.Errorf("%d bytes per executor, the limit is %d", each, limit)
+		t.Errorf("%d bytes per executor, want at most %d", each, limit)
 	}
 	runtime.KeepAlive(store)
 	runtime.KeepAlive(watcher)
@@ -77,7 +77,7 @@ func TestWhatHasLeftIsForgotten(t *testing.T) {
 		store.DeletePod(p)
 	}
 	if grown := heap() - before; grown > limit {
-		t.Errorf("%d executors that have left keep %d bytes", executors, grown)
+		t.Errorf("%d executors that have left keep %d bytes, want at most %d", executors, grown, limit)
 	}
 	runtime.KeepAlive(store)
 }

@@ -23,7 +23,7 @@ func TestReaderIsNotWokenForNothing(t *testing.T) {
 	}
 	select {
 	case <-r.wake:
-		t.Error("woken for nothing")
+		t.Error("the reader is woken, want it asleep until there is another change")
 	default:
 	}
 }
@@ -38,6 +38,6 @@ func TestEndsAreForgotten(t *testing.T) {
 	}
 	store.DeletePod(failed)
 	if n := len(store.positions.ends); n != 0 {
-		t.Errorf("ends of %d executors after the pod has left", n)
+		t.Errorf("ends of %d executors after the pod has left, want 0", n)
 	}
 }

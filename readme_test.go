@@ -21,14 +21,14 @@ func TestReadmeQuickStartIsTheExample(t *testing.T) {
 	_, section, _ := strings.Cut(read(t, "README.md"), "## Quick start\n\n```go\n")
 	code, _, found := strings.Cut(section, "```")
 	if !found {
-		t.Fatal("the README has no quick start")
+		t.Fatal("the README has no quick start, want a section with Go code")
 	}
 	if lines := strings.Count(code, "\n"); lines >= 15 {
-		t.Errorf("the quick start has %d lines", lines)
+		t.Errorf("the quick start has %d lines, want fewer than 15", lines)
 	}
 	indented := "\t" + strings.ReplaceAll(strings.TrimSuffix(code, "\n"), "\n", "\n\t") + "\n"
 	if !strings.Contains(read(t, "example_test.go"), indented) {
-		t.Errorf("the quick start is not a part of example_test.go:\n%s", code)
+		t.Errorf("the quick start is not a part of example_test.go, want it there:\n%s", code)
 	}
 }
 
@@ -51,7 +51,7 @@ func TestReadmeNamesTests(t *testing.T) {
 		}
 		for _, match := range named {
 			if !strings.Contains(code.String(), "func "+match[1]+"(") {
-				t.Errorf("%s names %s, which does not exist", document, match[1])
+				t.Errorf("%s names %s, which does not exist, want an existing test", document, match[1])
 			}
 		}
 	}

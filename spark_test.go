@@ -55,7 +55,7 @@ func TestSparkWatchSuite(t *testing.T) {
 		client, store := fake.NewClientset(), &recordingStore{}
 		source := watchsource.NewWatchSnapshotSource(store, client)
 		if len(client.Actions()) > 0 {
-			t.Errorf("a source that was not started made the requests %v", client.Actions())
+			t.Errorf("a source that was not started made the requests %v, want none", client.Actions())
 		}
 		start(t, source, "app")
 		defer source.Stop()
@@ -87,7 +87,7 @@ func TestSparkInactiveLabel(t *testing.T) {
 		t.Errorf("inactive: %q, want no executor", got)
 	}
 	if got := names(original); got != "exec-1=Succeeded" {
-		t.Errorf("the snapshot taken before has become %q", got)
+		t.Errorf("the snapshot taken before has become %q, want exec-1=Succeeded", got)
 	}
 	must(t, watcher.Receive(added(pod("1", uid("1"), version("3"), phase(corev1.PodRunning)))))
 	if got := names(store.Snapshot()); got != "exec-1=Running" {
@@ -128,7 +128,7 @@ func TestSparkStoreSuite(t *testing.T) {
 		time.Sleep(time.Second)
 		slow.want(t, "both histories are equal", none, one, three)
 		if at := store.Snapshot().SyncedAt(); !at.IsZero() {
-			t.Errorf("updates have set the time of the last full list to %v", at)
+			t.Errorf("updates have set the time of the last full list to %v, want the zero time", at)
 		}
 
 		late := subscribe(t, store, time.Second)
@@ -142,7 +142,7 @@ func TestSparkStoreSuite(t *testing.T) {
 		fast.want(t, "a full list removes what it lacks", none, one, three,
 			"exec-1 Running>Deleted, exec-3 Running>Deleted: exec-2=Running")
 		if at := store.Snapshot().SyncedAt(); !at.Equal(listed) {
-			t.Errorf("the last full list was at %v, the snapshot says %v", listed, at)
+			t.Errorf("the last full list was at %v in the snapshot, want %v", at, listed)
 		}
 	})
 }

@@ -45,10 +45,10 @@ func TestUpdateReplacesAddsAndKeeps(t *testing.T) {
 	store.UpdatePod(pod("1", phase(corev1.PodSucceeded)))
 	store.UpdatePod(pod("2"))
 	if got := names(original); got != "exec-0=Pending exec-1=Running" {
-		t.Errorf("the original snapshot became %q", got)
+		t.Errorf("the snapshot taken before has become %q, want it unchanged", got)
 	}
 	if got := names(store.Snapshot()); got != "exec-0=Pending exec-1=Succeeded exec-2=Pending" {
-		t.Errorf("snapshot %q", got)
+		t.Errorf("the newest snapshot has %q, want the three executors in their newest states", got)
 	}
 }
 
@@ -72,47 +72,47 @@ func TestSnapshotLookups(t *testing.T) {
 		t.Errorf("ByID(1) = %v %q, want the younger pod", ok, e.Name)
 	}
 	if e, ok := s.ByID("2"); !ok || e.Name != "b" {
-		t.Errorf("ByID(2) = %v %q", ok, e.Name)
+		t.Errorf("ByID(2) = %v %q, want true \"b\"", ok, e.Name)
 	}
 	for _, id := range []string{"", "3", "EXECID"} {
 		if e, ok := s.ByID(id); ok {
-			t.Errorf("ByID(%q) found %s", id, e.Name)
+			t.Errorf("ByID(%q) found %s, want none", id, e.Name)
 		}
 	}
 	if _, ok := s.Get("bbb"); ok {
-		t.Error("Get found a pod that is not there")
+		t.Error("Get(bbb) found a pod, want none")
 	}
 	var order []string
 	for e := range s.All() {
 		order = append(order, e.Name+"/"+e.Namespace)
 	}
 	if got := strings.Join(order, " "); got != "a/n1 b/n1 b/n2 bb/n1 c/n1" {
-		t.Errorf("order %s", got)
+		t.Errorf("the order is %s, want it by name, then by namespace", got)
 	}
 
 	// An executor id that moves to another pod's label.
 	store.UpdatePod(pod("3", podtest.Named("n1", "a"), createdAt(20)))
 	if e, _ := store.Snapshot().ByID("1"); e.Name != "b" {
-		t.Errorf("ByID(1) = %q after the other pod gave the id up", e.Name)
+		t.Errorf("ByID(1) = %q after the other pod gave the id up, want \"b\"", e.Name)
 	}
 	store.DeletePod(pod("2", podtest.Named("n1", "b")))
 	if _, ok := store.Snapshot().ByID("2"); ok {
-		t.Error("ByID(2) finds a deleted executor")
+		t.Error("ByID(2) finds a deleted executor, want none")
 	}
 }
 
 func TestZeroSnapshot(t *testing.T) {
 	var s watchsource.Snapshot
 	for range s.All() {
-		t.Error("the zero Snapshot has an executor")
+		t.Error("the zero Snapshot has an executor, want none")
 	}
 	_, named := s.Get("a")
 	_, identified := s.ByID("1")
 	if named || identified || s.Len() != 0 || s.Count(watchsource.Running) != 0 || s.Complete() || s.ResourceVersion() != "" || !s.SyncedAt().IsZero() {
-		t.Error("the zero Snapshot is not empty")
+		t.Error("the zero Snapshot is not empty, want no executor, version or time")
 	}
 	if s.Count(200) != 0 {
-		t.Error("an impossible state is counted")
+		t.Error("Count of an impossible state is not 0, want 0")
 	}
 }
 
@@ -139,7 +139,7 @@ func (r batchReader) want(t *testing.T, want string) watchsource.Batch {
 	t.Helper()
 	batch, ok := r.next()
 	if !ok {
-		t.Fatal("the batches have ended")
+		t.Fatal("the batches have ended, want another batch")
 	}
 	if got := changeLines(batch.Changes); got != want {
 		t.Errorf("batch %q, want %q", got, want)
@@ -281,7 +281,7 @@ func TestBatchesEnd(t *testing.T) {
 		cancel()
 		readers.Wait() // a reader that stayed would fail the bubble
 		for range store.Batches(ctx, 0) {
-			t.Error("a batch although the context has ended")
+			t.Error("a batch although the context has ended, want none")
 		}
 		for range store.Batches(t.Context(), 0) {
 			break
@@ -431,22 +431,22 @@ func (m *model) read(r *modelReader) {
 	m.t.Helper()
 	batch, ok := r.next()
 	if !ok {
-		m.t.Fatal("the batches have ended")
+		m.t.Fatal("the batches have ended, want another batch")
 	}
 	if r.batches++; batch.Anew {
 		if r.batches > 1 && m.limit == 0 {
-			m.t.Fatal("a backlog was given up without a limit")
+			m.t.Fatal("a backlog was given up, want it kept without a limit")
 		}
 		clear(r.view)
 		r.missed += batch.Missed
 	} else if m.limit > 0 && len(batch.Changes) > m.limit {
-		m.t.Fatalf("a backlog of %d changes, the limit is %d", len(batch.Changes), m.limit)
+		m.t.Fatalf("a backlog of %d changes, want at most %d", len(batch.Changes), m.limit)
 	}
 	for _, c := range batch.Changes {
 		key := string(c.After.UID)
 		before, known := r.view[key]
 		if known != (c.Before != nil) || known && before != c.Before.State {
-			m.t.Fatalf("a change of %s from %v, but the reader knows %v %v", key, c.Before, known, before)
+			m.t.Fatalf("a change of %s from %v, want it from what the reader was shown: %v %v", key, c.Before, known, before)
 		}
 		if c.After.State.Ended() && !before.Ended() && !(batch.Anew && r.ends[key] > 0) {
 			r.ends[key]++
@@ -459,11 +459,11 @@ func (m *model) read(r *modelReader) {
 		}
 	}
 	if len(r.view) != batch.Snapshot.Len() {
-		m.t.Fatalf("the changes lead to %d executors, the snapshot has %d", len(r.view), batch.Snapshot.Len())
+		m.t.Fatalf("the changes lead to %d executors, want the %d of the snapshot", len(r.view), batch.Snapshot.Len())
 	}
 	for e := range batch.Snapshot.All() {
 		if r.view[string(e.UID)] != e.State {
-			m.t.Fatalf("the changes lead to %v for %s, the snapshot says %v", r.view[string(e.UID)], e.Name, e.State)
+			m.t.Fatalf("the changes lead to %v for %s, want %v as in the snapshot", r.view[string(e.UID)], e.Name, e.State)
 		}
 	}
 }
@@ -478,7 +478,7 @@ func (m *model) check() {
 	}
 	for name, p := range m.pods {
 		if e, ok := snapshot.Get(name); !ok || e.Pod != p {
-			m.t.Fatalf("%s: %v, %+v", name, ok, e)
+			m.t.Fatalf("Get(%s) = %v, %+v, want the newest pod", name, ok, e)
 		}
 	}
 	for _, r := range m.readers {
@@ -489,18 +489,18 @@ func (m *model) check() {
 			if m.limit > 0 && r.gone[key] == 0 {
 				unseen++
 			} else if r.gone[key] != 1 {
-				m.t.Fatalf("a reader saw %s go %d times", key, r.gone[key])
+				m.t.Fatalf("a reader was shown %d deletions of %s, want 1", r.gone[key], key)
 			}
 		}
 		if unseen != r.missed {
-			m.t.Fatalf("a reader was not shown %d that left, and Missed counts %d", unseen, r.missed)
+			m.t.Fatalf("%d executors left without being shown, want the %d that Missed counts", unseen, r.missed)
 		}
 		for key := range r.owed.ends {
 			if m.limit > 0 && r.ends[key] == 0 && r.owed.gone[key] && r.gone[key] == 0 {
 				continue // missed
 			}
 			if r.ends[key] != 1 {
-				m.t.Fatalf("a reader saw the end of %s %d times", key, r.ends[key])
+				m.t.Fatalf("a reader was shown %d ends of %s, want 1", r.ends[key], key)
 			}
 		}
 	}
@@ -516,7 +516,7 @@ func TestStoreUnderConcurrency(t *testing.T) {
 			for batch := range store.Batches(ctx, time.Duration(i)) {
 				for e := range batch.Snapshot.All() {
 					if got, ok := batch.Snapshot.ByID(e.ID); !ok || got.Name != e.Name {
-						t.Errorf("ByID(%s) = %v", e.ID, ok)
+						t.Errorf("ByID(%s) = %v, want the executor of the snapshot", e.ID, ok)
 					}
 				}
 			}
@@ -543,22 +543,22 @@ func TestLatest(t *testing.T) {
 	_, changed := store.Latest()
 	_, again := store.Latest()
 	if changed != again {
-		t.Error("two channels for one version")
+		t.Error("Latest returned two channels for one version, want the same")
 	}
 	select {
 	case <-changed:
-		t.Error("superseded by nothing")
+		t.Error("the channel is closed, want it open until there is a newer snapshot")
 	default:
 	}
 	store.UpdatePod(pod("1"))
 	<-changed
 	snapshot, changed := store.Latest()
 	if snapshot.Len() != 1 {
-		t.Errorf("%d executors", snapshot.Len())
+		t.Errorf("%d executors, want 1", snapshot.Len())
 	}
 	select {
 	case <-changed:
-		t.Error("the newest snapshot is superseded")
+		t.Error("the channel of the newest snapshot is closed, want it open")
 	default:
 	}
 }
@@ -593,7 +593,7 @@ func TestWaitFor(t *testing.T) {
 		}
 		for _, version := range []string{"", "0", "v1"} {
 			if _, err := store.WaitForResourceVersion(t.Context(), version); err == nil {
-				t.Errorf("WaitForResourceVersion(%q) did not fail", version)
+				t.Errorf("WaitForResourceVersion(%q) returned nil, want an error", version)
 			}
 		}
 	})
@@ -644,12 +644,12 @@ func testWaitForEndsWithTheSource(t *testing.T, newSource modeltest.NewSource) {
 func TestSnapshotContains(t *testing.T) {
 	store := watchsource.NewStore()
 	if store.Snapshot().Contains("1") {
-		t.Error("an empty snapshot contains a version")
+		t.Error("an empty snapshot contains version 1, want none")
 	}
 	store.UpdatePod(pod("1", version("99")))
 	for version, want := range map[string]bool{"98": true, "99": true, "100": false, "": false, "x": false, "0": false} {
 		if got := store.Snapshot().Contains(version); got != want {
-			t.Errorf("Contains(%q) = %v at version 99", version, got)
+			t.Errorf("Contains(%q) = %v at version 99, want %v", version, got, want)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func TestTeeGivesEachStoreAListOfItsOwn(t *testing.T) {
 	second := &recordingStore{}
 	watchsource.Tee(&reordering{}, second).ReplaceSnapshot([]*corev1.Pod{pod("1"), pod("2")})
 	if got := second.all(); !slices.Equal(got, []string{"replace exec-1 exec-2"}) {
-		t.Errorf("the second store received %q", got)
+		t.Errorf("the second store received %q, want the order before the first store changed it", got)
 	}
 }
 
@@ -59,10 +59,10 @@ func TestStoreLearnsOfStop(t *testing.T) {
 	source := watchsource.NewWatchSnapshotSource(store, client)
 	source.Stop()
 	if err := source.Start(""); err == nil {
-		t.Fatal("Start without an application")
+		t.Fatal("Start without an application returned nil, want an error")
 	}
 	if got := store.all(); len(got) != 0 {
-		t.Errorf("the store received %q without a Start that succeeded", got)
+		t.Errorf("the store received %q, want nothing before a Start that succeeds", got)
 	}
 	for range 2 {
 		start(t, source, "app")

@@ -131,7 +131,7 @@ func TestFaultIf(t *testing.T) {
 func TestFaultWithoutEffectPanics(t *testing.T) {
 	defer func() {
 		if r, _ := recover().(string); !strings.HasPrefix(r, "watchtest: ") {
-			t.Errorf("panic = %q", r)
+			t.Errorf("panic = %q, want it to begin with watchtest:", r)
 		}
 	}()
 	watchtest.NewServer().Inject(watchtest.Fault{On: watchtest.List})

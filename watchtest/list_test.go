@@ -78,7 +78,7 @@ func TestListSelectorsAndOrder(t *testing.T) {
 		}
 	}
 	if got := names(srv.List("app=two")); !slices.Equal(got, []string{"d"}) {
-		t.Errorf("Server.List = %v", got)
+		t.Errorf("Server.List = %v, want [d]", got)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestListPages(t *testing.T) {
 			t.Errorf("pods = %v, want %v", got, want)
 		}
 		if phase := second.Items[1].Status.Phase; phase != corev1.PodRunning {
-			t.Errorf("phase = %s, of a later version", phase)
+			t.Errorf("phase = %s, want Running, without the later change", phase)
 		}
 		if third.Continue != "" || third.ResourceVersion != first.ResourceVersion {
 			t.Errorf("last page: continue %q, version %s, want none, %s", third.Continue, third.ResourceVersion, first.ResourceVersion)
@@ -190,7 +190,7 @@ func TestListContinueExpires(t *testing.T) {
 	token := err.(apierrors.APIStatus).Status().Continue
 	rest := list(t, srv.Client(), metav1.ListOptions{Limit: 1, Continue: token})
 	if got := names(rest.Items); !slices.Equal(got, []string{"pod-2"}) || rest.ResourceVersion != srv.ResourceVersion() {
-		t.Errorf("rest = %v at %s", got, rest.ResourceVersion)
+		t.Errorf("rest = %v at %s, want [pod-2] at %s", got, rest.ResourceVersion, srv.ResourceVersion())
 	}
 }
 
@@ -203,7 +203,7 @@ func TestListPagesOfSelection(t *testing.T) {
 	}
 	first := list(t, srv.Client(), metav1.ListOptions{Limit: 2, LabelSelector: "even=true"})
 	if first.RemainingItemCount != nil {
-		t.Error("a selection has a count of remaining items")
+		t.Error("a selection has a count of remaining items, want none")
 	}
 	rest := list(t, srv.Client(), metav1.ListOptions{Limit: 2, LabelSelector: "even=true", Continue: first.Continue})
 	got := slices.Concat(names(first.Items), names(rest.Items))

@@ -46,10 +46,10 @@ func TestRequests(t *testing.T) {
 		}
 		listed := srv.Requests()[1]
 		if listed.Options != opts || listed.Time.Sub(start) != time.Second || listed.Header.Get("User-Agent") == "" {
-			t.Errorf("the list was %+v", listed)
+			t.Errorf("the list was %+v, want the options %+v, a second after the start, with a user agent", listed, opts)
 		}
 		if n := srv.Count(watchtest.Watch | watchtest.StreamingList); n != 3 {
-			t.Errorf("%d watches", n)
+			t.Errorf("%d watches, want 3", n)
 		}
 	})
 }

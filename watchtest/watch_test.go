@@ -90,7 +90,7 @@ func TestWatchSelectors(t *testing.T) {
 		e := <-w.ResultChan()
 		pod := e.Object.(*corev1.Pod)
 		if e.Type != watch.Deleted || pod.Labels["app"] != "one" || pod.ResourceVersion != "99993" {
-			t.Errorf("got %s of %v at %s", e.Type, pod.Labels, pod.ResourceVersion)
+			t.Errorf("got %s of %v at %s, want DELETED of app one at 99993", e.Type, pod.Labels, pod.ResourceVersion)
 		}
 
 		srv.Update("default", "out", func(pod *corev1.Pod) { pod.Labels["app"] = "one" })
@@ -176,7 +176,7 @@ func TestWatchTimeout(t *testing.T) {
 		time.Sleep(time.Second)
 		expect(t, w, "closed")
 		if open := len(srv.Streams()); open != 0 {
-			t.Errorf("%d streams are open", open)
+			t.Errorf("%d streams are open, want 0", open)
 		}
 	})
 }
@@ -324,10 +324,10 @@ func TestStreamsAreIndependent(t *testing.T) {
 			srv.Update("default", "a", func(*corev1.Pod) {})
 		}
 		if got := len(drain(fast)); got != 1000 {
-			t.Errorf("the fast reader has %d events", got)
+			t.Errorf("the fast reader has %d events, want 1000", got)
 		}
 		if got := len(drain(slow)); got != 1001 {
-			t.Errorf("the slow reader has %d events", got)
+			t.Errorf("the slow reader has %d events, want 1001", got)
 		}
 	})
 }
@@ -337,12 +337,12 @@ func TestStopEndsStream(t *testing.T) {
 		srv := watchtest.NewServer()
 		w := openWatch(t, srv.Client(), metav1.ListOptions{})
 		if open := len(srv.Streams()); open != 1 {
-			t.Fatalf("%d streams are open", open)
+			t.Fatalf("%d streams are open, want 1", open)
 		}
 		w.Stop()
 		synctest.Wait()
 		if open := len(srv.Streams()); open != 0 {
-			t.Errorf("%d streams are open after Stop", open)
+			t.Errorf("%d streams are open after Stop, want 0", open)
 		}
 	})
 }
@@ -359,10 +359,10 @@ func TestContextEndsStream(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		if open := len(srv.Streams()); open != 0 {
-			t.Errorf("%d streams are open after cancel", open)
+			t.Errorf("%d streams are open after cancel, want 0", open)
 		}
 		if _, err := srv.Client().CoreV1().Pods("").Watch(ctx, metav1.ListOptions{}); err == nil {
-			t.Error("a cancelled context opened a watch")
+			t.Error("Watch with a cancelled context returned nil, want an error")
 		}
 	})
 }

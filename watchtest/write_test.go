@@ -66,7 +66,7 @@ func TestClientCreateGenerateName(t *testing.T) {
 		}
 		got := names(srv.List(""))
 		if len(got) != 2 || got[0] == got[1] || !strings.HasPrefix(got[0], "exec-") {
-			t.Errorf("names = %q", got)
+			t.Errorf("names = %q, want two different ones that begin with exec-", got)
 		}
 	})
 }
@@ -94,7 +94,7 @@ func TestClientUpdate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Labels["new"] != "yes" || got.Status.Phase != corev1.PodRunning || got.ResourceVersion != "99992" {
-			t.Errorf("updated: %v %s %s", got.Labels, got.Status.Phase, got.ResourceVersion)
+			t.Errorf("updated: %v %s %s, want new=yes Running 99992", got.Labels, got.Status.Phase, got.ResourceVersion)
 		}
 		if _, err := pods.Update(t.Context(), pod, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
 			t.Errorf("of an old version: err = %v, want Conflict", err)
@@ -120,7 +120,7 @@ func TestClientUpdateStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Status.Phase != corev1.PodSucceeded || got.Spec.NodeName != "node-1" {
-			t.Errorf("updated: %s on %s", got.Status.Phase, got.Spec.NodeName)
+			t.Errorf("updated: %s on %s, want Succeeded on node-1", got.Status.Phase, got.Spec.NodeName)
 		}
 	})
 }
@@ -204,7 +204,7 @@ func TestClientDeleteAtOnce(t *testing.T) {
 			}
 		}
 		if left := names(srv.List("")); left != nil {
-			t.Errorf("pods left: %q", left)
+			t.Errorf("pods left: %q, want none", left)
 		}
 	})
 }
@@ -285,7 +285,7 @@ func TestPodsAreCopies(t *testing.T) {
 		w := openWatch(t, srv.Client(), metav1.ListOptions{ResourceVersion: "99990", LabelSelector: "app=one"})
 		expect(t, w, "ADDED a 99991", "MODIFIED a 99992", "DELETED a 99993")
 		if deleted.ResourceVersion != "99993" {
-			t.Errorf("deleted at %s", deleted.ResourceVersion)
+			t.Errorf("deleted at %s, want 99993", deleted.ResourceVersion)
 		}
 	})
 }
@@ -303,7 +303,7 @@ func TestMisusePanics(t *testing.T) {
 			srv.Create(executor("a"))
 			defer func() {
 				if r, _ := recover().(string); !strings.HasPrefix(r, "watchtest: ") {
-					t.Errorf("panic = %q", r)
+					t.Errorf("panic = %q, want it to begin with watchtest:", r)
 				}
 				srv.ResourceVersion() // the lock is free
 			}()

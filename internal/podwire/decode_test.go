@@ -209,7 +209,7 @@ func (c *comparison) object(t *testing.T, data []byte) (read [2]runtime.Object) 
 		want, wantErr := decode(c.fallback, data)
 		got, err := decode(c.own[form], data)
 		if (err == nil) != (wantErr == nil) {
-			t.Fatalf("%v: %v, client-go says %v", form, err, wantErr)
+			t.Fatalf("%v: error %v, want that of client-go: %v", form, err, wantErr)
 		}
 		if err == nil && !reflect.DeepEqual(list(got), trimmed(want, form)) {
 			t.Fatalf("%v:\ngot  %+v\nwant %+v", form, list(got), want)
@@ -427,7 +427,7 @@ func TestLongFrame(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := event.Object.(*corev1.Pod); event.Type != watch.Added || got.Annotations["long"] != want.Annotations["long"] {
-			t.Errorf("%s with an annotation of %d bytes", event.Type, len(got.Annotations["long"]))
+			t.Errorf("%s with an annotation of %d bytes, want %s with %d", event.Type, len(got.Annotations["long"]), watch.Added, len(want.Annotations["long"]))
 		}
 	}
 }
@@ -454,7 +454,7 @@ func TestStreamOfJSON(t *testing.T) {
 			t.Errorf("%v: %v, want the end", form, err)
 		}
 		if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
-			t.Errorf("%v: noted %v", form, noted)
+			t.Errorf("%v: noted %q, want %q once", form, noted, runtime.ContentTypeJSON)
 		}
 	}
 }
@@ -470,22 +470,22 @@ func TestNothingIsLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.object(wrapped("Pod", pod)) == nil {
-				t.Errorf("%v: the pod of seed %d is not understood", form, seed)
+				t.Errorf("%v: the pod of seed %d is not decoded, want it decoded", form, seed)
 			}
 			for part := range byte(3) {
 				newer := damaged(pod, []byte{part, 7, 0, 0, 3, fixed64Kind})
 				if r.object(wrapped("Pod", newer)) == nil {
-					t.Errorf("%v: the pod of seed %d is not understood with a field of a newer API", form, seed)
+					t.Errorf("%v: the pod of seed %d with a field of a newer API is not decoded, want it decoded", form, seed)
 				}
 			}
 			if r.object(wrapped("PodList", listOf(pod, pod))) == nil {
-				t.Errorf("%v: the list of seed %d is not understood", form, seed)
+				t.Errorf("%v: the list of seed %d is not decoded, want it decoded", form, seed)
 			}
 		}
 	}
 	for _, kind := range []string{"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"} {
 		if got, _, ok := event(eventOf(t, kind, &corev1.Pod{})); !ok || string(got) != kind {
-			t.Errorf("%s event is not understood", kind)
+			t.Errorf("%s event is not decoded, want it decoded", kind)
 		}
 	}
 }
@@ -516,11 +516,11 @@ func TestOtherMedia(t *testing.T) {
 				t.Fatal(err)
 			}
 			if pod := got.(*corev1.Pod); pod.ManagedFields != nil || !reflect.DeepEqual(got, trimmed(plain, form)) {
-				t.Errorf("%v: got %+v", form, pod)
+				t.Errorf("%v: got %+v, want %+v", form, pod, trimmed(plain, form))
 			}
 		}
 		if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
-			t.Errorf("noted %v", noted)
+			t.Errorf("noted %q, want %q once", noted, runtime.ContentTypeJSON)
 		}
 	}
 }
@@ -538,7 +538,7 @@ func TestHostileLengths(t *testing.T) {
 				data := wrapped("Pod", damaged(pod, append(bytes.Clone(path), of, 5, bits)))
 				for _, form := range forms {
 					if used := allocated(func() { decode(c.own[form], data) }); used > 1<<20 {
-						t.Errorf("%v: %d bytes for a frame of %d, at %v with a length of 2^%d", form, used, len(data), path, bits)
+						t.Errorf("%v: %d bytes allocated for a frame of %d, at %v with a length of 2^%d, want at most 1 MB", form, used, len(data), path, bits)
 					}
 				}
 			}
@@ -546,11 +546,11 @@ func TestHostileLengths(t *testing.T) {
 	}
 	many := wrapped("Pod", bytes.Repeat([]byte{podStatus<<3 | bytesKind, 0}, 1<<15))
 	if used := allocated(func() { decode(c.own[Full], many) }); used > 1<<20 {
-		t.Errorf("%d bytes for a frame of %d", used, len(many))
+		t.Errorf("%d bytes allocated for a frame of %d, want at most 1 MB", used, len(many))
 	}
 	frame := append([]byte{0x7f, 0xff, 0xff, 0xff}, eventOf(t, "MODIFIED", podtest.Executor(1, 1, true))...)
 	if used := allocated(func() { ourEvents(c.own[Full], frame) }); used > 1<<20 {
-		t.Errorf("%d bytes for a stream of %d", used, len(frame))
+		t.Errorf("%d bytes allocated for a stream of %d, want at most 1 MB", used, len(frame))
 	}
 }
 

@@ -35,7 +35,7 @@ func read(t *testing.T, r *decoder, pod *corev1.Pod) *corev1.Pod {
 	got, ok := r.object(frame).(*corev1.Pod)
 	clear(frame) // the decoder must have kept no part of it
 	if !ok {
-		t.Fatal("not understood")
+		t.Fatal("the pod is not decoded, want it decoded")
 	}
 	return got
 }
@@ -53,11 +53,11 @@ func TestSharingBetweenStates(t *testing.T) {
 			"state of a container": first.Status.ContainerStatuses[0].State.Running == second.Status.ContainerStatuses[0].State.Running,
 		} {
 			if !shared {
-				t.Errorf("%v: two states of a pod do not share its %s", form, part)
+				t.Errorf("%v: two states of a pod do not share its %s, want it shared", form, part)
 			}
 		}
 		if first.Status.ContainerStatuses[0].Ready == second.Status.ContainerStatuses[0].Ready {
-			t.Errorf("%v: two states share whether the container is ready", form)
+			t.Errorf("%v: two states have the same readiness of the container, want it read anew", form)
 		}
 		goruntime.KeepAlive(first)
 	}
@@ -114,7 +114,7 @@ func TestSharingBetweenPods(t *testing.T) {
 	r := decoderThatKeeps(t, one.Status.ContainerStatuses[0].ImageID, one, other)
 	one, other = read(t, r, one), read(t, r, other)
 	if &one.Spec.Containers[0] == &other.Spec.Containers[0] {
-		t.Error("two pods share a spec")
+		t.Error("two pods share a spec, want two")
 	}
 	a, b := one.Status.ContainerStatuses[0], other.Status.ContainerStatuses[0]
 	for part, shared := range map[string]bool{
@@ -124,7 +124,7 @@ func TestSharingBetweenPods(t *testing.T) {
 		"annotations":           reflect.ValueOf(one.Annotations).Pointer() == reflect.ValueOf(other.Annotations).Pointer(),
 	} {
 		if !shared {
-			t.Errorf("two pods do not share %s", part)
+			t.Errorf("two pods do not share %s, want it shared", part)
 		}
 	}
 }
@@ -137,10 +137,10 @@ func TestPodsOfOneHash(t *testing.T) {
 	s := &r.known
 	s.known[maphash.String(s.seed, string(other.UID))] = s.known[maphash.String(s.seed, string(one.UID))]
 	if known := s.of([]byte(one.UID)); &known.pod != first {
-		t.Error("a pod is not known")
+		t.Error("a pod that was decoded before is not found, want it found")
 	}
 	if known := s.of([]byte(other.UID)); known != &noState {
-		t.Errorf("%s is taken for %s", other.Name, known.pod.Name)
+		t.Errorf("%s is taken for %s, want no state found", other.Name, known.pod.Name)
 	}
 	goruntime.KeepAlive(first)
 }
@@ -158,6 +158,6 @@ func TestForgetting(t *testing.T) {
 		}
 	}
 	if n := len(r.known.known); n > leastKnown+1 {
-		t.Errorf("%d pods are remembered, none is held", n)
+		t.Errorf("%d pods are remembered, want at most %d because none is in use", n, leastKnown+1)
 	}
 }

@@ -96,18 +96,18 @@ func check(t *testing.T, set Set[pair], model map[int]int) {
 func checkShape(t *testing.T, n *node[pair], root bool) int {
 	t.Helper()
 	if len(n.items) > maxItems || !root && len(n.items) < minItems || len(n.items) == 0 {
-		t.Fatalf("a node has %d items, root %v", len(n.items), root)
+		t.Fatalf("a node has %d items, root %v, want %d to %d", len(n.items), root, minItems, maxItems)
 	}
 	if n.kids == nil {
 		return 1
 	}
 	if len(n.kids) != len(n.items)+1 {
-		t.Fatalf("a node has %d items and %d kids", len(n.items), len(n.kids))
+		t.Fatalf("a node with %d items has %d kids, want %d", len(n.items), len(n.kids), len(n.items)+1)
 	}
 	height := checkShape(t, n.kids[0], false)
 	for _, kid := range n.kids[1:] {
 		if h := checkShape(t, kid, false); h != height {
-			t.Fatalf("leaves at heights %d and %d", height, h)
+			t.Fatalf("leaves at heights %d and %d, want one height", height, h)
 		}
 	}
 	return height + 1
@@ -127,13 +127,13 @@ func TestNewOfEverySize(t *testing.T) {
 func TestZeroSetIsEmpty(t *testing.T) {
 	var s Set[pair]
 	for range s.All() {
-		t.Fatal("the zero Set has an element")
+		t.Fatal("the zero Set has an element, want none")
 	}
 	for range s.From(pair{}) {
-		t.Fatal("the zero Set has an element")
+		t.Fatal("the zero Set has an element, want none")
 	}
 	if _, ok := s.Get(pair{}); ok || s.Len() != 0 {
-		t.Fatal("the zero Set is not empty")
+		t.Fatal("the zero Set is not empty, want no element")
 	}
 }
 
@@ -151,7 +151,7 @@ func TestAllStopsEarly(t *testing.T) {
 			n++
 		}
 		if n != stop {
-			t.Errorf("saw %d elements before %d", n, stop)
+			t.Errorf("saw %d elements, want %d", n, stop)
 		}
 		for p := range set.From(pair{key: stop / 2}) {
 			if p.key == stop {

@@ -55,7 +55,7 @@ func check(t *testing.T, v Vector[int], model map[int]*int, reach int) {
 	}
 	for _, beyond := range []int{reach, reach + width, reach * width, 1 << 40} {
 		if v.Get(beyond) != nil {
-			t.Fatalf("Get(%d) finds something", beyond)
+			t.Fatalf("Get(%d) finds an element, want none", beyond)
 		}
 	}
 }
