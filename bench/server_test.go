@@ -59,9 +59,9 @@ func TestReplayStream(t *testing.T) {
 		flushEach bool
 		list      bool
 	}{
-		{"streaming list, flush each", true, false},
-		{"streaming list, burst", false, false},
-		{"list and watch", true, true},
+		{name: "streaming list, flush each", flushEach: true},
+		{name: "streaming list, burst"},
+		{name: "list and watch", flushEach: true, list: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := newReplay(newScript(pods, updates, 1), test.flushEach)

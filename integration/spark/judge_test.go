@@ -40,9 +40,9 @@ func TestNoJava(t *testing.T) {
 // A JRE has no compiler, and an old JDK cannot load Spark's classes.
 func TestUnsuitableJava(t *testing.T) {
 	for _, test := range []struct{ script, want string }{
-		{"echo java.base@17.0.1", "has no compiler"},
-		{"echo jdk.compiler@11.0.2", "has version 11.0.2"},
-		{"exit 3", "exit status 3"},
+		{script: "echo java.base@17.0.1", want: "has no compiler"},
+		{script: "echo jdk.compiler@11.0.2", want: "has version 11.0.2"},
+		{script: "exit 3", want: "exit status 3"},
 	} {
 		home := t.TempDir()
 		t.Setenv("JAVA_HOME", home)

@@ -36,54 +36,54 @@ var (
 
 // repairs are in ascending order of authority.
 var repairs = []repair{
-	{"deleted when gone", "counts as Deleted only once the API server has reported that it is gone", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "deleted when gone", doc: "counts as Deleted only once the API server has reported that it is gone", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return c.plain, c.deleted && c.ours.Terminating
 	}},
-	{"bad executor id", "if its executor id is missing or is not a number", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "bad executor id", doc: "if its executor id is missing or is not a number", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return c.plain, before == nothing && c.badID && strings.Contains(c.ours.Problem, "label "+watchsource.LabelExecutorID)
 	}},
-	{"no phase", "Unknown is the phase Unknown, no phase, or", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "no phase", doc: "Unknown is the phase Unknown, no phase, or", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return unknown, c.phase() == ""
 	}},
-	{"phase Terminating", "a phase that Kubernetes does not define", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "phase Terminating", doc: "a phase that Kubernetes does not define", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return unknown, c.phase() == "terminating"
 	}},
-	{"container that the kubelet restarts", "only if the kubelet may not start the container again", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "container that the kubelet restarts", doc: "only if the kubelet may not start the container again", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return running, c.phase() == "running" && before.state == watchsource.Failed && !c.failedForGood(c.pod.Status.ContainerStatuses)
 	}},
-	{"executor that a rule restarts", "An end does not count if a restart rule then starts the container again", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "executor that a rule restarts", doc: "An end does not count if a restart rule then starts the container again", apply: func(c *comparison, before outcome) (outcome, bool) {
 		restarts := c.isStarting() && c.main.status != nil && c.main.status.State.Terminated != nil && c.end() == nil
 		if !c.only && c.failedForGood(c.pod.Status.ContainerStatuses) {
 			return failed, restarts // by another container, so without an exit code
 		}
 		return running, restarts
 	}},
-	{"runs in the phase Pending", "the executor is Running in the phase Pending too", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "runs in the phase Pending", doc: "the executor is Running in the phase Pending too", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return running, c.phase() == "pending" && c.main.status != nil && c.main.status.State.Running != nil
 	}},
-	{"container with the policy Never", "its policy (KEP-753) or the pod's policy", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "container with the policy Never", doc: "its policy (KEP-753) or the pod's policy", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return failed, !c.only && c.phase() == "running" && c.pod.Spec.RestartPolicy != corev1.RestartPolicyNever &&
 			c.failedForGood(c.pod.Status.ContainerStatuses)
 	}},
-	{"failure in the phase Pending", "fails the executor in the phase Pending too", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "failure in the phase Pending", doc: "fails the executor in the phase Pending too", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return failed, !c.only && c.phase() == "pending" && c.failedForGood(c.pod.Status.ContainerStatuses)
 	}},
-	{"failure of an init container", "so does the failure of an init container", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "failure of an init container", doc: "so does the failure of an init container", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return failed, !c.only && c.isStarting() && c.failedForGood(c.pod.Status.InitContainerStatuses)
 	}},
-	{"own end", "The end of the executor container decides, whatever the phase", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "own end", doc: "The end of the executor container decides, whatever the phase", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return outcomeOf(c.ownEnd()), c.main.found == byName && c.ownEnd() != nil
 	}},
-	{"end in the last state", "waits has ended, and its last state is the end", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "end in the last state", doc: "waits has ended, and its last state is the end", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return outcomeOf(c.lastStateEnd()), c.main.found == byName && c.lastStateEnd() != nil
 	}},
-	{"only container", "the only container of the pod is the executor", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "only container", doc: "the only container of the pod is the executor", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return outcomeOf(c.end()), c.main.found == alone && c.end() != nil
 	}},
-	{"executor as a native sidecar", "may be a restartable init container", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "executor as a native sidecar", doc: "may be a restartable init container", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return outcomeOf(c.end()), c.main.found == inInit && c.end() != nil
 	}},
-	{"end is final", "An end is final for its run", func(c *comparison, before outcome) (outcome, bool) {
+	{name: "end is final", doc: "An end is final for its run", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return c.last.outcome, c.lastEndStands(before)
 	}},
 }
