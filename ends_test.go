@@ -273,7 +273,7 @@ func (r *endReader) read(t *testing.T) {
 		if c.Ended() {
 			r.shown[c.After.Restarts]++
 			if !c.After.State.Ended() {
-				t.Errorf("%s: an end in state %v", r.name, c.After.State)
+				t.Errorf("%s: an end in state %v, want Succeeded or Failed", r.name, c.After.State)
 			}
 		}
 		last = c.After
@@ -283,9 +283,9 @@ func (r *endReader) read(t *testing.T) {
 	}
 	switch e, ok := batch.Snapshot.Get(last.Name); {
 	case last.State == watchsource.Deleted && ok:
-		t.Errorf("%s: the last change is that it has left, the snapshot has %v", r.name, e.State)
+		t.Errorf("%s: the snapshot has %v, want no executor after the change to Deleted", r.name, e.State)
 	case last.State != watchsource.Deleted && e != *last:
-		t.Errorf("%s: the last change is %+v, the snapshot has %+v", r.name, *last, e)
+		t.Errorf("%s: the snapshot has %+v, want the last change %+v", r.name, e, *last)
 	}
 }
 
@@ -294,12 +294,12 @@ func (l *podLife) check(r *endReader) {
 	owed := l.ended[r.joined-r.already:]
 	for run, n := range r.shown {
 		if n > 1 || !slices.Contains(owed, run) {
-			l.t.Errorf("%s was shown the end of run %d %d times; the ends were %v", r.name, run, n, owed)
+			l.t.Errorf("%s was shown the end of run %d %d times, want once for each of %v", r.name, run, n, owed)
 		}
 	}
 	for _, run := range owed {
 		if r.shown[run] == 0 && !r.limited {
-			l.t.Errorf("%s was not shown the end of run %d", r.name, run)
+			l.t.Errorf("%s was not shown the end of run %d, want it shown once", r.name, run)
 		}
 	}
 }
@@ -462,7 +462,7 @@ func TestChangeOfOnesOwn(t *testing.T) {
 		{change: watchsource.Change{Before: failed, After: failed}, want: false},
 	} {
 		if got := test.change.Ended(); got != test.want {
-			t.Errorf("%+v: Ended() = %v", test.change, got)
+			t.Errorf("%+v: Ended() = %v, want %v", test.change, got, test.want)
 		}
 	}
 }

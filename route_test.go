@@ -40,7 +40,7 @@ func partOf(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion, Labels: pod.Labels},
 	}
 	if !podwire.IsPartial(part) {
-		t.Fatal("the pod of this test is not a partial one")
+		t.Fatal("the pod of this test is complete, want a partial one")
 	}
 	return part
 }

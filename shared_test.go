@@ -498,7 +498,7 @@ func TestSharedWatchWaitForResourceVersion(t *testing.T) {
 		past := server.Create(podOf("other", "1")).ResourceVersion
 		synctest.Wait()
 		if store.Snapshot().Contains(past) {
-			t.Fatal("the version has advanced before the wait")
+			t.Fatal("the version has advanced before the wait, want it as before")
 		}
 		_, err := store.WaitForResourceVersion(t.Context(), past)
 		must(t, err)

@@ -61,7 +61,7 @@ func TestExampleScheduler(t *testing.T) {
 	}
 	watching.mustAgree(t, client, "after the example")
 	if left := watching.store.Snapshot().Len(); left != 0 {
-		t.Errorf("%d executors were left behind", left)
+		t.Errorf("%d executors were left behind, want none", left)
 	}
 }
 

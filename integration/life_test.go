@@ -84,7 +84,7 @@ func TestLifeOfAnApplication(t *testing.T) {
 		status := w.source.Status()
 		t.Logf("%-40s %d events, %d lists, %d resumes, %d errors", w.name, status.Events, status.Lists, status.Resumes, status.Errors)
 		if !w.forgetful && status.Relists != 0 {
-			t.Errorf("%s: listed %d times again", w.name, status.Relists)
+			t.Errorf("%s: %d relists, want 0", w.name, status.Relists)
 		}
 	}
 }

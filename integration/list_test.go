@@ -54,7 +54,7 @@ func TestStartWithManyPods(t *testing.T) {
 			w := newConsumer(t, test.name, counted, namespace)
 			took := time.Since(begin)
 			if snapshot := w.store.Snapshot(); snapshot.Len() != many || !snapshot.Complete() {
-				t.Errorf("after Start the store holds %d pods, complete %t", snapshot.Len(), snapshot.Complete())
+				t.Errorf("after Start the store has %d pods, complete %t; want %d, true", snapshot.Len(), snapshot.Complete(), many)
 			}
 			w.mustAgree(t, client, "at the start")
 			if got := lists.Load(); got != test.wantRequests {

@@ -118,7 +118,7 @@ func TestConnectionBreaks(t *testing.T) {
 		p.cut()
 		away := waitForStatus(t, w.source, "retrying", func(s watchsource.Status) bool { return s.Phase == watchsource.Retrying })
 		if away.Err == nil {
-			t.Error("the status does not say why")
+			t.Error("the status has no error, want the reason")
 		}
 		l.happen(t)
 		p.mend(t)
@@ -174,7 +174,7 @@ func TestRightsTakenAway(t *testing.T) {
 	p.drop() // the rights of an open watch are not checked again
 	away := waitForStatus(t, w.source, "retrying", func(s watchsource.Status) bool { return s.Phase == watchsource.Retrying })
 	if !apierrors.IsForbidden(away.Err) {
-		t.Errorf("the status says %v", away.Err)
+		t.Errorf("the error of the status is %v, want Forbidden", away.Err)
 	}
 	l.happen(t)
 	user.mayOnly(t, l.client, l.namespace, "list", "watch")

@@ -139,7 +139,7 @@ func TestStartFails(t *testing.T) {
 				}
 			}
 			if within := max(test.within, startTimeout); took > within {
-				t.Errorf("took %v, more than %v", took, within)
+				t.Errorf("took %v, want at most %v", took, within)
 			}
 			goleak.VerifyNone(t, before)
 		})
@@ -161,13 +161,13 @@ func failToStart(t *testing.T, config *rest.Config, namespace string) (time.Dura
 		took = time.Since(begin)
 		if err == nil {
 			source.Stop()
-			t.Fatal("Start worked")
+			t.Fatal("Start returned nil, want an error")
 		}
 		if phase := source.Status().Phase; phase != watchsource.Stopped {
-			t.Errorf("after the failure the phase is %v", phase)
+			t.Errorf("after the failure the phase is %v, want Stopped", phase)
 		}
 		if store.Snapshot().Complete() {
-			t.Error("after the failure the store was told a complete view")
+			t.Error("after the failure the store has a complete view, want none")
 		}
 	})
 	if t.Failed() {
@@ -271,7 +271,7 @@ func TestStartAgainOnceAllowed(t *testing.T) {
 		t.Fatalf("Start with rights: %v", err)
 	}
 	if _, found := w.store.Snapshot().Get(created[0].Name); !found {
-		t.Error("the pod is missing after Start")
+		t.Error("the pod is missing after Start, want it in the view")
 	}
 	w.mustAgree(t, client, "after the second Start")
 }

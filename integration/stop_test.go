@@ -113,7 +113,7 @@ func TestStopOverHTTP1(t *testing.T) {
 		config = altered(config, func(next http.RoundTripper, request *http.Request) (*http.Response, error) {
 			response, err := next.RoundTrip(request)
 			if err == nil && response.Proto != "HTTP/1.1" {
-				t.Errorf("the server spoke %s", response.Proto)
+				t.Errorf("the server spoke %s, want HTTP/1.1", response.Proto)
 			}
 			return response, err
 		})
@@ -131,7 +131,7 @@ func stopAtOnce(t *testing.T, source *watchsource.WatchSnapshotSource) {
 	source.Stop()
 	took := time.Since(begin)
 	if took > atOnce {
-		t.Errorf("Stop took %v", took)
+		t.Errorf("Stop took %v, want at most %v", took, atOnce)
 	}
 	t.Logf("Stop took %v", took.Round(time.Microsecond))
 }

@@ -146,7 +146,7 @@ func TestHang(t *testing.T) {
 		start := time.Now()
 		_, err := srv.Client().CoreV1().Pods("").Watch(ctx, metav1.ListOptions{})
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Hour {
-			t.Errorf("err = %v after %v", err, time.Since(start))
+			t.Errorf("err = %v after %v, want DeadlineExceeded after 1h", err, time.Since(start))
 		}
 
 		// When the fault is lifted, the server answers the request.
@@ -166,7 +166,7 @@ func TestDelay(t *testing.T) {
 		srv.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(40 * time.Second)})
 		start := time.Now()
 		if err := tryList(t, srv); err != nil || time.Since(start) != 40*time.Second {
-			t.Errorf("err = %v after %v", err, time.Since(start))
+			t.Errorf("err = %v after %v, want <nil> after 40s", err, time.Since(start))
 		}
 	})
 }
@@ -177,7 +177,7 @@ func TestResetBeforeAnswer(t *testing.T) {
 		srv := watchtest.NewServer()
 		srv.Inject(watchtest.Fault{On: watchtest.List, Times: 1, Do: watchtest.Reset()})
 		if err := tryList(t, srv); err != nil || srv.Count(watchtest.List) != 2 {
-			t.Errorf("err = %v after %d lists", err, srv.Count(watchtest.List))
+			t.Errorf("err = %v after %d lists, want <nil> after 2", err, srv.Count(watchtest.List))
 		}
 	})
 }
@@ -191,7 +191,7 @@ func TestAnswerIsLost(t *testing.T) {
 		t.Errorf("err = %v, want ECONNRESET", err)
 	}
 	if got := names(srv.List("")); !slices.Equal(got, []string{"a"}) {
-		t.Errorf("pods = %v", got)
+		t.Errorf("pods = %v, want [a]", got)
 	}
 }
 
@@ -200,7 +200,7 @@ func TestAnswerIsWrong(t *testing.T) {
 	srv.Inject(watchtest.Fault{On: watchtest.Create, After: 1, Do: watchtest.Answer(apierrors.NewTimeoutError("too slow", 0))})
 	_, err := srv.Client().CoreV1().Pods("default").Create(t.Context(), executor("a"), metav1.CreateOptions{})
 	if got := names(srv.List("")); !apierrors.IsTimeout(err) || len(got) != 1 {
-		t.Errorf("err = %v, pods = %v", err, got)
+		t.Errorf("err = %v, pods = %v, want a timeout and one pod", err, got)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestAnswerIsLate(t *testing.T) {
 		srv.Inject(watchtest.Fault{On: watchtest.List, After: 1, Do: watchtest.Delay(time.Minute)})
 		time.AfterFunc(time.Second, func() { srv.Delete("default", "a") })
 		if got := names(list(t, srv.Client(), metav1.ListOptions{}).Items); !slices.Equal(got, []string{"a"}) {
-			t.Errorf("pods = %v, of a later version", got)
+			t.Errorf("pods = %v, want [a], as before the later change", got)
 		}
 	})
 }
@@ -229,7 +229,7 @@ func TestBrokenListBodies(t *testing.T) {
 			srv.Inject(watchtest.Fault{On: watchtest.List, Times: 1, Do: effect})
 			pods := client(srv).CoreV1().Pods("")
 			if list, err := pods.List(t.Context(), metav1.ListOptions{}); err == nil {
-				t.Errorf("%s: a list of %v", name, names(list.Items))
+				t.Errorf("%s: a list of %v, want an error", name, names(list.Items))
 			}
 			if _, err := pods.List(t.Context(), metav1.ListOptions{}); err != nil {
 				t.Errorf("%s: the next list: %v", name, err)
@@ -303,7 +303,7 @@ func TestBreakOpenStream(t *testing.T) {
 		srv.Strike(watchtest.Break(errors.New("http2: client connection lost")))
 		got := drain(w)
 		if len(got) != 2 || !strings.Contains(got[0], "http2: client connection lost") || got[1] != "closed" {
-			t.Errorf("events = %q", got)
+			t.Errorf("events = %q, want a lost connection and the end", got)
 		}
 	})
 }
@@ -319,7 +319,7 @@ func TestTear(t *testing.T) {
 		srv.Create(executor("c"))
 		expect(t, w, "closed")
 		if open := len(srv.Streams()); open != 0 {
-			t.Errorf("%d streams are open", open)
+			t.Errorf("%d streams are open, want 0", open)
 		}
 	})
 }
@@ -417,7 +417,7 @@ func TestSlowList(t *testing.T) {
 		srv.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Slow(1, time.Second)})
 		start := time.Now()
 		if err := tryList(t, srv); err != nil || time.Since(start) < time.Minute {
-			t.Errorf("err = %v after %v", err, time.Since(start))
+			t.Errorf("err = %v after %v, want <nil> after a minute or more", err, time.Since(start))
 		}
 	})
 }
@@ -429,7 +429,7 @@ func TestSendRaw(t *testing.T) {
 		srv.Strike(watchtest.SendRaw([]byte("\x00\x00\x00\x04<html>Bad Gateway</html>")))
 		got := drain(w)
 		if len(got) != 2 || !strings.HasPrefix(got[0], "ERROR 500 InternalError") || got[1] != "closed" {
-			t.Errorf("events = %q", got)
+			t.Errorf("events = %q, want ERROR 500 InternalError and the end", got)
 		}
 	})
 }
@@ -443,7 +443,7 @@ func TestMalform(t *testing.T) {
 		srv.Create(executor("a"))
 		got := drain(w)
 		if len(got) != 2 || !strings.HasPrefix(got[0], "ERROR 500 InternalError") || got[1] != "closed" {
-			t.Errorf("events = %q", got)
+			t.Errorf("events = %q, want ERROR 500 InternalError and the end", got)
 		}
 		expect(t, other, "ADDED a 99991")
 	})
@@ -485,7 +485,7 @@ func TestFaultsCombine(t *testing.T) {
 		srv.Inject(watchtest.Fault{Times: 1, Do: watchtest.Answer(apierrors.NewUnauthorized("who?"))})
 		start := time.Now()
 		if err := tryList(t, srv); !apierrors.IsUnauthorized(err) || time.Since(start) < 10*time.Second {
-			t.Errorf("err = %v after %v", err, time.Since(start))
+			t.Errorf("err = %v after %v, want Unauthorized after 10s or more", err, time.Since(start))
 		}
 	})
 }

@@ -37,7 +37,7 @@ func startInformer(t *testing.T, client kubernetes.Interface) cache.SharedIndexI
 		factory.Shutdown()
 	})
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-		t.Fatal("the informer has not synced")
+		t.Fatal("the informer has not synced, want it synced")
 	}
 	return informer
 }
@@ -64,7 +64,7 @@ func TestInformerSyncsByStreamingList(t *testing.T) {
 		informer := startInformer(t, client(srv))
 		wantSynced(t, srv, informer)
 		if srv.Count(watchtest.List) != 0 || srv.Count(watchtest.StreamingList) != 1 {
-			t.Errorf("requests: %v", srv.Requests())
+			t.Errorf("requests %v, want a streaming list and no list", srv.Requests())
 		}
 	})
 }
@@ -80,7 +80,7 @@ func TestInformerSyncsByList(t *testing.T) {
 		synctest.Wait()
 		wantSynced(t, srv, informer)
 		if srv.Count(watchtest.List) != 1 || srv.Count(watchtest.Watch) != 1 {
-			t.Errorf("requests: %v", srv.Requests())
+			t.Errorf("requests %v, want a list and a watch", srv.Requests())
 		}
 	})
 }
@@ -98,7 +98,7 @@ func TestInformerResumesAfterCut(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		wantSynced(t, srv, informer)
 		if srv.Count(watchtest.StreamingList) != 1 || srv.Count(watchtest.Watch) != 3 {
-			t.Errorf("requests: %v", srv.Requests())
+			t.Errorf("requests %v, want a streaming list and three watches", srv.Requests())
 		}
 	})
 }
@@ -117,7 +117,7 @@ func TestInformerRelistsAfterCompaction(t *testing.T) {
 			time.Sleep(time.Minute)
 			wantSynced(t, srv, informer)
 			if srv.Count(watchtest.StreamingList) != 2 {
-				t.Errorf("requests: %v", srv.Requests())
+				t.Errorf("requests %v, want two streaming lists", srv.Requests())
 			}
 		})
 	}

@@ -35,7 +35,7 @@ func TestClientCreate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.UID == "" || got.ResourceVersion != "99991" || !got.CreationTimestamp.Time.Equal(time.Now()) {
-			t.Errorf("metadata = %+v", got.ObjectMeta)
+			t.Errorf("metadata = %+v, want a UID, version 99991 and the present time", got.ObjectMeta)
 		}
 		if got.Status.Phase != corev1.PodPending {
 			t.Errorf("phase = %s, want Pending", got.Status.Phase)
@@ -146,7 +146,7 @@ func TestClientPatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(got.Labels) != 1 || got.Labels["kind"] != string(kind)[12:17] || len(got.Spec.Containers) != 1 {
-				t.Errorf("%s: labels = %v", kind, got.Labels)
+				t.Errorf("%s: labels = %v, want one with the kind of the patch", kind, got.Labels)
 			}
 		}
 		status := []byte(`{"status":{"phase":"Failed"}}`)
@@ -173,7 +173,7 @@ func TestClientDeleteGracefully(t *testing.T) {
 		expect(t, w, "MODIFIED a 99992")
 		marked := srv.List("")[0]
 		if due := marked.DeletionTimestamp; due == nil || !due.Time.Equal(time.Now().Add(30*time.Second)) {
-			t.Errorf("deletionTimestamp = %v", due)
+			t.Errorf("deletionTimestamp = %v, want 30 seconds from now", due)
 		}
 		// The same or a longer grace period writes nothing. A shorter one does, and 0
 		// removes the pod.

@@ -64,7 +64,7 @@ func TestGivesUpWhatAFullListDoesNotHave(t *testing.T) {
 		time.Sleep(missingAfter)
 		store.ReplaceSnapshot([]*corev1.Pod{present})
 		if lost := a.lost(store.Snapshot()); len(lost) != 0 {
-			t.Fatalf("lost %v too early", lost)
+			t.Fatalf("lost %v too early, want none yet", lost)
 		}
 
 		time.Sleep(time.Second)
@@ -74,7 +74,7 @@ func TestGivesUpWhatAFullListDoesNotHave(t *testing.T) {
 			t.Fatalf("lost %v, want executor 1", lost)
 		}
 		if again := a.lost(store.Snapshot()); len(again) != 0 {
-			t.Errorf("lost %v twice", again)
+			t.Errorf("lost %v again, want each once", again)
 		}
 		a.acknowledge(present.Name)
 		if created, err := a.fill(t.Context(), store.Snapshot()); err != nil || !slices.Equal(created, []int{3}) {
@@ -93,7 +93,7 @@ func TestDecidesNothingBeforeItSeesItsOwnCreations(t *testing.T) {
 		s.wait(time.Minute) // shorter than the stall timeout
 		s.wantRequests(t, watchtest.Create, 3)
 		if s.store.Snapshot().Len() > 0 {
-			t.Fatal("the watch is not silent")
+			t.Fatal("the watch is not silent, want it silent")
 		}
 		lift()
 		s.wait(tickInterval)

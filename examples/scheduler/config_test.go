@@ -47,9 +47,9 @@ func TestWorkIsTheSameEverywhere(t *testing.T) {
 	}
 	annotations := w.annotations()
 	if annotations[embedded.RunForAnnotation] != "2.5s" || annotations[embedded.ExitCodeAnnotation] != "137" {
-		t.Errorf("annotations = %v", annotations)
+		t.Errorf("annotations = %v, want run-for 2.5s and exit-code 137", annotations)
 	}
 	if forever := (work{}).annotations(); forever != nil {
-		t.Errorf("annotations of endless work = %v", forever)
+		t.Errorf("annotations of endless work = %v, want none", forever)
 	}
 }

@@ -102,7 +102,7 @@ func (r *run) count(prefix string) int {
 func (r *run) cleanedUp(t *testing.T) {
 	t.Helper()
 	if len(r.left) > 0 {
-		t.Errorf("%d pods are left in the cluster, the first is %s", len(r.left), r.left[0].Name)
+		t.Errorf("%d pods are left in the cluster, want none; the first is %s", len(r.left), r.left[0].Name)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestDemo(t *testing.T) {
 			t.Error(r.err)
 		}
 		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("took %v", took)
+			t.Errorf("took %v, want at most 10s", took)
 		}
 		r.cleanedUp(t)
 		r.wantLines(t,
@@ -170,7 +170,7 @@ func TestGivesUpAfterTooManyFailures(t *testing.T) {
 		}
 		r.run(t)
 		if !errors.Is(r.err, errTooManyFailures) {
-			t.Fatalf("error = %v", r.err)
+			t.Fatalf("error = %v, want %v", r.err, errTooManyFailures)
 		}
 		if got, want := r.err.Error(), "giving up: 4 executors have failed and -max-failures is 3; the last was executor 8: exit code 52 (Error)"; got != want {
 			t.Errorf("error = %q, want %q", got, want)
@@ -254,7 +254,7 @@ func TestStopsWhileStartWaits(t *testing.T) {
 		start := time.Now()
 		err := runApplication(r.ctx, r.config, server.Client(), newReport(&r.out))
 		if err == nil || time.Since(start) > 5*time.Second {
-			t.Errorf("error = %v after %v", err, time.Since(start))
+			t.Errorf("error = %v after %v, want an error within 5s", err, time.Since(start))
 		}
 	})
 }

@@ -125,13 +125,13 @@ func TestSparkL5ARegisteredExecutorIsMissingFromANewerViewOnly(t *testing.T) {
 				tt.show(store)
 				lost := a.lost(store.Snapshot())
 				if missing := len(lost) == 1; missing != tt.missing {
-					t.Fatalf("lost %v", lost)
+					t.Fatalf("lost %v, want one executor: %v", lost, tt.missing)
 				}
 				if !tt.missing {
 					return
 				}
 				if e := lost[0].executor; e.ID != "1" || e.ExitCode != watchsource.UnknownExitCode || lost[0].outcome != deleted {
-					t.Errorf("lost %+v", lost[0])
+					t.Errorf("lost %+v, want executor 1 deleted without an exit code", lost[0])
 				}
 			})
 		})
