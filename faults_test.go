@@ -121,6 +121,16 @@ func compactWhileAway(server *watchtest.Server) (lift func()) {
 	return lift
 }
 
+// changeWhileAway ends the open stream and lets the client resume a second later, after
+// the change.
+func changeWhileAway(server *watchtest.Server, change func()) {
+	server.Inject(watchtest.Fault{On: watchtest.Watch, Times: 1, Do: watchtest.Delay(time.Second)})
+	server.Strike(watchtest.Cut())
+	synctest.Wait() // until the client waits for its answer
+	change()
+	time.Sleep(time.Second)
+}
+
 // Every watch ends after five to ten minutes. This causes no list and no error.
 func TestWatchEndsAllTheTime(t *testing.T) { eachConstructor(t, testWatchEndsAllTheTime) }
 
@@ -380,10 +390,14 @@ func testExpiredVersionCostsNoTime(t *testing.T, newSource modeltest.NewSource) 
 			store := watchsource.NewStore()
 			source := startSource(t, newSource, server, store, watchsource.WithLogger(log.logger(0)))
 			time.Sleep(time.Minute)
-			server.Strike(watchtest.Cut())
-			server.Create(pod("1"))
-			server.Compact()
+			changeWhileAway(server, func() {
+				server.Create(pod("1"))
+				server.Compact()
+			})
 			wantEqualToList(t, server, store) // without any delay
+			if got := source.Status().Relists; got != 1 {
+				t.Errorf("%d relists, want 1", got)
+			}
 			if lines := log.matching(); len(lines) > 0 || source.Status().Phase != watchsource.Watching {
 				t.Errorf("phase %v, logged %s, want Watching and no lines", source.Status().Phase, lines)
 			}

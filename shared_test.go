@@ -453,10 +453,11 @@ func TestSharedWatchBlockedStoreReceivesEndsOfLists(t *testing.T) {
 		relist := func(whileClosed func()) {
 			synctest.Wait()
 			lists := server.Count(anyList)
-			server.Strike(watchtest.Cut())
-			whileClosed()
-			server.Advance(1)
-			server.Compact()
+			changeWhileAway(server, func() {
+				whileClosed()
+				server.Advance(1)
+				server.Compact()
+			})
 			time.Sleep(2 * time.Minute)
 			if n := server.Count(anyList) - lists; n != 1 {
 				t.Fatalf("%d lists after the version was compacted, want 1", n)
@@ -582,10 +583,11 @@ func TestSharedWatchRelist(t *testing.T) {
 		replaced := len(empty.all())
 
 		lists := server.Count(anyList)
-		server.Strike(watchtest.Cut())
-		server.Delete("jobs", "one-1")
-		server.Create(podOf("two", "2"))
-		server.Compact()
+		changeWhileAway(server, func() {
+			server.Delete("jobs", "one-1")
+			server.Create(podOf("two", "2"))
+			server.Compact()
+		})
 		time.Sleep(time.Minute)
 		wantPods(t, one)
 		wantPods(t, two, "two-1", "two-2")

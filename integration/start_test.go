@@ -260,7 +260,7 @@ func TestStartAgainOnceAllowed(t *testing.T) {
 	late := newUser(t, "late")
 	late.mayOnly(t, client, namespace)
 
-	w := &consumer{name: "late", namespace: namespace, store: watchsource.NewStore()}
+	w := &consumer{name: "late", app: appID, namespace: namespace, store: watchsource.NewStore()}
 	w.source = watchsource.NewWatchSnapshotSource(w.store, newClient(t, late.config), watchsource.WithNamespace(namespace))
 	defer w.source.Stop()
 	if err := w.source.Start(appID); !apierrors.IsForbidden(err) {

@@ -73,7 +73,9 @@
 //	})
 //	lift()
 //
-//	// The history is gone: the next resume is answered with 410.
+//	// The history is gone: the next resume is answered with 410. Without the delay the
+//	// client may resume before the deletion.
+//	srv.Inject(watchtest.Fault{On: watchtest.Watch, Times: 1, Do: watchtest.Delay(time.Second)})
 //	srv.Strike(watchtest.Cut())
 //	srv.Delete("default", "exec-1")
 //	srv.Compact()
