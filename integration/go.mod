@@ -6,6 +6,7 @@ godebug default=go1.26
 
 require (
 	github.com/executorpods/watchsource v0.0.0-00010101000000-000000000000
+	github.com/executorpods/watchsource/examples/fleet v0.0.0-00010101000000-000000000000
 	github.com/go-logr/logr v1.4.4
 	github.com/go-logr/zapr v1.3.0
 	github.com/google/go-cmp v0.7.0
@@ -33,6 +34,7 @@ require (
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
 	github.com/cyphar/filepath-securejoin v0.7.0 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
+	github.com/dgryski/go-rendezvous v0.0.0-20200823014737-9f7001d12a5f // indirect
 	github.com/distribution/reference v0.6.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/emicklei/go-restful/v3 v3.13.0 // indirect
@@ -167,6 +169,8 @@ tool (
 )
 
 replace github.com/executorpods/watchsource => ../
+
+replace github.com/executorpods/watchsource/examples/fleet => ../examples/fleet
 
 // k8s.io/kubernetes names its staging modules v0.0.0 and replaces them by
 // folders of its own tree; here they are pinned to the matching release.
