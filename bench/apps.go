@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,33 +12,41 @@ import (
 )
 
 type appsOptions struct {
-	apps      int
-	pods      int
-	updates   int
-	rounds    int
-	consumers string
-	results   string
+	real       bool   // on a real API server
+	kubeconfig string // "" to start a cluster
+	apps       int
+	pods       int
+	updates    int
+	rounds     int
+	consumers  string
+	results    string
 }
 
 func runApps(ctx context.Context, args []string, out, progress io.Writer) error {
-	var names []string
-	for _, c := range appConsumers {
-		names = append(names, c.name)
-	}
 	var o appsOptions
 	flags := newFlags(appsCommand)
+	flags.BoolVar(&o.real, "real", false, "on etcd and kube-apiserver; measure what the consumers cost the API server")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "with -real, use the cluster that this `file` names; by default one is started from ../integration")
 	flags.IntVar(&o.apps, "apps", 1_000, "number of applications")
 	flags.IntVar(&o.pods, "pods", 10_000, "number of pods of all applications")
-	flags.IntVar(&o.updates, "updates", 20_000, "number of updates")
+	flags.IntVar(&o.updates, "updates", 20_000, "number of updates in each round")
 	flags.IntVar(&o.rounds, "rounds", 3, "number of rounds")
-	flags.StringVar(&o.consumers, "consumers", strings.Join(names, ","), "compare these `names`")
-	flags.StringVar(&o.results, "results", "apps.json", "write all figures to this `file`")
+	flags.StringVar(&o.consumers, "consumers", "", "compare these `names`; by default all that suit")
+	flags.StringVar(&o.results, "results", "", "write all figures to this `file`; by default apps.json or apps-real.json")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if o.apps < 1 || o.pods < o.apps {
 		return fmt.Errorf("-apps %d -pods %d: there must be an application, and a pod for each", o.apps, o.pods)
 	}
+	if o.consumers == "" {
+		o.consumers = appConsumersFor(o.real)
+	}
+	if o.real {
+		o.results = cmp.Or(o.results, "apps-real.json")
+		return compareAppsReal(ctx, o, out, progress)
+	}
+	o.results = cmp.Or(o.results, "apps.json")
 	return compareApps(ctx, o, out, progress)
 }
 
@@ -60,9 +69,6 @@ func compareApps(ctx context.Context, o appsOptions, out, progress io.Writer) er
 	}
 	report := appsReport{Machine: thisMachine(), Apps: o.apps, comparison: c}
 	fmt.Fprint(out, report.markdown())
-	if o.results == "" {
-		return nil
-	}
 	return writeJSON(o.results, report)
 }
 

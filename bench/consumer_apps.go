@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,26 +22,47 @@ import (
 // The consumers that the consumers of many applications are compared with.
 const (
 	allFramesName    = "apps-floor"
+	nothingName      = "apps-nothing"
 	oneSourceName    = "apps-one-source"
 	indexName        = "apps-informer-index"
 	sharedName       = "apps-shared"
 	sharedUnusedName = "apps-shared-unused"
+	sourcesName      = "apps-sources"
+	handlersName     = "apps-informer-handlers"
+	informersName    = "apps-informers"
 )
+
+// appConsumersFor returns the names of the consumers to compare on the replay server, or on
+// a real API server.
+func appConsumersFor(realServer bool) string {
+	names := []string{allFramesName, oneSourceName, sharedName, sourcesName, indexName, handlersName, informersName, sharedUnusedName}
+	if realServer {
+		names = []string{nothingName, oneSourceName, sharedName, sourcesName, indexName, informersName}
+	}
+	return strings.Join(names, ",")
+}
 
 // appConsumers keep a view of each of many applications in one process.
 var appConsumers = []consumer{
+	{name: nothingName, title: "no watch", start: startNothing},
 	{name: allFramesName, title: "the floor: frames of one stream read, nothing else", start: startAllFrames},
 	{name: oneSourceName, title: "one source for all pods, applications not separated", start: startOneSource},
 	{name: sharedName, title: "SharedWatch, a source for each application", start: startSharedSources},
-	{name: "apps-sources", title: "a source with a watch for each application", start: startSources},
+	{name: sourcesName, title: "a source with a watch for each application", start: startSources},
 	{name: indexName, title: "one SharedInformer with a label index", start: startIndexedInformer},
-	{name: "apps-informer-handlers", title: "one SharedInformer with a handler for each application", start: startHandlers},
-	{name: "apps-informers", title: "a SharedInformer for each application", start: startInformers},
+	{name: handlersName, title: "one SharedInformer with a handler for each application", start: startHandlers},
+	{name: informersName, title: "a SharedInformer for each application", start: startInformers},
 	{name: sharedUnusedName, title: "SharedWatch, one application started", start: startOneShared, oneApp: true},
 }
 
 // executorSelector selects the executors of all applications.
 var executorSelector = labels.SelectorFromSet(labels.Set{watchsource.LabelRole: watchsource.RoleExecutor})
+
+// startNothing watches nothing. It shows what the writes alone cost a real API server.
+func startNothing(_ context.Context, s env) (any, error) {
+	s.recorder.end()
+	return nil, nil
+}
 
 func startAllFrames(ctx context.Context, s env) (any, error) {
 	return readFrames(ctx, s, executorSelector)

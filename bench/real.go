@@ -62,11 +62,7 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "creating %d pods\n", o.pods)
-	if err := writer.createNamespace(ctx); err != nil {
-		return err
-	}
-	if err := writer.createPods(ctx); err != nil {
+	if err := writer.prepare(ctx, progress); err != nil {
 		return err
 	}
 	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate}
@@ -103,7 +99,7 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 func realRound(ctx context.Context, consumer string, o realOptions, w *writer, dir string) (f figures, d delays, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	if err := w.removeMarker(ctx); err != nil {
+	if err := w.removeMarkers(ctx); err != nil {
 		return f, d, err
 	}
 	samples := filepath.Join(dir, "samples.json")
@@ -118,7 +114,7 @@ func realRound(ctx context.Context, consumer string, o realOptions, w *writer, d
 		if err != nil {
 			return err
 		}
-		return w.createMarker(ctx)
+		return w.createMarkers(ctx)
 	})
 	if err != nil {
 		return f, d, err
@@ -132,18 +128,23 @@ func realRound(ctx context.Context, consumer string, o realOptions, w *writer, d
 }
 
 func newWriter(o realOptions) (*writer, error) {
-	config, err := loadConfig(o.kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := newRealClient(o.kubeconfig)
 	if err != nil {
 		return nil, err
 	}
 	return &writer{
 		client:   client,
 		pods:     o.pods,
+		apps:     1,
 		updates:  o.updates,
 		interval: time.Second / time.Duration(max(o.rate, 1)),
 	}, nil
+}
+
+func newRealClient(kubeconfig string) (kubernetes.Interface, error) {
+	config, err := loadConfig(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(config)
 }

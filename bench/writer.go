@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
@@ -24,8 +26,9 @@ type writer struct {
 	// Fixed after newWriter.
 	client   kubernetes.Interface
 	pods     int
+	apps     int // the applications that the pods belong to, in turn
 	updates  int
-	interval time.Duration // from one update to the next
+	interval time.Duration // from one update to the next, 0 for as fast as possible
 
 	// Owned by the goroutine that calls churn.
 	written int // updates so far
@@ -43,6 +46,15 @@ type write struct {
 // writersAtOnce is how many requests are under way at a time.
 const writersAtOnce = 8
 
+// prepare creates the namespace and the pods.
+func (w *writer) prepare(ctx context.Context, progress io.Writer) error {
+	fmt.Fprintf(progress, "creating %d pods\n", w.pods)
+	if err := w.createNamespace(ctx); err != nil {
+		return err
+	}
+	return w.createPods(ctx)
+}
+
 // createNamespace may find it there.
 func (w *writer) createNamespace(ctx context.Context) error {
 	_, err := w.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
@@ -57,7 +69,9 @@ func (w *writer) createPods(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writersAtOnce)
 	for i := range w.pods {
-		group.Go(func() error { return w.create(ctx, podtest.Executor(i, 0, true)) })
+		pod := podtest.Executor(i, 0, true)
+		pod.Labels[watchsource.LabelApp] = nthApp(i % w.apps)
+		group.Go(func() error { return w.create(ctx, pod) })
 	}
 	return group.Wait()
 }
@@ -88,11 +102,11 @@ func (w *writer) churn(ctx context.Context) ([]write, error) {
 	writes := make([]write, w.updates)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writersAtOnce)
-	ticker := time.NewTicker(w.interval)
-	defer ticker.Stop()
+	wait, stop := w.pace()
+	defer stop()
 	for k := range writes {
 		select {
-		case <-ticker.C:
+		case <-wait:
 		case <-ctx.Done():
 			return nil, errors.Join(group.Wait(), context.Cause(ctx))
 		}
@@ -101,6 +115,17 @@ func (w *writer) churn(ctx context.Context) ([]write, error) {
 		group.Go(func() error { return w.update(ctx, podtest.ExecutorName(i), ready, &writes[k]) })
 	}
 	return writes, group.Wait()
+}
+
+// pace returns a channel that is ready when the next update is due.
+func (w *writer) pace() (due <-chan time.Time, stop func()) {
+	if w.interval == 0 {
+		always := make(chan time.Time)
+		close(always)
+		return always, func() {}
+	}
+	ticker := time.NewTicker(w.interval)
+	return ticker.C, ticker.Stop
 }
 
 func (w *writer) update(ctx context.Context, pod string, ready bool, done *write) error {
@@ -124,19 +149,32 @@ func readinessPatch(ready bool) []byte {
 		status, reason, time.Now().UTC().Format(time.RFC3339))
 }
 
-func (w *writer) createMarker(ctx context.Context) error {
-	pod := markerPod(0, 0)
-	pod.UID, pod.ResourceVersion, pod.CreationTimestamp = "", "", metav1.Time{}
-	if _, err := w.client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("create the marker: %w", err)
-	}
-	return nil
+// createMarkers creates the marker of each application.
+func (w *writer) createMarkers(ctx context.Context) error {
+	return w.eachMarker(ctx, func(ctx context.Context, marker *corev1.Pod) error {
+		marker.UID, marker.ResourceVersion, marker.CreationTimestamp = "", "", metav1.Time{}
+		if _, err := w.client.CoreV1().Pods(namespace).Create(ctx, marker, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("create a marker: %w", err)
+		}
+		return nil
+	})
 }
 
-func (w *writer) removeMarker(ctx context.Context) error {
-	err := w.client.CoreV1().Pods(namespace).Delete(ctx, markerName, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete the marker: %w", err)
+func (w *writer) removeMarkers(ctx context.Context) error {
+	return w.eachMarker(ctx, func(ctx context.Context, marker *corev1.Pod) error {
+		err := w.client.CoreV1().Pods(namespace).Delete(ctx, marker.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete a marker: %w", err)
+		}
+		return nil
+	})
+}
+
+func (w *writer) eachMarker(ctx context.Context, do func(context.Context, *corev1.Pod) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(writersAtOnce)
+	for k := range w.apps {
+		group.Go(func() error { return do(ctx, markerPod(0, k)) })
 	}
-	return nil
+	return group.Wait()
 }

@@ -27,7 +27,7 @@ func TestWriter(t *testing.T) {
 func testWriter(t *testing.T, name string) {
 	const pods, updates, interval = 20, 60, 10 * time.Millisecond
 	client := watchtest.NewServer().Client()
-	w := &writer{client: client, pods: pods, updates: updates, interval: interval}
+	w := &writer{client: client, pods: pods, apps: 1, updates: updates, interval: interval}
 	if err := w.createPods(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -57,14 +57,14 @@ func testWriter(t *testing.T, name string) {
 	if len(versions) != updates {
 		t.Errorf("%d versions of %d updates: some changed nothing", len(versions), updates)
 	}
-	if err := w.createMarker(t.Context()); err != nil {
+	if err := w.createMarkers(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	<-crowd.ended
 	if _, err := delaysOf(writes, crowd.samples); err != nil {
 		t.Error(err)
 	}
-	if err := w.removeMarker(t.Context()); err != nil {
+	if err := w.removeMarkers(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	left, err := client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
