@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/executorpods/watchsource"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A Collector collects the metrics of one source, or of the sources of one SharedWatch. Its
+// methods are safe for concurrent use.
+type Collector struct {
+	// Fixed after newCollector.
+	shared  bool
+	perApp  bool
+	metrics descriptions
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	members  map[*watchsource.WatchSnapshotSource]*member
+	began    bool                // a source was added
+	total    counts              // of the watch
+	backlogs map[string]*backlog // by reader
+
+	ends endCounts
+}
+
+// A member is a source and its store.
+type member struct {
+	source *watchsource.WatchSnapshotSource
+	store  *watchsource.Store
+	ends   *endReader
+
+	// When last looked at.
+	counted counts
+	stopped bool
+}
+
+// A backlog adds up the readers at one line of code.
+type backlog struct {
+	changes int
+	givenUp float64
+	dropped bool // when last looked at
+}
+
+// An Option changes what a [Collector] collects.
+type Option func(*Collector)
+
+// PerApplication adds the label app to the metrics of executors, and to all metrics of a
+// collector of one source. Without it a collector adds the applications up. Ids of Spark
+// applications are new in each run, so each run makes new time series.
+func PerApplication() Option { return func(c *Collector) { c.perApp = true } }
+
+// NewCollector returns a collector of one source, which must feed store. To register the
+// collectors of several sources in one registry, give each another label with
+// [prometheus.WrapRegistererWith].
+func NewCollector(source *watchsource.WatchSnapshotSource, store *watchsource.Store, options ...Option) *Collector {
+	c := newCollector(false, options)
+	c.Add(source, store)
+	return c
+}
+
+// NewSharedCollector returns a collector for the sources of one SharedWatch, or of several
+// with the same fate. The metrics of the watch are those of one of the sources.
+func NewSharedCollector(options ...Option) *Collector { return newCollector(true, options) }
+
+func newCollector(shared bool, options []Option) *Collector {
+	c := &Collector{
+		shared:   shared,
+		members:  map[*watchsource.WatchSnapshotSource]*member{},
+		backlogs: map[string]*backlog{},
+	}
+	for _, option := range options {
+		option(c)
+	}
+	c.metrics = describe(c.perApp, c.perApp && !shared)
+	return c
+}
+
+// Add adds a source and the store that it feeds. If the source is added before its Start, no
+// end is missed.
+func (c *Collector) Add(source *watchsource.WatchSnapshotSource, store *watchsource.Store) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.members[source] != nil {
+		return
+	}
+	m := &member{source: source, store: store}
+	if c.began {
+		// The total has the events of the watch so far.
+		m.counted = countsOf(source.Status())
+	}
+	c.began = true
+	c.members[source] = m
+	m.ends = newEndReader(store, func(batch watchsource.Batch) { c.ends.add(c.appOf(source), batch) })
+}
+
+// Remove removes a source. Its ends stay counted, also those that the collector has not yet
+// read. Call it after Stop.
+func (c *Collector) Remove(source *watchsource.WatchSnapshotSource) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(source)
+}
+
+func (c *Collector) remove(source *watchsource.WatchSnapshotSource) {
+	if m := c.members[source]; m != nil {
+		c.updateWatch()
+		delete(c.members, source)
+		m.ends.finish()
+	}
+}
+
+// Close removes all sources.
+func (c *Collector) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for source := range c.members {
+		c.remove(source)
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *Collector) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range c.metrics.all() {
+		out <- desc
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.collectExecutors(out)
+	c.collectEnds(out)
+	c.collectBacklogs(out)
+	c.collectWatch(out)
+}
+
+// states are those of executors in a snapshot.
+var states = []watchsource.State{watchsource.Unknown, watchsource.Pending, watchsource.Running, watchsource.Succeeded, watchsource.Failed}
+
+// collectExecutors adds up the applications, or the sources with the same application.
+func (c *Collector) collectExecutors(out chan<- prometheus.Metric) {
+	counts := map[string]map[watchsource.State]int{}
+	synced := map[string]time.Time{}
+	if !c.perApp {
+		counts[""] = map[watchsource.State]int{}
+	}
+	for _, m := range c.members {
+		app := c.appOf(m.source)
+		if counts[app] == nil {
+			counts[app] = map[watchsource.State]int{}
+		}
+		snapshot := m.store.Snapshot()
+		for _, state := range states {
+			counts[app][state] += snapshot.Count(state)
+		}
+		if at := snapshot.SyncedAt(); !at.IsZero() && (synced[app].IsZero() || at.Before(synced[app])) {
+			synced[app] = at
+		}
+	}
+	for app, counts := range counts {
+		for _, state := range states {
+			out <- gauge(c.metrics.executors, float64(counts[state]), c.labels(app, state.String())...)
+		}
+	}
+	for app, at := range synced {
+		out <- gauge(c.metrics.synced, seconds(at), c.labels(app)...)
+	}
+}
+
+// collectEnds collects the usual ends of each application from the beginning, with 0.
+// Without that, Prometheus's function increase would miss the first of them.
+func (c *Collector) collectEnds(out chan<- prometheus.Metric) {
+	ends := c.ends.read()
+	for _, m := range c.members {
+		app := c.appOf(m.source)
+		for _, usual := range usualEnds {
+			labels := endLabels{app, usual.state, usual.reason}
+			ends[labels] += 0
+		}
+	}
+	for labels, n := range ends {
+		out <- counter(c.metrics.ends, n, c.labels(labels.app, labels.state, labels.reason)...)
+	}
+}
+
+// collectBacklogs keeps the readers that it has seen, so that no time series ends.
+func (c *Collector) collectBacklogs(out chan<- prometheus.Metric) {
+	c.readBacklogs()
+	for reader, b := range c.backlogs {
+		out <- gauge(c.metrics.backlog, float64(b.changes), c.watchLabels(reader)...)
+		out <- counter(c.metrics.givenUp, b.givenUp, c.watchLabels(reader)...)
+	}
+}
+
+// readBacklogs updates the backlogs of all readers but its own.
+func (c *Collector) readBacklogs() {
+	dropped := map[string]bool{}
+	for _, b := range c.backlogs {
+		b.changes = 0
+	}
+	for _, m := range c.members {
+		for _, waiting := range m.store.Backlogs() {
+			if waiting.Reader == m.ends.name {
+				continue
+			}
+			b := c.backlogs[waiting.Reader]
+			if b == nil {
+				b = &backlog{}
+				c.backlogs[waiting.Reader] = b
+			}
+			b.changes += waiting.Changes
+			dropped[waiting.Reader] = dropped[waiting.Reader] || waiting.GivenUp
+		}
+	}
+	for reader, b := range c.backlogs {
+		if dropped[reader] && !b.dropped {
+			b.givenUp++
+		}
+		b.dropped = dropped[reader]
+	}
+}
+
+func (c *Collector) collectWatch(out chan<- prometheus.Metric) {
+	status := c.updateWatch()
+	labels := c.watchLabels()
+	for i, count := range c.total {
+		out <- counter(c.metrics.counts[i], count, labels...)
+	}
+	watching := 0.0
+	if status.Phase == watchsource.Watching {
+		watching = 1
+	}
+	out <- gauge(c.metrics.watching, watching, labels...)
+	if !status.LastContact.IsZero() {
+		out <- gauge(c.metrics.contact, seconds(status.LastContact), labels...)
+	}
+}
+
+// appOf returns the application of a source, or "" if the collector adds them up.
+func (c *Collector) appOf(source *watchsource.WatchSnapshotSource) string {
+	if !c.perApp {
+		return ""
+	}
+	return source.Status().AppID
+}
+
+// labels adds the application if the collector does not add them up.
+func (c *Collector) labels(app string, values ...string) []string {
+	if c.perApp {
+		values = append(values, app)
+	}
+	return values
+}
+
+// watchLabels are labels of a metric of the watch.
+func (c *Collector) watchLabels(values ...string) []string {
+	if c.perApp && !c.shared {
+		for _, m := range c.members {
+			return append(values, c.appOf(m.source))
+		}
+		return append(values, "")
+	}
+	return values
+}
+
+func gauge(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+}
+
+func counter(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, value, labels...)
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }

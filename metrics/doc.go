@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package metrics exports what watchsource knows about executors and about its watches to
+// Prometheus.
+//
+//	source, store := ...
+//	prometheus.MustRegister(metrics.NewCollector(source, store))
+//
+// Applications that share a watch share a collector:
+//
+//	collector := metrics.NewSharedCollector()
+//	prometheus.MustRegister(collector)
+//	collector.Add(source, store)    // before Start
+//	collector.Remove(source)        // after Stop
+//
+// A collector reads its values when Prometheus scrapes. Only the ends of executors are
+// counted as they happen, because Kubernetes may have deleted the pod before the next
+// scrape. For that a collector has one goroutine per store, and none after Close or Remove.
+//
+// # Metrics
+//
+//   - watchsource_executors{state}, gauge: the executors by [watchsource.State].
+//   - watchsource_executor_ends_total{state,reason}, counter: the executors that have ended.
+//     The state is Succeeded or Failed, or Deleted for an executor whose pod is gone without
+//     an end. The reason is one of a fixed list, "other", or "none". The usual reasons are
+//     present from the beginning.
+//   - watchsource_lists_total, watchsource_relists_total, watchsource_resumes_total,
+//     watchsource_stalls_total, watchsource_errors_total, watchsource_events_total, counters:
+//     those of [watchsource.Status].
+//   - watchsource_watching, gauge: 1 if the view is current, 0 otherwise.
+//   - watchsource_last_contact_timestamp_seconds, gauge: when the API server last answered.
+//     It is absent before the first answer.
+//   - watchsource_synced_timestamp_seconds, gauge: when the last complete list arrived, the
+//     oldest of all applications. It is absent before the first list.
+//   - watchsource_backlog_changes{reader}, gauge: the changes that wait for a reader of
+//     [watchsource.Store.Batches]. A reader that has caught up has the value 0.
+//   - watchsource_backlog_given_up_total{reader}, counter: how often a reader was found with a
+//     dropped backlog, see [watchsource.WithBacklogLimit].
+//
+// No metric has a label with a pod or an executor, because each pod would be a new time
+// series.
+package metrics
