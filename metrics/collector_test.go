@@ -268,6 +268,13 @@ watchsource_lists_total 2
 # TYPE watchsource_resumes_total counter
 watchsource_resumes_total 1
 `, "watchsource_lists_total", "watchsource_resumes_total")
+
+		a.source.Stop()
+		requireMetrics(t, collector, watchingText(0), "watchsource_watching")
+		a.start(t)
+		if lists := value(t, collector, "watchsource_lists_total"); lists != 3 {
+			t.Errorf("%v lists, want 3 after the third Start", lists)
+		}
 	})
 }
 
@@ -438,6 +445,21 @@ func TestBacklogs(t *testing.T) {
 			t.Errorf("%d readers, want only that of the test", n)
 		}
 	})
+}
+
+// Changes that wait for the collector's own reader are no backlog.
+func TestOwnReader(t *testing.T) {
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, watchtest.NewServer().Client())
+	collector := metrics.NewCollector(source, store)
+	defer collector.Close()
+	for version := range 1000 {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec", UID: "exec", ResourceVersion: fmt.Sprint(version + 1)}}
+		store.UpdatePod(pod)
+		if n := testutil.CollectAndCount(collector, "watchsource_backlog_changes"); n != 0 {
+			t.Fatalf("%d readers, want none", n)
+		}
+	}
 }
 
 // The ends that wait for the collector's reader are counted when the source is removed.
