@@ -19,6 +19,9 @@ import (
 //
 //   - Status, Healthy and the observer describe the shared watch. The counts of a Status
 //     begin at the Start of its source.
+//   - A Start that needs no request shows the executors as of the last event that the watch
+//     has received. A pod that was created just before is added a moment later. To wait for
+//     it, use [Store.WaitForResourceVersion].
 //   - An event advances the resource version of its application only. The versions of the
 //     others advance with a bookmark, about once a minute, with a list, and at once while
 //     [Store.WaitForResourceVersion] waits. A store that is not a Store has to wait for

@@ -183,6 +183,28 @@ func TestSharedWatchLateStart(t *testing.T) {
 	}
 }
 
+// A pod that is created just before a late Start may come after it. The store has it at its
+// resource version.
+func TestSharedWatchStartRightAfterACreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		shared := watchsource.NewSharedWatch(server.Client())
+		startShared(t, shared, "first")
+		for i := range 100 {
+			app := fmt.Sprint("app-", i)
+			created := server.Create(podOf(app, "1"))
+			store, _ := startShared(t, shared, app)
+			snapshot, err := store.WaitForResourceVersion(t.Context(), created.ResourceVersion)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if snapshot.Len() != 1 {
+				t.Errorf("%s has %d executors at version %s, want 1", app, snapshot.Len(), snapshot.ResourceVersion())
+			}
+		}
+	})
+}
+
 // Events that come while a late application is listed are neither lost nor passed on
 // twice, whether the list is older than they are or contains them.
 func TestSharedWatchChangesDuringALateList(t *testing.T) {

@@ -47,6 +47,7 @@ func single(server *watchtest.Server) func(watchsource.SnapshotsStore) *watchsou
 	}
 }
 
+// createPod creates a pod, and returns when the open watches have delivered it.
 func createPod(server *watchtest.Server, app, name string) {
 	server.Create(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -61,6 +62,7 @@ func createPod(server *watchtest.Server, app, name string) {
 		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "spark-kubernetes-executor"}}},
 		Status: corev1.PodStatus{Phase: corev1.PodPending},
 	})
+	synctest.Wait()
 }
 
 func setPhase(server *watchtest.Server, name string, phase corev1.PodPhase) {
