@@ -32,6 +32,7 @@ type config struct {
 	namespace   string
 	kubeconfig  string
 	inCluster   bool
+	http        string // address of /healthz, "" for none
 	logLevel    slog.Level
 
 	work func(executorID int) work
@@ -53,6 +54,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.namespace, "namespace", "", "`namespace` of the executors (default that of the kubeconfig's context, or of the pod)")
 	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig: run on that cluster")
 	flags.BoolVar(&c.inCluster, "in-cluster", false, "run on the cluster that this pod is in (default where KUBERNETES_SERVICE_HOST is set and -kubeconfig is not)")
+	flags.StringVar(&c.http, "http", "", "serve /healthz, for a liveness probe, on this `address`, for example :8080")
 	verbose := flags.Bool("v", false, "show the library's debug log")
 	if err := flags.Parse(args); err != nil {
 		return config{}, err

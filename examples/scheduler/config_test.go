@@ -24,6 +24,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "-kubeconfig x -in-cluster", code: 2, says: "exclude each other"},
 		{args: "five", code: 2, says: "no arguments"},
 		{args: "-kubeconfig testdata/no-such-file", code: 1, says: "scheduler: read the kubeconfig"},
+		{args: "-http nowhere", code: 1, says: "see -http"},
 		{args: "-app /", code: 1, says: "scheduler: watchsource: invalid application id"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {

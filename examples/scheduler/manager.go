@@ -14,6 +14,13 @@ import (
 func runApplication(ctx context.Context, cfg config, client kubernetes.Interface, report *report) error {
 	manager := clusterManager{config: cfg, client: client, report: report}
 	backend := manager.createBackend()
+	if cfg.http != "" {
+		stop, err := serveHealth(cfg.http, backend.source)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	if err := backend.start(ctx); err != nil {
 		return err
 	}

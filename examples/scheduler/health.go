@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/executorpods/watchsource"
+)
+
+// maxSilence is how long the watch may bring nothing before the scheduler is unhealthy.
+const maxSilence = 3 * time.Minute
+
+// serveHealth serves /healthz for a liveness probe, until the returned function is called.
+func serveHealth(address string, source *watchsource.WatchSnapshotSource) (stop func(), err error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("serve /healthz, see -http: %w", err)
+	}
+	server := &http.Server{Handler: healthHandler(source), ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener) // returns when stop is called
+	}()
+	return func() {
+		_ = server.Shutdown(context.Background())
+		<-served
+	}, nil
+}
+
+// healthHandler answers /healthz with 200, or with 503 and the reason.
+func healthHandler(source *watchsource.WatchSnapshotSource) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := source.Healthy(maxSilence); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
