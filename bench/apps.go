@@ -84,8 +84,8 @@ func (r appsReport) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s. %s applications, %s pods, %s updates. Medians, least and most in brackets.\n\n",
 		r.Machine, thousands(r.Apps), thousands(r.Pods), thousands(r.Updates))
-	b.WriteString("| consumer | CPU per event, us | of the informer with an index | of one source | of the floor | allocations per event | heap per application, kB | goroutines | requests | all complete, s |\n")
-	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| consumer | CPU per event, us | of the informer with an index | of one source | of the floor | allocations per event | heap per application, kB | goroutines | requests | all complete, s | all updates, s |\n")
+	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	index, _ := r.of(indexName)
 	one, _ := r.of(oneSourceName)
 	floor, _ := r.of(allFramesName)
@@ -94,14 +94,15 @@ func (r appsReport) markdown() string {
 		if s.Consumer == allFramesName {
 			kept = "-" // it keeps none
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", s.Title,
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", s.Title,
 			spreadText(s.spread(eventCPU), 1, 1),
 			ratioText(s.ratio(index, eventCPU)), ratioText(s.ratio(one, eventCPU)), ratioText(s.ratio(floor, eventCPU)),
 			number(s.spread(allocations).median, 0),
 			kept,
 			number(s.spread(goroutines).median, 0),
 			thousands(s.Requests.Lists+s.Requests.StreamingLists+s.Requests.Watches),
-			spreadText(s.spread(viewTime), 1, 2))
+			spreadText(s.spread(viewTime), 1, 2),
+			spreadText(s.spread(eventTime), 1, 2))
 	}
 	return b.String()
 }

@@ -22,15 +22,20 @@ type consumer struct {
 	// value keeps the view in memory.
 	start func(ctx context.Context, s env) (view any, err error)
 
-	oneApp bool // it is shown only the first application
+	oneApp  bool // it is shown only the first application
+	blocked bool // it is not shown the first application, whose store blocks
 }
 
 // markers returns how many markers the consumer is shown.
 func (c consumer) markers(apps int) int {
-	if c.oneApp {
+	switch {
+	case c.oneApp:
 		return 1
+	case c.blocked:
+		return apps - 1
+	default:
+		return apps
 	}
-	return apps
 }
 
 // An env is the environment of a consumer.

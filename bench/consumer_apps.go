@@ -27,6 +27,7 @@ const (
 	indexName        = "apps-informer-index"
 	sharedName       = "apps-shared"
 	sharedUnusedName = "apps-shared-unused"
+	blockedName      = "apps-shared-blocked"
 	sourcesName      = "apps-sources"
 	handlersName     = "apps-informer-handlers"
 	informersName    = "apps-informers"
@@ -35,7 +36,7 @@ const (
 // appConsumersFor returns the names of the consumers to compare on the replay server, or on
 // a real API server.
 func appConsumersFor(realServer bool) string {
-	names := []string{allFramesName, oneSourceName, sharedName, sourcesName, indexName, handlersName, informersName, sharedUnusedName}
+	names := []string{allFramesName, oneSourceName, sharedName, sourcesName, indexName, handlersName, informersName, sharedUnusedName, blockedName}
 	if realServer {
 		names = []string{nothingName, oneSourceName, sharedName, sourcesName, indexName, informersName}
 	}
@@ -52,6 +53,7 @@ var appConsumers = []consumer{
 	{name: indexName, title: "one SharedInformer with a label index", start: startIndexedInformer},
 	{name: handlersName, title: "one SharedInformer with a handler for each application", start: startHandlers},
 	{name: informersName, title: "a SharedInformer for each application", start: startInformers},
+	{name: blockedName, title: "SharedWatch, one of the stores blocks", start: startBlockedShared, blocked: true},
 	{name: sharedUnusedName, title: "SharedWatch, one application started", start: startOneShared, oneApp: true},
 }
 
@@ -83,6 +85,24 @@ func runShared(ctx context.Context, s env, apps int) (any, error) {
 	shared := watchsource.NewSharedWatch(s.client, sourceOptions...)
 	return runSources(ctx, s, apps, shared.Source)
 }
+
+// startBlockedShared feeds a store that blocks beside the store of the first application.
+func startBlockedShared(ctx context.Context, s env) (any, error) {
+	shared := watchsource.NewSharedWatch(s.client, sourceOptions...)
+	var once sync.Once
+	return runSources(ctx, s, s.apps, func(store watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource {
+		once.Do(func() { store = blockingStore{store, ctx.Done()} })
+		return shared.Source(store)
+	})
+}
+
+// A blockingStore blocks in the first update.
+type blockingStore struct {
+	watchsource.SnapshotsStore
+	done <-chan struct{}
+}
+
+func (s blockingStore) UpdatePod(*corev1.Pod) { <-s.done }
 
 func startSources(ctx context.Context, s env) (any, error) {
 	return runSources(ctx, s, s.apps, func(store watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource {
