@@ -417,7 +417,7 @@ func TestEndsOfStreams(t *testing.T) {
 // A frame that the buffer has no room for is read all the same.
 func TestLongFrame(t *testing.T) {
 	want := podtest.Executor(1, 1, true)
-	want.Annotations["long"] = strings.Repeat("x", 3*readAhead)
+	want.Annotations["long"] = strings.Repeat("x", 3*bigRead)
 	want.ManagedFields = nil
 	frame := framed(eventOf(t, "ADDED", want))
 	stream := NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))

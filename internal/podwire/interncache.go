@@ -23,7 +23,7 @@ type internCache[T any] struct {
 
 type internedPart[T any] struct {
 	wire []byte
-	read T
+	read *T // most buckets of an application stay empty
 }
 
 func newInternCache[T any]() internCache[T] { return internCache[T]{seed: maphash.MakeSeed()} }
@@ -32,11 +32,11 @@ func newInternCache[T any]() internCache[T] { return internCache[T]{seed: maphas
 func (c *internCache[T]) get(wire message, read func(message) (T, bool)) (T, bool) {
 	bucket := &c.buckets[maphash.Bytes(c.seed, wire)%internBuckets]
 	if bytes.Equal(wire, bucket.wire) && len(wire) > 0 {
-		return bucket.read, true
+		return *bucket.read, true
 	}
 	value, ok := read(wire)
 	if ok && len(wire) <= longestPart {
-		bucket.wire, bucket.read = append(bucket.wire[:0], wire...), value
+		bucket.wire, bucket.read = append(bucket.wire[:0], wire...), &value
 	}
 	return value, ok
 }

@@ -96,7 +96,7 @@ func decoderThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *decoder {
 	}
 	for {
 		r := newDecoder(Full, nil)
-		slot := func(s string) uint64 { return maphash.String(r.strings.seed, s) % stringBuckets }
+		slot := func(s string) uint64 { return maphash.String(r.strings.seed, s) % minStringBuckets }
 		if !slices.ContainsFunc(others, func(s string) bool { return s != text && slot(s) == slot(text) }) {
 			return r
 		}

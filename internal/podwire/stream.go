@@ -3,7 +3,6 @@
 package podwire
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -18,9 +17,6 @@ import (
 )
 
 const (
-	// readAhead is the size of the read buffer. Over HTTP/2 each read may send the
-	// server a window update, so few large reads are cheaper.
-	readAhead = 64 << 10
 	// longestFrame is client-go's limit (apimachinery, serializer/streaming).
 	longestFrame = 16 << 20
 	frameHead    = 4 // bytes, the length of the frame that follows
@@ -30,7 +26,7 @@ const (
 // channel or a copy of a frame. Only one goroutine at a time may call Next.
 type Stream struct {
 	body       io.Closer
-	in         *bufio.Reader
+	in         *readBuffer
 	negotiator *Negotiator
 	envelopes  runtime.Decoder    // client-go's, for unusual events
 	objects    runtime.Decoder    // decodes the objects in the envelopes; nil before the first event
@@ -40,7 +36,7 @@ type Stream struct {
 // Stream returns a Stream that decodes the answer to a watch. It detects the media type:
 // the length of a frame begins with 0, and JSON does not.
 func (n *Negotiator) Stream(body io.ReadCloser) *Stream {
-	return &Stream{body: body, in: bufio.NewReaderSize(body, readAhead), negotiator: n}
+	return &Stream{body: body, in: newReadBuffer(body), negotiator: n}
 }
 
 // Next returns the next event. It returns io.EOF after the last event,
@@ -68,7 +64,7 @@ func (s *Stream) Close() error { return s.body.Close() }
 
 // begin detects the media type of the stream.
 func (s *Stream) begin() error {
-	first, err := s.in.Peek(1)
+	first, err := s.in.peek(1)
 	if err != nil {
 		return err
 	}
@@ -90,7 +86,7 @@ func (s *Stream) begin() error {
 
 // frame returns the next frame, which is valid until the one after it.
 func (s *Stream) frame() ([]byte, error) {
-	head, err := s.in.Peek(frameHead)
+	head, err := s.in.peek(frameHead)
 	if err != nil {
 		return nil, cutShort(err, len(head))
 	}
@@ -98,22 +94,22 @@ func (s *Stream) frame() ([]byte, error) {
 	if length > longestFrame {
 		return nil, streaming.ErrObjectTooLarge
 	}
-	if length > readAhead {
+	if length > bigRead {
 		return s.longFrame(length)
 	}
-	s.in.Discard(frameHead)
-	frame, err := s.in.Peek(length)
+	s.in.discard(frameHead)
+	frame, err := s.in.peek(length)
 	if err != nil {
 		return nil, cutShort(err, frameHead)
 	}
-	s.in.Discard(length)
+	s.in.discard(length)
 	return frame, nil
 }
 
 // longFrame returns a frame that is larger than the buffer. It allocates as data arrives,
 // not by the announced length.
 func (s *Stream) longFrame(length int) ([]byte, error) {
-	s.in.Discard(frameHead)
+	s.in.discard(frameHead)
 	var frame bytes.Buffer
 	if _, err := io.CopyN(&frame, s.in, int64(length)); err != nil {
 		return nil, cutShort(err, frameHead)

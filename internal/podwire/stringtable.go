@@ -5,19 +5,23 @@ package podwire
 import "hash/maphash"
 
 const (
-	stringBuckets = 1 << 12
-	longestString = 256
+	minStringBuckets = 1 << 8
+	maxStringBuckets = 1 << 12
+	longestString    = 256
 )
 
 // stringTable keeps one copy of the strings that many pods share: names of labels, nodes
-// and images, reasons. A new string replaces the string in its bucket, so the table never
-// grows.
+// and images, reasons. A new string replaces the string in its bucket, so the table stays
+// below maxStringBuckets. The table of an application with few pods is small.
 type stringTable struct {
-	seed    maphash.Seed
-	buckets [stringBuckets]string
+	seed     maphash.Seed
+	buckets  []string
+	replaced int // since the table has grown
 }
 
-func newStringTable() *stringTable { return &stringTable{seed: maphash.MakeSeed()} }
+func newStringTable() *stringTable {
+	return &stringTable{seed: maphash.MakeSeed(), buckets: make([]string, minStringBuckets)}
+}
 
 // get returns the bytes as a string, from the table if it has the string.
 func (t *stringTable) get(b []byte) string {
@@ -27,9 +31,29 @@ func (t *stringTable) get(b []byte) string {
 	case len(b) > longestString:
 		return string(b)
 	}
-	bucket := &t.buckets[maphash.Bytes(t.seed, b)%stringBuckets]
-	if *bucket != string(b) {
-		*bucket = string(b)
+	hash := maphash.Bytes(t.seed, b)
+	bucket := &t.buckets[hash%uint64(len(t.buckets))]
+	if *bucket == string(b) {
+		return *bucket
 	}
-	return *bucket
+	s := string(b)
+	if *bucket != "" {
+		t.replaced++
+	}
+	*bucket = s
+	if t.replaced > len(t.buckets)/2 && len(t.buckets) < maxStringBuckets {
+		t.grow()
+	}
+	return s
+}
+
+// grow doubles the table.
+func (t *stringTable) grow() {
+	last := t.buckets
+	t.buckets, t.replaced = make([]string, 2*len(last)), 0
+	for _, s := range last {
+		if s != "" {
+			t.buckets[maphash.String(t.seed, s)%uint64(len(t.buckets))] = s
+		}
+	}
 }

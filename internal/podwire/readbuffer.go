@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	"io"
+	"sync"
+)
+
+const (
+	// smallRead is the size of the buffer of a stream on which little happens. Most events
+	// fit into it.
+	smallRead = 8 << 10
+	// bigRead is the size of the buffer while data arrives faster than it is decoded. Over
+	// HTTP/2 each read may send the server a window update, so few large reads are cheaper.
+	bigRead = 64 << 10
+	// maxEmptyReads is how often in a row a reader may return neither data nor an error.
+	maxEmptyReads = 100
+)
+
+// bigBuffers are shared by all streams: a thousand idle streams need none of them.
+var bigBuffers = sync.Pool{New: func() any { return new([bigRead]byte) }}
+
+// A readBuffer is a bufio.Reader whose buffer is small while its stream is idle.
+type readBuffer struct {
+	in    io.Reader
+	small []byte
+	big   *[bigRead]byte // nil while small is in use
+
+	from, to int // the data in the buffer that is in use
+	last     int // bytes of the last read
+	err      error
+}
+
+func newReadBuffer(in io.Reader) *readBuffer {
+	return &readBuffer{in: in, small: make([]byte, smallRead)}
+}
+
+// peek returns the next n bytes, at most bigRead, without consuming them. If there are fewer,
+// it returns those with the error. The bytes are valid until the next call.
+func (b *readBuffer) peek(n int) ([]byte, error) {
+	for b.to-b.from < n {
+		if b.err != nil {
+			err := b.err
+			b.err = nil
+			return b.buffer()[b.from:b.to], err
+		}
+		b.fill(n)
+	}
+	return b.buffer()[b.from : b.from+n], nil
+}
+
+// discard consumes bytes that peek has returned.
+func (b *readBuffer) discard(n int) { b.from += n }
+
+// Read implements io.Reader.
+func (b *readBuffer) Read(p []byte) (int, error) {
+	if b.from == b.to {
+		if err := b.err; err != nil {
+			b.err = nil
+			return 0, err
+		}
+		return b.in.Read(p)
+	}
+	n := copy(p, b.buffer()[b.from:b.to])
+	b.from += n
+	return n, nil
+}
+
+func (b *readBuffer) buffer() []byte {
+	if b.big != nil {
+		return b.big[:]
+	}
+	return b.small
+}
+
+// fill reads once. Afterwards a buffer has room for n bytes.
+func (b *readBuffer) fill(n int) {
+	switch had := b.to - b.from; {
+	case b.big == nil && (n > smallRead || b.last == smallRead):
+		big := bigBuffers.Get().(*[bigRead]byte)
+		copy(big[:], b.small[b.from:b.to])
+		b.big, b.from, b.to = big, 0, had
+	case b.big != nil && had == 0 && n <= smallRead && b.last < smallRead:
+		b.release()
+	default:
+		buffer := b.buffer()
+		copy(buffer, buffer[b.from:b.to])
+		b.from, b.to = 0, had
+	}
+	buffer := b.buffer()
+	for range maxEmptyReads {
+		read, err := b.in.Read(buffer[b.to:])
+		b.to, b.last, b.err = b.to+read, read, err
+		if read > 0 || err != nil {
+			return
+		}
+	}
+	b.err = io.ErrNoProgress
+}
+
+// release gives the big buffer back. No data is in it.
+func (b *readBuffer) release() {
+	bigBuffers.Put(b.big)
+	b.big, b.from, b.to = nil, 0, 0
+}
