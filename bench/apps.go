@@ -39,6 +39,9 @@ func runApps(ctx context.Context, args []string, out, progress io.Writer) error 
 	if o.apps < 1 || o.pods < o.apps {
 		return fmt.Errorf("-apps %d -pods %d: there must be an application, and a pod for each", o.apps, o.pods)
 	}
+	if o.kubeconfig != "" && !o.real {
+		return fmt.Errorf("-kubeconfig needs -real")
+	}
 	if o.consumers == "" {
 		o.consumers = appConsumersFor(o.real)
 	}

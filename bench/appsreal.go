@@ -17,39 +17,29 @@ import (
 )
 
 // compareAppsReal lets each consumer in turn watch all applications on a real API server,
-// and measures what it costs the server.
+// and measures its cost to the server.
 func compareAppsReal(ctx context.Context, o appsOptions, out, progress io.Writer) error {
 	dir, err := os.MkdirTemp("", "watchsource-bench-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if o.kubeconfig == "" {
-		cluster, err := startCluster(ctx, dir, progress)
-		if err != nil {
-			return err
-		}
-		defer cluster.stop()
-		o.kubeconfig = cluster.kubeconfig
-	}
-	client, err := newRealClient(o.kubeconfig)
+	stop, err := findCluster(ctx, &o.kubeconfig, dir, progress)
 	if err != nil {
 		return err
 	}
-	w := &writer{client: client, pods: o.pods, apps: o.apps, updates: o.updates}
-	if err := w.prepare(ctx, progress); err != nil {
+	defer stop()
+	w := &writer{pods: o.pods, apps: o.apps, updates: o.updates}
+	if err := w.prepare(ctx, o.kubeconfig, progress); err != nil {
 		return err
 	}
 	report := appsRealReport{Machine: thisMachine(), Apps: o.apps, Pods: o.pods, Updates: o.updates}
-	for name := range strings.SplitSeq(o.consumers, ",") {
-		c, err := consumerNamed(name)
-		if err != nil {
-			return fmt.Errorf("-consumers: %w", err)
-		}
-		if name == allFramesName {
-			return fmt.Errorf("-consumers: %s knows how many frames come, which only the replay server can tell it", name)
-		}
-		report.Series = append(report.Series, appsRealSeries{series: series{Consumer: name, Title: c.title}})
+	named, err := realConsumers(o.consumers)
+	if err != nil {
+		return err
+	}
+	for _, c := range named {
+		report.Series = append(report.Series, appsRealSeries{series: series{Consumer: c.name, Title: c.title}})
 	}
 	for round := range o.rounds {
 		for i := range report.Series {
@@ -191,22 +181,11 @@ type appsRealSeries struct {
 }
 
 func (s appsRealSeries) cost(pick func(serverCosts) float64) spread {
-	values := make([]float64, len(s.Server))
-	for i, costs := range s.Server {
-		values[i] = pick(costs)
-	}
-	return spreadOf(values)
+	return spreadOfEach(s.Server, pick)
 }
 
-// ratioTo compares each round with the same round of another consumer.
-func (s appsRealSeries) ratioTo(other appsRealSeries, pick func(serverCosts) float64) spread {
-	var values []float64
-	for i := range min(len(s.Server), len(other.Server)) {
-		if base := pick(other.Server[i]); base > 0 {
-			values = append(values, pick(s.Server[i])/base)
-		}
-	}
-	return spreadOf(values)
+func (s appsRealSeries) costRatio(to appsRealSeries, pick func(serverCosts) float64) spread {
+	return ratioOfEach(s.Server, to.Server, pick)
 }
 
 // markdown is the report as a table.
@@ -226,8 +205,8 @@ func (r appsRealReport) markdown() string {
 	cpu := func(c serverCosts) float64 { return c.WriteCPUMicros }
 	for _, s := range r.Series {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", s.Title,
-			spreadText(s.cost(speed), 1, 0), ratioText(s.ratioTo(one, speed)),
-			spreadText(s.cost(cpu), 1, 0), ratioText(s.ratioTo(one, cpu)),
+			spreadText(s.cost(speed), 1, 0), ratioText(s.costRatio(one, speed)),
+			spreadText(s.cost(cpu), 1, 0), ratioText(s.costRatio(one, cpu)),
 			number(s.cost(func(c serverCosts) float64 { return c.HeapBytes }).median/1e6, 0),
 			number(s.cost(func(c serverCosts) float64 { return c.StartCPUSeconds }).median, 2),
 			spreadText(s.spread(viewTime), 1, 2),

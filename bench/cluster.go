@@ -22,6 +22,19 @@ type cluster struct {
 	kubeconfig string
 }
 
+// findCluster starts a cluster and sets kubeconfig, unless it names a cluster.
+func findCluster(ctx context.Context, kubeconfig *string, dir string, progress io.Writer) (stop func(), err error) {
+	if *kubeconfig != "" {
+		return func() {}, nil
+	}
+	c, err := startCluster(ctx, dir, progress)
+	if err != nil {
+		return nil, err
+	}
+	*kubeconfig = c.kubeconfig
+	return c.stop, nil
+}
+
 // startCluster builds the command first, because "go run" does not pass a signal to its
 // child.
 func startCluster(ctx context.Context, dir string, progress io.Writer) (*cluster, error) {

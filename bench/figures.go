@@ -56,21 +56,26 @@ func spreadOf(values []float64) spread {
 	return spread{median: median, min: sorted[0], max: sorted[len(sorted)-1]}
 }
 
-func (s series) spread(f figure) spread {
-	values := make([]float64, len(s.Rounds))
-	for i, round := range s.Rounds {
-		values[i] = f(round)
+func (s series) spread(f figure) spread { return spreadOfEach(s.Rounds, f) }
+
+func (s series) ratio(to series, f figure) spread { return ratioOfEach(s.Rounds, to.Rounds, f) }
+
+// spreadOfEach returns the spread of one figure of each round.
+func spreadOfEach[R any](rounds []R, pick func(R) float64) spread {
+	values := make([]float64, len(rounds))
+	for i, round := range rounds {
+		values[i] = pick(round)
 	}
 	return spreadOf(values)
 }
 
-// ratio compares each round with the same round of another consumer, a minute
+// ratioOfEach compares each round with the same round of another consumer, a minute
 // or less apart, so that a machine that is busy for a while is busy for both.
-func (s series) ratio(to series, f figure) spread {
+func ratioOfEach[R any](rounds, others []R, pick func(R) float64) spread {
 	var values []float64
-	for i := range min(len(s.Rounds), len(to.Rounds)) {
-		if base := f(to.Rounds[i]); base > 0 {
-			values = append(values, f(s.Rounds[i])/base)
+	for i := range min(len(rounds), len(others)) {
+		if base := pick(others[i]); base > 0 {
+			values = append(values, pick(rounds[i])/base)
 		}
 	}
 	return spreadOf(values)

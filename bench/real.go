@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"k8s.io/client-go/kubernetes"
 )
 
 type realOptions struct {
@@ -50,31 +48,22 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if o.kubeconfig == "" {
-		cluster, err := startCluster(ctx, dir, progress)
-		if err != nil {
-			return err
-		}
-		defer cluster.stop()
-		o.kubeconfig = cluster.kubeconfig
-	}
-	writer, err := newWriter(o)
+	stop, err := findCluster(ctx, &o.kubeconfig, dir, progress)
 	if err != nil {
 		return err
 	}
-	if err := writer.prepare(ctx, progress); err != nil {
+	defer stop()
+	writer := &writer{pods: o.pods, apps: 1, updates: o.updates, interval: time.Second / time.Duration(max(o.rate, 1))}
+	if err := writer.prepare(ctx, o.kubeconfig, progress); err != nil {
 		return err
 	}
 	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate}
-	for name := range strings.SplitSeq(o.consumers, ",") {
-		c, err := consumerNamed(name)
-		if err != nil {
-			return fmt.Errorf("-consumers: %w", err)
-		}
-		if name == floorName {
-			return fmt.Errorf("-consumers: %s knows how many frames come, which only the replay server can tell it", name)
-		}
-		report.Series = append(report.Series, realSeries{series: series{Consumer: name, Title: c.title}})
+	named, err := realConsumers(o.consumers)
+	if err != nil {
+		return err
+	}
+	for _, c := range named {
+		report.Series = append(report.Series, realSeries{series: series{Consumer: c.name, Title: c.title}})
 	}
 	for round := range o.rounds {
 		for i := range report.Series {
@@ -127,24 +116,19 @@ func realRound(ctx context.Context, consumer string, o realOptions, w *writer, d
 	return f, d, err
 }
 
-func newWriter(o realOptions) (*writer, error) {
-	client, err := newRealClient(o.kubeconfig)
-	if err != nil {
-		return nil, err
+// realConsumers returns the named consumers. The floors do not run on a real API server: only
+// the replay server says how many frames come.
+func realConsumers(names string) ([]consumer, error) {
+	var named []consumer
+	for name := range strings.SplitSeq(names, ",") {
+		c, err := consumerNamed(name)
+		if err == nil && (name == floorName || name == allFramesName) {
+			err = fmt.Errorf("%s runs on the replay server only", name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("-consumers: %w", err)
+		}
+		named = append(named, c)
 	}
-	return &writer{
-		client:   client,
-		pods:     o.pods,
-		apps:     1,
-		updates:  o.updates,
-		interval: time.Second / time.Duration(max(o.rate, 1)),
-	}, nil
-}
-
-func newRealClient(kubeconfig string) (kubernetes.Interface, error) {
-	config, err := loadConfig(kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	return kubernetes.NewForConfig(config)
+	return named, nil
 }

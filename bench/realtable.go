@@ -22,13 +22,7 @@ type realSeries struct {
 	Delays []delays `json:"delays"`
 }
 
-func (s realSeries) delay(pick func(delays) float64) spread {
-	values := make([]float64, len(s.Delays))
-	for i, d := range s.Delays {
-		values[i] = pick(d)
-	}
-	return spreadOf(values)
-}
+func (s realSeries) delay(pick func(delays) float64) spread { return spreadOfEach(s.Delays, pick) }
 
 // markdown is the report as a table.
 func (r realReport) markdown() string {

@@ -23,7 +23,7 @@ import (
 // A writer makes the pods on a real API server, and changes their states as
 // their nodes would.
 type writer struct {
-	// Fixed after newWriter.
+	// Fixed after prepare.
 	client   kubernetes.Interface
 	pods     int
 	apps     int // the applications that the pods belong to, in turn
@@ -46,8 +46,16 @@ type write struct {
 // writersAtOnce is how many requests are under way at a time.
 const writersAtOnce = 8
 
-// prepare creates the namespace and the pods.
-func (w *writer) prepare(ctx context.Context, progress io.Writer) error {
+// prepare connects to a cluster, and creates the namespace and the pods.
+func (w *writer) prepare(ctx context.Context, kubeconfig string, progress io.Writer) error {
+	config, err := loadConfig(kubeconfig)
+	if err != nil {
+		return err
+	}
+	w.client, err = kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(progress, "creating %d pods\n", w.pods)
 	if err := w.createNamespace(ctx); err != nil {
 		return err
