@@ -18,14 +18,14 @@ type Collector struct {
 	perApp  bool
 	metrics descriptions
 
+	ends endCounts // has its own lock, so that a reader never waits for Remove
+
 	// Guarded by mu.
 	mu       sync.Mutex
 	members  map[*watchsource.WatchSnapshotSource]*member
 	began    bool                // a source was added
 	total    counts              // of the watch
 	backlogs map[string]*backlog // by reader
-
-	ends endCounts
 }
 
 // A member is a source and its store.
@@ -63,8 +63,8 @@ func NewCollector(source *watchsource.WatchSnapshotSource, store *watchsource.St
 	return c
 }
 
-// NewSharedCollector returns a collector for the sources of one SharedWatch, or of several
-// with the same fate. The metrics of the watch are those of one of the sources.
+// NewSharedCollector returns a collector for the sources of one SharedWatch. The metrics of
+// the watch do not add the sources up.
 func NewSharedCollector(options ...Option) *Collector { return newCollector(true, options) }
 
 func newCollector(shared bool, options []Option) *Collector {
@@ -98,19 +98,14 @@ func (c *Collector) Add(source *watchsource.WatchSnapshotSource, store *watchsou
 	m.ends = newEndReader(store, func(batch watchsource.Batch) { c.ends.add(c.appOf(source), batch) })
 }
 
-// Remove removes a source. Its ends stay counted, also those that the collector has not yet
-// read. Call it after Stop.
+// Remove removes a source. Call it after Stop. It first counts the ends that wait, and the
+// ends of the source stay counted.
 func (c *Collector) Remove(source *watchsource.WatchSnapshotSource) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.remove(source)
-}
-
-func (c *Collector) remove(source *watchsource.WatchSnapshotSource) {
 	if m := c.members[source]; m != nil {
 		c.updateWatch()
-		delete(c.members, source)
-		m.ends.finish()
+		c.drop(m)
 	}
 }
 
@@ -118,9 +113,15 @@ func (c *Collector) remove(source *watchsource.WatchSnapshotSource) {
 func (c *Collector) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for source := range c.members {
-		c.remove(source)
+	c.updateWatch()
+	for _, m := range c.members {
+		c.drop(m)
 	}
+}
+
+func (c *Collector) drop(m *member) {
+	delete(c.members, m.source)
+	m.ends.finish()
 }
 
 // Describe implements [prometheus.Collector].
@@ -198,7 +199,7 @@ func (c *Collector) collectBacklogs(out chan<- prometheus.Metric) {
 	}
 }
 
-// readBacklogs updates the backlogs of all readers but its own.
+// readBacklogs updates the backlogs of all readers except its own.
 func (c *Collector) readBacklogs() {
 	dropped := map[string]bool{}
 	for _, b := range c.backlogs {

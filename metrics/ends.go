@@ -89,7 +89,8 @@ func batchesOf(ctx context.Context, store *watchsource.Store) (batches iter.Seq[
 	return store.Batches(ctx, 0), fmt.Sprintf("%s:%d", filepath.Base(file), line+1)
 }
 
-// finish waits until no changes wait for the reader, and ends it.
+// finish waits until no changes wait for the reader, and ends it. The store cannot notify
+// that a reader has caught up.
 func (r *endReader) finish() {
 	for slices.ContainsFunc(r.store.Backlogs(), func(b watchsource.Backlog) bool { return b.Reader == r.name }) {
 		time.Sleep(10 * time.Millisecond)
