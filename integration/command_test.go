@@ -21,12 +21,8 @@ import (
 // The command starts a server on which pods run, and leaves nothing of it when
 // it is interrupted, not even with a watch open.
 func TestCommandAPIServer(t *testing.T) {
-	dir := t.TempDir()
-	program, kubeconfig := filepath.Join(dir, "apiserver"), filepath.Join(dir, "kubeconfig")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/apiserver").CombinedOutput(); err != nil {
-		t.Fatalf("build command: %v\n%s", err, out)
-	}
-	command := exec.CommandContext(t.Context(), program, "-kubeconfig", kubeconfig)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	command := exec.CommandContext(t.Context(), buildProgram(t, ".", "./cmd/apiserver"), "-kubeconfig", kubeconfig)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.Stderr = os.Stderr
 	output, err := command.StdoutPipe()

@@ -22,6 +22,7 @@ import (
 	"github.com/executorpods/watchsource/examples/fleet"
 	"github.com/executorpods/watchsource/integration/cluster"
 	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/sleep"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -104,15 +105,10 @@ func newFleet(t *testing.T, client kubernetes.Interface) *fleetTest {
 	f := &fleetTest{
 		t:          t,
 		client:     client,
-		program:    filepath.Join(dir, "replica"),
+		program:    buildProgram(t, "../examples/fleet", "./replica"),
 		kubeconfig: filepath.Join(dir, "kubeconfig"),
 		appsFile:   filepath.Join(dir, "apps.txt"),
 		processes:  map[string]*os.Process{},
-	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", f.program, "./replica")
-	build.Dir = "../examples/fleet"
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the example: %v\n%s", err, out)
 	}
 	if err := cluster.WriteKubeconfig(f.kubeconfig, serviceAccount(t, client, "../examples/fleet/rbac.yaml")); err != nil {
 		t.Fatal(err)
@@ -202,7 +198,7 @@ func (f *fleetTest) endExecutors() (stop func() []string) {
 				if _, err := f.client.CoreV1().Pods(metav1.NamespaceDefault).Create(f.t.Context(), fleetPod(app, executor+1), metav1.CreateOptions{}); err != nil {
 					f.t.Errorf("create the next executor: %v", err)
 				}
-				sleepUntilDone(ctx, 10*time.Millisecond)
+				sleep.For(ctx, 10*time.Millisecond)
 			}
 		}
 	}()
@@ -218,13 +214,6 @@ func (f *fleetTest) fail(pod string) {
 	_, err := f.client.CoreV1().Pods(metav1.NamespaceDefault).Patch(f.t.Context(), pod, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 	if err != nil {
 		f.t.Errorf("let %s fail: %v", pod, err)
-	}
-}
-
-func sleepUntilDone(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }
 

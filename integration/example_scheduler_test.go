@@ -40,7 +40,7 @@ func TestExampleScheduler(t *testing.T) {
 	watching := newConsumer(t, "example", server.Config(), metav1.NamespaceDefault)
 
 	var output bytes.Buffer
-	scheduler := exec.CommandContext(t.Context(), buildExample(t), "-kubeconfig", kubeconfig, "-app", appID, "-executors", "5", "-for", "6s")
+	scheduler := exec.CommandContext(t.Context(), buildProgram(t, "..", "./examples/scheduler"), "-kubeconfig", kubeconfig, "-app", appID, "-executors", "5", "-for", "6s")
 	scheduler.Stdout, scheduler.Stderr = &output, &output
 	scheduler.Cancel = func() error { return scheduler.Process.Signal(os.Interrupt) }
 	scheduler.WaitDelay = patience
@@ -65,13 +65,12 @@ func TestExampleScheduler(t *testing.T) {
 	}
 }
 
-func buildExample(t *testing.T) string {
+// buildProgram builds a program of the module in a folder, and returns its path.
+func buildProgram(t *testing.T, module, pkg string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "scheduler")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./examples/scheduler")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build example: %v\n%s", err, out)
+	program := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", module, "-o", program, pkg).CombinedOutput(); err != nil {
+		t.Fatalf("build %s in %s: %v\n%s", pkg, module, err, out)
 	}
 	return program
 }
