@@ -64,13 +64,12 @@ func (r *Replica) watch(id string) {
 	a.stop = cancel
 	r.running[id] = a
 	r.wait.Go(func() {
-		backoff := startBackoff
-		for ctx.Err() == nil {
+		_ = startBackoff.DelayFunc().Until(ctx, true, true, func(context.Context) (stop bool, _ error) {
 			if err := source.Run(ctx, id); err != nil && ctx.Err() == nil {
 				r.config.Logger.Error(err, "Failed to watch, will retry", "app", id)
 			}
-			sleep(ctx, backoff.Step())
-		}
+			return false, nil
+		}) // returns when ctx ends
 	})
 }
 
@@ -97,12 +96,4 @@ func (r *Replica) act(a *application) {
 			r.config.Act(ctx, a.id, batch)
 		}
 	})
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

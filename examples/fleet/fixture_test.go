@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/sleep"
 	"github.com/executorpods/watchsource/watchtest"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -126,7 +127,7 @@ func (c *cluster) act(ctx context.Context, p *process, app string, batch watchso
 	}
 	takes := c.takes[p.name]
 	c.mu.Unlock()
-	sleep(ctx, takes)
+	sleep.For(ctx, takes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy[app] = ""

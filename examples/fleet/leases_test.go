@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/executorpods/watchsource/internal/sleep"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -153,7 +154,7 @@ func request[T any](ctx context.Context, c leaseClient, do func() (T, error)) (T
 	var none T
 	there, back := c.network.delay(), c.network.delay()
 	sent := time.Now()
-	sleep(ctx, there)
+	sleep.For(ctx, there)
 	if c.network.partitioned.Load() {
 		return none, errors.New("connection refused")
 	}
@@ -162,7 +163,7 @@ func request[T any](ctx context.Context, c leaseClient, do func() (T, error)) (T
 		return none, ctx.Err()
 	}
 	result, err := perform()
-	sleep(ctx, back)
+	sleep.For(ctx, back)
 	if ctx.Err() != nil {
 		return none, ctx.Err()
 	}

@@ -224,6 +224,19 @@ func TestApplicationIsRemoved(t *testing.T) {
 	})
 }
 
+// An id that no label can have is an error in the log, and harms no other application.
+func TestInvalidApplication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, apps)
+		a := c.start("a")
+		a.Add("")
+		a.Add("not/a label value")
+		next := c.sleep(0, settle)
+		c.owners(a)
+		c.requireEnds(next)
+	})
+}
+
 // The Leases of replicas that have left do not stay for ever.
 func TestOldLeasesAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
