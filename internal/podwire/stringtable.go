@@ -11,8 +11,8 @@ const (
 )
 
 // stringTable keeps one copy of the strings that many pods share: names of labels, nodes
-// and images, reasons. A new string replaces the string in its bucket, so the table stays
-// below maxStringBuckets. The table of an application with few pods is small.
+// and images, reasons. A new string replaces the string in its bucket, so the table has
+// at most maxStringBuckets. The table of an application with few pods is small.
 type stringTable struct {
 	seed     maphash.Seed
 	buckets  []string
