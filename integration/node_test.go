@@ -15,8 +15,12 @@ import (
 // runKubelet pretends a node until the test ends.
 func runKubelet(t *testing.T, client kubernetes.Interface, namespace string) {
 	t.Helper()
+	runNode(t, &kubelet.Kubelet{Client: client, Node: "node-0", Namespace: namespace, Startup: 500 * time.Millisecond})
+}
+
+func runNode(t *testing.T, node *kubelet.Kubelet) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	node := kubelet.Kubelet{Client: client, Node: "node-0", Namespace: namespace, Startup: 500 * time.Millisecond}
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := node.Run(ctx); err != nil {

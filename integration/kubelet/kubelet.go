@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,11 @@ type Kubelet struct {
 	Namespace string
 	// Startup is how long a container takes from ContainerCreating to Running.
 	Startup time.Duration
+	// Runtime runs the executor containers. If it is nil, they seem to run.
+	Runtime *Runtime
+	// Wrote is called after each status that the API server has accepted, with the pod
+	// in its answer. It may be nil.
+	Wrote func(*corev1.Pod)
 }
 
 // Run simulates the node until ctx ends, then waits for changes in progress and returns
@@ -40,7 +46,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(k.Client, 0, informers.WithNamespace(k.Namespace))
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]())
 	pods := factory.Core().V1().Pods()
-	if _, err := pods.Informer().AddEventHandler(enqueueInto(queue)); err != nil {
+	if _, err := pods.Informer().AddEventHandler(k.enqueueInto(queue)); err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
 	factory.StartWithContext(ctx)
@@ -55,14 +61,28 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	<-ctx.Done()
 	queue.ShutDown()
 	running.Wait()
+	if k.Runtime != nil {
+		k.Runtime.stop()
+	}
 	return nil
 }
 
-// enqueueInto ignores deletions: of a pod that is gone nothing can be written.
-func enqueueInto(queue workqueue.TypedInterface[cache.ObjectName]) cache.ResourceEventHandler {
+// enqueueInto does not enqueue a pod that is gone, because nothing can be written of it.
+func (k *Kubelet) enqueueInto(queue workqueue.TypedInterface[cache.ObjectName]) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { queue.Add(cache.MetaObjectToName(obj.(*corev1.Pod))) },
 		UpdateFunc: func(_, obj any) { queue.Add(cache.MetaObjectToName(obj.(*corev1.Pod))) },
+		DeleteFunc: k.killRemains,
+	}
+}
+
+// killRemains ends the process of a pod that was deleted by force.
+func (k *Kubelet) killRemains(obj any) {
+	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = unknown.Obj
+	}
+	if pod, ok := obj.(*corev1.Pod); ok && k.Runtime != nil {
+		_ = k.Runtime.Signal(pod.UID, syscall.SIGKILL) // an error says that it has no process
 	}
 }
 
@@ -72,7 +92,7 @@ func (k *Kubelet) work(ctx context.Context, queue workqueue.TypedRateLimitingInt
 		if shutdown {
 			return
 		}
-		again, err := k.visit(ctx, pods, name)
+		again, err := k.visit(ctx, pods, name, func() { queue.Add(name) })
 		switch {
 		case err == nil:
 			queue.Forget(name)
@@ -95,7 +115,8 @@ func outdated(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
-func (k *Kubelet) visit(ctx context.Context, pods corelisters.PodLister, name cache.ObjectName) (again time.Duration, err error) {
+// visit attends the pod with a name. The function wake causes another visit.
+func (k *Kubelet) visit(ctx context.Context, pods corelisters.PodLister, name cache.ObjectName, wake func()) (again time.Duration, err error) {
 	pod, err := pods.Pods(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
 		return 0, nil
@@ -103,27 +124,27 @@ func (k *Kubelet) visit(ctx context.Context, pods corelisters.PodLister, name ca
 	if err != nil {
 		return 0, err
 	}
-	return k.attend(ctx, pod)
+	return k.attend(ctx, pod, wake)
 }
 
 // attend makes the next change that the pod needs, and returns after which time to look
 // again even if nothing has changed. The written status returns as an event, which causes
 // the next step.
-func (k *Kubelet) attend(ctx context.Context, pod *corev1.Pod) (again time.Duration, err error) {
+func (k *Kubelet) attend(ctx context.Context, pod *corev1.Pod, wake func()) (again time.Duration, err error) {
 	switch {
 	case pod.Spec.NodeName == "":
 		return 0, k.bind(ctx, pod)
 	case pod.Spec.NodeName != k.Node:
 		return 0, nil
 	case pod.DeletionTimestamp != nil:
-		return 0, k.remove(ctx, pod)
+		return k.remove(ctx, pod)
 	case pod.Status.Phase == corev1.PodPending && pod.Status.StartTime == nil:
 		return 0, k.write(ctx, pod, creating(pod, now()))
 	case pod.Status.Phase == corev1.PodPending:
 		if left := time.Until(pod.Status.StartTime.Add(k.Startup)); left > 0 {
 			return left, nil
 		}
-		return 0, k.write(ctx, pod, running(pod, now()))
+		return 0, k.run(ctx, pod, wake)
 	case pod.Status.Phase == corev1.PodRunning:
 		return k.finish(ctx, pod)
 	default:
@@ -148,46 +169,70 @@ func (k *Kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
+func (k *Kubelet) run(ctx context.Context, pod *corev1.Pod, wake func()) error {
+	network := noNetwork
+	if k.Runtime != nil {
+		network = loopback
+	}
+	status := running(pod, address(pod, network), now())
+	if k.Runtime != nil {
+		addressed := pod.DeepCopy() // the container may read the address
+		addressed.Status = status
+		k.Runtime.start(addressed, mainContainer(addressed), wake)
+	}
+	return k.write(ctx, pod, status)
+}
+
+// finish writes the end of the executor container if it has ended.
 func (k *Kubelet) finish(ctx context.Context, pod *corev1.Pod) (again time.Duration, err error) {
-	life, ends, err := runFor(pod)
-	if err != nil || !ends {
-		return 0, err
+	var e *end
+	if k.Runtime != nil {
+		e = k.Runtime.end(pod.UID)
+	} else {
+		e, again, err = annotatedEnd(pod)
 	}
-	if left := time.Until(startedAt(pod).Add(life)); left > 0 {
-		return left, nil
+	if e == nil || err != nil {
+		return again, err
 	}
-	code, err := exitCode(pod)
-	if err != nil {
-		return 0, err
-	}
-	return 0, k.write(ctx, pod, ended(pod, code, now()))
+	return 0, k.write(ctx, pod, ended(pod, *e, now()))
 }
 
 // remove stops what runs, shows how it ended, and then lets the pod go, in the
 // order that a kubelet keeps.
-func (k *Kubelet) remove(ctx context.Context, pod *corev1.Pod) error {
+func (k *Kubelet) remove(ctx context.Context, pod *corev1.Pod) (again time.Duration, err error) {
+	e := &end{code: exitTerminated, reason: "Error"}
+	if k.Runtime != nil {
+		left := time.Until(pod.DeletionTimestamp.Time)
+		if k.Runtime.terminate(pod.UID, left <= 0) {
+			return max(left, 0), nil
+		}
+		e = k.Runtime.end(pod.UID)
+	}
 	if pod.Status.Phase == corev1.PodRunning {
-		if err := k.write(ctx, pod, ended(pod, exitTerminated, now())); err != nil {
-			return err
+		if err := k.write(ctx, pod, ended(pod, *e, now())); err != nil {
+			return 0, err
 		}
 	}
-	err := k.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+	err = k.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: new(int64(0)),
 		Preconditions:      metav1.NewUIDPreconditions(string(pod.UID)),
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("confirm deletion: %w", err)
+		return 0, fmt.Errorf("confirm deletion: %w", err)
 	}
-	return nil
+	return 0, nil
 }
 
 // write relies on the resource version of pod: an outdated sight is refused.
 func (k *Kubelet) write(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) error {
 	next := pod.DeepCopy()
 	next.Status = status
-	_, err := k.Client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	answer, err := k.Client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return fmt.Errorf("write status %s: %w", status.Phase, err)
+	}
+	if k.Wrote != nil {
+		k.Wrote(answer)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package kubelet
 import (
 	"fmt"
 	"hash/fnv"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -24,16 +25,32 @@ const (
 	exitTerminated = 143 // 128 + SIGTERM, what a deletion leaves
 )
 
-func runFor(pod *corev1.Pod) (life time.Duration, ends bool, err error) {
+// An end is how an executor container ended.
+type end struct {
+	code            int32
+	reason, message string
+	eviction        string // the message, if the pod was evicted
+}
+
+// annotatedEnd returns the end that the annotations of a pod name, or nil and how long
+// the container still runs, 0 for ever.
+func annotatedEnd(pod *corev1.Pod) (e *end, left time.Duration, err error) {
 	text, ends := pod.Annotations[AnnotationRunFor]
 	if !ends {
-		return 0, false, nil
+		return nil, 0, nil
 	}
-	life, err = time.ParseDuration(text)
+	life, err := time.ParseDuration(text)
 	if err != nil {
-		return 0, false, fmt.Errorf("read annotation %s: %w", AnnotationRunFor, err)
+		return nil, 0, fmt.Errorf("read annotation %s: %w", AnnotationRunFor, err)
 	}
-	return life, true, nil
+	if left := time.Until(startedAt(pod).Add(life)); left > 0 {
+		return nil, left, nil
+	}
+	code, err := exitCode(pod)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &end{code: code, reason: endReason(code)}, 0, nil
 }
 
 func exitCode(pod *corev1.Pod) (int32, error) {
@@ -48,20 +65,20 @@ func exitCode(pod *corev1.Pod) (int32, error) {
 	return int32(code), nil
 }
 
-// mainContainer is the name of the executor container.
-func mainContainer(pod *corev1.Pod) string {
-	for _, c := range pod.Spec.Containers {
-		if c.Name == executorContainer {
-			return c.Name
+// mainContainer is the executor container.
+func mainContainer(pod *corev1.Pod) *corev1.Container {
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == executorContainer {
+			return &pod.Spec.Containers[i]
 		}
 	}
-	return pod.Spec.Containers[0].Name
+	return &pod.Spec.Containers[0]
 }
 
 // startedAt is when the executor container began to run.
 func startedAt(pod *corev1.Pod) time.Time {
 	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name == mainContainer(pod) && c.State.Running != nil {
+		if c.Name == mainContainer(pod).Name && c.State.Running != nil {
 			return c.State.Running.StartedAt.Time
 		}
 	}
@@ -79,10 +96,10 @@ func creating(pod *corev1.Pod, at metav1.Time) corev1.PodStatus {
 	return *status
 }
 
-func running(pod *corev1.Pod, at metav1.Time) corev1.PodStatus {
+func running(pod *corev1.Pod, ip string, at metav1.Time) corev1.PodStatus {
 	status := pod.Status.DeepCopy()
 	status.Phase = corev1.PodRunning
-	status.PodIP = address(pod)
+	status.PodIP = ip
 	status.PodIPs = []corev1.PodIP{{IP: status.PodIP}}
 	started := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}
 	status.ContainerStatuses = containers(pod, func(string) corev1.ContainerState { return started })
@@ -90,25 +107,32 @@ func running(pod *corev1.Pod, at metav1.Time) corev1.PodStatus {
 	return *status
 }
 
-// ended is the status of a pod whose executor container ended with code; the
-// containers beside it end well.
-func ended(pod *corev1.Pod, code int32, at metav1.Time) corev1.PodStatus {
+// ended is the status of a pod whose executor container has ended; the containers beside
+// it end well.
+func ended(pod *corev1.Pod, e end, at metav1.Time) corev1.PodStatus {
 	status := pod.Status.DeepCopy()
 	status.Phase = corev1.PodSucceeded
-	if code != 0 {
+	if e.code != 0 {
 		status.Phase = corev1.PodFailed
 	}
 	started := metav1.NewTime(startedAt(pod))
 	status.ContainerStatuses = containers(pod, func(name string) corev1.ContainerState {
-		own := code
-		if name != mainContainer(pod) {
-			own = 0
+		own := e
+		if name != mainContainer(pod).Name {
+			own = end{reason: endReason(0)}
 		}
 		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: own, Reason: endReason(own), StartedAt: started, FinishedAt: at,
+			ExitCode: own.code, Reason: own.reason, Message: own.message, StartedAt: started, FinishedAt: at,
 		}}
 	})
 	setReady(status, corev1.ConditionFalse, at)
+	if e.eviction != "" {
+		status.Phase, status.Reason, status.Message = corev1.PodFailed, "Evicted", e.eviction
+		setCondition(status, corev1.PodCondition{
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: at,
+			Reason: corev1.PodReasonTerminationByKubelet, Message: e.eviction,
+		})
+	}
 	return *status
 }
 
@@ -158,10 +182,16 @@ func setCondition(status *corev1.PodStatus, condition corev1.PodCondition) {
 	status.Conditions = append(status.Conditions, condition)
 }
 
-// address is made of the pod's UID, in the range that no network uses.
-func address(pod *corev1.Pod) string {
+// Networks of pods, as their first two octets.
+var (
+	noNetwork = [2]byte{198, 18} // RFC 2544: for benchmarks, never routed
+	loopback  = [2]byte{127, 100}
+)
+
+// address is made of the pod's UID.
+func address(pod *corev1.Pod, network [2]byte) string {
 	hash := fnv.New32a()
 	hash.Write([]byte(pod.UID))
 	sum := hash.Sum32()
-	return fmt.Sprintf("198.18.%d.%d", byte(sum>>8), byte(sum)) // RFC 2544
+	return netip.AddrFrom4([4]byte{network[0], network[1], byte(sum >> 8), byte(sum)}).String()
 }

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/integration/kubelet"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// processEnd is how an executor ends that is a process.
+type processEnd struct {
+	state                       watchsource.State
+	exitCode                    int32
+	reason, message, disruption string
+}
+
+// The kubelet runs containers as processes, and the source sees their real ends.
+func TestExecutorsAsProcesses(t *testing.T) {
+	client := admin(t)
+	namespace := newNamespace(t, client)
+	node := kubelet.Kubelet{Client: client, Node: "node-0", Namespace: namespace,
+		Runtime: &kubelet.Runtime{Entrypoint: []string{"/bin/sh", "-c"}, Environment: os.Environ(), Logs: t.TempDir()}}
+	runNode(t, &node)
+	logs := node.Runtime.Logs
+	watching := newConsumer(t, "processes", server.Config(), namespace)
+
+	signal := func(number syscall.Signal) func(*corev1.Pod) error {
+		return func(pod *corev1.Pod) error { return node.Runtime.Signal(pod.UID, number) }
+	}
+	evict := func(pod *corev1.Pod) error {
+		return node.Runtime.Evict(pod.UID, "The node was low on resource: memory.")
+	}
+	deletePod := func(options metav1.DeleteOptions) func(*corev1.Pod) error {
+		return func(pod *corev1.Pod) error {
+			return client.CoreV1().Pods(namespace).Delete(t.Context(), pod.Name, options)
+		}
+	}
+	inOneSecond := metav1.DeleteOptions{GracePeriodSeconds: new(int64(1))}
+	for id, test := range []struct {
+		name    string
+		command []string // empty for the entrypoint
+		script  string
+		act     func(*corev1.Pod) error // once the executor runs
+		want    processEnd
+		gone    bool
+	}{
+		{name: "ends well", script: "exit 0", want: processEnd{state: watchsource.Succeeded, reason: "Completed"}},
+		{name: "ends with a code", script: "exit 52", want: processEnd{state: watchsource.Failed, exitCode: 52, reason: "Error"}},
+		{name: "is killed", script: "echo ready; sleep 1000", act: signal(syscall.SIGKILL), want: processEnd{state: watchsource.Failed, exitCode: 137, reason: "Error"}},
+		{name: "is evicted", script: "echo ready; sleep 1000", act: evict, want: processEnd{watchsource.Failed, 137, "Evicted", "The node was low on resource: memory.", "TerminationByKubelet"}},
+		{name: "is deleted and obeys", script: "trap 'exit 7' TERM; echo ready; sleep 1000 & wait", act: deletePod(gracefully), gone: true, want: processEnd{state: watchsource.Failed, exitCode: 7, reason: "Error"}},
+		{name: "is deleted and does not obey", script: "trap '' TERM; echo ready; sleep 1000", act: deletePod(inOneSecond), gone: true, want: processEnd{state: watchsource.Failed, exitCode: 137, reason: "Error"}},
+		{name: "is deleted by force", script: "trap '' TERM; echo ready; sleep 1000", act: deletePod(byForce), gone: true, want: processEnd{state: watchsource.Running, exitCode: watchsource.UnknownExitCode}},
+		{name: "reads its environment", script: `test "$A" = "b-$(POD)" && test "$POD" = "$(POD)" && test "$IP" != "" && exit 3`, want: processEnd{state: watchsource.Failed, exitCode: 3, reason: "Error"}},
+		{name: "cannot be started", command: []string{"/no/such/program"}, want: processEnd{state: watchsource.Failed, exitCode: 128, reason: "StartError", message: "fork/exec /no/such/program: no such file or directory"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			pod := executorPod(namespace, appID, id)
+			pod.Spec.TerminationGracePeriodSeconds = new(int64(20))
+			container := &pod.Spec.Containers[0]
+			container.Command, container.Args = test.command, []string{test.script}
+			container.Env = []corev1.EnvVar{
+				{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+				{Name: "IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
+				{Name: "A", Value: "b-$(POD)"},
+			}
+			last := lastState(t, watching.store, pod.Name, test.gone)
+			pod = create(t, client, pod)[0]
+			if test.act != nil {
+				watching.waitFor(t, "the executor run", func(s watchsource.Snapshot) bool {
+					e, _ := s.Get(pod.Name)
+					return e.State == watchsource.Running
+				})
+				waitForLine(t, filepath.Join(logs, pod.Name+".log"), "ready\n")
+				if err := test.act(pod); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e := last()
+			got := processEnd{e.State, e.ExitCode, e.Reason, e.Message, e.Disruption}
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(processEnd{})); diff != "" {
+				t.Errorf("end (-want +got):\n%s", diff)
+			}
+			waitForEnd(t, node.Runtime, pod)
+		})
+	}
+}
+
+// lastState begins to read the changes of a pod. The function that it returns waits until
+// the pod has ended, or is gone, and returns its last state while it existed.
+func lastState(t *testing.T, store *watchsource.Store, pod string, gone bool) func() watchsource.Executor {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	next, stop := iter.Pull(store.Batches(ctx, 0))
+	t.Cleanup(stop)
+	_, _ = next() // the executors that are there already
+	return func() watchsource.Executor {
+		defer cancel()
+		for batch, ok := next(); ok; batch, ok = next() {
+			for _, c := range batch.Changes {
+				switch {
+				case c.After.Name != pod:
+				case gone && c.After.State == watchsource.Deleted:
+					return *c.Before
+				case !gone && c.Ended():
+					return *c.After
+				}
+			}
+		}
+		t.Fatalf("pod %s has not ended, want an end within %v", pod, patience)
+		return watchsource.Executor{}
+	}
+}
+
+// waitForLine waits until a container has written a line.
+func waitForLine(t *testing.T, log, line string) {
+	t.Helper()
+	waitUntil(t, fmt.Sprintf("%q in %s", line, log), func() bool {
+		content, err := os.ReadFile(log)
+		return err == nil && strings.Contains(string(content), line)
+	})
+}
+
+// waitForEnd waits until a pod has no process.
+func waitForEnd(t *testing.T, runtime *kubelet.Runtime, pod *corev1.Pod) {
+	t.Helper()
+	waitUntil(t, "the end of the process of pod "+pod.Name, func() bool {
+		return errors.Is(runtime.Signal(pod.UID, 0), kubelet.ErrNoProcess)
+	})
+}
+
+func waitUntil(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, patience, true, func(context.Context) (bool, error) { return cond(), nil })
+	if err != nil {
+		t.Fatalf("waiting for %s: %v", what, err)
+	}
+}
