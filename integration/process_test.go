@@ -34,9 +34,8 @@ func TestExecutorsAsProcesses(t *testing.T) {
 	client := admin(t)
 	namespace := newNamespace(t, client)
 	node := kubelet.Kubelet{Client: client, Node: "node-0", Namespace: namespace,
-		Runtime: &kubelet.Runtime{Entrypoint: []string{"/bin/sh", "-c"}, Environment: os.Environ(), Logs: t.TempDir()}}
+		Runtime: &kubelet.Runtime{Entrypoint: []string{"/bin/sh", "-c"}, Environment: os.Environ(), Dir: t.TempDir()}}
 	runNode(t, &node)
-	logs := node.Runtime.Logs
 	watching := newConsumer(t, "processes", server.Config(), namespace)
 
 	signal := func(number syscall.Signal) func(*corev1.Pod) error {
@@ -87,7 +86,7 @@ func TestExecutorsAsProcesses(t *testing.T) {
 					e, _ := s.Get(pod.Name)
 					return e.State == watchsource.Running
 				})
-				waitForLine(t, filepath.Join(logs, pod.Name+".log"), "ready\n")
+				waitForLine(t, filepath.Join(node.Runtime.Dir, pod.Name, "output.log"), "ready\n")
 				if err := test.act(pod); err != nil {
 					t.Fatal(err)
 				}

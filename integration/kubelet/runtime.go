@@ -25,15 +25,16 @@ var ErrNoProcess = errors.New("the pod has no process")
 
 // A Runtime runs executor containers as processes of this machine: the command,
 // the arguments and the environment are those of the container. The image, the
-// volumes, the resources and the probes are ignored.
+// volumes, the working directory, the resources and the probes are ignored.
 type Runtime struct {
 	// Entrypoint is the entrypoint of every image: the command of a container that
 	// names none.
 	Entrypoint []string
 	// Environment is that of every image. The container's comes on top.
 	Environment []string
-	// Logs is the directory for the output of the containers, in a file for each pod.
-	Logs string
+	// Dir has a directory for each pod, with its name: the working directory, and in it
+	// the output in the file output.log.
+	Dir string
 
 	mu        sync.Mutex
 	processes map[types.UID]*process
@@ -101,14 +102,18 @@ func (r *Runtime) launch(pod *corev1.Pod, container *corev1.Container) (*exec.Cm
 	if len(words) == 0 {
 		return nil, errors.New("no command specified")
 	}
-	output, err := os.Create(filepath.Join(r.Logs, pod.Name+".log"))
+	dir := filepath.Join(r.Dir, pod.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	output, err := os.Create(filepath.Join(dir, "output.log"))
 	if err != nil {
 		return nil, err
 	}
 	defer output.Close()
 	command := exec.Command(words[0], words[1:]...)
 	command.Env = append(r.Environment[:len(r.Environment):len(r.Environment)], environment...)
-	command.Dir = container.WorkingDir
+	command.Dir = dir
 	command.Stdout, command.Stderr = output, output
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {

@@ -16,6 +16,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // mavenCentral is the directory that the jars are downloaded from.
@@ -56,30 +58,43 @@ func parseJars(list string) ([]jar, error) {
 	return jars, nil
 }
 
-// fetchJars returns the directory that holds the jars, below the directory cache. It
-// downloads those that are missing.
-func fetchJars(ctx context.Context, cache, repository string, jars []jar, report func(string)) (string, error) {
-	dir := filepath.Join(cache, "watchsource-integration", "spark-"+jars[0].version)
+// homeOf is the name of a directory for the jars of a list. Another list has another
+// directory, so that no jar of an older list gets on the class path.
+func homeOf(list string, jars []jar) string {
+	sum := sha256.Sum256([]byte(list))
+	return "spark-" + jars[0].version + "-" + hex.EncodeToString(sum[:4])
+}
+
+// downloads is how many jars are downloaded at a time.
+const downloads = 8
+
+// fetchJars downloads the jars that the directory does not have.
+func fetchJars(ctx context.Context, dir, repository string, jars []jar, report func(string)) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("make directory for Spark's jars: %w", err)
+		return fmt.Errorf("make directory for Spark's jars: %w", err)
 	}
-	reported := false
+	var missing []jar
 	for _, j := range jars {
-		target := filepath.Join(dir, j.file())
-		if _, err := os.Stat(target); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("look for Spark's jars: %w", err)
-		}
-		if !reported {
-			report("downloading the jars of Spark " + jars[0].version + " to " + dir)
-			reported = true
-		}
-		if err := j.download(ctx, repository, target); err != nil {
-			return "", fmt.Errorf("download Spark's jars, for which %s must be reachable (HTTPS_PROXY names a proxy): %w", repository, err)
+		switch _, err := os.Stat(filepath.Join(dir, j.file())); {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, j)
+		case err != nil:
+			return fmt.Errorf("look for Spark's jars: %w", err)
 		}
 	}
-	return dir, nil
+	if len(missing) == 0 {
+		return nil
+	}
+	report(fmt.Sprintf("downloading %d jars of Spark %s to %s", len(missing), jars[0].version, dir))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(downloads)
+	for _, j := range missing {
+		group.Go(func() error { return j.download(ctx, repository, filepath.Join(dir, j.file())) })
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("download Spark's jars, for which %s must be reachable (HTTPS_PROXY names a proxy): %w", repository, err)
+	}
+	return nil
 }
 
 // download writes beside the target and renames, so that neither an interruption nor a

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,64 +21,8 @@ import (
 //go:embed Judge.java
 var judgeSource []byte
 
-const jdkAdvice = "install a JDK, version 17 or newer (Debian and Ubuntu: openjdk-17-jdk-headless), or set JAVA_HOME"
-
 // A Judge is a Java program that lets Spark read pods.
-type Judge struct {
-	java string // path of the program
-	jars string // directory
-}
-
-// NewJudge finds Java, and downloads Spark's jars if necessary. An error names the
-// missing part.
-func NewJudge(ctx context.Context, report func(string)) (*Judge, error) {
-	java, err := findJava(ctx)
-	if err != nil {
-		return nil, err
-	}
-	jars, err := parseJars(jarList)
-	if err != nil {
-		return nil, err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, fmt.Errorf("find cache directory: %w", err)
-	}
-	dir, err := fetchJars(ctx, cache, mavenCentral, jars, report)
-	if err != nil {
-		return nil, err
-	}
-	return &Judge{java, dir}, nil
-}
-
-// findJava returns the path of a java program that runs programs from their source. A
-// JRE has no compiler and cannot.
-func findJava(ctx context.Context) (string, error) {
-	java := "java"
-	if home := os.Getenv("JAVA_HOME"); home != "" {
-		java = filepath.Join(home, "bin", "java")
-	}
-	java, err := exec.LookPath(java)
-	if err != nil {
-		return "", fmt.Errorf("no Java: %w; %s", err, jdkAdvice)
-	}
-	modules, err := exec.CommandContext(ctx, java, "--list-modules").Output()
-	if err != nil {
-		return "", fmt.Errorf("%s --list-modules: %w; %s", java, err, jdkAdvice)
-	}
-	for line := range strings.Lines(string(modules)) {
-		version, found := strings.CutPrefix(strings.TrimSpace(line), "jdk.compiler@")
-		if !found {
-			continue
-		}
-		major, _, _ := strings.Cut(version, ".")
-		if n, err := strconv.Atoi(major); err != nil || n < 17 {
-			return "", fmt.Errorf("%s has version %s; %s", java, version, jdkAdvice)
-		}
-		return java, nil
-	}
-	return "", fmt.Errorf("%s has no compiler; %s", java, jdkAdvice)
-}
+type Judge struct{ installation *Installation }
 
 // An Answer is what Spark makes of a pod.
 type Answer struct {
@@ -132,10 +75,8 @@ func (j *Judge) run(ctx context.Context, input *bytes.Buffer, containers []strin
 	if err := os.WriteFile(program, judgeSource, 0o644); err != nil {
 		return nil, err
 	}
-	args := append([]string{"-cp", filepath.Join(j.jars, "*"), program}, containers...)
-	command := exec.CommandContext(ctx, j.java, args...)
+	command := j.installation.Java(ctx, append([]string{program}, containers...)...)
 	command.Stdin = input
-	command.Env = append(os.Environ(), "SPARK_LOCAL_IP=127.0.0.1") // or else Spark looks for an address
 	output, err := command.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return nil, fmt.Errorf("the program Judge.java: %w: %s", err, exit.Stderr)

@@ -87,19 +87,18 @@ func TestDownload(t *testing.T) {
 	}))
 	defer repository.Close()
 	good := jar{"org.x", "y", "1.0", "fc8bd814a3051a9717431182d5af2a2d654481aac82a028c05c73afa4ca38823"}
-	cache := t.TempDir()
-	fetch := func(j jar) (string, error) {
-		return fetchJars(t.Context(), cache, repository.URL, []jar{j}, func(string) {})
+	dir := t.TempDir()
+	fetch := func(j jar) error {
+		return fetchJars(t.Context(), dir, repository.URL, []jar{j}, func(string) {})
 	}
 
-	_, err := fetch(jar{"org.x", "z", "1.0", good.sha256})
+	err := fetch(jar{"org.x", "z", "1.0", good.sha256})
 	wantError(t, err, "404 Not Found", repository.URL+"/org/x/z/1.0/z-1.0.jar", "must be reachable")
-	_, err = fetch(jar{"org.x", "y", "1.0", strings.Repeat("0", 64)})
+	err = fetch(jar{"org.x", "y", "1.0", strings.Repeat("0", 64)})
 	wantError(t, err, "the checksum is", strings.Repeat("0", 64))
 
 	for range 2 {
-		dir, err := fetch(good)
-		if err != nil {
+		if err := fetch(good); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(filepath.Join(dir, "y-1.0.jar")); err != nil || string(got) != content {
@@ -113,7 +112,7 @@ func TestDownload(t *testing.T) {
 		t.Errorf("the jar was served %d times, want 2: with a wrong checksum, and once more", served)
 	}
 	repository.Close()
-	_, err = fetch(jar{"org.x", "z", "2.0", good.sha256})
+	err = fetch(jar{"org.x", "z", "2.0", good.sha256})
 	wantError(t, err, "connection refused", "must be reachable")
 }
 

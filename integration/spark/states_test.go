@@ -27,23 +27,8 @@ var (
 	lives = flag.Int("pods", 5000, "number of generated pods, each with one to three states")
 )
 
-// requireVariable makes a failure of a test that would be skipped. .ci/run sets it.
-const requireVariable = "WATCHSOURCE_REQUIRE_SPARK"
-
 // newJudge skips the test if Spark cannot be had on this machine.
-func newJudge(t *testing.T) *Judge {
-	t.Helper()
-	judge, err := NewJudge(t.Context(), func(progress string) { t.Log(progress) })
-	switch {
-	case err == nil:
-		return judge
-	case os.Getenv(requireVariable) != "":
-		t.Fatalf("Spark is required (%s): %v", requireVariable, err)
-	default:
-		t.Skipf("not compared with Spark: %v", err)
-	}
-	return nil
-}
+func newJudge(t *testing.T) *Judge { return &Judge{ForTest(t)} }
 
 // sequence is a pod in states that follow one another.
 type sequence struct {
