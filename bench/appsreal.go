@@ -29,7 +29,7 @@ func compareAppsReal(ctx context.Context, o appsOptions, out, progress io.Writer
 		return err
 	}
 	defer stop()
-	w := &writer{pods: o.pods, apps: o.apps, updates: o.updates}
+	w := &writer{pods: o.pods, apps: o.apps}
 	if err := w.prepare(ctx, o.kubeconfig, progress); err != nil {
 		return err
 	}
@@ -80,13 +80,18 @@ func appsRealRound(ctx context.Context, consumer string, o appsOptions, w *write
 		"-consumer", consumer, "-kubeconfig", o.kubeconfig,
 		"-apps", strconv.Itoa(o.apps), "-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates),
 	}
-	f, err = measure(ctx, args, func() error {
+	process, err := startConsumer(ctx, args...)
+	if err != nil {
+		return f, costs, err
+	}
+	defer process.kill()
+	f, err = measure(process, func() error {
 		complete, err := readServerUsage(ctx, w.client)
 		if err != nil {
 			return err
 		}
 		began := time.Now()
-		if _, err := w.churn(ctx); err != nil {
+		if _, err := w.churn(ctx, o.updates, 0); err != nil {
 			return err
 		}
 		took := time.Since(began)
@@ -97,8 +102,8 @@ func appsRealRound(ctx context.Context, consumer string, o appsOptions, w *write
 		costs = serverCosts{
 			StartCPUSeconds: complete.cpuBefore - empty.cpu,
 			HeapBytes:       complete.heap - empty.heap,
-			WritesPerSecond: float64(w.updates) / took.Seconds(),
-			WriteCPUMicros:  (after.cpuBefore - complete.cpu) * 1e6 / float64(w.updates),
+			WritesPerSecond: float64(o.updates) / took.Seconds(),
+			WriteCPUMicros:  (after.cpuBefore - complete.cpu) * 1e6 / float64(o.updates),
 		}
 		return w.createMarkers(ctx)
 	})

@@ -38,11 +38,9 @@ func findCluster(ctx context.Context, kubeconfig *string, dir string, progress i
 // startCluster builds the command first, because "go run" does not pass a signal to its
 // child.
 func startCluster(ctx context.Context, dir string, progress io.Writer) (*cluster, error) {
-	program := filepath.Join(dir, "apiserver")
-	build := exec.CommandContext(ctx, "go", "build", "-C", integrationModule, "-o", program, "./cmd/apiserver")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build the command that runs a cluster, in the folder %s: %w", integrationModule, err)
+	program, err := buildProgram(ctx, dir, "./cmd/apiserver")
+	if err != nil {
+		return nil, err
 	}
 	kubeconfig := filepath.Join(dir, "cluster.kubeconfig")
 	command := exec.Command(program, "-kubelet=false", "-kubeconfig", kubeconfig)
@@ -62,6 +60,17 @@ func startCluster(ctx context.Context, dir string, progress io.Writer) (*cluster
 			return c, nil
 		}
 	}
+}
+
+// buildProgram builds a command of the module integration.
+func buildProgram(ctx context.Context, dir, pkg string) (string, error) {
+	program := filepath.Join(dir, filepath.Base(pkg))
+	build := exec.CommandContext(ctx, "go", "build", "-C", integrationModule, "-o", program, pkg)
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return "", fmt.Errorf("build %s in the folder %s: %w", pkg, integrationModule, err)
+	}
+	return program, nil
 }
 
 func (c *cluster) stop() {

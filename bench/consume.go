@@ -24,14 +24,16 @@ type assignment struct {
 	updates    int
 	apps       int
 	samples    string // file for the times at which versions were seen, "" for none
+	warmUp     bool   // it is measured only after a line on standard input
 }
 
-// Lines on a consumer's standard output. The first says that the view is
-// complete and updates may begin; the second is the figures in JSON.
+// Lines on a consumer's standard output. The first says that the view is complete and
+// updates may begin; the last is the figures in JSON. With a warm-up there are two of the
+// first, and the updates to be measured begin after the second.
 const readyLine = "ready"
 
 // consume runs one consumer until it has seen the marker, and measures it.
-func consume(ctx context.Context, a assignment, out io.Writer) error {
+func consume(ctx context.Context, a assignment, in <-chan struct{}, out io.Writer) error {
 	c, err := consumerNamed(a.consumer)
 	if err != nil {
 		return err
@@ -59,6 +61,14 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	complete, err := readUsage()
 	if err != nil {
 		return err
+	}
+	if a.warmUp {
+		fmt.Fprintln(out, readyLine)
+		select {
+		case <-in:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	before, err := readCollected()
 	if err != nil {

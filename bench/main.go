@@ -10,6 +10,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -102,16 +103,20 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.IntVar(&a.apps, "apps", 1, "number of applications")
 	flags.StringVar(&a.kubeconfig, "kubeconfig", "", "`file` that says where the server is")
 	flags.StringVar(&a.samples, "samples", "", "write to this `file` what was seen when")
+	flags.BoolVar(&a.warmUp, "warm-up", false, "be ready, wait for a line on standard input, and be ready again")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	lines := make(chan struct{}, 1)
 	go func() {
-		io.Copy(io.Discard, in)
+		for scanner := bufio.NewScanner(in); scanner.Scan(); {
+			lines <- struct{}{}
+		}
 		cancel() // the parent is gone
 	}()
-	return consume(ctx, a, out)
+	return consume(ctx, a, lines, out)
 }
 
 func newFlags(name string) *flag.FlagSet { return flag.NewFlagSet(name, flag.ContinueOnError) }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,11 +19,15 @@ type realOptions struct {
 	kubeconfig string // "" to start a cluster
 	pods       int
 	updates    int // in each round
+	warmUp     int // updates before them
 	rate       int // updates per second
 	rounds     int
 	consumers  string
 	results    string
 }
+
+// interval is the time from one update to the next.
+func (o realOptions) interval() time.Duration { return time.Second / time.Duration(max(o.rate, 1)) }
 
 func runReal(ctx context.Context, args []string, out, progress io.Writer) error {
 	var o realOptions
@@ -29,9 +35,10 @@ func runReal(ctx context.Context, args []string, out, progress io.Writer) error 
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "use the cluster that this `file` names; by default one is started from ../integration")
 	flags.IntVar(&o.pods, "pods", 5_000, "number of pods")
 	flags.IntVar(&o.updates, "updates", 2_000, "number of updates in each round")
+	flags.IntVar(&o.warmUp, "warm-up", 4_000, "number of updates in each round before those that are measured, at twice the rate")
 	flags.IntVar(&o.rate, "rate", 200, "updates per second")
 	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds")
-	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed", "compare these `names`")
+	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed,spark", "compare these `names`")
 	flags.StringVar(&o.results, "results", "real.json", "write all figures to this `file`")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -53,22 +60,27 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 		return err
 	}
 	defer stop()
-	writer := &writer{pods: o.pods, apps: 1, updates: o.updates, interval: time.Second / time.Duration(max(o.rate, 1))}
-	if err := writer.prepare(ctx, o.kubeconfig, progress); err != nil {
-		return err
-	}
-	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate}
 	named, err := realConsumers(o.consumers)
 	if err != nil {
 		return err
 	}
+	run := realRun{options: o, writer: &writer{pods: o.pods, apps: 1}, dir: dir}
+	if slices.ContainsFunc(named, func(c consumer) bool { return c.name == spark.name }) {
+		if run.sparkwatch, err = buildProgram(ctx, dir, "./spark/sparkwatch"); err != nil {
+			return err
+		}
+	}
+	if err := run.writer.prepare(ctx, o.kubeconfig, progress); err != nil {
+		return err
+	}
+	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, WarmUp: o.warmUp, Rate: o.rate}
 	for _, c := range named {
 		report.Series = append(report.Series, realSeries{series: series{Consumer: c.name, Title: c.title}})
 	}
 	for round := range o.rounds {
 		for i := range report.Series {
 			s := &report.Series[i]
-			f, delays, err := realRound(ctx, s.Consumer, o, writer, dir)
+			f, delays, err := run.round(ctx, s.Consumer)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.Consumer, err)
 			}
@@ -84,26 +96,43 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 	return nil
 }
 
-// realRound measures one consumer once.
-func realRound(ctx context.Context, consumer string, o realOptions, w *writer, dir string) (f figures, d delays, err error) {
+// A realRun has what all rounds share.
+type realRun struct {
+	options    realOptions
+	writer     *writer
+	sparkwatch string // path of the program that is the consumer spark
+	dir        string // for files
+}
+
+// round measures one consumer once.
+func (r *realRun) round(ctx context.Context, consumer string) (f figures, d delays, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	if err := w.removeMarkers(ctx); err != nil {
+	o := r.options
+	if err := r.writer.removeMarkers(ctx); err != nil {
 		return f, d, err
 	}
-	samples := filepath.Join(dir, "samples.json")
-	args := []string{
-		"-consumer", consumer, "-kubeconfig", o.kubeconfig, "-samples", samples,
-		"-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates),
+	samples := filepath.Join(r.dir, "samples.json")
+	process, err := r.start(ctx, consumer, samples)
+	if err != nil {
+		return f, d, err
+	}
+	defer process.kill()
+	err = warmUp(process, func() error {
+		_, err := r.writer.churn(ctx, o.warmUp, o.interval()/2)
+		return err
+	})
+	if err != nil {
+		return f, d, err
 	}
 	var writes []write
-	f, err = measure(ctx, args, func() error {
+	f, err = measure(process, func() error {
 		var err error
-		writes, err = w.churn(ctx)
+		writes, err = r.writer.churn(ctx, o.updates, o.interval())
 		if err != nil {
 			return err
 		}
-		return w.createMarkers(ctx)
+		return r.writer.createMarkers(ctx)
 	})
 	if err != nil {
 		return f, d, err
@@ -116,11 +145,34 @@ func realRound(ctx context.Context, consumer string, o realOptions, w *writer, d
 	return f, d, err
 }
 
+// start starts the process of a consumer.
+func (r *realRun) start(ctx context.Context, consumer, samples string) (*child, error) {
+	args := []string{
+		"-kubeconfig", r.options.kubeconfig, "-samples", samples,
+		"-pods", strconv.Itoa(r.options.pods), "-updates", strconv.Itoa(r.options.updates),
+	}
+	if consumer == spark.name {
+		args = append(args, "-namespace", namespace, "-app", nthApp(0), "-marker", markerName)
+		command := exec.CommandContext(ctx, r.sparkwatch, args...)
+		command.Dir = integrationModule
+		return startProgram("consumer "+consumer, command)
+	}
+	return startConsumer(ctx, append([]string{"-consumer", consumer, "-warm-up"}, args...)...)
+}
+
+// spark is a consumer that is a program of the sibling module. It runs on a real API server
+// only, because the replay server speaks protobuf only.
+var spark = consumer{name: "spark", title: "Spark's watch source and store"}
+
 // realConsumers returns the named consumers. The floors do not run on a real API server: only
 // the replay server says how many frames come.
 func realConsumers(names string) ([]consumer, error) {
 	var named []consumer
 	for name := range strings.SplitSeq(names, ",") {
+		if name == spark.name {
+			named = append(named, spark)
+			continue
+		}
 		c, err := consumerNamed(name)
 		if err == nil && (name == floorName || name == allFramesName) {
 			err = fmt.Errorf("%s runs on the replay server only", name)

@@ -32,7 +32,12 @@ func runRound(ctx context.Context, consumer string, p plan, flush, dir string) (
 	if err := server.awaitReady(); err != nil {
 		return f, q, err
 	}
-	f, err = measure(ctx, append([]string{"-consumer", consumer}, size...), func() error { return server.say("updates") })
+	process, err := startConsumer(ctx, append([]string{"-consumer", consumer}, size...)...)
+	if err != nil {
+		return f, q, err
+	}
+	defer process.kill()
+	f, err = measure(process, func() error { return server.say("updates") })
 	if err != nil {
 		return f, q, err
 	}
@@ -45,14 +50,26 @@ func runRound(ctx context.Context, consumer string, p plan, flush, dir string) (
 	return f, q, server.end()
 }
 
-// measure runs a consumer's process. It calls begin when the consumer's view is
-// complete.
-func measure(ctx context.Context, args []string, begin func() error) (f figures, err error) {
-	process, err := startChild(ctx, "consumer "+args[1], append([]string{consumeCommand}, args...)...)
-	if err != nil {
-		return f, err
+// startConsumer starts the process of a consumer.
+func startConsumer(ctx context.Context, args ...string) (*child, error) {
+	return startChild(ctx, "consumer "+args[1], append([]string{consumeCommand}, args...)...)
+}
+
+// warmUp lets a consumer's process, which was started with -warm-up, receive updates before
+// it is measured.
+func warmUp(process *child, update func() error) error {
+	if err := process.awaitReady(); err != nil {
+		return err
 	}
-	defer process.kill()
+	if err := update(); err != nil {
+		return fmt.Errorf("warm up: %w", err)
+	}
+	return process.say("measure")
+}
+
+// measure returns the figures of a consumer's process. It calls begin when the consumer's
+// view is complete.
+func measure(process *child, begin func() error) (f figures, err error) {
 	if err := process.awaitReady(); err != nil {
 		return f, err
 	}

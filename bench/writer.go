@@ -24,11 +24,9 @@ import (
 // their nodes would.
 type writer struct {
 	// Fixed after prepare.
-	client   kubernetes.Interface
-	pods     int
-	apps     int // the applications that the pods belong to, in turn
-	updates  int
-	interval time.Duration // from one update to the next, 0 for as fast as possible
+	client kubernetes.Interface
+	pods   int
+	apps   int // the applications that the pods belong to, in turn
 
 	// Owned by the goroutine that calls churn.
 	written int // updates so far
@@ -103,14 +101,14 @@ func (w *writer) create(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// churn makes the updates of one round, at a steady rate: each turns over the
-// readiness of one pod, in the order of a script.
-func (w *writer) churn(ctx context.Context) ([]write, error) {
+// churn makes updates at a steady rate, or as fast as possible if interval is 0: each turns
+// over the readiness of one pod, in the order of a script.
+func (w *writer) churn(ctx context.Context, updates int, interval time.Duration) ([]write, error) {
 	order := &script{pods: w.pods}
-	writes := make([]write, w.updates)
+	writes := make([]write, updates)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writersAtOnce)
-	wait, stop := w.pace()
+	wait, stop := pace(interval)
 	defer stop()
 	for k := range writes {
 		select {
@@ -126,13 +124,13 @@ func (w *writer) churn(ctx context.Context) ([]write, error) {
 }
 
 // pace returns a channel that is ready when the next update is due.
-func (w *writer) pace() (due <-chan time.Time, stop func()) {
-	if w.interval == 0 {
+func pace(interval time.Duration) (due <-chan time.Time, stop func()) {
+	if interval == 0 {
 		always := make(chan time.Time)
 		close(always)
 		return always, func() {}
 	}
-	ticker := time.NewTicker(w.interval)
+	ticker := time.NewTicker(interval)
 	return ticker.C, ticker.Stop
 }
 

@@ -27,7 +27,7 @@ func TestWriter(t *testing.T) {
 func testWriter(t *testing.T, name string) {
 	const pods, updates, interval = 20, 60, 10 * time.Millisecond
 	client := watchtest.NewServer().Client()
-	w := &writer{client: client, pods: pods, apps: 1, updates: updates, interval: interval}
+	w := &writer{client: client, pods: pods, apps: 1}
 	if err := w.createPods(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func testWriter(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	writes, err := w.churn(t.Context())
+	writes, err := w.churn(t.Context(), updates, interval)
 	if err != nil {
 		t.Fatal(err)
 	}

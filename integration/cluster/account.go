@@ -17,24 +17,24 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// AddServiceAccount makes a service account, to which rules give rights in its namespace,
+// AddServiceAccount makes, or finds, a service account, to which rules give rights in its namespace,
 // and returns the configuration of a program that has its token. It returns when the
 // account may list pods, as the rules must allow.
 //
 // A role of the server, for example edit, would have no rules: the controller is missing
 // that collects them.
-func (c *Cluster) AddServiceAccount(ctx context.Context, namespace, name string, rules ...rbacv1.PolicyRule) (*rest.Config, error) {
-	client, err := kubernetes.NewForConfig(c.Config())
+func AddServiceAccount(ctx context.Context, admin *rest.Config, namespace, name string, rules ...rbacv1.PolicyRule) (*rest.Config, error) {
+	client, err := kubernetes.NewForConfig(admin)
 	if err != nil {
 		return nil, err
 	}
 	accounts := client.CoreV1().ServiceAccounts(namespace)
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: name}
-	if _, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta}, metav1.CreateOptions{}); err != nil {
+	if _, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta}, metav1.CreateOptions{}); ignoreExists(err) != nil {
 		return nil, fmt.Errorf("create service account: %w", err)
 	}
 	role := &rbacv1.Role{ObjectMeta: meta, Rules: rules}
-	if _, err := client.RbacV1().Roles(namespace).Create(ctx, role, metav1.CreateOptions{}); err != nil {
+	if _, err := client.RbacV1().Roles(namespace).Create(ctx, role, metav1.CreateOptions{}); ignoreExists(err) != nil {
 		return nil, fmt.Errorf("create role: %w", err)
 	}
 	binding := &rbacv1.RoleBinding{
@@ -42,16 +42,23 @@ func (c *Cluster) AddServiceAccount(ctx context.Context, namespace, name string,
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}},
 	}
-	if _, err := client.RbacV1().RoleBindings(namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+	if _, err := client.RbacV1().RoleBindings(namespace).Create(ctx, binding, metav1.CreateOptions{}); ignoreExists(err) != nil {
 		return nil, fmt.Errorf("bind role: %w", err)
 	}
 	token, err := accounts.CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("create token: %w", err)
 	}
-	config := rest.AnonymousClientConfig(c.Config())
+	config := rest.AnonymousClientConfig(admin)
 	config.BearerToken = token.Status.Token
 	return config, waitForRole(ctx, config, namespace)
+}
+
+func ignoreExists(err error) error {
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
 }
 
 // waitForRole waits until the authorizer of the API server has seen the new role binding.

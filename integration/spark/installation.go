@@ -87,10 +87,11 @@ func (i *Installation) Environment() []string {
 		"WATCHSOURCE_JAVA="+i.java)
 }
 
-// Java returns the command that runs java with Spark's jars on the class path. The
-// arguments begin with java's options, if any, and the class or the source file.
-func (i *Installation) Java(ctx context.Context, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, i.java, append([]string{"-cp", i.classPath()}, args...)...)
+// Java returns the command that runs java with Spark's jars and others on the class path.
+// The arguments begin with java's options, if any, and the class or the source file.
+func (i *Installation) Java(ctx context.Context, jars []string, args ...string) *exec.Cmd {
+	path := strings.Join(append([]string{i.classPath()}, jars...), string(filepath.ListSeparator))
+	command := exec.CommandContext(ctx, i.java, append([]string{"-cp", path}, args...)...)
 	command.Env = i.Environment()
 	return command
 }
@@ -119,7 +120,7 @@ func (i *Installation) Compile(ctx context.Context, dir, source string) (string,
 // Submit returns the command that Spark's spark-submit runs with the same arguments: it
 // asks the same launcher for it.
 func (i *Installation) Submit(ctx context.Context, args ...string) (*exec.Cmd, error) {
-	launcher := i.Java(ctx, append([]string{"org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit"}, args...)...)
+	launcher := i.Java(ctx, nil, append([]string{"org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit"}, args...)...)
 	output, err := launcher.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return nil, fmt.Errorf("ask Spark's launcher: %w: %s", err, exit.Stderr)

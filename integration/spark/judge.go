@@ -75,7 +75,7 @@ func (j *Judge) run(ctx context.Context, input *bytes.Buffer, containers []strin
 	if err := os.WriteFile(program, judgeSource, 0o644); err != nil {
 		return nil, err
 	}
-	command := j.installation.Java(ctx, append([]string{program}, containers...)...)
+	command := j.installation.Java(ctx, nil, append([]string{program}, containers...)...)
 	command.Stdin = input
 	output, err := command.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -39,7 +39,7 @@ func startDriver(t *testing.T, installation *spark.Installation, app, namespace 
 	}
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	// Spark's client cannot read the administrator's key, which is of an elliptic curve.
-	account, err := server.AddServiceAccount(t.Context(), namespace, app, rbacv1.PolicyRule{
+	account, err := cluster.AddServiceAccount(t.Context(), server.Config(), namespace, app, rbacv1.PolicyRule{
 		APIGroups: []string{""},
 		Resources: []string{"pods", "services", "configmaps", "persistentvolumeclaims"},
 		Verbs:     []string{rbacv1.VerbAll},

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import com.sun.management.OperatingSystemMXBean;
+import io.fabric8.kubernetes.api.model.Pod;
+import io.fabric8.kubernetes.client.KubernetesClient;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.io.PrintWriter;
+import java.lang.management.ManagementFactory;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
+import org.apache.spark.SparkConf;
+import org.apache.spark.deploy.k8s.SparkKubernetesClientFactory;
+import org.apache.spark.deploy.k8s.SparkKubernetesClientFactory.ClientType$;
+import org.apache.spark.scheduler.cluster.k8s.ExecutorPodState;
+import org.apache.spark.scheduler.cluster.k8s.ExecutorPodsSnapshot;
+import org.apache.spark.scheduler.cluster.k8s.ExecutorPodsSnapshotsStoreImpl;
+import org.apache.spark.scheduler.cluster.k8s.ExecutorPodsWatchSnapshotSource;
+import org.apache.spark.util.SystemClock;
+import scala.Option;
+import scala.collection.immutable.Seq;
+import scala.jdk.javaapi.CollectionConverters;
+import scala.runtime.BoxedUnit;
+
+/**
+ * Watches the executor pods of an application with Spark's own classes: its watch source, its
+ * store, and one subscriber at Spark's interval of a second. The arguments are pairs of a name
+ * and a value. The program speaks like the consumers of the benchmark: it prints "ready" when
+ * it has seen the pods, and its figures in JSON when it has seen the marker. A line on standard
+ * input makes it measure from then on. It ends with its input.
+ */
+class SparkWatch {
+  private static final long INTERVAL_MILLIS = 1000; // spark.kubernetes.executor.eventProcessingInterval
+
+  private final Map<String, String> options;
+  private final int pods;
+  private final Map<Object, ExecutorPodState> known = new HashMap<>();
+  private final CountDownLatch complete = new CountDownLatch(1);
+  private final CountDownLatch ended = new CountDownLatch(1);
+  private final PrintWriter samples; // null for none
+  private boolean markerSeen;
+  private String separator = "["; // before the next sample
+
+  SparkWatch(Map<String, String> options) throws Exception {
+    this.options = options;
+    pods = Integer.parseInt(options.get("pods"));
+    samples = options.get("samples").isEmpty()
+        ? null : new PrintWriter(Files.newBufferedWriter(Path.of(options.get("samples"))));
+  }
+
+  /**
+   * Looks for new states in the last snapshot only. Spark's subscribers look at all pods of
+   * all snapshots.
+   */
+  private BoxedUnit read(Seq<ExecutorPodsSnapshot> snapshots) {
+    if (snapshots.isEmpty()) {
+      return BoxedUnit.UNIT;
+    }
+    var last = CollectionConverters.asJava(snapshots.last().executorPods());
+    if (last.size() >= pods) {
+      complete.countDown();
+    }
+    last.forEach((id, state) -> {
+      var before = known.put(id, state);
+      if (before == null || before.pod() != state.pod()) {
+        see(state.pod());
+      }
+    });
+    if (markerSeen) {
+      ended.countDown(); // not earlier, because the map has no order
+    }
+    return BoxedUnit.UNIT;
+  }
+
+  private void see(Pod pod) {
+    var meta = pod.getMetadata();
+    if (samples != null) {
+      var now = Instant.now();
+      samples.printf("%s{\"pod\":\"%s\",\"version\":\"%s\",\"at\":%d}", separator,
+          meta.getName(), meta.getResourceVersion(), now.getEpochSecond() * 1_000_000_000L + now.getNano());
+      separator = ",\n";
+    }
+    markerSeen |= meta.getName().startsWith(options.get("marker"));
+  }
+
+  private void run() throws Exception {
+    var namespace = options.get("namespace");
+    var conf = new SparkConf(false).set("spark.kubernetes.namespace", namespace);
+    KubernetesClient client = SparkKubernetesClientFactory.createKubernetesClient(
+        options.get("master"), Option.apply(namespace), "spark.kubernetes.authenticate",
+        ClientType$.MODULE$.Driver(), conf, Option.empty());
+    var store = new ExecutorPodsSnapshotsStoreImpl(Executors.newScheduledThreadPool(2), new SystemClock(), conf);
+    var source = new ExecutorPodsWatchSnapshotSource(store, client, conf);
+    store.addSubscriber(INTERVAL_MILLIS, this::read);
+
+    var empty = Reading.collected();
+    source.start(options.get("app"));
+    complete.await();
+    var view = Reading.now();
+    var before = Reading.collected();
+    System.out.println("ready");
+    var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    if (in.readLine() == null) {
+      return;
+    }
+    before = Reading.collected();
+    System.out.println("ready");
+    ended.await();
+    var after = Reading.now();
+    var end = Reading.collected();
+    if (samples != null) {
+      samples.println("]");
+      samples.close();
+    }
+    double updates = Double.parseDouble(options.get("updates"));
+    System.out.println("{"
+        + "\"viewSeconds\":" + (view.nanos - empty.nanos) / 1e9
+        + ",\"viewCPUMicros\":" + (view.cpu - empty.cpu) / 1e3 / pods
+        + ",\"heapBytes\":" + (double) (before.heap - empty.heap) / pods
+        + ",\"eventSeconds\":" + (after.nanos - before.nanos) / 1e9
+        + ",\"eventCPUMicros\":" + (after.cpu - before.cpu) / 1e3 / updates
+        + ",\"endHeapBytes\":" + (double) (end.heap - empty.heap) / pods
+        + ",\"peakBytes\":" + peakBytes()
+        + "}");
+  }
+
+  /** What this process has used up to a moment: the kernel's time, its CPU time, live bytes. */
+  private record Reading(long nanos, long cpu, long heap) {
+    static Reading now() {
+      var process = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+      return new Reading(System.nanoTime(), process.getProcessCpuTime(),
+          ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
+    }
+
+    static Reading collected() {
+      System.gc();
+      System.gc();
+      return now();
+    }
+  }
+
+  private static long peakBytes() throws Exception {
+    for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+      if (line.startsWith("VmHWM:")) {
+        return Long.parseLong(line.replaceAll("[^0-9]", "")) << 10;
+      }
+    }
+    throw new IllegalStateException("/proc/self/status has no VmHWM");
+  }
+
+  public static void main(String[] args) throws Exception {
+    var options = new HashMap<String, String>();
+    for (int i = 0; i < args.length; i += 2) {
+      options.put(args[i], args[i + 1]);
+    }
+    new SparkWatch(options).run();
+    System.exit(0); // Spark's threads go on
+  }
+}
