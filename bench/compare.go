@@ -21,6 +21,8 @@ type plan struct {
 	apps      int // 0 for one
 	rounds    int
 	consumers []string
+
+	sparkwatch string // path of the program that is the consumer spark
 }
 
 // The plans together stay below five minutes on two slow cores. With 10,000 pods
@@ -100,6 +102,11 @@ func compare(ctx context.Context, o compareOptions, out, progress io.Writer) err
 
 	report := report{Machine: thisMachine(), Flush: o.flush}
 	for _, p := range plans {
+		if slices.Contains(p.consumers, spark.name) {
+			if p.sparkwatch, err = buildProgram(ctx, dir, sparkwatch); err != nil {
+				return err
+			}
+		}
 		c, err := runPlan(ctx, p, o.flush, dir, progress)
 		if err != nil {
 			return err

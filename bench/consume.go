@@ -24,7 +24,7 @@ type assignment struct {
 	updates    int
 	apps       int
 	samples    string // file for the times at which versions were seen, "" for none
-	warmUp     bool   // it is measured only after a line on standard input
+	warmUp     bool   // it is measured only after the marker of the warm-up
 }
 
 // Lines on a consumer's standard output. The first says that the view is complete and
@@ -33,10 +33,13 @@ type assignment struct {
 const readyLine = "ready"
 
 // consume runs one consumer until it has seen the marker, and measures it.
-func consume(ctx context.Context, a assignment, in <-chan struct{}, out io.Writer) error {
+func consume(ctx context.Context, a assignment, out io.Writer) error {
 	c, err := consumerNamed(a.consumer)
 	if err != nil {
 		return err
+	}
+	if c.start == nil {
+		return fmt.Errorf("%s is not a consumer of this program", c.name)
 	}
 	config, err := loadConfig(a.kubeconfig)
 	if err != nil {
@@ -65,7 +68,7 @@ func consume(ctx context.Context, a assignment, in <-chan struct{}, out io.Write
 	if a.warmUp {
 		fmt.Fprintln(out, readyLine)
 		select {
-		case <-in:
+		case <-recorder.warm:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -71,7 +71,7 @@ var consumers = []consumer{
 }
 
 func consumerNamed(name string) (consumer, error) {
-	all := slices.Concat(consumers, appConsumers)
+	all := slices.Concat(consumers, []consumer{spark}, appConsumers)
 	i := slices.IndexFunc(all, func(c consumer) bool { return c.name == name })
 	if i < 0 {
 		return consumer{}, fmt.Errorf("there is no consumer %q, only %s", name, strings.Join(consumerNames(), ", "))

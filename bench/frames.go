@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -37,9 +38,20 @@ func encode(object runtime.Object) []byte {
 	return out.Bytes()
 }
 
-// frame writes an event as one frame of a watch: four bytes of length and the
-// event with the encoded pod in it.
-func frame(event watch.EventType, pod *corev1.Pod) []byte {
+// A framing writes an event as one frame of a watch.
+type framing func(event watch.EventType, pod *corev1.Pod) []byte
+
+// jsonFrame is the event with the pod in it, on a line.
+func jsonFrame(event watch.EventType, pod *corev1.Pod) []byte {
+	encoded, err := json.Marshal(metav1.WatchEvent{Type: string(event), Object: runtime.RawExtension{Object: pod}})
+	if err != nil {
+		panic(fmt.Sprintf("encode a watch event: %v", err))
+	}
+	return append(encoded, '\n')
+}
+
+// protobufFrame is four bytes of length and the event with the encoded pod in it.
+func protobufFrame(event watch.EventType, pod *corev1.Pod) []byte {
 	var out, framed bytes.Buffer
 	envelope := &metav1.WatchEvent{Type: string(event), Object: runtime.RawExtension{Raw: encode(pod)}}
 	if err := protobuf.StreamSerializer.Encode(envelope, &out); err != nil {
@@ -115,28 +127,37 @@ func (m podTemplate) appendPod(to []byte, i, version int, app string) []byte {
 type script struct {
 	pods    int
 	updates int
+	warmUp  int // so many of the updates come first, followed by a marker
 	apps    int // the applications that the pods belong to, in turn
 
+	media    string // of the frames
+	frame    framing
 	added    podTemplate    // frame of a pod that is there
 	modified [2]podTemplate // frames of an update: not ready, ready
-	item     podTemplate    // of a list
+	item     podTemplate    // of a list, only in protobuf
 }
 
 func newScript(pods, updates, apps int) *script {
+	s := &script{pods: pods, updates: updates, apps: apps, media: protobufMedia, item: newPodTemplate(encodeItem, true)}
+	s.setFrame(protobufFrame)
+	return s
+}
+
+// inJSON returns the same script with frames in JSON. It has no lists.
+func (s *script) inJSON() *script {
+	other := *s
+	other.media = runtime.ContentTypeJSON
+	other.setFrame(jsonFrame)
+	return &other
+}
+
+func (s *script) setFrame(frame framing) {
 	framed := func(event watch.EventType) func(*corev1.Pod) []byte {
 		return func(pod *corev1.Pod) []byte { return frame(event, pod) }
 	}
-	return &script{
-		pods:    pods,
-		updates: updates,
-		apps:    apps,
-		added:   newPodTemplate(framed(watch.Added), true),
-		modified: [2]podTemplate{
-			newPodTemplate(framed(watch.Modified), false),
-			newPodTemplate(framed(watch.Modified), true),
-		},
-		item: newPodTemplate(encodeItem, true),
-	}
+	s.frame = frame
+	s.added = newPodTemplate(framed(watch.Added), true)
+	s.modified = [2]podTemplate{newPodTemplate(framed(watch.Modified), false), newPodTemplate(framed(watch.Modified), true)}
 }
 
 // listVersion is the resource version of the initial view.
@@ -149,7 +170,7 @@ func (s *script) appendAdded(to []byte, i int) []byte {
 
 // appendInitialEnd appends the bookmark that ends a streaming list.
 func (s *script) appendInitialEnd(to []byte) []byte {
-	return append(to, frame(watch.Bookmark, &corev1.Pod{
+	return append(to, s.frame(watch.Bookmark, &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
 			ResourceVersion: podtest.VersionText(s.listVersion()),
@@ -183,12 +204,21 @@ func (s *script) appendUpdate(to []byte, j int) []byte {
 	if ready {
 		m = s.modified[1]
 	}
-	return m.appendPod(to, i, s.listVersion()+1+j, s.appOf(i))
+	version := s.listVersion() + 1 + j
+	if s.warmUp > 0 && j >= s.warmUp {
+		version++ // of the marker
+	}
+	return m.appendPod(to, i, version, s.appOf(i))
 }
 
 // appendMarker appends the marker of the k-th application.
 func (s *script) appendMarker(to []byte, k int) []byte {
-	return append(to, frame(watch.Added, markerPod(s.listVersion()+s.updates+1+k, k))...)
+	return append(to, s.frame(watch.Added, markerPod(s.listVersion()+s.updates+2+k, k))...)
+}
+
+// appendWarmUpMarker appends the marker after the first updates.
+func (s *script) appendWarmUpMarker(to []byte) []byte {
+	return append(to, s.frame(watch.Added, warmUpMarker(s.listVersion()+s.warmUp+1))...)
 }
 
 // appOf returns the application of the i-th pod.

@@ -32,16 +32,18 @@ func TestPodIsRealistic(t *testing.T) {
 // A frame made by overwriting bytes is the frame that encoding the pod makes.
 func TestTemplateEqualsEncoding(t *testing.T) {
 	const pods, updates = 300, 1_000
-	s := newScript(pods, updates, 1)
-	for _, i := range []int{0, 1, 9, 99, 123, 299} {
-		if want, got := frame(watch.Added, podtest.Executor(i, i+1, true)), s.appendAdded(nil, i); !bytes.Equal(got, want) {
-			t.Errorf("frame of pod %d differs from the encoded pod", i)
+	protobuf := newScript(pods, updates, 1)
+	for _, s := range []*script{protobuf, protobuf.inJSON()} {
+		for _, i := range []int{0, 1, 9, 99, 123, 299} {
+			if want, got := s.frame(watch.Added, podtest.Executor(i, i+1, true)), s.appendAdded(nil, i); !bytes.Equal(got, want) {
+				t.Errorf("%s: frame of pod %d differs from the encoded pod", s.media, i)
+			}
 		}
-	}
-	for _, j := range []int{0, 1, 299, 300, 777} {
-		i, ready := s.updated(j)
-		if want, got := frame(watch.Modified, podtest.Executor(i, pods+1+j, ready)), s.appendUpdate(nil, j); !bytes.Equal(got, want) {
-			t.Errorf("frame of update %d differs from the encoded pod", j)
+		for _, j := range []int{0, 1, 299, 300, 777} {
+			i, ready := s.updated(j)
+			if want, got := s.frame(watch.Modified, podtest.Executor(i, pods+1+j, ready)), s.appendUpdate(nil, j); !bytes.Equal(got, want) {
+				t.Errorf("%s: frame of update %d differs from the encoded pod", s.media, j)
+			}
 		}
 	}
 }
@@ -100,7 +102,7 @@ func TestTemplateOfAnotherApplication(t *testing.T) {
 			env.Value = nthApp(1)
 		}
 	}
-	if got, want := s.appendAdded(nil, 4), frame(watch.Added, want); !bytes.Equal(got, want) {
+	if got, want := s.appendAdded(nil, 4), protobufFrame(watch.Added, want); !bytes.Equal(got, want) {
 		t.Errorf("the frame of pod 4 has %d bytes and differs from the encoded pod of %d bytes, want them equal", len(got), len(want))
 	}
 }

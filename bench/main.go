@@ -10,7 +10,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -82,6 +81,7 @@ func runServe(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	flags := newFlags(serveCommand)
 	pods := flags.Int("pods", 1, "number of pods")
 	updates := flags.Int("updates", 0, "number of updates")
+	warmUp := flags.Int("warm-up", 0, "number of updates before the others")
 	apps := flags.Int("apps", 1, "number of applications")
 	flush := flags.String("flush", flushEach, "`each` or burst")
 	kubeconfig := flags.String("kubeconfig", "", "write a kubeconfig to this `file`")
@@ -91,7 +91,9 @@ func runServe(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	if err := checkFlush(*flush); err != nil {
 		return err
 	}
-	return serve(ctx, newReplay(newScript(*pods, *updates, *apps), *flush == flushEach), *kubeconfig, in, out)
+	s := newScript(*pods, *warmUp+*updates, *apps)
+	s.warmUp = *warmUp
+	return serve(ctx, newReplay(s, *flush == flushEach), *kubeconfig, in, out)
 }
 
 func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
@@ -103,20 +105,17 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.IntVar(&a.apps, "apps", 1, "number of applications")
 	flags.StringVar(&a.kubeconfig, "kubeconfig", "", "`file` that says where the server is")
 	flags.StringVar(&a.samples, "samples", "", "write to this `file` what was seen when")
-	flags.BoolVar(&a.warmUp, "warm-up", false, "be ready, wait for a line on standard input, and be ready again")
+	flags.BoolVar(&a.warmUp, "warm-up", false, "be ready, wait for the marker of the warm-up, and be ready again")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	lines := make(chan struct{}, 1)
 	go func() {
-		for scanner := bufio.NewScanner(in); scanner.Scan(); {
-			lines <- struct{}{}
-		}
+		io.Copy(io.Discard, in)
 		cancel() // the parent is gone
 	}()
-	return consume(ctx, a, lines, out)
+	return consume(ctx, a, out)
 }
 
 func newFlags(name string) *flag.FlagSet { return flag.NewFlagSet(name, flag.ContinueOnError) }

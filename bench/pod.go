@@ -20,6 +20,9 @@ const (
 
 	// markerName is the pod whose event says that there are no more updates.
 	markerName = "end-of-updates"
+
+	// warmUpMarkerName is the pod whose event says that the warm-up is over.
+	warmUpMarkerName = "end-of-warm-up"
 )
 
 var podSelector = labels.SelectorFromSet(selectorLabels)
@@ -43,6 +46,13 @@ func nthMarker(k int) string {
 		return markerName
 	}
 	return fmt.Sprintf("%s-%d", markerName, k)
+}
+
+// warmUpMarker is a pod of the first application.
+func warmUpMarker(version int) *corev1.Pod {
+	pod := markerPod(version, 0)
+	pod.Name, pod.UID = warmUpMarkerName, "8f3a5c1e-0000-4000-8001-000000000000"
+	return pod
 }
 
 // markerPod ends the updates of the k-th application.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -66,7 +65,7 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 	}
 	run := realRun{options: o, writer: &writer{pods: o.pods, apps: 1}, dir: dir}
 	if slices.ContainsFunc(named, func(c consumer) bool { return c.name == spark.name }) {
-		if run.sparkwatch, err = buildProgram(ctx, dir, "./spark/sparkwatch"); err != nil {
+		if run.sparkwatch, err = buildProgram(ctx, dir, sparkwatch); err != nil {
 			return err
 		}
 	}
@@ -119,8 +118,10 @@ func (r *realRun) round(ctx context.Context, consumer string) (f figures, d dela
 	}
 	defer process.kill()
 	err = warmUp(process, func() error {
-		_, err := r.writer.churn(ctx, o.warmUp, o.interval()/2)
-		return err
+		if _, err := r.writer.churn(ctx, o.warmUp, o.interval()/2); err != nil {
+			return err
+		}
+		return r.writer.createWarmUpMarker(ctx)
 	})
 	if err != nil {
 		return f, d, err
@@ -147,32 +148,19 @@ func (r *realRun) round(ctx context.Context, consumer string) (f figures, d dela
 
 // start starts the process of a consumer.
 func (r *realRun) start(ctx context.Context, consumer, samples string) (*child, error) {
-	args := []string{
-		"-kubeconfig", r.options.kubeconfig, "-samples", samples,
-		"-pods", strconv.Itoa(r.options.pods), "-updates", strconv.Itoa(r.options.updates),
-	}
+	o := r.options
 	if consumer == spark.name {
-		args = append(args, "-namespace", namespace, "-app", nthApp(0), "-marker", markerName)
-		command := exec.CommandContext(ctx, r.sparkwatch, args...)
-		command.Dir = integrationModule
-		return startProgram("consumer "+consumer, command)
+		return startSpark(ctx, r.sparkwatch, assignment{kubeconfig: o.kubeconfig, pods: o.pods, updates: o.updates, samples: samples})
 	}
-	return startConsumer(ctx, append([]string{"-consumer", consumer, "-warm-up"}, args...)...)
+	return startConsumer(ctx, "-consumer", consumer, "-warm-up", "-kubeconfig", o.kubeconfig, "-samples", samples,
+		"-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates))
 }
-
-// spark is a consumer that is a program of the sibling module. It runs on a real API server
-// only, because the replay server speaks protobuf only.
-var spark = consumer{name: "spark", title: "Spark's watch source and store"}
 
 // realConsumers returns the named consumers. The floors do not run on a real API server: only
 // the replay server says how many frames come.
 func realConsumers(names string) ([]consumer, error) {
 	var named []consumer
 	for name := range strings.SplitSeq(names, ",") {
-		if name == spark.name {
-			named = append(named, spark)
-			continue
-		}
 		c, err := consumerNamed(name)
 		if err == nil && (name == floorName || name == allFramesName) {
 			err = fmt.Errorf("%s runs on the replay server only", name)

@@ -24,7 +24,11 @@ func runRound(ctx context.Context, consumer string, p plan, flush, dir string) (
 		"-kubeconfig", kubeconfig,
 	}
 
-	server, err := startChild(ctx, "replay server", append([]string{serveCommand, "-flush", flush}, size...)...)
+	serverArgs := append([]string{serveCommand, "-flush", flush}, size...)
+	if consumer == spark.name {
+		serverArgs = append(serverArgs, "-warm-up", strconv.Itoa(sparkWarmUp))
+	}
+	server, err := startChild(ctx, "replay server", serverArgs...)
 	if err != nil {
 		return f, q, err
 	}
@@ -32,12 +36,18 @@ func runRound(ctx context.Context, consumer string, p plan, flush, dir string) (
 	if err := server.awaitReady(); err != nil {
 		return f, q, err
 	}
-	process, err := startConsumer(ctx, append([]string{"-consumer", consumer}, size...)...)
+	process, err := p.start(ctx, consumer, kubeconfig, size)
 	if err != nil {
 		return f, q, err
 	}
 	defer process.kill()
-	f, err = measure(process, func() error { return server.say("updates") })
+	update := func() error { return server.say("updates") }
+	if consumer == spark.name {
+		if err := warmUp(process, update); err != nil {
+			return f, q, err
+		}
+	}
+	f, err = measure(process, update)
 	if err != nil {
 		return f, q, err
 	}
@@ -48,6 +58,14 @@ func runRound(ctx context.Context, consumer string, p plan, flush, dir string) (
 		return f, q, err
 	}
 	return f, q, server.end()
+}
+
+// start starts the process of a consumer.
+func (p plan) start(ctx context.Context, consumer, kubeconfig string, size []string) (*child, error) {
+	if consumer == spark.name {
+		return startSpark(ctx, p.sparkwatch, assignment{kubeconfig: kubeconfig, pods: p.pods, updates: p.updates})
+	}
+	return startConsumer(ctx, append([]string{"-consumer", consumer}, size...)...)
 }
 
 // startConsumer starts the process of a consumer.
@@ -64,7 +82,7 @@ func warmUp(process *child, update func() error) error {
 	if err := update(); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
-	return process.say("measure")
+	return nil
 }
 
 // measure returns the figures of a consumer's process. It calls begin when the consumer's

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -38,17 +39,34 @@ type requests struct {
 type replay struct {
 	// Fixed after newReplay.
 	script    *script
-	flushEach bool // flush after each update, not when a buffer is full
-	released  chan struct{}
-	release   func()
+	inJSON    func() *script // the same in JSON
+	flushEach bool           // flush after each update, not when a buffer is full
+	warmingUp chan struct{}  // closed when the updates to warm up may begin
+	released  chan struct{}  // closed when the other updates may begin
 
 	mu       sync.Mutex
 	requests requests
+	stages   []chan struct{} // those that are still open
 }
 
 func newReplay(s *script, flushEach bool) *replay {
-	released := make(chan struct{})
-	return &replay{script: s, flushEach: flushEach, released: released, release: sync.OnceFunc(func() { close(released) })}
+	r := &replay{script: s, inJSON: sync.OnceValue(s.inJSON), flushEach: flushEach, warmingUp: make(chan struct{}), released: make(chan struct{})}
+	r.stages = []chan struct{}{r.warmingUp, r.released}
+	if s.warmUp == 0 {
+		r.release()
+	}
+	return r
+}
+
+// release lets the next stage begin: the updates to warm up, if there are any, and then
+// the others.
+func (r *replay) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.stages) > 0 {
+		close(r.stages[0])
+		r.stages = r.stages[1:]
+	}
 }
 
 // seen returns the requests so far.
@@ -64,14 +82,24 @@ func (r *replay) count(kind func(*requests)) {
 	kind(&r.requests)
 }
 
-// ServeHTTP answers lists and watches of pods, in protobuf.
+// ServeHTTP answers lists and watches of pods, in protobuf. Watches are in JSON for a
+// client that does not accept protobuf.
 func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if request.URL.Path != podsPath {
 		http.NotFound(w, request)
 		return
 	}
+	if request.Header.Get("Upgrade") != "" {
+		// With this answer Spark's client watches over HTTP, without a WebSocket.
+		http.Error(w, "there are no WebSockets", http.StatusServiceUnavailable)
+		return
+	}
+	s := r.script
+	if !strings.Contains(request.Header.Get("Accept"), protobufMedia) {
+		s = r.inJSON()
+	}
 	query := request.URL.Query()
-	selected, err := r.script.selected(query.Get("labelSelector"))
+	selected, err := s.selected(query.Get("labelSelector"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -79,17 +107,22 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	watching, _ := strconv.ParseBool(query.Get("watch"))
 	initial, _ := strconv.ParseBool(query.Get("sendInitialEvents"))
 	switch {
-	case !watching && r.script.apps > 1:
+	case !watching && s.media != protobufMedia:
+		http.Error(w, "lists are in protobuf only", http.StatusNotAcceptable)
+	case !watching && s.apps > 1:
 		http.Error(w, "with many applications there are only streaming lists", http.StatusBadRequest)
 	case !watching:
 		r.count(func(q *requests) { q.Lists++ })
 		err = r.serveList(w, query.Get("limit"), query.Get("continue"))
 	case initial:
 		r.count(func(q *requests) { q.StreamingLists++ })
-		err = r.serveWatch(request.Context(), w, selected, true)
-	case query.Get("resourceVersion") == podtest.VersionText(r.script.listVersion()):
+		err = r.serveWatch(request.Context(), w, s, selected, s.appendInitialEnd)
+	case query.Get("resourceVersion") == "":
 		r.count(func(q *requests) { q.Watches++ })
-		err = r.serveWatch(request.Context(), w, selected, false)
+		err = r.serveWatch(request.Context(), w, s, selected, func(to []byte) []byte { return to })
+	case query.Get("resourceVersion") == podtest.VersionText(s.listVersion()):
+		r.count(func(q *requests) { q.Watches++ })
+		err = r.serveWatch(request.Context(), w, s, selected, nil)
 	default:
 		// Only the initial view is a place to watch from. A consumer that comes
 		// back during the updates would be measured at something else.
@@ -129,29 +162,38 @@ func (r *replay) serveList(w http.ResponseWriter, limit, token string) error {
 	return out.flush()
 }
 
-// serveWatch sends the pods and updates of the selected applications.
-func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, selected []bool, initial bool) error {
-	s := r.script
-	w.Header().Set("Content-Type", protobufMedia+";stream=watch")
+// serveWatch sends the pods and updates of the selected applications. The pods come first
+// if appendEnd is not nil, and after them what it appends.
+func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, s *script, selected []bool, appendEnd func([]byte) []byte) error {
+	w.Header().Set("Content-Type", s.media+";stream=watch")
 	out := newChunks(w)
-	if initial {
+	if appendEnd != nil {
 		for i := range s.pods {
 			if selected[i%s.apps] {
 				out.buffer = s.appendAdded(out.buffer, i)
 				out.spill()
 			}
 		}
-		out.buffer = s.appendInitialEnd(out.buffer)
+		out.buffer = appendEnd(out.buffer)
 	}
 	if err := out.flush(); err != nil {
 		return err
 	}
-	select {
-	case <-r.released:
-	case <-ctx.Done():
+	if !wait(ctx, r.warmingUp) {
 		return nil
 	}
 	for j := range s.updates {
+		if j == s.warmUp {
+			if s.warmUp > 0 {
+				out.buffer = s.appendWarmUpMarker(out.buffer)
+			}
+			if err := out.flush(); err != nil {
+				return err
+			}
+			if !wait(ctx, r.released) {
+				return nil
+			}
+		}
 		if i, _ := s.updated(j); !selected[i%s.apps] {
 			continue
 		}
@@ -174,6 +216,16 @@ func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, selected
 	}
 	<-ctx.Done() // the stream stays open until the client goes
 	return nil
+}
+
+// wait reports whether a channel was closed before ctx ended.
+func wait(ctx context.Context, closed <-chan struct{}) bool {
+	select {
+	case <-closed:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // selected reports which applications a label selector selects. The empty selector selects

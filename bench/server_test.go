@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
@@ -21,6 +23,21 @@ import (
 
 // startReplay serves a script until the test ends.
 func startReplay(t *testing.T, r *replay) kubernetes.Interface {
+	t.Helper()
+	return newClient(t, startReplayServer(t, r))
+}
+
+func newClient(t *testing.T, config *rest.Config) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// startReplayServer returns the configuration of a client.
+func startReplayServer(t *testing.T, r *replay) *rest.Config {
 	t.Helper()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	ctx, stop := context.WithCancel(context.Background())
@@ -43,11 +60,7 @@ func startReplay(t *testing.T, r *replay) kubernetes.Interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
+	return config
 }
 
 // client-go decodes the stream into the pods, the end of the view, the updates
@@ -113,6 +126,40 @@ func listPages(t *testing.T, list func(context.Context, metav1.ListOptions) (*co
 	}
 }
 
+// A client that does not accept protobuf gets the same pods and updates in JSON. Those of
+// the warm-up come first, and then a marker.
+func TestReplayInJSON(t *testing.T) {
+	const pods, warmUp, updates = 50, 30, 200
+	s := newScript(pods, warmUp+updates, 1)
+	s.warmUp = warmUp
+	r := newReplay(s, true)
+	config := startReplayServer(t, r)
+	config.ContentType, config.AcceptContentTypes = "", ""
+	w, err := newClient(t, config).CoreV1().Pods(namespace).Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	seen := map[string]*corev1.Pod{}
+	for i := range pods {
+		pod := (<-w.ResultChan()).Object.(*corev1.Pod)
+		want := podtest.Executor(i, i+1, true)
+		want.TypeMeta = metav1.TypeMeta{} // client-go removes it
+		if diff := cmp.Diff(want, pod); diff != "" {
+			t.Fatalf("pod %d (-want +got):\n%s", i, diff)
+		}
+		seen[pod.Name] = pod
+	}
+	r.release()
+	if n := readUpdates(t, w, seen); n != warmUp {
+		t.Errorf("%d updates before the first marker, want %d", n, warmUp)
+	}
+	r.release()
+	if n := readUpdates(t, w, seen); n != updates {
+		t.Errorf("%d updates before the last marker, want %d", n, updates)
+	}
+}
+
 func readView(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) {
 	t.Helper()
 	for event := range w.ResultChan() {
@@ -141,7 +188,7 @@ func readUpdates(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) i
 			t.Fatalf("version %s after %s", pod.ResourceVersion, version)
 		}
 		version = pod.ResourceVersion
-		if pod.Name == markerName {
+		if pod.Name == markerName || pod.Name == warmUpMarkerName {
 			return n
 		}
 		if event.Type != watch.Modified || seen[pod.Name] == nil {

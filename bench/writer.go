@@ -156,24 +156,33 @@ func readinessPatch(ready bool) []byte {
 }
 
 // createMarkers creates the marker of each application.
-func (w *writer) createMarkers(ctx context.Context) error {
-	return w.eachMarker(ctx, func(ctx context.Context, marker *corev1.Pod) error {
-		marker.UID, marker.ResourceVersion, marker.CreationTimestamp = "", "", metav1.Time{}
-		if _, err := w.client.CoreV1().Pods(namespace).Create(ctx, marker, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("create a marker: %w", err)
-		}
-		return nil
-	})
+func (w *writer) createMarkers(ctx context.Context) error { return w.eachMarker(ctx, w.createMarker) }
+
+func (w *writer) createWarmUpMarker(ctx context.Context) error {
+	return w.createMarker(ctx, warmUpMarker(0))
+}
+
+func (w *writer) createMarker(ctx context.Context, marker *corev1.Pod) error {
+	marker.UID, marker.ResourceVersion, marker.CreationTimestamp = "", "", metav1.Time{}
+	if _, err := w.client.CoreV1().Pods(namespace).Create(ctx, marker, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create a marker: %w", err)
+	}
+	return nil
 }
 
 func (w *writer) removeMarkers(ctx context.Context) error {
-	return w.eachMarker(ctx, func(ctx context.Context, marker *corev1.Pod) error {
-		err := w.client.CoreV1().Pods(namespace).Delete(ctx, marker.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete a marker: %w", err)
-		}
-		return nil
-	})
+	if err := w.removeMarker(ctx, warmUpMarker(0)); err != nil {
+		return err
+	}
+	return w.eachMarker(ctx, w.removeMarker)
+}
+
+func (w *writer) removeMarker(ctx context.Context, marker *corev1.Pod) error {
+	err := w.client.CoreV1().Pods(namespace).Delete(ctx, marker.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete a marker: %w", err)
+	}
+	return nil
 }
 
 func (w *writer) eachMarker(ctx context.Context, do func(context.Context, *corev1.Pod) error) error {

@@ -3,11 +3,9 @@
 import com.sun.management.OperatingSystemMXBean;
 import io.fabric8.kubernetes.api.model.Pod;
 import io.fabric8.kubernetes.client.KubernetesClient;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.lang.management.ManagementFactory;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -32,8 +30,8 @@ import scala.runtime.BoxedUnit;
  * Watches the executor pods of an application with Spark's own classes: its watch source, its
  * store, and one subscriber at Spark's interval of a second. The arguments are pairs of a name
  * and a value. The program speaks like the consumers of the benchmark: it prints "ready" when
- * it has seen the pods, and its figures in JSON when it has seen the marker. A line on standard
- * input makes it measure from then on. It ends with its input.
+ * it has seen the pods, again when it has seen the marker of the warm-up, and its figures in
+ * JSON when it has seen the last marker. It ends with its input.
  */
 class SparkWatch {
   private static final long INTERVAL_MILLIS = 1000; // spark.kubernetes.executor.eventProcessingInterval
@@ -42,8 +40,10 @@ class SparkWatch {
   private final int pods;
   private final Map<Object, ExecutorPodState> known = new HashMap<>();
   private final CountDownLatch complete = new CountDownLatch(1);
+  private final CountDownLatch warm = new CountDownLatch(1);
   private final CountDownLatch ended = new CountDownLatch(1);
   private final PrintWriter samples; // null for none
+  private boolean warmUpSeen;
   private boolean markerSeen;
   private String separator = "["; // before the next sample
 
@@ -72,6 +72,9 @@ class SparkWatch {
         see(state.pod());
       }
     });
+    if (warmUpSeen) {
+      warm.countDown();
+    }
     if (markerSeen) {
       ended.countDown(); // not earlier, because the map has no order
     }
@@ -86,6 +89,7 @@ class SparkWatch {
           meta.getName(), meta.getResourceVersion(), now.getEpochSecond() * 1_000_000_000L + now.getNano());
       separator = ",\n";
     }
+    warmUpSeen |= meta.getName().startsWith(options.get("warm-up-marker"));
     markerSeen |= meta.getName().startsWith(options.get("marker"));
   }
 
@@ -105,10 +109,7 @@ class SparkWatch {
     var view = Reading.now();
     var before = Reading.collected();
     System.out.println("ready");
-    var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-    if (in.readLine() == null) {
-      return;
-    }
+    warm.await();
     before = Reading.collected();
     System.out.println("ready");
     ended.await();
@@ -154,11 +155,25 @@ class SparkWatch {
     throw new IllegalStateException("/proc/self/status has no VmHWM");
   }
 
+  private static void endWithInput() {
+    try {
+      while (System.in.read() >= 0) {
+        // the parent writes nothing
+      }
+    } catch (IOException e) {
+      // as if it had ended
+    }
+    System.exit(1);
+  }
+
   public static void main(String[] args) throws Exception {
     var options = new HashMap<String, String>();
     for (int i = 0; i < args.length; i += 2) {
       options.put(args[i], args[i + 1]);
     }
+    var input = new Thread(SparkWatch::endWithInput);
+    input.setDaemon(true);
+    input.start();
     new SparkWatch(options).run();
     System.exit(0); // Spark's threads go on
   }

@@ -43,12 +43,13 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("sparkwatch", flag.ContinueOnError)
 	kubeconfig := flags.String("kubeconfig", "", "`file` that says where the server is, and has the rights of an administrator")
 	values := map[string]*string{
-		"namespace": flags.String("namespace", "default", "`namespace` of the pods"),
-		"app":       flags.String("app", "", "`id` of the application"),
-		"pods":      flags.String("pods", "1", "`number` of pods that there are"),
-		"updates":   flags.String("updates", "1", "`number` of updates that will come"),
-		"marker":    flags.String("marker", "marker", "the first pod whose name begins with this `text` ends the measurement"),
-		"samples":   flags.String("samples", "", "write to this `file` what was seen when"),
+		"namespace":      flags.String("namespace", "default", "`namespace` of the pods"),
+		"app":            flags.String("app", "", "`id` of the application"),
+		"pods":           flags.String("pods", "1", "`number` of pods that there are"),
+		"updates":        flags.String("updates", "1", "`number` of updates that will come"),
+		"marker":         flags.String("marker", "marker", "the first pod whose name begins with this `text` ends the measurement"),
+		"warm-up-marker": flags.String("warm-up-marker", "warm", "the first pod whose name begins with this `text` ends the warm-up"),
+		"samples":        flags.String("samples", "", "write to this `file` what was seen when"),
 	}
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -69,9 +70,13 @@ func run(ctx context.Context, args []string) error {
 	if err := rest.LoadTLSFiles(admin); err != nil {
 		return fmt.Errorf("read kubeconfig: %w", err)
 	}
-	own := filepath.Join(dir, "kubeconfig")
-	if err := writeKubeconfig(ctx, own, admin, *values["namespace"]); err != nil {
-		return err
+	if len(admin.CertData) > 0 {
+		// Spark's client cannot read a key of an elliptic curve, which is what the
+		// administrator of a test server has.
+		*kubeconfig, err = withToken(ctx, dir, admin, *values["namespace"])
+		if err != nil {
+			return err
+		}
 	}
 	source := filepath.Join(dir, "SparkWatch.java")
 	if err := os.WriteFile(source, program, 0o600); err != nil {
@@ -85,19 +90,19 @@ func run(ctx context.Context, args []string) error {
 	for name, value := range values {
 		words = append(words, name, *value)
 	}
-	return runJava(installation.Java(ctx, []string{jar}, words...), own)
+	return runJava(installation.Java(ctx, []string{jar}, words...), *kubeconfig)
 }
 
-// writeKubeconfig gives Spark a token, because its client cannot read a key of an elliptic
-// curve, which is what the administrator of a test server has.
-func writeKubeconfig(ctx context.Context, path string, admin *rest.Config, namespace string) error {
+// withToken makes a service account and returns the path of a kubeconfig with its token.
+func withToken(ctx context.Context, dir string, admin *rest.Config, namespace string) (string, error) {
 	account, err := cluster.AddServiceAccount(ctx, admin, namespace, "sparkwatch", rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"},
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	return cluster.WriteKubeconfig(path, account)
+	path := filepath.Join(dir, "kubeconfig")
+	return path, cluster.WriteKubeconfig(path, account)
 }
 
 // runJava lets the program have the input and the output of this process.
