@@ -35,7 +35,7 @@ func TestReadmeQuickStartIsTheExample(t *testing.T) {
 // Every test that the README and the other documents name exists.
 func TestReadmeNamesTests(t *testing.T) {
 	var code strings.Builder
-	for _, dir := range []string{".", "internal/listwatch", "internal/modeltest", "internal/podwire", "integration", "integration/faults", "integration/spark", "bench"} {
+	for _, dir := range []string{".", "internal/listwatch", "internal/modeltest", "internal/podwire", "integration", "integration/faults", "integration/spark", "integration/spark/application", "bench"} {
 		entries, err := os.ReadDir(dir)
 		must(t, err)
 		for _, entry := range entries {
@@ -44,7 +44,7 @@ func TestReadmeNamesTests(t *testing.T) {
 			}
 		}
 	}
-	for _, document := range []string{"README.md", "DESIGN.md", "CONTRIBUTING.md", "integration/spark/SUITES.md"} {
+	for _, document := range []string{"README.md", "DESIGN.md", "CONTRIBUTING.md", "integration/README.md", "integration/spark/README.md", "integration/spark/SUITES.md"} {
 		named := regexp.MustCompile("`((?:Test|Example|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, document), -1)
 		if len(named) < 4 {
 			t.Fatalf("%s names %d tests, want at least 4", document, len(named))

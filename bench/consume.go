@@ -24,12 +24,10 @@ type assignment struct {
 	updates    int
 	apps       int
 	samples    string // file for the times at which versions were seen, "" for none
-	warmUp     bool   // it is measured only after the marker of the warm-up
 }
 
-// Lines on a consumer's standard output. The first says that the view is complete and
-// updates may begin; the last is the figures in JSON. With a warm-up there are two of the
-// first, and the updates to be measured begin after the second.
+// Lines on a consumer's standard output. The first says that the view is
+// complete and updates may begin; the second is the figures in JSON.
 const readyLine = "ready"
 
 // consume runs one consumer until it has seen the marker, and measures it.
@@ -64,14 +62,6 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	complete, err := readUsage()
 	if err != nil {
 		return err
-	}
-	if a.warmUp {
-		fmt.Fprintln(out, readyLine)
-		select {
-		case <-recorder.warm:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
 	}
 	before, err := readCollected()
 	if err != nil {

@@ -14,9 +14,13 @@ var spark = consumer{name: "spark", title: "Spark's watch source and store"}
 // sparkwatch is the package of that program.
 const sparkwatch = "./spark/sparkwatch"
 
-// sparkWarmUp is how many updates the program receives from the replay server before it is
-// measured, so that the JVM has compiled its code.
-const sparkWarmUp = 40_000
+// The program receives so many updates before it is measured, so that the JVM has compiled
+// its code: sparkWarmUp from the replay server, and sparkRealWarmUp from a real API server,
+// which ends the watch of a consumer that is too slow.
+const (
+	sparkWarmUp     = 40_000
+	sparkRealWarmUp = 12_000
+)
 
 // startSpark starts the program.
 func startSpark(ctx context.Context, program string, a assignment) (*child, error) {

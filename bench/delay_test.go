@@ -64,9 +64,9 @@ func TestRealTable(t *testing.T) {
 	sparks := one(1000, 500)
 	sparks.Consumer, sparks.Title = spark.name, "Spark"
 	sparks.Rounds[0].HeapBytes, sparks.Rounds[0].PeakBytes = 64e3, 640e6
-	r := realReport{Machine: fixedReport().Machine, Pods: 5000, WarmUp: 8000, Updates: 2000, Rate: 200, Series: []realSeries{informer, ours, sparks}}
+	r := realReport{Machine: fixedReport().Machine, Pods: 5000, Updates: 2000, Rate: 200, Series: []realSeries{informer, ours, sparks}}
 	for _, want := range []string{
-		"kube-apiserver, 5,000 pods, 2,000 updates per round at 200 per second, after 8,000 to warm up.",
+		"kube-apiserver, 5,000 pods, 2,000 updates per round at 200 per second.",
 		"| SharedInformer | 400.0 | 1.00 | 0.40 | 2.50 | 9.00 | -0.25 | 3.00 | 16.0 | 0.25 | 64 | 0.10 | 0.50 |\n",
 		"| watchsource | 100.0 | 0.25 | 0.10 | 2.00 | 9.00 | -0.25 | 3.00 | 16.0 | 0.25 | 64 | 0.10 | 0.50 |\n",
 		"| Spark | 1000.0 | 2.50 | 1.00 | 500.00 | 9.00 | -0.25 | 3.00 | 64.0 | 1.00 | 640 | 1.00 | 0.50 |\n",

@@ -105,7 +105,6 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.IntVar(&a.apps, "apps", 1, "number of applications")
 	flags.StringVar(&a.kubeconfig, "kubeconfig", "", "`file` that says where the server is")
 	flags.StringVar(&a.samples, "samples", "", "write to this `file` what was seen when")
-	flags.BoolVar(&a.warmUp, "warm-up", false, "be ready, wait for the marker of the warm-up, and be ready again")
 	if err := parse(flags, args); err != nil {
 		return err
 	}

@@ -18,7 +18,6 @@ type realOptions struct {
 	kubeconfig string // "" to start a cluster
 	pods       int
 	updates    int // in each round
-	warmUp     int // updates before them
 	rate       int // updates per second
 	rounds     int
 	consumers  string
@@ -34,10 +33,9 @@ func runReal(ctx context.Context, args []string, out, progress io.Writer) error 
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "use the cluster that this `file` names; by default one is started from ../integration")
 	flags.IntVar(&o.pods, "pods", 5_000, "number of pods")
 	flags.IntVar(&o.updates, "updates", 2_000, "number of updates in each round")
-	flags.IntVar(&o.warmUp, "warm-up", 4_000, "number of updates in each round before those that are measured, at twice the rate")
 	flags.IntVar(&o.rate, "rate", 200, "updates per second")
 	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds")
-	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed,spark", "compare these `names`")
+	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed", "compare these `names`; spark needs a JDK")
 	flags.StringVar(&o.results, "results", "real.json", "write all figures to this `file`")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -72,7 +70,7 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 	if err := run.writer.prepare(ctx, o.kubeconfig, progress); err != nil {
 		return err
 	}
-	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, WarmUp: o.warmUp, Rate: o.rate}
+	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate}
 	for _, c := range named {
 		report.Series = append(report.Series, realSeries{series: series{Consumer: c.name, Title: c.title}})
 	}
@@ -117,14 +115,16 @@ func (r *realRun) round(ctx context.Context, consumer string) (f figures, d dela
 		return f, d, err
 	}
 	defer process.kill()
-	err = warmUp(process, func() error {
-		if _, err := r.writer.churn(ctx, o.warmUp, o.interval()/2); err != nil {
-			return err
+	if consumer == spark.name {
+		err := warmUp(process, func() error {
+			if _, err := r.writer.churn(ctx, sparkRealWarmUp, o.interval()); err != nil {
+				return err
+			}
+			return r.writer.createWarmUpMarker(ctx)
+		})
+		if err != nil {
+			return f, d, err
 		}
-		return r.writer.createWarmUpMarker(ctx)
-	})
-	if err != nil {
-		return f, d, err
 	}
 	var writes []write
 	f, err = measure(process, func() error {
@@ -152,7 +152,7 @@ func (r *realRun) start(ctx context.Context, consumer, samples string) (*child, 
 	if consumer == spark.name {
 		return startSpark(ctx, r.sparkwatch, assignment{kubeconfig: o.kubeconfig, pods: o.pods, updates: o.updates, samples: samples})
 	}
-	return startConsumer(ctx, "-consumer", consumer, "-warm-up", "-kubeconfig", o.kubeconfig, "-samples", samples,
+	return startConsumer(ctx, "-consumer", consumer, "-kubeconfig", o.kubeconfig, "-samples", samples,
 		"-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates))
 }
 

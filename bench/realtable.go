@@ -11,7 +11,6 @@ import (
 type realReport struct {
 	Machine machine      `json:"machine"`
 	Pods    int          `json:"pods"`
-	WarmUp  int          `json:"warmUp"`
 	Updates int          `json:"updates"`
 	Rate    int          `json:"rate"`
 	Series  []realSeries `json:"series"`
@@ -38,8 +37,8 @@ func (r realReport) named(consumer string) series {
 // markdown is the report as a table.
 func (r realReport) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s. kube-apiserver, %s pods, %s updates per round at %d per second, after %s to warm up. Medians of the rounds, least and most in brackets.\n\n",
-		r.Machine, thousands(r.Pods), thousands(r.Updates), r.Rate, thousands(r.WarmUp))
+	fmt.Fprintf(&b, "%s. kube-apiserver, %s pods, %s updates per round at %d per second. Medians of the rounds, least and most in brackets.\n\n",
+		r.Machine, thousands(r.Pods), thousands(r.Updates), r.Rate)
 	b.WriteString("| consumer | CPU per event, us | of SharedInformer | of Spark | seen after it was sent, ms: p50 | p99 | after it was answered, ms: p50 | p99 | heap per pod, kB | of Spark | peak memory, MB | of Spark | view complete, s |\n")
 	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	informer, sparks := r.named(informerName), r.named(spark.name)

@@ -16,7 +16,6 @@ type recorder struct {
 	recording bool
 	samples   []sample
 	missing   atomic.Int64  // markers
-	warm      chan struct{} // closed when the marker of the warm-up has been seen
 	ended     chan struct{} // closed when all markers have been seen
 	end       func()        // for a consumer that does not decode pods
 }
@@ -31,7 +30,7 @@ type sample struct {
 // newRecorder returns a recorder that ends after a number of markers.
 func newRecorder(recording bool, markers int) *recorder {
 	ended := make(chan struct{})
-	a := &recorder{recording: recording, warm: make(chan struct{}), ended: ended, end: sync.OnceFunc(func() { close(ended) })}
+	a := &recorder{recording: recording, ended: ended, end: sync.OnceFunc(func() { close(ended) })}
 	a.missing.Store(int64(markers))
 	if recording {
 		a.samples = make([]sample, 0, 1<<16)
@@ -42,9 +41,6 @@ func newRecorder(recording bool, markers int) *recorder {
 func (a *recorder) see(pod, version string) {
 	if a.recording {
 		a.samples = append(a.samples, sample{Pod: pod, Version: version, At: time.Now().UnixNano()})
-	}
-	if pod == warmUpMarkerName {
-		close(a.warm)
 	}
 	if strings.HasPrefix(pod, markerName) && a.missing.Add(-1) == 0 {
 		a.end()

@@ -73,8 +73,8 @@ func startConsumer(ctx context.Context, args ...string) (*child, error) {
 	return startChild(ctx, "consumer "+args[1], append([]string{consumeCommand}, args...)...)
 }
 
-// warmUp lets a consumer's process, which was started with -warm-up, receive updates before
-// it is measured.
+// warmUp lets the process of the consumer spark receive updates before it is measured. The
+// process is ready a second time when it has seen the marker after them.
 func warmUp(process *child, update func() error) error {
 	if err := process.awaitReady(); err != nil {
 		return err

@@ -214,7 +214,7 @@ func (s *round) round(t *testing.T, f fault, ours sources, trimmed bool, config 
 	}
 
 	f.strike(s, t)
-	outcomes := s.application.converge(t, cmp.Or(f.patience, limit), watchers...)
+	outcomes := s.application.converge(t, cmp.Or(f.patience, limit), readers(watchers)...)
 	for _, source := range ours {
 		s.application.mustEqualList(t, source)
 	}
@@ -239,7 +239,7 @@ func (s *round) round(t *testing.T, f fault, ours sources, trimmed bool, config 
 }
 
 // converge measures from now on until the watchers see what happens now.
-func (a *application) converge(t *testing.T, patience time.Duration, watchers ...watcher) []outcome {
+func (a *application) converge(t *testing.T, patience time.Duration, watchers ...reader) []outcome {
 	t.Helper()
 	begin := time.Now()
 	marked := a.mark(t)

@@ -68,7 +68,7 @@ func TestServerStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	outcomes := s.application.converge(t, patience, watchers...)
+	outcomes := s.application.converge(t, patience, readers(watchers)...)
 	for i, w := range watchers {
 		agrees := s.application.agree(t, w)
 		outcomes[i].converged = outcomes[i].converged && agrees[0]

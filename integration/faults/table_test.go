@@ -71,12 +71,15 @@ func cells(outcomes []outcome) string {
 	return fmt.Sprintf("%d | %s | %s | %d (%d) | %d", len(took), median, longest, sum.answered, sum.lists, sum.errors)
 }
 
-func (o outcome) String() string {
-	took := "not converged"
-	if o.converged {
-		took = "converged in " + seconds(o.took)
+func (o outcome) recovery() string {
+	if !o.converged {
+		return "not converged"
 	}
-	text := fmt.Sprintf("%s, lists %d (%d), versions gone %d, errors %d", took, o.answered, o.lists, o.gone, o.errors)
+	return "converged in " + seconds(o.took)
+}
+
+func (o outcome) String() string {
+	text := fmt.Sprintf("%s, lists %d (%d), versions gone %d, errors %d", o.recovery(), o.answered, o.lists, o.gone, o.errors)
 	if o.errors > 0 {
 		text += fmt.Sprintf(", the last: %v", o.last)
 	}

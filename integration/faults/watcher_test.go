@@ -4,17 +4,29 @@ package faults
 
 import "time"
 
-// A watcher is one of the two that are compared.
-type watcher interface {
+// A reader sees the marker.
+type reader interface {
 	// sees returns the resource version of the marker as the user would read it
 	// now.
 	sees() string
+}
+
+// A watcher is one of the two that are compared.
+type watcher interface {
+	reader
 	holder
 	// count returns its counts so far.
 	count() count
 	// lastError is the last one shown to the user.
 	lastError() error
 	stop()
+}
+
+func readers(watchers []watcher) (readers []reader) {
+	for _, w := range watchers {
+		readers = append(readers, w)
+	}
+	return readers
 }
 
 // A count has the requests of one watcher and the errors that it has shown to its user.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package spark compares the states of watchsource with those of Apache Spark. Spark's
-// own classes, downloaded from Maven Central, read the same pods.
+// Package spark lets Apache Spark run beside watchsource. It downloads Spark from Maven
+// Central, and compares the states of pods with those that Spark's own classes read.
 package spark

@@ -17,6 +17,7 @@ import org.apache.spark.SparkConf;
 import org.apache.spark.deploy.k8s.SparkKubernetesClientFactory;
 import org.apache.spark.deploy.k8s.SparkKubernetesClientFactory.ClientType$;
 import org.apache.spark.scheduler.cluster.k8s.ExecutorPodState;
+import org.apache.spark.scheduler.cluster.k8s.ExecutorPodsPollingSnapshotSource;
 import org.apache.spark.scheduler.cluster.k8s.ExecutorPodsSnapshot;
 import org.apache.spark.scheduler.cluster.k8s.ExecutorPodsSnapshotsStoreImpl;
 import org.apache.spark.scheduler.cluster.k8s.ExecutorPodsWatchSnapshotSource;
@@ -31,7 +32,8 @@ import scala.runtime.BoxedUnit;
  * store, and one subscriber at Spark's interval of a second. The arguments are pairs of a name
  * and a value. The program speaks like the consumers of the benchmark: it prints "ready" when
  * it has seen the pods, again when it has seen the marker of the warm-up, and its figures in
- * JSON when it has seen the last marker. It ends with its input.
+ * JSON when it has seen the last marker. With the name of a pod to follow it prints the versions
+ * of that pod instead. It ends with its input.
  */
 class SparkWatch {
   private static final long INTERVAL_MILLIS = 1000; // spark.kubernetes.executor.eventProcessingInterval
@@ -93,18 +95,62 @@ class SparkWatch {
     markerSeen |= meta.getName().startsWith(options.get("marker"));
   }
 
-  private void run() throws Exception {
-    var namespace = options.get("namespace");
-    var conf = new SparkConf(false).set("spark.kubernetes.namespace", namespace);
-    KubernetesClient client = SparkKubernetesClientFactory.createKubernetesClient(
-        options.get("master"), Option.apply(namespace), "spark.kubernetes.authenticate",
-        ClientType$.MODULE$.Driver(), conf, Option.empty());
-    var store = new ExecutorPodsSnapshotsStoreImpl(Executors.newScheduledThreadPool(2), new SystemClock(), conf);
-    var source = new ExecutorPodsWatchSnapshotSource(store, client, conf);
-    store.addSubscriber(INTERVAL_MILLIS, this::read);
+  /** A store, its configuration, and the client of its sources. */
+  private record Cluster(SparkConf conf, KubernetesClient client, ExecutorPodsSnapshotsStoreImpl store) {
+    static Cluster of(Map<String, String> options) {
+      var namespace = options.get("namespace");
+      var conf = new SparkConf(false).set("spark.kubernetes.namespace", namespace);
+      var client = SparkKubernetesClientFactory.createKubernetesClient(
+          options.get("master"), Option.apply(namespace), "spark.kubernetes.authenticate",
+          ClientType$.MODULE$.Driver(), conf, Option.empty());
+      var store = new ExecutorPodsSnapshotsStoreImpl(Executors.newScheduledThreadPool(2), new SystemClock(), conf);
+      return new Cluster(conf, client, store);
+    }
+
+    void watch(String app) {
+      new ExecutorPodsWatchSnapshotSource(store, client, conf).start(app);
+    }
+
+    void poll(String app) {
+      new ExecutorPodsPollingSnapshotSource(conf, client, store, Executors.newScheduledThreadPool(1)).start(app);
+    }
+  }
+
+  /**
+   * Prints each version of one pod that a subscriber is shown: with the watch only, and with
+   * Spark's polling beside it.
+   */
+  private static void follow(Map<String, String> options) throws InterruptedException {
+    for (boolean poll : new boolean[] {false, true}) {
+      var cluster = Cluster.of(options);
+      var last = new String[1];
+      cluster.store.addSubscriber(INTERVAL_MILLIS, snapshots -> {
+        if (snapshots.isEmpty()) {
+          return BoxedUnit.UNIT;
+        }
+        for (var state : CollectionConverters.asJava(snapshots.last().executorPods()).values()) {
+          var meta = state.pod().getMetadata();
+          if (meta.getName().equals(options.get("follow")) && !meta.getResourceVersion().equals(last[0])) {
+            last[0] = meta.getResourceVersion();
+            System.out.println((poll ? "polled " : "watched ") + last[0]);
+          }
+        }
+        return BoxedUnit.UNIT;
+      });
+      cluster.watch(options.get("app"));
+      if (poll) {
+        cluster.poll(options.get("app"));
+      }
+    }
+    new CountDownLatch(1).await(); // until the input ends
+  }
+
+  private void measure() throws Exception {
+    var cluster = Cluster.of(options);
+    cluster.store.addSubscriber(INTERVAL_MILLIS, this::read);
 
     var empty = Reading.collected();
-    source.start(options.get("app"));
+    cluster.watch(options.get("app"));
     complete.await();
     var view = Reading.now();
     var before = Reading.collected();
@@ -174,7 +220,10 @@ class SparkWatch {
     var input = new Thread(SparkWatch::endWithInput);
     input.setDaemon(true);
     input.start();
-    new SparkWatch(options).run();
+    if (!options.get("follow").isEmpty()) {
+      follow(options);
+    }
+    new SparkWatch(options).measure();
     System.exit(0); // Spark's threads go on
   }
 }

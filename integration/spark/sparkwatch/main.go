@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command sparkwatch watches the executor pods of an application with the classes of Apache
-// Spark, as a consumer of the benchmark. It downloads Spark on its first run.
+// Spark, as a consumer of the benchmark or beside a source under faults. It downloads Spark
+// on its first run.
 package main
 
 import (
@@ -49,6 +50,7 @@ func run(ctx context.Context, args []string) error {
 		"updates":        flags.String("updates", "1", "`number` of updates that will come"),
 		"marker":         flags.String("marker", "marker", "the first pod whose name begins with this `text` ends the measurement"),
 		"warm-up-marker": flags.String("warm-up-marker", "warm", "the first pod whose name begins with this `text` ends the warm-up"),
+		"follow":         flags.String("follow", "", "print the resource versions of the pod with this `name`, and measure nothing"),
 		"samples":        flags.String("samples", "", "write to this `file` what was seen when"),
 	}
 	if err := flags.Parse(args); err != nil {
