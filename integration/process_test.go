@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -79,19 +79,17 @@ func TestExecutorsAsProcesses(t *testing.T) {
 				{Name: "IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
 				{Name: "A", Value: "b-$(POD)"},
 			}
-			last := lastState(t, watching.store, pod.Name, test.gone)
+			seen := follow(t, watching.store, pod.Name, test.gone)
 			pod = create(t, client, pod)[0]
 			if test.act != nil {
-				watching.waitFor(t, "the executor run", func(s watchsource.Snapshot) bool {
-					e, _ := s.Get(pod.Name)
-					return e.State == watchsource.Running
-				})
+				await(t, "the executor runs", seen.running)
 				waitForLine(t, filepath.Join(node.Runtime.Dir, pod.Name, "output.log"), "ready\n")
 				if err := test.act(pod); err != nil {
 					t.Fatal(err)
 				}
 			}
-			e := last()
+			await(t, "the executor is over", seen.over)
+			e := seen.last
 			got := processEnd{e.State, e.ExitCode, e.Reason, e.Message, e.Disruption}
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(processEnd{})); diff != "" {
 				t.Errorf("end (-want +got):\n%s", diff)
@@ -101,28 +99,53 @@ func TestExecutorsAsProcesses(t *testing.T) {
 	}
 }
 
-// lastState begins to read the changes of a pod. The function that it returns waits until
-// the pod has ended, or is gone, and returns its last state while it existed.
-func lastState(t *testing.T, store *watchsource.Store, pod string, gone bool) func() watchsource.Executor {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	next, stop := iter.Pull(store.Batches(ctx, 0))
-	t.Cleanup(stop)
-	_, _ = next() // the executors that are there already
-	return func() watchsource.Executor {
-		defer cancel()
-		for batch, ok := next(); ok; batch, ok = next() {
+// A life is what a reader was shown of an executor.
+type life struct {
+	running chan struct{}        // closed when it runs
+	over    chan struct{}        // closed when it has ended or, if that is awaited, when it is gone
+	last    watchsource.Executor // while it existed
+}
+
+// follow reads the changes of an executor until it is over.
+func follow(t *testing.T, store *watchsource.Store, pod string, untilGone bool) *life {
+	l := &life{running: make(chan struct{}), over: make(chan struct{})}
+	running := sync.OnceFunc(func() { close(l.running) })
+	ctx, cancel := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for batch := range store.Batches(ctx, 0) {
 			for _, c := range batch.Changes {
+				gone := c.After.State == watchsource.Deleted
 				switch {
 				case c.After.Name != pod:
-				case gone && c.After.State == watchsource.Deleted:
-					return *c.Before
-				case !gone && c.Ended():
-					return *c.After
+					continue
+				case !gone:
+					l.last = *c.After
+				}
+				if c.After.State == watchsource.Running {
+					running()
+				}
+				if gone || c.Ended() && !untilGone {
+					close(l.over)
+					return
 				}
 			}
 		}
-		t.Fatalf("pod %s has not ended, want an end within %v", pod, patience)
-		return watchsource.Executor{}
+	})
+	t.Cleanup(func() {
+		cancel()
+		reading.Wait()
+	})
+	return l
+}
+
+// await fails the test if a channel is not closed.
+func await(t *testing.T, what string, closed <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Fatalf("not within %v: %s", patience, what)
 	}
 }
 
