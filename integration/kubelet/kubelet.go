@@ -180,7 +180,11 @@ func (k *Kubelet) run(ctx context.Context, pod *corev1.Pod, wake func()) error {
 		addressed.Status = status
 		k.Runtime.start(addressed, mainContainer(addressed), wake)
 	}
-	return k.write(ctx, pod, status)
+	err := k.write(ctx, pod, status)
+	if apierrors.IsNotFound(err) && k.Runtime != nil {
+		_ = k.Runtime.Signal(pod.UID, syscall.SIGKILL) // the pod was deleted by force meanwhile
+	}
+	return err
 }
 
 // finish writes the end of the executor container if it has ended.

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -40,20 +41,52 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+// options are the flags. The program in Java gets most of them.
+type options struct {
+	kubeconfig     string
+	namespace, app string
+	pods, updates  int
+	marker, warmUp string
+	follow         string
+	samples        string
+}
+
+func parse(args []string) (options, error) {
+	var o options
 	flags := flag.NewFlagSet("sparkwatch", flag.ContinueOnError)
-	kubeconfig := flags.String("kubeconfig", "", "`file` that says where the server is, and has the rights of an administrator")
-	values := map[string]*string{
-		"namespace":      flags.String("namespace", "default", "`namespace` of the pods"),
-		"app":            flags.String("app", "", "`id` of the application"),
-		"pods":           flags.String("pods", "1", "`number` of pods that there are"),
-		"updates":        flags.String("updates", "1", "`number` of updates that will come"),
-		"marker":         flags.String("marker", "marker", "the first pod whose name begins with this `text` ends the measurement"),
-		"warm-up-marker": flags.String("warm-up-marker", "warm", "the first pod whose name begins with this `text` ends the warm-up"),
-		"follow":         flags.String("follow", "", "print the resource versions of the pod with this `name`, and measure nothing"),
-		"samples":        flags.String("samples", "", "write to this `file` what was seen when"),
-	}
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that says where the server is, and has the rights of an administrator")
+	flags.StringVar(&o.namespace, "namespace", "default", "`namespace` of the pods")
+	flags.StringVar(&o.app, "app", "", "`id` of the application")
+	flags.IntVar(&o.pods, "pods", 1, "number of pods that there are")
+	flags.IntVar(&o.updates, "updates", 1, "number of updates that will come")
+	flags.StringVar(&o.marker, "marker", "marker", "the first pod whose name begins with this `text` ends the measurement")
+	flags.StringVar(&o.warmUp, "warm-up-marker", "warm", "the first pod whose name begins with this `text` ends the warm-up")
+	flags.StringVar(&o.follow, "follow", "", "print the resource versions of the pod with this `name`, and measure nothing")
+	flags.StringVar(&o.samples, "samples", "", "write to this `file` what was seen when")
 	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case o.app == "":
+		return o, errors.New("-app: name an application")
+	case o.pods < 1 || o.updates < 1:
+		return o, errors.New("-pods, -updates: want numbers above 0")
+	}
+	return o, nil
+}
+
+// words are the arguments of the program in Java.
+func (o options) words(master string) []string {
+	return []string{
+		"master", master, "namespace", o.namespace, "app", o.app,
+		"pods", strconv.Itoa(o.pods), "updates", strconv.Itoa(o.updates),
+		"marker", o.marker, "warm-up-marker", o.warmUp, "follow", o.follow, "samples", o.samples,
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
 		return err
 	}
 	installation, err := spark.Install(ctx, func(progress string) { fmt.Fprintln(os.Stderr, progress) })
@@ -65,18 +98,17 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	admin, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
-	if err != nil {
-		return fmt.Errorf("read kubeconfig: %w", err)
+	admin, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	if err == nil {
+		err = rest.LoadTLSFiles(admin)
 	}
-	if err := rest.LoadTLSFiles(admin); err != nil {
+	if err != nil {
 		return fmt.Errorf("read kubeconfig: %w", err)
 	}
 	if len(admin.CertData) > 0 {
 		// Spark's client cannot read a key of an elliptic curve, which is what the
 		// administrator of a test server has.
-		*kubeconfig, err = withToken(ctx, dir, admin, *values["namespace"])
-		if err != nil {
+		if o.kubeconfig, err = withToken(ctx, dir, admin, o.namespace); err != nil {
 			return err
 		}
 	}
@@ -88,11 +120,8 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	words := []string{driverMemory, "SparkWatch", "master", admin.Host}
-	for name, value := range values {
-		words = append(words, name, *value)
-	}
-	return runJava(installation.Java(ctx, []string{jar}, words...), *kubeconfig)
+	java := installation.Java(ctx, []string{jar}, append([]string{driverMemory, "SparkWatch"}, o.words(admin.Host)...)...)
+	return runJava(java, o.kubeconfig)
 }
 
 // withToken makes a service account and returns the path of a kubeconfig with its token.
