@@ -801,8 +801,9 @@ func testStopFromWithinACallIsLogged(t *testing.T, newSource modeltest.NewSource
 			server := watchtest.NewServer()
 			log := &logLines{}
 			var source *watchsource.WatchSnapshotSource
-			released := make(chan struct{})
+			stopping, released := make(chan struct{}), make(chan struct{})
 			stop := func() { // waits until the test releases it, so that the test can end
+				<-stopping
 				go source.Stop()
 				<-released
 			}
@@ -820,6 +821,10 @@ func testStopFromWithinACallIsLogged(t *testing.T, newSource modeltest.NewSource
 			source = newSource(store, server.Client(), options...)
 			start(t, source, "app")
 			server.Create(pod("1"))
+			synctest.Wait()
+			server.Create(pod("2")) // which a shared watch receives meanwhile
+			synctest.Wait()
+			close(stopping)
 			time.Sleep(4 * time.Second)
 			if lines := log.matching("Stop"); len(lines) != 0 {
 				t.Errorf("logged %q after four seconds, want nothing", lines)

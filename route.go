@@ -119,9 +119,17 @@ func (s *session) pass(pods []*corev1.Pod, resourceVersion, complete string) {
 	if s.connection.loop.InForm() {
 		s.form = podwire.Full
 	}
-	s.calling.Store(theStore)
+	s.setCalling(theStore)
 	s.Watcher.Replace(pods, resourceVersion)
-	s.calling.Store(nothing)
+	s.setCalling(nothing)
+}
+
+// setCalling notes that the store is called, or not any more. If a queue calls it, the queue
+// notes that.
+func (s *session) setCalling(c callee) {
+	if s.calls == nil {
+		s.calling.Store(c)
+	}
 }
 
 // requestList asks for a list that is not older than a version. s.mu is held.
@@ -192,9 +200,9 @@ func (s *session) apply(event watch.Event, pod *corev1.Pod) {
 	case podwire.IsPartial(pod): // decoded before the session had begun
 		s.requestList(version)
 	default:
-		s.calling.Store(theStore)
+		s.setCalling(theStore)
 		s.receive(event)
-		s.calling.Store(nothing)
+		s.setCalling(nothing)
 	}
 }
 
