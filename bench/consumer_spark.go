@@ -15,8 +15,8 @@ var spark = consumer{name: "spark", title: "Spark's watch source and store"}
 const sparkwatch = "./spark/sparkwatch"
 
 // The program receives so many updates before it is measured, so that the JVM has compiled
-// its code: sparkWarmUp from the replay server, and sparkRealWarmUp from a real API server,
-// which ends the watch of a consumer that is too slow.
+// its code: sparkWarmUp from the replay server, and sparkRealWarmUp at the rate of the
+// measurement from a real API server.
 const (
 	sparkWarmUp     = 40_000
 	sparkRealWarmUp = 12_000

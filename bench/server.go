@@ -162,8 +162,8 @@ func (r *replay) serveList(w http.ResponseWriter, limit, token string) error {
 	return out.flush()
 }
 
-// serveWatch sends the pods and updates of the selected applications. The pods come first
-// if appendEnd is not nil, and after them what it appends.
+// serveWatch sends the pods and updates of the selected applications. It leaves out the pods
+// if appendEnd is nil. Otherwise it calls appendEnd after them, for the end of the view.
 func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, s *script, selected []bool, appendEnd func([]byte) []byte) error {
 	w.Header().Set("Content-Type", s.media+";stream=watch")
 	out := newChunks(w)

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// A node runs the executors as processes. It notes what it has written of them.
+// A node runs the executors as processes, and notes the ends that it writes.
 type node struct {
 	kubelet.Kubelet
 
