@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"hash/fnv"
+	"slices"
 	"strconv"
 
 	"github.com/dgryski/go-rendezvous"
@@ -24,8 +25,14 @@ const (
 // BucketOf returns the bucket of an application, from 0 to Buckets-1.
 func BucketOf(appID string) int { return int(hash(appID) % Buckets) }
 
+// OwnerOf returns the replica that should own an application, if these replicas are live.
+// The order of the names does not matter.
+func OwnerOf(appID string, replicas []string) string {
+	return ownerOf(BucketOf(appID), slices.Sorted(slices.Values(replicas)))
+}
+
 // ownerOf returns the member that should own a bucket, by rendezvous hashing: if a member
-// leaves, only its own buckets move.
+// leaves, only its own buckets move. The members are sorted.
 func ownerOf(bucket int, members []string) string {
 	return rendezvous.New(members, hash).Lookup("bucket-" + strconv.Itoa(bucket))
 }

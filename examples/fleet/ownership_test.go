@@ -31,6 +31,21 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// The replicas may name each other in any order and agree on the owners. If a replica
+// leaves, only its own applications move.
+func TestOwnerOf(t *testing.T) {
+	for i := range 100 {
+		app := fmt.Sprint("app-", i)
+		owner := OwnerOf(app, []string{"a", "b", "c"})
+		if got := OwnerOf(app, []string{"c", "a", "b"}); got != owner {
+			t.Errorf("%s belongs to %s in one order and to %s in another, want the same", app, owner, got)
+		}
+		if got := OwnerOf(app, []string{"a", "b"}); owner != "c" && got != owner {
+			t.Errorf("%s goes from %s to %s when c leaves, want %s", app, owner, got, owner)
+		}
+	}
+}
+
 // Application ids that differ in their last digits are spread over all buckets.
 func TestBuckets(t *testing.T) {
 	const apps = 100 * Buckets
