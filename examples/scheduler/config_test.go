@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/executorpods/watchsource/examples/scheduler/internal/embedded"
+	"github.com/executorpods/watchsource/internal/embedded"
 )
 
 func TestCommandLine(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/executorpods/watchsource/examples/scheduler/internal/embedded"
+	"github.com/executorpods/watchsource/internal/embedded"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/executorpods/watchsource/examples/scheduler/internal/embedded"
+	"github.com/executorpods/watchsource/internal/embedded"
 )
 
 // work says how long an executor runs, and with which exit code it ends. With the zero
