@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package application keeps the executors of applications for people to look at: those that
+// live, the ones in trouble first, and those that have ended, also after their pods are gone.
+package application
+
+import (
+	"strings"
+	"time"
+
+	"github.com/executorpods/watchsource"
+)
+
+// An Application is the executors of one application. It is not safe for concurrent use.
+type Application struct {
+	// ID is the application id.
+	ID string
+	// Rows are the executors that have not ended.
+	Rows Rows
+	// Ends are the executors that have ended.
+	Ends Ends
+	// History is the number of running executors over time.
+	History History
+
+	states      map[watchsource.State]int
+	terminating int
+	troubled    int
+	first       time.Time // creation of the oldest pod
+	namespace   string
+}
+
+// New returns an application without executors.
+func New(id string) *Application {
+	return &Application{ID: id, Rows: newRows(), Ends: newEnds(), states: map[watchsource.State]int{}}
+}
+
+// Apply applies the changes of a batch. The time of an end is now if its pod does not say it.
+func (a *Application) Apply(changes []watchsource.Change, now time.Time) {
+	for _, change := range changes {
+		a.apply(change, now)
+	}
+	a.Rows.settle()
+}
+
+func (a *Application) apply(change watchsource.Change, now time.Time) {
+	after := change.After
+	if a.first.IsZero() || after.CreatedAt.Before(a.first) {
+		a.first = after.CreatedAt
+	}
+	a.namespace = after.Namespace
+	a.Ends.apply(change, now)
+	if old := a.Rows.Get(KeyOf(after)); old != nil {
+		a.count(old, -1)
+	}
+	if after.State == watchsource.Deleted || after.State.Ended() {
+		a.Rows.remove(after)
+		return
+	}
+	a.Rows.put(after)
+	a.count(after, 1)
+}
+
+func (a *Application) count(e *watchsource.Executor, n int) {
+	a.states[e.State] += n
+	if e.Terminating {
+		a.terminating += n
+	}
+	if InTrouble(e) {
+		a.troubled += n
+	}
+}
+
+// Count returns the number of executors in a state that have not ended, including those that
+// are terminating.
+func (a *Application) Count(state watchsource.State) int { return a.states[state] }
+
+// Terminating returns the number of executors that are being deleted.
+func (a *Application) Terminating() int { return a.terminating }
+
+// Troubled returns the number of executors for which [InTrouble] is true.
+func (a *Application) Troubled() int { return a.troubled }
+
+// Namespace returns the namespace of the executors, or "" if there has been none.
+func (a *Application) Namespace() string { return a.namespace }
+
+// Age returns the age of the oldest executor that has been seen, or 0 if there has been none.
+func (a *Application) Age(now time.Time) time.Duration {
+	if a.first.IsZero() {
+		return 0
+	}
+	return now.Sub(a.first)
+}
+
+// InTrouble reports whether somebody should look at an executor that has not ended.
+func InTrouble(e *watchsource.Executor) bool {
+	switch {
+	case e.Problem != "" || e.State == watchsource.Unknown:
+		return true
+	case e.Terminating:
+		return false
+	default:
+		return e.Reason != "" && !starting(e)
+	}
+}
+
+// starting reports whether the reason is one of the kubelet's for a container that it is
+// about to start.
+func starting(e *watchsource.Executor) bool {
+	return e.Reason == "ContainerCreating" || e.Reason == "PodInitializing"
+}
+
+// Reason returns why an executor is in its state, in one line.
+func Reason(e *watchsource.Executor) string {
+	var parts []string
+	if e.Reason != "" {
+		reason := e.Reason
+		if message := firstLine(e.Message); message != "" {
+			reason += ": " + message
+		}
+		parts = append(parts, reason)
+	}
+	if e.Problem != "" {
+		parts = append(parts, e.Problem)
+	}
+	return Printable(strings.Join(parts, "; "))
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(line)
+}
+
+// State returns the word for the state of an executor that has not ended.
+func State(e *watchsource.Executor) string {
+	if e.Terminating {
+		return "Terminating"
+	}
+	return e.State.String()
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package screen
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/vt"
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+const (
+	testApp   = "spark-3f2a"
+	testSpace = "jobs"
+)
+
+func TestMain(m *testing.M) {
+	time.Local = time.UTC // the golden screens have times
+	os.Exit(m.Run())
+}
+
+// A terminal is a screen that runs in an emulated terminal. It must be made in a bubble.
+type terminal struct {
+	t        *testing.T
+	server   *watchtest.Server
+	emulator *vt.SafeEmulator
+	writes   counter
+	program  *tea.Program
+	cancel   func()
+	done     chan error
+}
+
+// A counter counts the writes that go through it. Like a terminal outside the raw mode, it
+// begins a line with a carriage return, because Bubble Tea sets the raw mode only on a file.
+type counter struct {
+	io.Writer
+	n int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n++
+	_, err := c.Writer.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n")))
+	return len(p), err
+}
+
+// open shows an application, or all applications if appID is empty.
+func open(t *testing.T, server *watchtest.Server, appID string, width, height int) *terminal {
+	t.Helper()
+	store := watchsource.NewStore()
+	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard()), watchsource.WithTrimmedPods()}
+	if appID == "" {
+		opts = append(opts, watchsource.WithSelector(func(string) labels.Selector {
+			return labels.SelectorFromSet(labels.Set{watchsource.LabelRole: watchsource.RoleExecutor})
+		}))
+	}
+	source := watchsource.NewWatchSnapshotSource(store, server.Client(), opts...)
+	startID := appID
+	if startID == "" {
+		startID = "all"
+	}
+	if err := source.Start(startID); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	term := &terminal{t: t, server: server, emulator: vt.NewSafeEmulator(width, height), cancel: cancel, done: make(chan error, 1)}
+	term.writes.Writer = term.emulator
+	config := Config{AppID: appID, Namespace: testSpace, Source: source, Store: store}
+	go func() {
+		term.done <- run(ctx, config, func(p *tea.Program) { term.program = p },
+			tea.WithInput(term.emulator), tea.WithOutput(&term.writes), tea.WithWindowSize(width, height),
+			tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = term.emulator.Close() // never fails
+		source.Stop()
+	})
+	term.settle()
+	return term
+}
+
+// settle lets the next frame be drawn.
+func (t *terminal) settle() {
+	time.Sleep(5 * frameInterval)
+	synctest.Wait()
+}
+
+// press sends keys and waits for the frame.
+func (t *terminal) press(keys ...string) {
+	for _, key := range keys {
+		t.emulator.SendText(key)
+		t.settle()
+	}
+}
+
+// text returns the screen without colours.
+func (t *terminal) text() string {
+	lines := strings.Split(t.emulator.String(), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// require fails the test unless the screen has all texts.
+func (t *terminal) require(texts ...string) {
+	t.t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(t.text(), text) {
+			t.t.Errorf("got this screen, want %q in it:\n%s", text, t.text())
+		}
+	}
+}
+
+func (t *terminal) requireNot(text string) {
+	t.t.Helper()
+	if strings.Contains(t.text(), text) {
+		t.t.Errorf("got this screen, want no %q in it:\n%s", text, t.text())
+	}
+}
+
+const (
+	escape = "\x1b"
+	enter  = "\r"
+	tab    = "\t"
+)
+
+func executorPod(app string, id int) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      fmt.Sprintf("%s-exec-%d", app, id),
+			Namespace: testSpace,
+			Labels: map[string]string{
+				watchsource.LabelApp:        app,
+				watchsource.LabelRole:       watchsource.RoleExecutor,
+				watchsource.LabelExecutorID: strconv.Itoa(id),
+			},
+		},
+		Spec: corev1.PodSpec{
+			NodeName:      fmt.Sprintf("node-%d", id%9+1),
+			RestartPolicy: corev1.RestartPolicyNever,
+			Containers:    []corev1.Container{{Name: "spark-kubernetes-executor", Image: "spark"}},
+		},
+		Status: corev1.PodStatus{Phase: corev1.PodPending},
+	}
+}
+
+func setContainer(pod *corev1.Pod, state corev1.ContainerState) {
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "spark-kubernetes-executor", State: state}}
+}
+
+// A cluster changes the pods of one application.
+type cluster struct {
+	server *watchtest.Server
+	app    string
+}
+
+func (c cluster) name(id int) string { return fmt.Sprintf("%s-exec-%d", c.app, id) }
+
+func (c cluster) create(from, to int) {
+	for id := from; id <= to; id++ {
+		c.server.Create(executorPod(c.app, id))
+	}
+}
+
+func (c cluster) run(from, to int) {
+	for id := from; id <= to; id++ {
+		c.server.Update(testSpace, c.name(id), func(pod *corev1.Pod) {
+			pod.Status.Phase = corev1.PodRunning
+			setContainer(pod, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}})
+		})
+	}
+}
+
+func (c cluster) wait(id int, reason, message string) {
+	c.server.Update(testSpace, c.name(id), func(pod *corev1.Pod) {
+		setContainer(pod, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}})
+	})
+}
+
+func (c cluster) unschedulable(id int, message string) {
+	c.server.Update(testSpace, c.name(id), func(pod *corev1.Pod) {
+		pod.Spec.NodeName = ""
+		pod.Status.Conditions = []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: message,
+		}}
+	})
+}
+
+func (c cluster) terminate(id int) {
+	c.server.Update(testSpace, c.name(id), func(pod *corev1.Pod) { pod.DeletionTimestamp = new(metav1.Now()) })
+}
+
+func (c cluster) end(id int, code int32, reason string) {
+	c.server.Update(testSpace, c.name(id), func(pod *corev1.Pod) {
+		started := metav1.Now()
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.State.Running != nil {
+				started = status.State.Running.StartedAt
+			}
+		}
+		pod.Status.Phase = corev1.PodFailed
+		if code == 0 {
+			pod.Status.Phase = corev1.PodSucceeded
+		}
+		setContainer(pod, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: code, Reason: reason, StartedAt: started, FinishedAt: metav1.Now(),
+		}})
+	})
+}
+
+func (c cluster) evict(id int) {
+	c.server.Update(testSpace, c.name(id), func(pod *corev1.Pod) {
+		pod.Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on resource: memory. "}
+	})
+}
+
+func (c cluster) delete(ids ...int) {
+	for _, id := range ids {
+		c.server.Delete(testSpace, c.name(id))
+	}
+}
+
+// busy brings an application to a state with everything that a screen shows.
+func busy(server *watchtest.Server) cluster {
+	c := cluster{server, testApp}
+	c.create(1, 20)
+	time.Sleep(2 * time.Second)
+	c.run(1, 20)
+	time.Sleep(3 * time.Second)
+	c.create(21, 49)
+	time.Sleep(4 * time.Second)
+	c.run(21, 49)
+	time.Sleep(2 * time.Minute)
+	c.end(12, 52, "Error")
+	time.Sleep(47 * time.Second)
+	c.end(37, 137, "OOMKilled")
+	c.delete(12, 37)
+	time.Sleep(11 * time.Second)
+	c.evict(28)
+	c.end(49, 137, "OOMKilled")
+	time.Sleep(time.Second)
+	c.delete(49)
+	c.create(50, 53)
+	c.run(52, 53)
+	c.wait(50, "ImagePullBackOff", `Back-off pulling image "registry.example.com/spark:4.2"`)
+	c.unschedulable(51, "0/9 nodes are available: 9 Insufficient memory.")
+	c.terminate(2)
+	time.Sleep(4 * time.Second)
+	return c
+}

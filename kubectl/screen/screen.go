@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package screen shows the executors of applications in a terminal, and updates them in place.
+//
+// One goroutine ranges over the batches of a store and sends each as a message to the program
+// of Bubble Tea, and another sends a tick each second. The model keeps what it draws, and reads only the rows that are visible.
+package screen
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/sleep"
+)
+
+const (
+	// frameInterval is the shortest time between two frames.
+	frameInterval = 100 * time.Millisecond
+	// tickInterval is the time between two frames while nothing changes: ages grow.
+	tickInterval = time.Second
+	// maxSilence is how long the API server may send nothing before the view counts as blind.
+	maxSilence = 3 * time.Minute
+)
+
+// A Config has what a screen shows.
+type Config struct {
+	// AppID is the application to show. If it is empty, the screen begins with a list of all
+	// applications, and the store must keep the pods, because a label has the application.
+	AppID string
+	// Namespace is where the executors are, for the title. It may be empty.
+	Namespace string
+	// Source is the source that feeds Store. It is started.
+	Source *watchsource.WatchSnapshotSource
+	Store  *watchsource.Store
+}
+
+// Run shows the screen until the user quits or ctx ends. It returns after its goroutines have
+// ended.
+func Run(ctx context.Context, config Config) error {
+	return run(ctx, config, func(*tea.Program) {})
+}
+
+// run calls started with the program, and begins to show it.
+func run(ctx context.Context, config Config, started func(*tea.Program), opts ...tea.ProgramOption) error {
+	programCtx, cancel := context.WithCancel(ctx)
+	opts = append([]tea.ProgramOption{
+		tea.WithContext(programCtx),
+		tea.WithoutSignalHandler(), // a signal ends ctx
+		tea.WithFPS(int(time.Second / frameInterval)),
+	}, opts...)
+	program := tea.NewProgram(newModel(config), opts...)
+	started(program)
+
+	var feeding sync.WaitGroup
+	feeding.Go(func() {
+		for batch := range config.Store.Batches(programCtx, frameInterval) {
+			program.Send(batchMsg(batch))
+		}
+	})
+	feeding.Go(func() {
+		for sleep.For(programCtx, tickInterval) {
+			program.Send(tickMsg{})
+		}
+	})
+	_, err := program.Run()
+	cancel()
+	feeding.Wait()
+	if ctx.Err() != nil && errors.Is(err, tea.ErrProgramKilled) {
+		return nil // the caller has ended it
+	}
+	return err
+}
