@@ -246,8 +246,11 @@ func busy(server *watchtest.Server) cluster {
 	time.Sleep(3 * time.Second)
 	c.create(21, 49)
 	time.Sleep(4 * time.Second)
-	c.run(21, 49)
-	time.Sleep(2 * time.Minute)
+	for id := 21; id <= 49; id++ {
+		c.run(id, id)
+		time.Sleep(time.Duration(id%5) * time.Second)
+	}
+	time.Sleep(time.Minute)
 	c.end(12, 52, "Error")
 	time.Sleep(47 * time.Second)
 	c.end(37, 137, "OOMKilled")

@@ -60,7 +60,7 @@ func (m *model) executorCells(e *watchsource.Executor, columns []column) []strin
 func endColumns(width int) []column {
 	switch {
 	case width >= 100:
-		return []column{{"ID", 6}, {"CAUSE", min(width/4, 48)}, {"LIVED", 7}, {"NODE", min(width/8, 30)}, {"ENDED", 9}, {"POD", 8}, {"MESSAGE", 0}}
+		return []column{{"ID", 6}, {"CAUSE", min(max(width/4, 30), 48)}, {"LIVED", 7}, {"NODE", min(width/8, 30)}, {"ENDED", 9}, {"POD", 8}, {"MESSAGE", 0}}
 	case width >= 60:
 		return []column{{"ID", 6}, {"CAUSE", 28}, {"LIVED", 7}, {"NODE", 14}, {"ENDED", 9}, {"POD", 0}}
 	default:

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/vt"
+	"github.com/creack/pty"
+)
+
+// patience bounds the wait for a screen.
+const patience = 30 * time.Second
+
+// A terminal is a shell in a pseudo-terminal, and what a person sees there.
+type terminal struct {
+	t        *testing.T
+	file     *os.File
+	emulator *vt.SafeEmulator
+	changed  chan struct{} // has a value after a change of the screen
+}
+
+// openTerminal starts a shell with job control, in which kubectl-executors is a command.
+func openTerminal(t *testing.T, width, height int) *terminal {
+	t.Helper()
+	bin := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "kubectl-executors"), ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	shell := exec.CommandContext(t.Context(), "bash", "--norc", "--noprofile", "-i")
+	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TERM=xterm-256color", "PS1=ready> ", "KUBECONFIG=/dev/null")
+	file, err := pty.StartWithSize(shell, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := &terminal{t: t, file: file, emulator: vt.NewSafeEmulator(width, height), changed: make(chan struct{}, 1)}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		answer := make([]byte, 1024)
+		for { // what the program asks the terminal, for example for its modes
+			n, err := term.emulator.Read(answer)
+			if err != nil {
+				return
+			}
+			_, _ = file.Write(answer[:n]) // fails at the end only
+		}
+	}()
+	drawn := make(chan struct{})
+	go func() {
+		defer close(drawn)
+		term.draw()
+	}()
+	t.Cleanup(func() {
+		_ = shell.Process.Kill()
+		_ = shell.Wait()
+		_ = file.Close()
+		<-drawn
+		_ = term.emulator.Close()
+		<-answered
+	})
+	return term
+}
+
+func (t *terminal) draw() {
+	output := make([]byte, 64<<10)
+	for {
+		n, err := t.file.Read(output)
+		if err != nil {
+			return // the shell has ended
+		}
+		_, _ = t.emulator.Write(output[:n]) // never fails
+		select {
+		case t.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (t *terminal) send(keys string) {
+	t.t.Helper()
+	if _, err := t.file.WriteString(keys); err != nil {
+		t.t.Fatal(err)
+	}
+}
+
+// wait waits until the screen has all texts, and is the alternate one or not.
+func (t *terminal) wait(alternate bool, texts ...string) {
+	t.t.Helper()
+	ctx, cancel := context.WithTimeout(t.t.Context(), patience)
+	defer cancel()
+	for !t.shows(alternate, texts...) {
+		select {
+		case <-t.changed:
+		case <-ctx.Done():
+			t.t.Fatalf("after %s the screen is (alternate: %v), want %q and alternate: %v:\n%s",
+				patience, t.emulator.IsAltScreen(), texts, alternate, t.emulator.String())
+		}
+	}
+}
+
+func (t *terminal) shows(alternate bool, texts ...string) bool {
+	screen := t.emulator.String()
+	for _, text := range texts {
+		if !strings.Contains(screen, text) {
+			return false
+		}
+	}
+	return t.emulator.IsAltScreen() == alternate
+}
+
+func (t *terminal) resize(width, height int) {
+	t.t.Helper()
+	t.emulator.Resize(width, height)
+	if err := pty.Setsize(t.file, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)}); err != nil {
+		t.t.Fatal(err)
+	}
+}
+
+// A person starts the demonstration in a terminal, changes its size, looks at an executor,
+// suspends the program, continues it, and quits.
+func TestTerminal(t *testing.T) {
+	term := openTerminal(t, 120, 40)
+	term.wait(false, "ready>")
+	term.send("kubectl-executors -demo\n")
+	term.wait(true, "LIVE", "spark-demo-exec-1", "? help")
+
+	term.resize(60, 16)
+	term.wait(true, "LIVE", "STATE       AGE    NODE          REASON")
+	term.resize(120, 40)
+	term.wait(true, "LIVE", "NODE           POD")
+
+	term.send("\r")
+	term.wait(true, "jobs/spark-demo-exec-", "created", "esc back")
+	term.send("\x1b")
+	term.wait(true, "s sort: trouble")
+
+	term.send("\x1a") // Ctrl-Z
+	term.wait(false, "Stopped", "ready>")
+	term.send("fg\n")
+	term.wait(true, "LIVE", "s sort: trouble")
+
+	term.send("q")
+	term.wait(false, "\nkubectl-executors -demo\nready>") // printed by fg, and then the prompt
+	term.send("echo code $?\n")                           // which the terminal echoes again
+	term.wait(false, "echo code $?", "code 0")
+
+	// An error is printed, and no screen is opened.
+	term.send("clear; kubectl-executors app-a -s http://127.0.0.1:1; echo code $?\n")
+	term.wait(false, "error: watchsource: ", "check the address of the API server", "code 1")
+}
