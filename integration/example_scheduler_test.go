@@ -68,7 +68,7 @@ func TestExampleScheduler(t *testing.T) {
 // buildProgram builds a program of the module in a folder, and returns its path.
 func buildProgram(t *testing.T, module, pkg string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	program := filepath.Join(t.TempDir(), "program")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", module, "-o", program, pkg).CombinedOutput(); err != nil {
 		t.Fatalf("build %s in %s: %v\n%s", pkg, module, err, out)
 	}

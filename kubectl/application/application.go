@@ -91,7 +91,7 @@ func (a *Application) Age(now time.Time) time.Duration {
 	return now.Sub(a.first)
 }
 
-// InTrouble reports whether somebody should look at an executor that has not ended.
+// InTrouble reports whether an executor that has not ended may need help.
 func InTrouble(e *watchsource.Executor) bool {
 	switch {
 	case e.Problem != "" || e.State == watchsource.Unknown:

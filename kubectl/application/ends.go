@@ -70,8 +70,8 @@ func (e *End) Lived() time.Duration {
 	return max(e.At.Sub(begin), 0)
 }
 
-// Bad reports whether the executor has failed. One that was deleted and then ended with an
-// error has not: it has answered SIGTERM.
+// Bad reports whether the executor has failed. If it was deleted first and then ended with an
+// error, it has not: that is the answer to SIGTERM.
 func (e *End) Bad() bool {
 	return e.Executor.State == watchsource.Failed && e.Cause() != "Deleted"
 }

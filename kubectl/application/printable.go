@@ -10,8 +10,8 @@ import (
 )
 
 // Printable returns text from the cluster in a form that is safe for a terminal. The text of
-// a reason or a message comes from whoever may write a pod's status, and an escape sequence
-// in it could change the terminal.
+// a reason or a message comes from any client that may write a pod's status, and an escape
+// sequence in it could change the terminal.
 func Printable(text string) string {
 	if safe(text) {
 		return text

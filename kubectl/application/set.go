@@ -26,7 +26,7 @@ func NewSet(idOf func(*watchsource.Executor) string) *Set {
 // the pods.
 func ByLabel(e *watchsource.Executor) string { return e.Pod.Labels[watchsource.LabelApp] }
 
-// Get returns the application with an id, and adds it if there is none yet.
+// Get returns the application with an id, and adds it if it is missing.
 func (s *Set) Get(id string) *Application {
 	app := s.apps[id]
 	if app == nil {

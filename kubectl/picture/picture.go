@@ -97,7 +97,7 @@ func runs(screen Screen, y int) []run {
 	return all
 }
 
-// trim removes the blanks at both ends, except from a reversed run, where they are visible.
+// trim removes the blanks at both ends, except from a reversed run, which shows them.
 func (r *run) trim() {
 	if r.style.Attrs&uv.AttrReverse != 0 {
 		return

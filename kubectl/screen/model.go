@@ -42,7 +42,7 @@ type model struct {
 	// What the user has selected.
 	width, height int
 	page          page
-	before        page                     // of help: where it was opened
+	before        page                     // the page from which help was opened
 	app           *application.Application // nil on the page of the applications
 	appCursor     cursor[string]
 	rowCursor     cursor[application.Key]

@@ -12,8 +12,8 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// The picture of the README is what the screen shows now. To write it anew, run the test
-// with -update.
+// The picture of the README shows the present screen. To update it, run the test with
+// -update.
 func TestPicture(t *testing.T) {
 	const file = "../screen.svg"
 	synctest.Test(t, func(t *testing.T) {

@@ -3,7 +3,7 @@
 // Package screen shows the executors of applications in a terminal, and updates them in place.
 //
 // One goroutine ranges over the batches of a store and sends each as a message to the program
-// of Bubble Tea, and another sends a tick each second. The model keeps what it draws, and reads only the rows that are visible.
+// of Bubble Tea, and another sends a tick each second. The model keeps the rows, and a frame reads only the visible ones.
 package screen
 
 import (

@@ -17,7 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// The screen at three sizes. To write the files anew, run the test with -update.
+// The screen at three sizes. To update the files, run the test with -update.
 func TestGolden(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {120, 40}, {40, 10}} {
 		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestContextEnds(t *testing.T) {
 	})
 }
 
-// While the watch is broken, the screen says BLIND and why, and keeps what it has.
+// While the watch is broken, the screen says BLIND and why, and keeps its rows.
 func TestBlind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
