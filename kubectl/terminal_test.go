@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
+	"github.com/executorpods/watchsource/kubectl/internal/emulator"
 )
 
 // patience bounds the wait for a screen.
@@ -22,7 +22,7 @@ const patience = 30 * time.Second
 type terminal struct {
 	t        *testing.T
 	file     *os.File
-	emulator *vt.SafeEmulator
+	emulator *emulator.Terminal
 	changed  chan struct{} // has a value after a change of the screen
 }
 
@@ -39,7 +39,7 @@ func openTerminal(t *testing.T, width, height int) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{t: t, file: file, emulator: vt.NewSafeEmulator(width, height), changed: make(chan struct{}, 1)}
+	term := &terminal{t: t, file: file, emulator: emulator.New(width, height), changed: make(chan struct{}, 1)}
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
@@ -100,7 +100,7 @@ func (t *terminal) wait(alternate bool, texts ...string) {
 		case <-t.changed:
 		case <-ctx.Done():
 			t.t.Fatalf("after %s the screen is (alternate: %v), want %q and alternate: %v:\n%s",
-				patience, t.emulator.IsAltScreen(), texts, alternate, t.emulator.String())
+				patience, t.emulator.Alternate(), texts, alternate, t.emulator.String())
 		}
 	}
 }
@@ -112,7 +112,7 @@ func (t *terminal) shows(alternate bool, texts ...string) bool {
 			return false
 		}
 	}
-	return t.emulator.IsAltScreen() == alternate
+	return t.emulator.Alternate() == alternate
 }
 
 func (t *terminal) resize(width, height int) {

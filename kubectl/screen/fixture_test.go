@@ -10,14 +10,15 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
-	"github.com/charmbracelet/x/vt"
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/kubectl/internal/emulator"
 	"github.com/executorpods/watchsource/watchtest"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 type terminal struct {
 	t        *testing.T
 	server   *watchtest.Server
-	emulator *vt.SafeEmulator
+	emulator *emulator.Terminal
 	writes   counter
 	program  *tea.Program
 	cancel   func()
@@ -50,11 +51,11 @@ type terminal struct {
 // begins a line with a carriage return, because Bubble Tea sets the raw mode only on a file.
 type counter struct {
 	io.Writer
-	n int
+	n atomic.Int64
 }
 
 func (c *counter) Write(p []byte) (int, error) {
-	c.n++
+	c.n.Add(1)
 	_, err := c.Writer.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n")))
 	return len(p), err
 }
@@ -78,7 +79,7 @@ func open(t *testing.T, server *watchtest.Server, appID string, width, height in
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	term := &terminal{t: t, server: server, emulator: vt.NewSafeEmulator(width, height), cancel: cancel, done: make(chan error, 1)}
+	term := &terminal{t: t, server: server, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
 	term.writes.Writer = term.emulator
 	config := Config{AppID: appID, Namespace: testSpace, Source: source, Store: store}
 	go func() {
@@ -95,43 +96,35 @@ func open(t *testing.T, server *watchtest.Server, appID string, width, height in
 	return term
 }
 
-// settle lets the next frame be drawn.
+// settle lets the next frames be drawn. Its time is no multiple of theirs, so that no frame
+// is due at the end of it.
 func (t *terminal) settle() {
-	time.Sleep(5 * frameInterval)
+	time.Sleep(5*frameInterval - 30*time.Millisecond)
 	synctest.Wait()
 }
 
 // press sends keys and waits for the frame.
 func (t *terminal) press(keys ...string) {
 	for _, key := range keys {
-		t.emulator.SendText(key)
+		t.emulator.Type(key)
 		t.settle()
 	}
-}
-
-// text returns the screen without colours.
-func (t *terminal) text() string {
-	lines := strings.Split(t.emulator.String(), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ")
-	}
-	return strings.Join(lines, "\n") + "\n"
 }
 
 // require fails the test unless the screen has all texts.
 func (t *terminal) require(texts ...string) {
 	t.t.Helper()
 	for _, text := range texts {
-		if !strings.Contains(t.text(), text) {
-			t.t.Errorf("got this screen, want %q in it:\n%s", text, t.text())
+		if !strings.Contains(t.emulator.String(), text) {
+			t.t.Errorf("got this screen, want %q in it:\n%s", text, t.emulator.String())
 		}
 	}
 }
 
 func (t *terminal) requireNot(text string) {
 	t.t.Helper()
-	if strings.Contains(t.text(), text) {
-		t.t.Errorf("got this screen, want no %q in it:\n%s", text, t.text())
+	if strings.Contains(t.emulator.String(), text) {
+		t.t.Errorf("got this screen, want no %q in it:\n%s", text, t.emulator.String())
 	}
 }
 

@@ -26,7 +26,7 @@ func TestGolden(t *testing.T) {
 				term := open(t, server, testApp, size[0], size[1])
 				busy(server)
 				term.settle()
-				golden.RequireEqual(t, term.text())
+				golden.RequireEqual(t, term.emulator.String())
 			})
 		})
 	}
@@ -39,14 +39,14 @@ func TestQuit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				term := open(t, watchtest.NewServer(), testApp, 80, 24)
 				term.require("no executor yet", "LIVE")
-				if !term.emulator.IsAltScreen() {
+				if !term.emulator.Alternate() {
 					t.Error("the screen is on the main screen of the terminal, want the alternate one")
 				}
-				term.emulator.SendText(key)
+				term.emulator.Type(key)
 				if err := <-term.done; err != nil {
 					t.Errorf("Run = %v, want nil", err)
 				}
-				if term.emulator.IsAltScreen() {
+				if term.emulator.Alternate() {
 					t.Error("the terminal shows the alternate screen after the end, want the main one")
 				}
 			})
@@ -281,7 +281,7 @@ func TestApplications(t *testing.T) {
 		}
 		c.delete(1, 2, 3)
 		term.settle()
-		golden.RequireEqual(t, term.text())
+		golden.RequireEqual(t, term.emulator.String())
 
 		term.press("j", enter)
 		term.require("app-a", "3 of 3 running", "   2     Running")
@@ -309,7 +309,7 @@ func TestEscapeSequences(t *testing.T) {
 		for range 2 { // the list, and the details
 			term.settle()
 			term.require("^[]0;owned", "spark-3f2a")
-			for _, r := range term.text() {
+			for _, r := range term.emulator.String() {
 				if r != '\n' && !unicode.IsPrint(r) {
 					t.Errorf("the screen has the rune %U, want printable ones only", r)
 				}
@@ -327,14 +327,14 @@ func TestFrameRate(t *testing.T) {
 		c := cluster{server, testApp}
 		c.create(1, 100)
 		term.settle()
-		before := term.writes.n
+		before := term.writes.n.Load()
 		const seconds = 10
 		for i := range seconds * 200 {
 			id := i%100 + 1
 			c.wait(id, fmt.Sprint("Reason", i), "")
 			time.Sleep(time.Second / 200)
 		}
-		frames := term.writes.n - before
+		frames := term.writes.n.Load() - before
 		if frames > seconds*10+1 || frames < seconds*5 {
 			t.Errorf("drawn %d times in %d seconds, want at most 10 a second, and at least 5", frames, seconds)
 		}
