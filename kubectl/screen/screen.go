@@ -9,10 +9,12 @@ package screen
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/term"
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/sleep"
 )
@@ -39,8 +41,11 @@ type Config struct {
 }
 
 // Run shows the screen until the user quits or ctx ends. It returns after its goroutines have
-// ended.
+// ended. It fails if the standard output is not a terminal.
 func Run(ctx context.Context, config Config) error {
+	if !term.IsTerminal(os.Stdout.Fd()) {
+		return errors.New("screen: the output is not a terminal")
+	}
 	return run(ctx, config, func(*tea.Program) {})
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package scheduler
 
 import (
 	"context"
@@ -15,13 +15,13 @@ import (
 // maxSilence is how long the watch may bring nothing before the scheduler is unhealthy.
 const maxSilence = 3 * time.Minute
 
-// serveHealth serves /healthz for a liveness probe, until the returned function is called.
-func serveHealth(address string, source *watchsource.WatchSnapshotSource) (stop func(), err error) {
+// serveHTTP serves until the returned function is called.
+func serveHTTP(address string, handler http.Handler) (stop func(), err error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("serve /healthz, see -http: %w", err)
 	}
-	server := &http.Server{Handler: healthHandler(source), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -33,9 +33,13 @@ func serveHealth(address string, source *watchsource.WatchSnapshotSource) (stop 
 	}, nil
 }
 
-// healthHandler answers /healthz with 200, or with 503 and the reason.
-func healthHandler(source *watchsource.WatchSnapshotSource) http.Handler {
+// newHandler answers /healthz, for a liveness probe, with 200, or with 503 and the reason. It
+// answers /metrics too, unless metrics is nil.
+func newHandler(source *watchsource.WatchSnapshotSource, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	if metrics != nil {
+		mux.Handle("GET /metrics", metrics)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := source.Healthy(maxSilence); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)

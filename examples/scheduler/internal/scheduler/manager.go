@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package scheduler
 
 import (
 	"context"
+	"errors"
+	"net/http"
+	"sync"
 
 	"k8s.io/client-go/kubernetes"
 
@@ -15,7 +18,11 @@ func runApplication(ctx context.Context, cfg config, client kubernetes.Interface
 	manager := clusterManager{config: cfg, client: client, report: report}
 	backend := manager.createBackend()
 	if cfg.http != "" {
-		stop, err := serveHealth(cfg.http, backend.source)
+		var metrics http.Handler
+		if cfg.views.Metrics != nil {
+			metrics = cfg.views.Metrics(backend.source, backend.store)
+		}
+		stop, err := serveHTTP(cfg.http, newHandler(backend.source, metrics))
 		if err != nil {
 			return err
 		}
@@ -24,10 +31,33 @@ func runApplication(ctx context.Context, cfg config, client kubernetes.Interface
 	if err := backend.start(ctx); err != nil {
 		return err
 	}
-	err := backend.run(ctx)
+	var err error
+	if cfg.ui {
+		err = runWithScreen(ctx, cfg, backend)
+	} else {
+		err = backend.run(ctx)
+	}
 	backend.stop()
 	report.summary()
 	return err
+}
+
+// runWithScreen shows the screen while the backend runs. The end of one ends the other.
+func runWithScreen(ctx context.Context, cfg config, backend *schedulerBackend) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	backend.report.hide()
+	var showing sync.WaitGroup
+	var screenErr error
+	showing.Go(func() {
+		defer cancel()
+		screenErr = cfg.views.Screen(ctx, cfg.appID, cfg.namespace, backend.source, backend.store)
+	})
+	err := backend.run(ctx)
+	cancel()
+	showing.Wait()
+	backend.report.show()
+	return errors.Join(err, screenErr)
 }
 
 // clusterManager creates and connects the parts of a scheduler. Its model is Spark's

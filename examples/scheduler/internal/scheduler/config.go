@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package scheduler
 
 import (
 	"flag"
@@ -32,14 +32,16 @@ type config struct {
 	namespace   string
 	kubeconfig  string
 	inCluster   bool
-	http        string // address of /healthz, "" for none
+	http        string // address of /healthz and /metrics, "" for none
+	ui          bool   // show the screen
 	logLevel    slog.Level
 
-	work func(executorID int) work
+	work  func(executorID int) work
+	views Views
 }
 
-func parseFlags(args []string, stderr io.Writer) (config, error) {
-	c := config{work: demoWork}
+func parseFlags(args []string, stderr io.Writer, views Views) (config, error) {
+	c := config{work: demoWork, views: views}
 	flags := flag.NewFlagSet("scheduler", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -54,7 +56,10 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.namespace, "namespace", "", "`namespace` of the executors (default that of the kubeconfig's context, or of the pod)")
 	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig: run on that cluster")
 	flags.BoolVar(&c.inCluster, "in-cluster", false, "run on the cluster that this pod is in (default where KUBERNETES_SERVICE_HOST is set and -kubeconfig is not)")
-	flags.StringVar(&c.http, "http", "", "serve /healthz, for a liveness probe, on this `address`, for example :8080")
+	flags.StringVar(&c.http, "http", "", "serve "+paths(views)+" on this `address`, for example :8080")
+	if views.Screen != nil {
+		flags.BoolVar(&c.ui, "ui", false, "show the executors on a live screen instead of lines")
+	}
 	verbose := flags.Bool("v", false, "show the library's debug log")
 	if err := flags.Parse(args); err != nil {
 		return config{}, err
@@ -70,6 +75,15 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 		return config{}, err
 	}
 	return c, nil
+}
+
+// paths returns what -http serves, for its description.
+func paths(views Views) string {
+	const health = "/healthz, for a liveness probe,"
+	if views.Metrics == nil {
+		return health
+	}
+	return health + " and /metrics"
 }
 
 func (c config) check(arguments int) error {

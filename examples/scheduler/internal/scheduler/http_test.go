@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package scheduler
 
 import (
 	"io"
@@ -19,7 +19,7 @@ import (
 func TestHealthz(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture(t, 1)
-		handler := healthHandler(s.source)
+		handler := newHandler(s.source, nil)
 		requireHealth := func(when string, want int) {
 			t.Helper()
 			response := httptest.NewRecorder()
@@ -43,12 +43,12 @@ func TestHealthz(t *testing.T) {
 	})
 }
 
-func TestServeHealth(t *testing.T) {
+func TestServeHTTP(t *testing.T) {
 	b := clusterManager{client: watchtest.NewServer().Client(), report: newReport(io.Discard)}.createBackend()
-	if _, err := serveHealth("256.0.0.1:1", b.source); err == nil || !strings.Contains(err.Error(), "see -http") {
+	if _, err := serveHTTP("256.0.0.1:1", newHandler(b.source, nil)); err == nil || !strings.Contains(err.Error(), "see -http") {
 		t.Errorf("an invalid address: error %v, want one that names -http", err)
 	}
-	stop, err := serveHealth("127.0.0.1:0", b.source)
+	stop, err := serveHTTP("127.0.0.1:0", newHandler(b.source, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

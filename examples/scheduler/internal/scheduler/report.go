@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package scheduler
 
 import (
 	"fmt"
@@ -21,6 +21,7 @@ type report struct {
 
 	mu       sync.Mutex
 	out      io.Writer
+	hidden   bool   // the lines are left out
 	refusal  string // the last reported error of a creation
 	created  int
 	kept     int
@@ -36,6 +37,19 @@ func newReport(out io.Writer) *report {
 	return &report{start: time.Now(), out: out, ends: map[outcome]int{}, causes: map[string]int{}}
 }
 
+// hide leaves the lines out until show is called, because a screen has the terminal.
+func (r *report) hide() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hidden = true
+}
+
+func (r *report) show() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hidden = false
+}
+
 func (r *report) printf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,6 +58,9 @@ func (r *report) printf(format string, args ...any) {
 
 // line writes a line with the time since the start. The caller holds mu.
 func (r *report) line(format string, args ...any) {
+	if r.hidden {
+		return
+	}
 	fmt.Fprintf(r.out, "%5.1fs  %s\n", time.Since(r.start).Seconds(), fmt.Sprintf(format, args...))
 }
 

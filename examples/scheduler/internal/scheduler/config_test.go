@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package scheduler
 
 import (
 	"slices"
@@ -30,7 +30,7 @@ func TestCommandLine(t *testing.T) {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Setenv("KUBERNETES_SERVICE_HOST", "")
 			var stdout, stderr strings.Builder
-			if code := command(t.Context(), strings.Fields(tt.args), &stdout, &stderr); code != tt.code {
+			if code := Run(t.Context(), strings.Fields(tt.args), &stdout, &stderr, Views{}); code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			if !strings.Contains(stderr.String(), tt.says) {
