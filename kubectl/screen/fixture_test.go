@@ -42,6 +42,7 @@ type terminal struct {
 	server   *watchtest.Server
 	emulator *emulator.Terminal
 	writes   counter
+	source   *watchsource.WatchSnapshotSource
 	program  *tea.Program
 	cancel   func()
 	done     chan error
@@ -79,7 +80,7 @@ func open(t *testing.T, server *watchtest.Server, appID string, width, height in
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	term := &terminal{t: t, server: server, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
+	term := &terminal{t: t, server: server, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
 	term.writes.Writer = term.emulator
 	config := Config{AppID: appID, Namespace: testSpace, Source: source, Store: store}
 	go func() {

@@ -100,6 +100,16 @@ func TestBlindWhenSilent(t *testing.T) {
 	})
 }
 
+// A source that another part of the program has stopped makes the screen blind.
+func TestBlindWhenStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		term := open(t, watchtest.NewServer(), testApp, 80, 24)
+		term.source.Stop()
+		time.Sleep(2 * tickInterval)
+		term.require("BLIND", "not started")
+	})
+}
+
 func TestEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -280,6 +290,7 @@ func TestApplications(t *testing.T) {
 			c.end(id+1, 1, "Error")
 		}
 		c.delete(1, 2, 3)
+		time.Sleep(2 * tickInterval) // the last message is then a tick, at a known time
 		term.settle()
 		golden.RequireEqual(t, term.emulator.String())
 
