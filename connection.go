@@ -35,6 +35,7 @@ const (
 type connection struct {
 	// Fixed after newConnection.
 	shared *SharedWatch
+	form   podwire.Form
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when nothing runs any more
@@ -60,9 +61,14 @@ type connection struct {
 	listingNow      bool                  // a goroutine lists
 }
 
-func newConnection(w *SharedWatch) *connection {
+// newConnection returns a connection for a watch whose first source feeds store.
+func newConnection(w *SharedWatch, store SnapshotsStore) *connection {
+	form := w.options.form
+	if form == podwire.Trimmed && dropsPods(store) {
+		form = podwire.Dropped // also right for a store that keeps them
+	}
 	c := &connection{
-		shared: w, done: make(chan struct{}),
+		shared: w, form: form, done: make(chan struct{}),
 		waiting: map[*session]int{}, sessions: map[string][]*session{}, owners: map[types.UID]string{}, pods: map[string]int{},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -75,6 +81,7 @@ func (c *connection) run() {
 	defer close(c.done)
 	defer c.catch()
 	config := c.shared.options.loopConfig(c.shared.client, c.shared.route.selector())
+	config.Form = c.form
 	config.Filter = &podwire.Filter{Label: c.shared.route.key, Wants: c.wants}
 	config.Sink, config.Report, config.Begin = c, c.report, func() bool { return true }
 	c.loop = listwatch.New(config)

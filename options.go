@@ -172,7 +172,8 @@ func (o loggerOption) applyToSource(to *sourceOptions) { to.logger = o.logger }
 func (o loggerOption) applyToStore(to *storeOptions)   { to.logger = o.logger }
 
 // WithoutPods makes a store keep executors without their pods. [Executor.Pod] is then
-// nil, and the garbage collector can free a pod as soon as the store has read it.
+// nil, and the garbage collector can free a pod as soon as the store has read it. A source
+// that feeds such a store does not decode the parts of a pod that tracking does not need.
 func WithoutPods() StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.dropPods = true })
 }

@@ -91,12 +91,21 @@ func (s *session) newLoop() *listwatch.Loop {
 	o := s.source.options
 	s.Watcher = newWatcher(s.source.store, s.selector, o)
 	config := o.loopConfig(s.source.client, s.selector)
+	if dropsPods(s.source.store) {
+		config.Form = podwire.Dropped
+	}
 	config.Sink, config.Report, config.Begin = s, s.report, s.decideStart
 	loop := listwatch.New(config)
 	if loop.InForm() {
 		s.form = podwire.Full
 	}
 	return loop
+}
+
+// dropsPods reports whether a store reads the pods and does not keep them.
+func dropsPods(store SnapshotsStore) bool {
+	s, ok := store.(*Store)
+	return ok && s.rules.dropPods
 }
 
 // Replace implements [listwatch.Sink], as the following methods do.

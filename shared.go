@@ -76,7 +76,7 @@ func (w *SharedWatch) join(ctx context.Context, s *session) {
 	c := w.open
 	begin := c == nil || c.ctx.Err() != nil
 	if begin {
-		c = newConnection(w)
+		c = newConnection(w, s.source.store)
 		w.open = c
 	}
 	s.connection = c

@@ -27,7 +27,7 @@ import (
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
-var forms = []Form{Full, Trimmed}
+var forms = []Form{Full, Trimmed, Dropped}
 
 // Any pod, damaged or not, is read as client-go reads it, and trimmed.
 func FuzzPod(f *testing.F) {
@@ -191,7 +191,7 @@ func FuzzStream(f *testing.F) {
 // its caches from one pod to the next.
 type comparison struct {
 	fallback runtime.ClientNegotiator
-	own      [2]*Negotiator // by form
+	own      [3]*Negotiator // by form
 }
 
 func newComparison() *comparison {
@@ -203,7 +203,7 @@ func newComparison() *comparison {
 }
 
 // object returns the decoded object, in each form.
-func (c *comparison) object(t *testing.T, data []byte) (read [2]runtime.Object) {
+func (c *comparison) object(t *testing.T, data []byte) (read [3]runtime.Object) {
 	t.Helper()
 	for _, form := range forms {
 		want, wantErr := decode(c.fallback, data)

@@ -14,11 +14,23 @@ const leastKnown = 1024
 
 // knownPods has the newest state of each pod. The decoder does not decode again the parts
 // that have not changed: both states share them. The pointers are weak, so a pod is
-// known as long as another part of the program holds its state.
+// known as long as another part of the program holds its state. A receiver that does not keep
+// the pods holds their names, see [leftover].
 type knownPods struct {
 	seed  maphash.Seed
-	known map[uint64]weak.Pointer[knownPod] // by the hash of the pod's UID
-	sweep int                               // the number from which pods that are gone are removed
+	known map[uint64]knownState // by the hash of the pod's UID
+	sweep int                   // the number from which pods that are gone are removed
+}
+
+// knownState refers to the newest state of a pod.
+type knownState struct {
+	pod  weak.Pointer[knownPod]
+	left *leftover // of a pod in the form Dropped
+}
+
+// held reports whether another part of the program holds the state or the name.
+func (s knownState) held() bool {
+	return s.pod.Value() != nil || s.left != nil && s.left.start.Value() != nil
 }
 
 // knownPod is a pod with the digests of the bytes of its parts. The digests fit into the
@@ -32,37 +44,38 @@ type knownPod struct {
 }
 
 func newKnownPods() knownPods {
-	return knownPods{seed: maphash.MakeSeed(), known: map[uint64]weak.Pointer[knownPod]{}, sweep: leastKnown}
+	return knownPods{seed: maphash.MakeSeed(), known: map[uint64]knownState{}, sweep: leastKnown}
 }
 
 // noState is the previous state of an unknown pod. It is never changed.
 var noState knownPod
 
-// of returns the newest state of a pod.
-func (s *knownPods) of(uid []byte) *knownPod {
-	known := s.known[maphash.Bytes(s.seed, uid)].Value()
-	if known == nil || string(known.pod.UID) != string(uid) {
-		return &noState
+// of returns the newest state of a pod, or noState, and what is left of a dropped pod, or nil.
+func (s *knownPods) of(uid []byte) (*knownPod, *leftover) {
+	state := s.known[maphash.Bytes(s.seed, uid)]
+	pod := state.pod.Value()
+	if pod == nil || string(pod.pod.UID) != string(uid) {
+		pod = &noState
 	}
-	return known
+	return pod, state.left
 }
 
 // put replaces the known state of a pod.
-func (s *knownPods) put(now *knownPod) {
+func (s *knownPods) put(now *knownPod, left *leftover) {
 	if now.pod.UID == "" {
 		return
 	}
 	if len(s.known) >= s.sweep {
 		s.forget()
 	}
-	s.known[maphash.String(s.seed, string(now.pod.UID))] = weak.Make(now)
+	s.known[maphash.String(s.seed, string(now.pod.UID))] = knownState{weak.Make(now), left}
 }
 
 // forget removes the pods that are gone. The next removal is due when the number of pods
 // has doubled.
 func (s *knownPods) forget() {
-	for hash, known := range s.known {
-		if known.Value() == nil {
+	for hash, state := range s.known {
+		if !state.held() {
 			delete(s.known, hash)
 		}
 	}

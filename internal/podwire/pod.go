@@ -50,7 +50,6 @@ func (d *decoder) pod(m message) *corev1.Pod {
 	if !d.parts(now, parts[podMetadata], parts[podSpec], parts[podStatus]) {
 		return nil
 	}
-	d.known.put(now)
 	return &now.pod
 }
 
@@ -60,21 +59,30 @@ func (d *decoder) parts(now *knownPod, metadata, spec, status message) bool {
 	if !ok {
 		return false
 	}
-	before := d.known.of(meta.uid)
+	before, left := d.known.of(meta.uid)
 	now.metadata = meta.digest
 	if now.metadata == before.metadata {
 		now.pod.ObjectMeta = before.pod.ObjectMeta
-	} else if !d.metadata(&now.pod.ObjectMeta, meta, metadata) {
+	} else if !d.metadata(&now.pod.ObjectMeta, meta, left, metadata) {
 		return false
 	}
 	now.pod.ResourceVersion = string(meta.resourceVersion)
 	now.spec = d.known.add(0, spec)
-	if now.spec == before.spec {
+	switch {
+	case now.spec == before.spec:
 		now.pod.Spec = before.pod.Spec
-	} else if !d.spec(&now.pod.Spec, spec) {
+	case left.spec(&now.pod.Spec, now.spec):
+	case !d.spec(&now.pod.Spec, spec):
 		return false
 	}
-	return d.status(now, status, before)
+	if !d.status(now, status, before) {
+		return false
+	}
+	if d.form == Dropped && !left.of(now) {
+		left = leave(now)
+	}
+	d.known.put(now, left)
+	return true
 }
 
 // Fields of ObjectMeta.
@@ -118,8 +126,11 @@ func (d *decoder) readHeader(metadata message) (seen header, ok bool) {
 	return seen, ok && fit
 }
 
-func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, m message) bool {
-	name, uid := d.internPair(seen.name, seen.uid)
+func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, left *leftover, m message) bool {
+	name, uid, ok := left.names(seen.name, seen.uid)
+	if !ok {
+		name, uid = d.internPair(seen.name, seen.uid)
+	}
 	meta.Name, meta.UID = name, types.UID(uid)
 	for len(m) > 0 {
 		rest := m

@@ -9,11 +9,13 @@ import (
 	"reflect"
 	goruntime "runtime"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/executorpods/watchsource/internal/podtest"
@@ -48,7 +50,7 @@ func TestSharingBetweenStates(t *testing.T) {
 		for part, shared := range map[string]bool{
 			"labels":               reflect.ValueOf(first.Labels).Pointer() == reflect.ValueOf(second.Labels).Pointer(),
 			"name":                 unsafe.StringData(first.Name) == unsafe.StringData(second.Name),
-			"containers":           form == Trimmed || &first.Spec.Containers[0] == &second.Spec.Containers[0],
+			"containers":           form != Full || &first.Spec.Containers[0] == &second.Spec.Containers[0],
 			"addresses":            &first.Status.PodIPs[0] == &second.Status.PodIPs[0],
 			"state of a container": first.Status.ContainerStatuses[0].State.Running == second.Status.ContainerStatuses[0].State.Running,
 		} {
@@ -136,10 +138,10 @@ func TestPodsOfOneHash(t *testing.T) {
 	first := read(t, r, one)
 	s := &r.known
 	s.known[maphash.String(s.seed, string(other.UID))] = s.known[maphash.String(s.seed, string(one.UID))]
-	if known := s.of([]byte(one.UID)); &known.pod != first {
+	if known, _ := s.of([]byte(one.UID)); &known.pod != first {
 		t.Error("a pod that was decoded before is not found, want it found")
 	}
-	if known := s.of([]byte(other.UID)); known != &noState {
+	if known, _ := s.of([]byte(other.UID)); known != &noState {
 		t.Errorf("%s is taken for %s, want no state found", other.Name, known.pod.Name)
 	}
 	goruntime.KeepAlive(first)
@@ -159,5 +161,100 @@ func TestForgetting(t *testing.T) {
 	}
 	if n := len(r.known.known); n > leastKnown+1 {
 		t.Errorf("%d pods are remembered, want at most %d because none is in use", n, leastKnown+1)
+	}
+}
+
+// If a store keeps the name of a pod but not the pod, as a store without pods does, the next
+// states have the same strings, and their spec is not decoded again as long as it is the same.
+func TestDroppedPods(t *testing.T) {
+	r := newDecoder(Dropped, nil)
+	state := func(version int) *corev1.Pod {
+		pod := podtest.Executor(1, version, true)
+		pod.Spec.InitContainers = []corev1.Container{{Name: "sidecar", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}
+		return pod
+	}
+	name := read(t, r, state(1)).Name
+	for version := 2; version < 5; version++ {
+		goruntime.GC() // the pod, but not its name
+		got := read(t, r, state(version))
+		want := state(version)
+		Trimmed.Trim(want)
+		if !reflect.DeepEqual(got.Spec, want.Spec) || got.ResourceVersion != want.ResourceVersion {
+			t.Errorf("state %d has the spec %+v, want %+v", version, got.Spec, want.Spec)
+		}
+		if unsafe.StringData(got.Name) != unsafe.StringData(name) {
+			t.Errorf("state %d has another copy of the name, want the one that is held", version)
+		}
+	}
+
+	goruntime.GC()
+	_, left := r.known.of([]byte(state(1).UID))
+	if left == nil {
+		t.Fatal("nothing is remembered of the pod, want its spec")
+	}
+	left.nodeName = "remembered"
+	if got := read(t, r, state(5)).Spec.NodeName; got != "remembered" {
+		t.Errorf("the spec of a later state is on the node %q, want it taken from what is remembered", got)
+	}
+	goruntime.GC()
+	moved := state(6)
+	moved.Spec.NodeName = "moved"
+	if got := read(t, r, moved).Spec.NodeName; got != "moved" {
+		t.Errorf("a changed spec is on the node %q, want it decoded", got)
+	}
+	goruntime.KeepAlive(name)
+
+	goruntime.GC()
+	goruntime.GC()
+	r.known.forget()
+	if n := len(r.known.known); n != 0 {
+		t.Errorf("%d pods are remembered after their names are dropped, want none", n)
+	}
+}
+
+// A pod that is kept is shared itself, and nothing else of it is remembered.
+func TestKeptPods(t *testing.T) {
+	r := newDecoder(Trimmed, nil)
+	var kept []*corev1.Pod
+	for version := range 4 {
+		kept = append(kept, read(t, r, podtest.Executor(1, version, true)))
+		goruntime.GC()
+	}
+	if _, left := r.known.of([]byte(kept[0].UID)); left != nil {
+		t.Errorf("%+v is remembered beside the pod, want nothing", left)
+	}
+	goruntime.KeepAlive(kept)
+}
+
+// The name of a pod may change, because damaged data has another one, and its length with it.
+func TestDroppedPodsOfOtherNames(t *testing.T) {
+	r := newDecoder(Dropped, nil)
+	var names []string
+	for _, name := range []string{"long-name-of-a-pod", "short", "", "another-long-name", strings.Repeat("x", 1000)} {
+		pod := podtest.Executor(1, 1, true)
+		pod.Name = name
+		got := read(t, r, pod)
+		if got.Name != name || got.UID != pod.UID {
+			t.Errorf("got %q and %q, want %q and %q", got.Name, got.UID, name, pod.UID)
+		}
+		names = append(names, got.Name, string(got.UID))
+		goruntime.GC()
+	}
+	goruntime.KeepAlive(names)
+}
+
+// Names and UIDs of any length, also those for which the runtime makes no allocation.
+func TestDroppedPodsOfAnyLength(t *testing.T) {
+	r := newDecoder(Dropped, nil)
+	for length := range 40 {
+		for name := range length + 1 {
+			pod := podtest.Executor(1, 1, true)
+			pod.Name, pod.UID = strings.Repeat("n", name), types.UID(strings.Repeat("u", length-name))
+			for range 2 {
+				if got := read(t, r, pod); got.Name != pod.Name || got.UID != pod.UID {
+					t.Errorf("got %q and %q, want %q and %q", got.Name, got.UID, pod.Name, pod.UID)
+				}
+			}
+		}
 	}
 }

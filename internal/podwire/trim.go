@@ -10,13 +10,14 @@ type Form uint8
 const (
 	Full    Form = iota // all but managedFields
 	Trimmed             // without the spec, but for what decides about restarts and where the pod runs
+	Dropped             // as Trimmed, for a receiver that keeps the names of the pods only
 )
 
 // Trim removes the parts that the form leaves out. It does not write to the slices and
 // maps below the pod, so a shallow copy may be trimmed.
 func (f Form) Trim(pod *corev1.Pod) {
 	pod.ManagedFields = nil
-	if f == Trimmed {
+	if f != Full {
 		pod.Spec = corev1.PodSpec{
 			NodeName:       pod.Spec.NodeName,
 			RestartPolicy:  pod.Spec.RestartPolicy,
