@@ -115,6 +115,18 @@ func (t *terminal) shows(alternate bool, texts ...string) bool {
 	return t.emulator.Alternate() == alternate
 }
 
+// coloured reports whether a cell of the screen has a colour.
+func (t *terminal) coloured() bool {
+	for y := range t.emulator.Height() {
+		for x := range t.emulator.Width() {
+			if cell := t.emulator.CellAt(x, y); cell != nil && (cell.Style.Fg != nil || cell.Style.Bg != nil) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (t *terminal) resize(width, height int) {
 	t.t.Helper()
 	t.emulator.Resize(width, height)
@@ -146,10 +158,22 @@ func TestTerminal(t *testing.T) {
 	term.send("fg\n")
 	term.wait(true, "LIVE", "s sort: trouble")
 
+	if !term.coloured() {
+		t.Error("the screen has no colours, want some")
+	}
 	term.send("q")
 	term.wait(false, "\nkubectl-executors -demo\nready>") // printed by fg, and then the prompt
 	term.send("echo code $?\n")                           // which the terminal echoes again
 	term.wait(false, "echo code $?", "code 0")
+
+	// NO_COLOR removes the colours.
+	term.send("clear; NO_COLOR=1 kubectl-executors -demo\n")
+	term.wait(true, "LIVE", "spark-demo-exec-1")
+	if term.coloured() {
+		t.Error("the screen has colours with NO_COLOR, want none")
+	}
+	term.send("q")
+	term.wait(false, "ready>") // clear has removed the last one
 
 	// An error is printed, and no screen is opened.
 	term.send("clear; kubectl-executors app-a -s http://127.0.0.1:1; echo code $?\n")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/executorpods/watchsource"
@@ -54,7 +55,9 @@ func (l *ledger) enter(change watchsource.Change) {
 		return
 	}
 	if l.historyChanges.Load() {
-		if before.State == watchsource.Deleted && after.State == watchsource.Deleted {
+		// A pod that was deleted after the backup comes back with it. If it is deleted again at
+		// once, the batch shows only that, in another version.
+		if before.State == watchsource.Deleted && after.State == watchsource.Deleted && before.ResourceVersion == after.ResourceVersion {
 			l.mistake(before, after, "is gone twice")
 		}
 		return
@@ -102,4 +105,29 @@ func (l *ledger) audit() []string {
 func (l *ledger) close() {
 	l.cancel()
 	l.reading.Wait()
+}
+
+// The ledger notes a pod that is gone twice, and not one that has come back in between.
+func TestLedger(t *testing.T) {
+	for _, row := range []struct {
+		name           string
+		historyChanges bool
+		first, second  string // versions at which the pod is gone
+		mistakes       int
+	}{
+		{"the same deletion twice", false, "7", "7", 1},
+		{"a newer deletion", false, "7", "9", 0},
+		{"an older deletion", false, "9", "7", 1},
+		{"the same deletion twice, other history", true, "7", "7", 1},
+		{"a deletion in each history", true, "9", "7", 0},
+	} {
+		l := &ledger{last: map[types.UID]*watchsource.Executor{}}
+		l.historyChanges.Store(row.historyChanges)
+		for _, version := range []string{row.first, row.second} {
+			l.enter(watchsource.Change{After: &watchsource.Executor{UID: "u", State: watchsource.Deleted, ResourceVersion: version}})
+		}
+		if len(l.mistakes) != row.mistakes {
+			t.Errorf("%s: got the mistakes %q, want %d", row.name, l.mistakes, row.mistakes)
+		}
+	}
 }
