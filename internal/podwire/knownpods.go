@@ -15,7 +15,7 @@ const leastKnown = 1024
 // knownPods has the newest state of each pod. The decoder does not decode again the parts
 // that have not changed: both states share them. The pointers are weak, so a pod is
 // known as long as another part of the program holds its state. A receiver that does not keep
-// the pods holds their names, see [leftover].
+// the pods holds their names, see [droppedPod].
 type knownPods struct {
 	seed  maphash.Seed
 	known map[uint64]knownState // by the hash of the pod's UID
@@ -24,13 +24,13 @@ type knownPods struct {
 
 // knownState refers to the newest state of a pod.
 type knownState struct {
-	pod  weak.Pointer[knownPod]
-	left *leftover // of a pod in the form Dropped
+	pod     weak.Pointer[knownPod]
+	dropped *droppedPod // nil unless the form is Dropped
 }
 
 // held reports whether another part of the program holds the state or the name.
 func (s knownState) held() bool {
-	return s.pod.Value() != nil || s.left != nil && s.left.start.Value() != nil
+	return s.pod.Value() != nil || s.dropped != nil && s.dropped.start.Value() != nil
 }
 
 // knownPod is a pod with the digests of the bytes of its parts. The digests fit into the
@@ -50,25 +50,26 @@ func newKnownPods() knownPods {
 // noState is the previous state of an unknown pod. It is never changed.
 var noState knownPod
 
-// of returns the newest state of a pod, or noState, and what is left of a dropped pod, or nil.
-func (s *knownPods) of(uid []byte) (*knownPod, *leftover) {
+// of returns the newest state of a pod, or noState, and the remembered parts of a dropped pod,
+// or nil.
+func (s *knownPods) of(uid []byte) (*knownPod, *droppedPod) {
 	state := s.known[maphash.Bytes(s.seed, uid)]
 	pod := state.pod.Value()
 	if pod == nil || string(pod.pod.UID) != string(uid) {
 		pod = &noState
 	}
-	return pod, state.left
+	return pod, state.dropped
 }
 
 // put replaces the known state of a pod.
-func (s *knownPods) put(now *knownPod, left *leftover) {
+func (s *knownPods) put(now *knownPod, dropped *droppedPod) {
 	if now.pod.UID == "" {
 		return
 	}
 	if len(s.known) >= s.sweep {
 		s.forget()
 	}
-	s.known[maphash.String(s.seed, string(now.pod.UID))] = knownState{weak.Make(now), left}
+	s.known[maphash.String(s.seed, string(now.pod.UID))] = knownState{weak.Make(now), dropped}
 }
 
 // forget removes the pods that are gone. The next removal is due when the number of pods

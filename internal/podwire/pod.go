@@ -59,11 +59,11 @@ func (d *decoder) parts(now *knownPod, metadata, spec, status message) bool {
 	if !ok {
 		return false
 	}
-	before, left := d.known.of(meta.uid)
+	before, dropped := d.known.of(meta.uid)
 	now.metadata = meta.digest
 	if now.metadata == before.metadata {
 		now.pod.ObjectMeta = before.pod.ObjectMeta
-	} else if !d.metadata(&now.pod.ObjectMeta, meta, left, metadata) {
+	} else if !d.metadata(&now.pod.ObjectMeta, meta, dropped, metadata) {
 		return false
 	}
 	now.pod.ResourceVersion = string(meta.resourceVersion)
@@ -71,17 +71,17 @@ func (d *decoder) parts(now *knownPod, metadata, spec, status message) bool {
 	switch {
 	case now.spec == before.spec:
 		now.pod.Spec = before.pod.Spec
-	case left.spec(&now.pod.Spec, now.spec):
+	case dropped.spec(&now.pod.Spec, now.spec):
 	case !d.spec(&now.pod.Spec, spec):
 		return false
 	}
 	if !d.status(now, status, before) {
 		return false
 	}
-	if d.form == Dropped && !left.of(now) {
-		left = leave(now)
+	if d.form == Dropped && !dropped.matches(now) {
+		dropped = newDroppedPod(now)
 	}
-	d.known.put(now, left)
+	d.known.put(now, dropped)
 	return true
 }
 
@@ -126,8 +126,8 @@ func (d *decoder) readHeader(metadata message) (seen header, ok bool) {
 	return seen, ok && fit
 }
 
-func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, left *leftover, m message) bool {
-	name, uid, ok := left.names(seen.name, seen.uid)
+func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, dropped *droppedPod, m message) bool {
+	name, uid, ok := dropped.names(seen.name, seen.uid)
 	if !ok {
 		name, uid = d.internPair(seen.name, seen.uid)
 	}

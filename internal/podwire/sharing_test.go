@@ -165,7 +165,7 @@ func TestForgetting(t *testing.T) {
 }
 
 // If a store keeps the name of a pod but not the pod, as a store without pods does, the next
-// states have the same strings, and their spec is not decoded again as long as it is the same.
+// states have the same strings, and a spec that has not changed is not decoded again.
 func TestDroppedPods(t *testing.T) {
 	r := newDecoder(Dropped, nil)
 	state := func(version int) *corev1.Pod {
@@ -188,11 +188,11 @@ func TestDroppedPods(t *testing.T) {
 	}
 
 	goruntime.GC()
-	_, left := r.known.of([]byte(state(1).UID))
-	if left == nil {
+	_, dropped := r.known.of([]byte(state(1).UID))
+	if dropped == nil {
 		t.Fatal("nothing is remembered of the pod, want its spec")
 	}
-	left.nodeName = "remembered"
+	dropped.nodeName = "remembered"
 	if got := read(t, r, state(5)).Spec.NodeName; got != "remembered" {
 		t.Errorf("the spec of a later state is on the node %q, want it taken from what is remembered", got)
 	}
@@ -220,8 +220,8 @@ func TestKeptPods(t *testing.T) {
 		kept = append(kept, read(t, r, podtest.Executor(1, version, true)))
 		goruntime.GC()
 	}
-	if _, left := r.known.of([]byte(kept[0].UID)); left != nil {
-		t.Errorf("%+v is remembered beside the pod, want nothing", left)
+	if _, dropped := r.known.of([]byte(kept[0].UID)); dropped != nil {
+		t.Errorf("%+v is remembered beside the pod, want nothing", dropped)
 	}
 	goruntime.KeepAlive(kept)
 }

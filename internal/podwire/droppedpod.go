@@ -14,12 +14,12 @@ import (
 // shares it with others. A UID of the API server has 36 bytes.
 const leastNames = 17
 
-// leftover is what the decoder remembers of a pod that its receiver does not keep. The next
-// state of the pod has the same strings, and the same spec is not decoded again.
+// droppedPod has the parts that the decoder remembers of a pod that its receiver does not keep.
+// The next state of the pod has the same strings, and the same spec is not decoded again.
 //
 // It refers to the name and the UID, which internPair has put behind each other in one
 // allocation. The pointer is weak: it is nil as soon as neither string is held.
-type leftover struct {
+type droppedPod struct {
 	start weak.Pointer[byte]
 	size  int // of both strings
 
@@ -33,14 +33,15 @@ type policiesOfContainers struct {
 	initContainers, containers []corev1.Container
 }
 
-// leave returns what to remember of a state. internPair or names has made its strings.
-func leave(now *knownPod) *leftover {
+// newDroppedPod returns nil if the names are too short. internPair or names has made the
+// strings of the state.
+func newDroppedPod(now *knownPod) *droppedPod {
 	pod := &now.pod
 	size := len(pod.Name) + len(pod.UID)
 	if pod.Name == "" || size < leastNames {
 		return nil
 	}
-	l := &leftover{
+	dropped := &droppedPod{
 		start:         weak.Make(unsafe.StringData(pod.Name)),
 		size:          size,
 		specDigest:    now.spec,
@@ -48,40 +49,40 @@ func leave(now *knownPod) *leftover {
 		restartPolicy: pod.Spec.RestartPolicy,
 	}
 	if pod.Spec.InitContainers != nil || pod.Spec.Containers != nil {
-		l.policies = &policiesOfContainers{pod.Spec.InitContainers, pod.Spec.Containers}
+		dropped.policies = &policiesOfContainers{pod.Spec.InitContainers, pod.Spec.Containers}
 	}
-	return l
+	return dropped
 }
 
-// of reports whether l was left by a state with the same strings and the same spec.
-func (l *leftover) of(now *knownPod) bool {
-	return l != nil && l.specDigest == now.spec && now.pod.Name != "" && l.start.Value() == unsafe.StringData(now.pod.Name)
+// matches reports whether a state has the same strings and the same spec. p may be nil.
+func (p *droppedPod) matches(now *knownPod) bool {
+	return p != nil && p.specDigest == now.spec && now.pod.Name != "" && p.start.Value() == unsafe.StringData(now.pod.Name)
 }
 
-// names returns the strings of a name and a UID, if they are still held. l may be nil.
-func (l *leftover) names(name, uid []byte) (nameString, uidString string, ok bool) {
-	if l == nil || l.size != len(name)+len(uid) {
+// names returns the strings of a name and a UID, if they are still held. p may be nil.
+func (p *droppedPod) names(name, uid []byte) (nameString, uidString string, ok bool) {
+	if p == nil || p.size != len(name)+len(uid) {
 		return "", "", false
 	}
-	start := l.start.Value()
+	start := p.start.Value()
 	if start == nil {
 		return "", "", false
 	}
-	both := unsafe.String(start, l.size)
+	both := unsafe.String(start, p.size)
 	if both[:len(name)] != string(name) || both[len(name):] != string(uid) {
 		return "", "", false
 	}
 	return both[:len(name)], both[len(name):], true
 }
 
-// spec reports whether the spec with a digest is remembered, and then copies it. l may be nil.
-func (l *leftover) spec(to *corev1.PodSpec, digest uint64) bool {
-	if l == nil || l.specDigest != digest {
+// spec reports whether the spec with a digest is remembered, and then copies it. p may be nil.
+func (p *droppedPod) spec(to *corev1.PodSpec, digest uint64) bool {
+	if p == nil || p.specDigest != digest {
 		return false
 	}
-	to.NodeName, to.RestartPolicy = l.nodeName, l.restartPolicy
-	if l.policies != nil {
-		to.InitContainers, to.Containers = l.policies.initContainers, l.policies.containers
+	to.NodeName, to.RestartPolicy = p.nodeName, p.restartPolicy
+	if p.policies != nil {
+		to.InitContainers, to.Containers = p.policies.initContainers, p.policies.containers
 	}
 	return true
 }
