@@ -16,8 +16,8 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// A store without pods shows the same executors as one that keeps them, although its source
-// decodes less of the pods, and less again after the garbage collector has freed them.
+// A store without pods shows the same executors as a store that keeps the pods, although its
+// source decodes less of them, also after the garbage collector has freed the pods.
 func TestWithoutPodsShowsTheSame(t *testing.T) {
 	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
 		inBubble(t, "executors", func(t *testing.T) {

@@ -66,7 +66,7 @@ func newPlugin(t *testing.T, name string) plugin {
 	return p
 }
 
-// run runs the plugin and returns what it prints. It must end with the exit code.
+// run runs the plugin and returns its output. The plugin must end with the exit code.
 func (p plugin) run(t *testing.T, code int, args ...string) string {
 	t.Helper()
 	output, got := p.start(t, args...).wait(t)

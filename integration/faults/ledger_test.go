@@ -107,7 +107,7 @@ func (l *ledger) close() {
 	l.reading.Wait()
 }
 
-// The ledger notes a pod that is gone twice, and not one that has come back in between.
+// The ledger notes a pod that is gone twice, unless the pod has come back in between.
 func TestLedger(t *testing.T) {
 	for _, row := range []struct {
 		name           string
