@@ -135,7 +135,7 @@ func (o *options) validate() error {
 	switch {
 	case o.output != "" && !slices.Contains(formats, o.output):
 		return fmt.Errorf("unknown output format %q, want one of %s", o.output, strings.Join(formats, ", "))
-	case o.untilEnded && o.appID == "" && !o.demo:
+	case o.untilEnded && o.appID == "" && (!o.demo || o.allNamespaces):
 		return errors.New("--until-ended needs an application")
 	case o.exitStatus && !o.untilEnded:
 		return errors.New("--exit-status needs --until-ended")

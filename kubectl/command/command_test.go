@@ -419,6 +419,7 @@ func TestRun(t *testing.T) {
 		{"a b", exitError, "accepts at most 1 arg"},
 		{"app-a -o xml", exitError, `unknown output format "xml"`},
 		{"--until-ended", exitError, "--until-ended needs an application"},
+		{"--demo -A --until-ended", exitError, "--until-ended needs an application"},
 		{"app-a --exit-status", exitOtherError, "--exit-status needs --until-ended"},
 		{"app-a --until-ended --settle=-1s", exitError, "--settle must not be negative"},
 		{"app-a --nonsense", exitError, "unknown flag"},
