@@ -5,6 +5,7 @@
 package application
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,6 @@ type Application struct {
 	terminating int
 	troubled    int
 	first       time.Time // creation of the oldest pod
-	namespace   string
 }
 
 // New returns an application without executors.
@@ -47,7 +47,6 @@ func (a *Application) apply(change watchsource.Change, now time.Time) {
 	if a.first.IsZero() || after.CreatedAt.Before(a.first) {
 		a.first = after.CreatedAt
 	}
-	a.namespace = after.Namespace
 	a.Ends.apply(change, now)
 	if old := a.Rows.Get(KeyOf(after)); old != nil {
 		a.count(old, -1)
@@ -79,9 +78,6 @@ func (a *Application) Terminating() int { return a.terminating }
 
 // Troubled returns the number of executors for which [InTrouble] is true.
 func (a *Application) Troubled() int { return a.troubled }
-
-// Namespace returns the namespace of the executors, or "" if there has been none.
-func (a *Application) Namespace() string { return a.namespace }
 
 // Age returns the age of the oldest executor that has been seen, or 0 if there has been none.
 func (a *Application) Age(now time.Time) time.Duration {
@@ -130,10 +126,19 @@ func firstLine(text string) string {
 	return strings.TrimSpace(line)
 }
 
-// State returns the word for the state of an executor that has not ended.
+// State returns the word for the state of an executor. An executor that has ended is not
+// terminating any more, although its pod may be.
 func State(e *watchsource.Executor) string {
-	if e.Terminating {
+	if e.Terminating && !e.State.Ended() && e.State != watchsource.Deleted {
 		return "Terminating"
 	}
 	return e.State.String()
+}
+
+// ExitCode returns the exit code of an executor, or "" if it is unknown.
+func ExitCode(e *watchsource.Executor) string {
+	if e.ExitCode == watchsource.UnknownExitCode {
+		return ""
+	}
+	return strconv.Itoa(int(e.ExitCode))
 }

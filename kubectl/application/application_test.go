@@ -157,8 +157,8 @@ func TestDescriptions(t *testing.T) {
 		e := executor(1, watchsource.Failed)
 		row.change(e)
 		end := &End{Executor: e}
-		if end.Cause() != row.cause || end.Description() != row.description || end.Bad() != row.bad {
-			t.Errorf("got %q, %q, bad %v; want %q, %q, %v", end.Cause(), end.Description(), end.Bad(), row.cause, row.description, row.bad)
+		if end.Cause() != row.cause || end.Description() != row.description || end.Failed() != row.bad {
+			t.Errorf("got %q, %q, bad %v; want %q, %q, %v", end.Cause(), end.Description(), end.Failed(), row.cause, row.description, row.bad)
 		}
 	}
 }
@@ -235,6 +235,27 @@ func TestPrintable(t *testing.T) {
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("Printable(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A pod that is being deleted may have ended. Its executor then shows the end.
+func TestState(t *testing.T) {
+	for state, want := range map[watchsource.State]string{
+		watchsource.Pending:   "Terminating",
+		watchsource.Running:   "Terminating",
+		watchsource.Unknown:   "Terminating",
+		watchsource.Succeeded: "Succeeded",
+		watchsource.Failed:    "Failed",
+		watchsource.Deleted:   "Deleted",
+	} {
+		e := executor(1, state)
+		if got := State(e); got != state.String() {
+			t.Errorf("%v: got %q, want %q", state, got, state)
+		}
+		e.Terminating = true
+		if got := State(e); got != want {
+			t.Errorf("%v, terminating: got %q, want %q", state, got, want)
 		}
 	}
 }

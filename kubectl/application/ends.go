@@ -70,9 +70,9 @@ func (e *End) Lived() time.Duration {
 	return max(e.At.Sub(begin), 0)
 }
 
-// Bad reports whether the executor has failed. If it was deleted first and then ended with an
+// Failed reports whether the executor has failed. If it was deleted first and then ended with an
 // error, it has not: that is the answer to SIGTERM.
-func (e *End) Bad() bool {
+func (e *End) Failed() bool {
 	return e.Executor.State == watchsource.Failed && e.Cause() != "Deleted"
 }
 
@@ -102,7 +102,7 @@ type Ends struct {
 	list   []*End // the oldest first
 	last   map[Key]*End
 	causes map[string]int
-	bad    int
+	failed int
 	total  int
 }
 
@@ -144,8 +144,8 @@ func (e *Ends) add(executor *watchsource.Executor, now time.Time) *End {
 	e.list = append(e.list, end)
 	e.last[KeyOf(executor)] = end
 	e.causes[end.Cause()]++
-	if end.Bad() {
-		e.bad++
+	if end.Failed() {
+		e.failed++
 	}
 	return end
 }
@@ -153,8 +153,8 @@ func (e *Ends) add(executor *watchsource.Executor, now time.Time) *End {
 // Len returns the number of ends that are listed.
 func (e *Ends) Len() int { return len(e.list) }
 
-// Bad returns the number of executors that have failed.
-func (e *Ends) Bad() int { return e.bad }
+// Failed returns the number of executors that have failed.
+func (e *Ends) Failed() int { return e.failed }
 
 // Last returns the last end of a pod, or nil.
 func (e *Ends) Last(key Key) *End { return e.last[key] }

@@ -84,8 +84,8 @@ func (r *Rows) Sort(order Order) {
 	slices.SortFunc(r.visible, r.compare)
 }
 
-// Filter keeps the executors visible whose id, state, node, pod, application or reason
-// contains a text, in upper or lower case.
+// Filter keeps the executors visible whose id, state, node, pod or reason contains a text, in
+// upper or lower case.
 func (r *Rows) Filter(text string) {
 	r.filter = strings.ToLower(text)
 	r.visible = r.visible[:0]

@@ -62,17 +62,14 @@ func (o *options) line(change watchsource.Change, now time.Time) string {
 	}
 	parts = append(parts, fmt.Sprintf("%-5s", application.Printable(cmp.Or(after.ID, "-"))))
 	state := application.State(after)
-	if after.State == watchsource.Deleted || after.State.Ended() {
-		state = after.State.String()
-	}
 	if before := change.Before; before != nil {
 		if was := application.State(before); was != state {
 			state = was + " -> " + state
 		}
 	}
 	parts = append(parts, fmt.Sprintf("%-24s", state), application.Printable(after.Name))
-	if after.ExitCode != watchsource.UnknownExitCode {
-		parts = append(parts, fmt.Sprintf("exit %d", after.ExitCode))
+	if code := application.ExitCode(after); code != "" {
+		parts = append(parts, "exit "+code)
 	}
 	if reason := application.Reason(after); reason != "" {
 		parts = append(parts, reason)
@@ -116,7 +113,7 @@ func (o *options) followUntilEnded(ctx context.Context, source *watchsource.Watc
 // summarize prints how the executors have ended.
 func (o *options) summarize(app *application.Application) error {
 	fmt.Fprintf(o.streams.ErrOut, "All executors of %s have ended: %s.\n", app.ID, app.Ends.Causes())
-	if o.exitStatus && app.Ends.Bad() > 0 {
+	if o.exitStatus && app.Ends.Failed() > 0 {
 		return errFailed
 	}
 	return nil

@@ -140,7 +140,7 @@ func (o *options) table(snapshot watchsource.Snapshot, now time.Time) *metav1.Ta
 			cells = append(cells, application.Printable(o.appOf(&e)))
 		}
 		table.Rows = append(table.Rows, metav1.TableRow{Cells: append(cells,
-			text(e.ID), application.State(&e), exitCode(&e), age(e.CreatedAt, now), text(e.Name), text(shortReason(&e)),
+			text(e.ID), application.State(&e), text(application.ExitCode(&e)), age(e.CreatedAt, now), text(e.Name), text(shortReason(&e)),
 			e.Restarts, text(e.Node), text(e.PodIP), text(strings.TrimSpace(e.Message)),
 		)})
 	}
@@ -161,13 +161,6 @@ func text(s string) string {
 		return "<none>"
 	}
 	return application.Printable(s)
-}
-
-func exitCode(e *watchsource.Executor) string {
-	if e.ExitCode == watchsource.UnknownExitCode {
-		return "<none>"
-	}
-	return fmt.Sprint(e.ExitCode)
 }
 
 func age(t, now time.Time) string {

@@ -32,10 +32,9 @@ const (
 
 	// maxExecutors bounds the executors of an application that have prepared accidents.
 	maxExecutors = 10_000
-	// driverInterval is the time between two looks of a driver at its executors.
+	// driverInterval is the time between two reconciliations of a driver.
 	driverInterval = 400 * time.Millisecond
-	// keepEnded is how long a driver keeps the pod of an ended executor, as Spark's does for
-	// a moment.
+	// keepEnded is how long a driver keeps the pod of an ended executor.
 	keepEnded = 2 * time.Second
 )
 
@@ -45,8 +44,8 @@ const (
 	outageFor   = 6 * time.Second
 )
 
-// Start starts the cluster and three applications, each with its first executors. stop ends them, and waits until they have
-// ended.
+// Start starts the cluster and three applications, each with its first executors. stop ends
+// them, and waits until they have ended.
 func Start() (client kubernetes.Interface, stop func()) {
 	server := watchtest.NewServer()
 	cluster := embedded.New(server, troubles())
@@ -60,7 +59,7 @@ func Start() (client kubernetes.Interface, stop func()) {
 		{appID: "spark-report", wanted: 3, lifetime: 4 * time.Second, last: 12},
 	} {
 		driver.client = cluster.Client()
-		_ = driver.look(ctx) // the first look finds nothing and cannot fail
+		_ = driver.reconcile(ctx) // a failure is repaired by the next one
 		running.Go(func() { driver.run(ctx) })
 	}
 	return server.Client(), func() {
@@ -123,13 +122,13 @@ type driver struct {
 
 func (d *driver) run(ctx context.Context) {
 	for sleep.For(ctx, driverInterval) {
-		_ = d.look(ctx) // the next look tries again
+		_ = d.reconcile(ctx) // the next one tries again
 	}
 }
 
-// look deletes the pods that ended a while ago, and creates up to three of those that are
+// reconcile deletes the pods that ended a while ago, and creates up to three of those that are
 // missing.
-func (d *driver) look(ctx context.Context) error {
+func (d *driver) reconcile(ctx context.Context) error {
 	pods := d.client.CoreV1().Pods(Namespace)
 	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: watchsource.LabelApp + "=" + d.appID})
 	if err != nil {

@@ -52,8 +52,8 @@ func benchmarkScreen(b *testing.B, withScreen bool) {
 	if withScreen {
 		config := Config{AppID: testApp, Namespace: testSpace, Source: source, Store: store}
 		go func() {
-			done <- run(ctx, config, func(*tea.Program) {}, tea.WithInput(nil), tea.WithOutput(io.Discard),
-				tea.WithWindowSize(120, 40), tea.WithColorProfile(colorprofile.ANSI))
+			done <- run(ctx, config, newProgram(ctx, config, tea.WithInput(nil), tea.WithOutput(io.Discard),
+				tea.WithWindowSize(120, 40), tea.WithColorProfile(colorprofile.ANSI)))
 		}()
 	} else {
 		done <- nil

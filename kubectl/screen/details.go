@@ -56,7 +56,7 @@ func (m *model) detailFields(e *watchsource.Executor, end *application.End) [][2
 		{"message", application.Printable(strings.TrimSpace(e.Message))},
 		{"disruption", application.Printable(e.Disruption)},
 		{"problem", application.Printable(e.Problem)},
-		{"exit code", exitCode(e)},
+		{"exit code", application.ExitCode(e)},
 		{"restarts", count(int(e.Restarts))},
 		{"node", application.Printable(e.Node)},
 		{"address", application.Printable(e.PodIP)},
@@ -67,13 +67,6 @@ func (m *model) detailFields(e *watchsource.Executor, end *application.End) [][2
 		{"uid", application.Printable(string(e.UID))},
 		{"version", application.Printable(e.ResourceVersion)},
 	}
-}
-
-func exitCode(e *watchsource.Executor) string {
-	if e.ExitCode == watchsource.UnknownExitCode {
-		return ""
-	}
-	return strconv.Itoa(int(e.ExitCode))
 }
 
 func count(n int) string {

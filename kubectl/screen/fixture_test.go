@@ -39,7 +39,6 @@ func TestMain(m *testing.M) {
 // A terminal is a screen that runs in an emulated terminal. It must be made in a bubble.
 type terminal struct {
 	t        *testing.T
-	server   *watchtest.Server
 	emulator *emulator.Terminal
 	writes   counter
 	source   *watchsource.WatchSnapshotSource
@@ -80,14 +79,13 @@ func open(t *testing.T, server *watchtest.Server, appID string, width, height in
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	term := &terminal{t: t, server: server, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
+	term := &terminal{t: t, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
 	term.writes.Writer = term.emulator
 	config := Config{AppID: appID, Namespace: testSpace, Source: source, Store: store}
-	go func() {
-		term.done <- run(ctx, config, func(p *tea.Program) { term.program = p },
-			tea.WithInput(term.emulator), tea.WithOutput(&term.writes), tea.WithWindowSize(width, height),
-			tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
-	}()
+	term.program = newProgram(ctx, config,
+		tea.WithInput(term.emulator), tea.WithOutput(&term.writes), tea.WithWindowSize(width, height),
+		tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
+	go func() { term.done <- run(ctx, config, term.program) }()
 	t.Cleanup(func() {
 		cancel()
 		_ = term.emulator.Close() // never fails

@@ -33,11 +33,10 @@ type model struct {
 	config Config
 
 	// What the source and the store have shown.
-	now      time.Time
-	status   watchsource.Status
-	blind    error // why the view may be out of date, or nil
-	snapshot watchsource.Snapshot
-	set      *application.Set
+	now    time.Time
+	status watchsource.Status
+	blind  error // why the view may be out of date, or nil
+	set    *application.Set
 
 	// What the user has selected.
 	width, height int
@@ -76,7 +75,6 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 	case batchMsg:
-		m.snapshot = msg.Snapshot
 		m.set.Apply(watchsource.Batch(msg), time.Now())
 	case tea.KeyPressMsg:
 		cmd = m.press(msg)

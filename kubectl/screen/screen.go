@@ -3,7 +3,8 @@
 // Package screen shows the executors of applications in a terminal, and updates them in place.
 //
 // One goroutine ranges over the batches of a store and sends each as a message to the program
-// of Bubble Tea, and another sends a tick each second. The model keeps the rows, and a frame reads only the visible ones.
+// of Bubble Tea, and another sends a tick each second. The model keeps the rows, and a frame
+// reads only the visible ones.
 package screen
 
 import (
@@ -46,28 +47,28 @@ func Run(ctx context.Context, config Config) error {
 	if !term.IsTerminal(os.Stdout.Fd()) {
 		return errors.New("screen: the output is not a terminal")
 	}
-	return run(ctx, config, func(*tea.Program) {})
+	return run(ctx, config, newProgram(ctx, config))
 }
 
-// run calls started with the program, and begins to show it.
-func run(ctx context.Context, config Config, started func(*tea.Program), opts ...tea.ProgramOption) error {
-	programCtx, cancel := context.WithCancel(ctx)
-	opts = append([]tea.ProgramOption{
-		tea.WithContext(programCtx),
+func newProgram(ctx context.Context, config Config, opts ...tea.ProgramOption) *tea.Program {
+	return tea.NewProgram(newModel(config), append([]tea.ProgramOption{
+		tea.WithContext(ctx),
 		tea.WithoutSignalHandler(), // a signal ends ctx
 		tea.WithFPS(int(time.Second / frameInterval)),
-	}, opts...)
-	program := tea.NewProgram(newModel(config), opts...)
-	started(program)
+	}, opts...)...)
+}
 
+// run shows the screen of a program until it ends.
+func run(ctx context.Context, config Config, program *tea.Program) error {
+	feedCtx, cancel := context.WithCancel(ctx)
 	var feeding sync.WaitGroup
 	feeding.Go(func() {
-		for batch := range config.Store.Batches(programCtx, frameInterval) {
+		for batch := range config.Store.Batches(feedCtx, frameInterval) {
 			program.Send(batchMsg(batch))
 		}
 	})
 	feeding.Go(func() {
-		for sleep.For(programCtx, tickInterval) {
+		for sleep.For(feedCtx, tickInterval) {
 			program.Send(tickMsg{})
 		}
 	})

@@ -168,7 +168,7 @@ func (m *model) endTable(height int) []string {
 	for i, end := range ends.Page(from, from+height-1) {
 		style := styles.plain
 		switch {
-		case end.Bad():
+		case end.Failed():
 			style = styles.bad
 		case end.Gone:
 			style = styles.faint
@@ -199,7 +199,7 @@ func (m *model) applicationTable(height int) []string {
 			orDash(application.Printable(app.ID)),
 			fmt.Sprint(app.Count(watchsource.Running)),
 			fmt.Sprint(app.Count(watchsource.Pending)),
-			fmt.Sprint(app.Ends.Bad()),
+			fmt.Sprint(app.Ends.Failed()),
 			duration.HumanDuration(app.Age(m.now)),
 			app.Ends.Causes(),
 		}

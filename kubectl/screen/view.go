@@ -58,24 +58,24 @@ func (m *model) title() string {
 		}
 	}
 	name = styles.title.Render(application.Printable(name))
-	version := styles.faint.Render("rv " + application.Printable(m.snapshot.ResourceVersion()))
+	version := styles.faint.Render("rv " + application.Printable(m.status.ResourceVersion))
 	namespace = styles.faint.Render(application.Printable(namespace))
 	for _, parts := range [][2][]string{
-		{{name, namespace, m.sight(), version}, {history, running}},
-		{{name, namespace, m.sight()}, {history, running}},
-		{{name, m.sight()}, {running}},
-		{{name, m.sight()}, nil},
+		{{name, namespace, m.watchState(), version}, {history, running}},
+		{{name, namespace, m.watchState()}, {history, running}},
+		{{name, m.watchState()}, {running}},
+		{{name, m.watchState()}, nil},
 	} {
 		left, right := " "+joinParts(parts[0]), joinParts(parts[1])
 		if gap := m.width - ansi.StringWidth(left) - ansi.StringWidth(right) - 1; gap >= 2 {
 			return left + strings.Repeat(" ", gap) + right
 		}
 	}
-	return " " + m.sight() + "  " + name
+	return " " + m.watchState() + "  " + name
 }
 
-// sight returns whether the view is current, and the age of the last contact.
-func (m *model) sight() string {
+// watchState returns whether the view is current, and the age of the last contact.
+func (m *model) watchState() string {
 	age := "-"
 	if !m.status.LastContact.IsZero() {
 		age = shortDuration(m.now.Sub(m.status.LastContact))
@@ -100,7 +100,7 @@ func (m *model) totals() string {
 		return m.applicationTotals()
 	}
 	running, pending := m.app.Count(watchsource.Running), m.app.Count(watchsource.Pending)
-	text := m.fitting(failed(m.app.Ends.Bad()),
+	text := m.fitting(failed(m.app.Ends.Failed()),
 		fmt.Sprintf("%d running", running), fmt.Sprintf("%d pending", pending), fmt.Sprintf("%d terminating", m.app.Terminating()))
 	barWidth := min(46, m.width-ansi.StringWidth(text)-5)
 	if barWidth < 8 {
@@ -114,7 +114,7 @@ func (m *model) applicationTotals() string {
 	for _, app := range m.set.All() {
 		running += app.Count(watchsource.Running)
 		pending += app.Count(watchsource.Pending)
-		bad += app.Ends.Bad()
+		bad += app.Ends.Failed()
 	}
 	return " " + m.fitting(failed(bad),
 		fmt.Sprintf("%d applications", len(m.set.All())), fmt.Sprintf("%d running", running), fmt.Sprintf("%d pending", pending))
