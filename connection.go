@@ -35,7 +35,7 @@ const (
 type connection struct {
 	// Fixed after newConnection.
 	shared *SharedWatch
-	form   podwire.Form
+	specs  podwire.SpecCache // nil if the first store keeps the pods
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when nothing runs any more
@@ -63,13 +63,12 @@ type connection struct {
 
 // newConnection returns a connection for a watch whose first source feeds store.
 func newConnection(w *SharedWatch, store SnapshotsStore) *connection {
-	form := w.options.form
-	if form == podwire.Trimmed && dropsPods(store) {
-		form = podwire.Dropped // also right for a store that keeps them
-	}
 	c := &connection{
-		shared: w, form: form, done: make(chan struct{}),
+		shared: w, done: make(chan struct{}),
 		waiting: map[*session]int{}, sessions: map[string][]*session{}, owners: map[types.UID]string{}, pods: map[string]int{},
+	}
+	if _, ok := dropsPods(store); ok && w.options.form == podwire.Trimmed {
+		c.specs = sharedSpecCache{c}
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.status.start("")
@@ -81,7 +80,7 @@ func (c *connection) run() {
 	defer close(c.done)
 	defer c.catch()
 	config := c.shared.options.loopConfig(c.shared.client, c.shared.route.selector())
-	config.Form = c.form
+	config.SpecCache = c.specs
 	config.Filter = &podwire.Filter{Label: c.shared.route.key, Wants: c.wants}
 	config.Sink, config.Report, config.Begin = c, c.report, func() bool { return true }
 	c.loop = listwatch.New(config)
@@ -146,6 +145,13 @@ func (c *connection) wants(uid, appID []byte) bool {
 	}
 	_, ok := c.sessions[c.owners[types.UID(uid)]]
 	return ok
+}
+
+// sessionsOf returns the sessions of the application that has a pod.
+func (c *connection) sessionsOf(uid types.UID) []*session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sessions[c.owners[uid]]
 }
 
 func (c *connection) appOf(pod *corev1.Pod) string { return pod.Labels[c.shared.route.key] }

@@ -91,8 +91,8 @@ func (s *session) newLoop() *listwatch.Loop {
 	o := s.source.options
 	s.Watcher = newWatcher(s.source.store, s.selector, o)
 	config := o.loopConfig(s.source.client, s.selector)
-	if dropsPods(s.source.store) {
-		config.Form = podwire.Dropped
+	if store, ok := dropsPods(s.source.store); ok {
+		config.Form, config.SpecCache = podwire.Summary, specCache{store}
 	}
 	config.Sink, config.Report, config.Begin = s, s.report, s.decideStart
 	loop := listwatch.New(config)
@@ -102,10 +102,10 @@ func (s *session) newLoop() *listwatch.Loop {
 	return loop
 }
 
-// dropsPods reports whether a store reads the pods and does not keep them.
-func dropsPods(store SnapshotsStore) bool {
+// dropsPods returns the store if it reads the pods and does not keep them.
+func dropsPods(store SnapshotsStore) (*Store, bool) {
 	s, ok := store.(*Store)
-	return ok && s.rules.dropPods
+	return s, ok && s.rules.dropPods
 }
 
 // Replace implements [listwatch.Sink], as the following methods do.

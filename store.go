@@ -256,6 +256,7 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 	}
 	next, has := newView(executors)
 	has.ends = ends
+	has.keepSpecs(&had)
 	next.syncedAt = time.Now()
 	s.positions = has
 	s.publish(next)

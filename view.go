@@ -4,12 +4,14 @@ package watchsource
 
 import (
 	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unique"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/sorted"
 	"github.com/executorpods/watchsource/internal/vector"
 )
@@ -155,12 +157,13 @@ func compareIDs(a, b *entry) int {
 	return compareNames(a, b)
 }
 
-// positions has the index of each pod in the view, and the last end of each executor.
-// Only the writer of a store uses it.
+// positions has the index of each pod in the view, and what only the writer of a store needs
+// of the pod.
 type positions struct {
 	byKey map[types.UID]int
-	ends  map[types.UID]end // of executors that have had one
-	free  []int             // indexes below used
+	ends  map[types.UID]end    // of executors that have had one
+	specs []podwire.CachedSpec // by index, in a store without pods; may be shorter
+	free  []int                // indexes below used
 	used  int
 }
 
@@ -177,7 +180,11 @@ func (s *positions) take(e *Executor) int {
 }
 
 func (s *positions) release(e *Executor) {
-	s.free = append(s.free, s.byKey[e.key()])
+	index := s.byKey[e.key()]
+	if index < len(s.specs) {
+		s.specs[index] = podwire.CachedSpec{}
+	}
+	s.free = append(s.free, index)
 	delete(s.byKey, e.key())
 	delete(s.ends, e.key())
 }
@@ -193,6 +200,33 @@ func (s *positions) end(e *Executor) end {
 func (s *positions) setEnd(e *Executor, last end) {
 	if last != (end{}) {
 		s.ends[e.key()] = last
+	}
+}
+
+// spec returns the spec of the pod at an index.
+func (s *positions) spec(index int) podwire.CachedSpec {
+	if index >= len(s.specs) {
+		return podwire.CachedSpec{}
+	}
+	return s.specs[index]
+}
+
+func (s *positions) setSpec(index int, spec podwire.CachedSpec) {
+	if more := s.used - len(s.specs); more > 0 {
+		s.specs = slices.Grow(s.specs, more)[:s.used]
+	}
+	s.specs[index] = spec
+}
+
+// keepSpecs copies the specs of the pods that had a position before.
+func (s *positions) keepSpecs(had *positions) {
+	if len(had.specs) == 0 {
+		return
+	}
+	for key, index := range s.byKey {
+		if before, ok := had.byKey[key]; ok {
+			s.setSpec(index, had.spec(before))
+		}
 	}
 }
 

@@ -194,7 +194,7 @@ func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)
 	}
 	address.Path = prefix
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
-	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.Filter, note)
+	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.Filter, c.SpecCache, note)
 	content := rest.ClientContentConfig{
 		AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
 		ContentType:        runtime.ContentTypeProtobuf,

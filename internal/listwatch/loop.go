@@ -101,13 +101,15 @@ type Event struct {
 	Trouble bool // Refused: the view may be out of date, and an operator may have to act
 }
 
-// A Config says what a [Loop] does. All fields but Filter and StallTimeout are required.
+// A Config says what a [Loop] does. All fields but Filter, SpecCache and
+// StallTimeout are required.
 type Config struct {
 	Client       kubernetes.Interface
 	Namespace    string // empty for all
 	Selector     string
 	Form         podwire.Form
-	Filter       *podwire.Filter // which pods are decoded completely, nil for all
+	Filter       *podwire.Filter   // which pods are decoded completely, nil for all
+	SpecCache    podwire.SpecCache // of a sink that does not keep the pods, nil otherwise
 	StartTimeout time.Duration
 	StallTimeout time.Duration // 0 for the default
 	Logger       logr.Logger
@@ -311,6 +313,9 @@ func troubleOf(err error) string {
 // to wait before the next one.
 func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 	from := l.Sink.ResourceVersion()
+	if wire, ok := s.events.(*wireEvents); ok {
+		wire.ListPassed()
+	}
 	received, err := l.receive(s)
 	s.close()
 	version := l.Sink.ResourceVersion()

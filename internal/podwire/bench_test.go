@@ -48,10 +48,10 @@ func BenchmarkEvent(b *testing.B) {
 			return theirNext(clientGo(), runtime.ContentTypeProtobuf, body)
 		}},
 		{name: "full", next: func(body io.ReadCloser) func() (watch.Event, error) {
-			return NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(body).Next
+			return NewNegotiator(clientGo(), Full, nil, nil, func(string) {}).Stream(body).Next
 		}},
 		{name: "trimmed", next: func(body io.ReadCloser) func() (watch.Event, error) {
-			return NewNegotiator(clientGo(), Trimmed, nil, func(string) {}).Stream(body).Next
+			return NewNegotiator(clientGo(), Trimmed, nil, nil, func(string) {}).Stream(body).Next
 		}},
 	} {
 		b.Run(watch.name, func(b *testing.B) {

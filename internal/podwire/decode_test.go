@@ -27,7 +27,7 @@ import (
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
-var forms = []Form{Full, Trimmed, Dropped}
+var forms = []Form{Full, Trimmed, Summary}
 
 // Any pod, damaged or not, is read as client-go reads it, and trimmed.
 func FuzzPod(f *testing.F) {
@@ -192,13 +192,29 @@ func FuzzStream(f *testing.F) {
 type comparison struct {
 	fallback runtime.ClientNegotiator
 	own      [3]*Negotiator // by form
+	reusing  reusingNegotiator
+}
+
+// A reusingNegotiator decodes each pod into the memory of the one before it.
+type reusingNegotiator struct {
+	*Negotiator
+	memory podMemory
+}
+
+func (n *reusingNegotiator) Decoder(mediaType string, params map[string]string) (runtime.Decoder, error) {
+	decoder, err := n.Negotiator.Decoder(mediaType, params)
+	if err == nil {
+		decoder.(*objectDecoder).memory = &n.memory
+	}
+	return decoder, err
 }
 
 func newComparison() *comparison {
 	c := &comparison{fallback: clientGo()}
 	for _, form := range forms {
-		c.own[form] = NewNegotiator(clientGo(), form, nil, func(string) {})
+		c.own[form] = NewNegotiator(clientGo(), form, nil, nil, func(string) {})
 	}
+	c.reusing.Negotiator = NewNegotiator(clientGo(), Summary, nil, nil, func(string) {})
 	return c
 }
 
@@ -206,17 +222,23 @@ func newComparison() *comparison {
 func (c *comparison) object(t *testing.T, data []byte) (read [3]runtime.Object) {
 	t.Helper()
 	for _, form := range forms {
-		want, wantErr := decode(c.fallback, data)
-		got, err := decode(c.own[form], data)
-		if (err == nil) != (wantErr == nil) {
-			t.Fatalf("%v: error %v, want that of client-go: %v", form, err, wantErr)
-		}
-		if err == nil && !reflect.DeepEqual(list(got), trimmed(want, form)) {
-			t.Fatalf("%v:\ngot  %+v\nwant %+v", form, list(got), want)
-		}
-		read[form] = got
+		read[form] = c.compare(t, c.own[form], form, data)
 	}
+	c.compare(t, &c.reusing, Summary, data)
 	return read
+}
+
+func (c *comparison) compare(t *testing.T, own runtime.ClientNegotiator, form Form, data []byte) runtime.Object {
+	t.Helper()
+	want, wantErr := decode(c.fallback, data)
+	got, err := decode(own, data)
+	if (err == nil) != (wantErr == nil) {
+		t.Fatalf("%T, %v: error %v, want that of client-go: %v", own, form, err, wantErr)
+	}
+	if err == nil && !reflect.DeepEqual(list(got), trimmed(want, form)) {
+		t.Fatalf("%T, %v:\ngot  %+v\nwant %+v", own, form, list(got), want)
+	}
+	return got
 }
 
 func (c *comparison) sameEvent(t *testing.T, form Form, got, want happened) {
@@ -233,7 +255,7 @@ func decode(negotiator runtime.ClientNegotiator, data []byte) (object runtime.Ob
 	if err != nil {
 		panic(err)
 	}
-	if _, own := negotiator.(*Negotiator); !own {
+	if _, own := decoder.(*objectDecoder); !own {
 		defer failOnPanic(&err)
 	}
 	frame := bytes.Clone(data)
@@ -402,7 +424,7 @@ func TestEndsOfStreams(t *testing.T) {
 		"empty":                {stream: nil, events: 0, err: io.EOF},
 		"cut before any event": {stream: frame[:1], events: 0, err: io.ErrUnexpectedEOF},
 	} {
-		stream := NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(test.stream)))
+		stream := NewNegotiator(clientGo(), Full, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(test.stream)))
 		for i := range test.events {
 			if _, err := stream.Next(); err != nil {
 				t.Errorf("%s: event %d: %v", name, i, err)
@@ -420,7 +442,7 @@ func TestLongFrame(t *testing.T) {
 	want.Annotations["long"] = strings.Repeat("x", 3*bigRead)
 	want.ManagedFields = nil
 	frame := framed(eventOf(t, "ADDED", want))
-	stream := NewNegotiator(clientGo(), Full, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))
+	stream := NewNegotiator(clientGo(), Full, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))
 	for range 2 {
 		event, err := stream.Next()
 		if err != nil {
@@ -438,7 +460,7 @@ func TestStreamOfJSON(t *testing.T) {
 	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(slices.Concat(event, event))) }
 	for _, form := range forms {
 		var noted []string
-		negotiator := NewNegotiator(clientGo(), form, nil, func(mediaType string) { noted = append(noted, mediaType) })
+		negotiator := NewNegotiator(clientGo(), form, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
 		stream, fallback := negotiator.Stream(body()), theirNext(clientGo(), runtime.ContentTypeJSON, body())
 		for range 2 {
 			want, err := fallback()
@@ -463,22 +485,22 @@ func TestStreamOfJSON(t *testing.T) {
 // tests above would compare client-go with itself.
 func TestNothingIsLeft(t *testing.T) {
 	for _, form := range forms {
-		r := newDecoder(form, nil)
+		r := newDecoder(form, nil, nil)
 		for seed := range uint64(200) {
 			pod, err := filled(seed).Marshal()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.object(wrapped("Pod", pod)) == nil {
+			if r.object(wrapped("Pod", pod), nil) == nil {
 				t.Errorf("%v: the pod of seed %d is not decoded, want it decoded", form, seed)
 			}
 			for part := range byte(3) {
 				newer := damaged(pod, []byte{part, 7, 0, 0, 3, fixed64Kind})
-				if r.object(wrapped("Pod", newer)) == nil {
+				if r.object(wrapped("Pod", newer), nil) == nil {
 					t.Errorf("%v: the pod of seed %d with a field of a newer API is not decoded, want it decoded", form, seed)
 				}
 			}
-			if r.object(wrapped("PodList", listOf(pod, pod))) == nil {
+			if r.object(wrapped("PodList", listOf(pod, pod)), nil) == nil {
 				t.Errorf("%v: the list of seed %d is not decoded, want it decoded", form, seed)
 			}
 		}
@@ -496,7 +518,7 @@ func TestOtherMedia(t *testing.T) {
 	want := podtest.Executor(1, 1, true)
 	for _, form := range forms {
 		var noted []string
-		negotiator := NewNegotiator(clientGo(), form, nil, func(mediaType string) { noted = append(noted, mediaType) })
+		negotiator := NewNegotiator(clientGo(), form, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
 		decoder, err := negotiator.Decoder(runtime.ContentTypeJSON, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -569,7 +591,9 @@ func TestConcurrentUse(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for i := range 50 {
-				c.object(t, envelope(t, podtest.Executor(i%3, i%5, i%2 == 0)))
+				for _, form := range forms {
+					c.compare(t, c.own[form], form, envelope(t, podtest.Executor(i%3, i%5, i%2 == 0)))
+				}
 			}
 		})
 	}

@@ -15,22 +15,26 @@ import (
 // part report whether they understood all of it.
 type decoder struct {
 	form   Form
-	filter *Filter // nil for none
+	filter *Filter   // nil for none
+	cache  SpecCache // nil for a receiver that keeps the pods
 
 	mu          sync.Mutex // guards the following
 	known       knownPods
+	newSpecs    newSpecs
 	strings     *stringTable
 	annotations internCache[map[string]string]
 	owners      internCache[[]metav1.OwnerReference]
 	resources   internCache[corev1.ContainerStatus] // with no other field
 	policies    internCache[corev1.PodSpec]         // of containers, with nothing else
 	scratch     []byte
+	memory      *podMemory // of the pod that is decoded, nil to allocate
 }
 
-func newDecoder(form Form, filter *Filter) *decoder {
+func newDecoder(form Form, filter *Filter, cache SpecCache) *decoder {
 	return &decoder{
 		form:        form,
 		filter:      filter,
+		cache:       cache,
 		known:       newKnownPods(),
 		strings:     newStringTable(),
 		annotations: newInternCache[map[string]string](),
@@ -40,9 +44,9 @@ func newDecoder(form Form, filter *Filter) *decoder {
 	}
 }
 
-// object decodes a pod or a list of pods. It returns nil for everything that it does not
-// understand.
-func (d *decoder) object(data []byte) runtime.Object {
+// object decodes a pod or a list of pods, a pod into memory unless that is nil. It returns
+// nil for everything that it does not understand.
+func (d *decoder) object(data []byte, memory *podMemory) runtime.Object {
 	raw, kind, ok := open(data)
 	if !ok {
 		return nil
@@ -51,6 +55,8 @@ func (d *decoder) object(data []byte) runtime.Object {
 	defer d.mu.Unlock()
 	switch string(kind) {
 	case "Pod":
+		d.memory = memory
+		defer func() { d.memory = nil }()
 		if pod := d.pod(raw); pod != nil {
 			return pod
 		}
@@ -60,6 +66,16 @@ func (d *decoder) object(data []byte) runtime.Object {
 		}
 	}
 	return nil
+}
+
+// cacheSpecs moves the specs of the pods that were decoded to the cache.
+func (d *decoder) cacheSpecs() {
+	if d.cache == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.newSpecs.moveTo(d.cache)
 }
 
 // Fields of PodList.

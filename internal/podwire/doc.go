@@ -3,7 +3,7 @@
 // Package podwire decodes pods from protobuf at a fraction of client-go's cost.
 //
 // A [Negotiator] replaces the negotiator of a REST client and decodes lists. A [Stream]
-// decodes the body of a watch. Requests, retries and errors remain client-go's. Four
+// decodes the body of a watch. Requests, retries and errors remain client-go's. These
 // things reduce the cost:
 //
 //   - The goroutine that waits for an event decodes the frame in the read buffer.
@@ -12,6 +12,7 @@
 //     bytes of each part detects a change.
 //   - Equal parts of different pods are kept once: strings, owners, annotations, the
 //     resources and mounts of containers.
+//   - For a receiver that does not keep the pods, see [Summary] and [SpecCache].
 //
 // The package decodes a pod only if it understands every field of it. It passes all else
 // to client-go's own decoder: other media types, other objects, groups, fields that occur

@@ -14,23 +14,12 @@ const leastKnown = 1024
 
 // knownPods has the newest state of each pod. The decoder does not decode again the parts
 // that have not changed: both states share them. The pointers are weak, so a pod is
-// known as long as another part of the program holds its state. A receiver that does not keep
-// the pods holds their names, see [droppedPod].
+// known as long as another part of the program holds its state. A receiver that does not
+// keep the pods has a [SpecCache].
 type knownPods struct {
 	seed  maphash.Seed
-	known map[uint64]knownState // by the hash of the pod's UID
-	sweep int                   // the number from which pods that are gone are removed
-}
-
-// knownState refers to the newest state of a pod.
-type knownState struct {
-	pod     weak.Pointer[knownPod]
-	dropped *droppedPod // nil unless the form is Dropped
-}
-
-// held reports whether another part of the program holds the state or the name.
-func (s knownState) held() bool {
-	return s.pod.Value() != nil || s.dropped != nil && s.dropped.start.Value() != nil
+	known map[uint64]weak.Pointer[knownPod] // by the hash of the pod's UID
+	sweep int                               // the number from which pods that are gone are removed
 }
 
 // knownPod is a pod with the digests of the bytes of its parts. The digests fit into the
@@ -44,39 +33,37 @@ type knownPod struct {
 }
 
 func newKnownPods() knownPods {
-	return knownPods{seed: maphash.MakeSeed(), known: map[uint64]knownState{}, sweep: leastKnown}
+	return knownPods{seed: maphash.MakeSeed(), known: map[uint64]weak.Pointer[knownPod]{}, sweep: leastKnown}
 }
 
 // noState is the previous state of an unknown pod. It is never changed.
 var noState knownPod
 
-// of returns the newest state of a pod, or noState, and the remembered parts of a dropped pod,
-// or nil.
-func (s *knownPods) of(uid []byte) (*knownPod, *droppedPod) {
-	state := s.known[maphash.Bytes(s.seed, uid)]
-	pod := state.pod.Value()
+// of returns the newest state of a pod, or noState.
+func (s *knownPods) of(uid []byte) *knownPod {
+	pod := s.known[maphash.Bytes(s.seed, uid)].Value()
 	if pod == nil || string(pod.pod.UID) != string(uid) {
-		pod = &noState
+		return &noState
 	}
-	return pod, state.dropped
+	return pod
 }
 
 // put replaces the known state of a pod.
-func (s *knownPods) put(now *knownPod, dropped *droppedPod) {
+func (s *knownPods) put(now *knownPod) {
 	if now.pod.UID == "" {
 		return
 	}
 	if len(s.known) >= s.sweep {
 		s.forget()
 	}
-	s.known[maphash.String(s.seed, string(now.pod.UID))] = knownState{weak.Make(now), dropped}
+	s.known[maphash.String(s.seed, string(now.pod.UID))] = weak.Make(now)
 }
 
 // forget removes the pods that are gone. The next removal is due when the number of pods
 // has doubled.
 func (s *knownPods) forget() {
-	for hash, state := range s.known {
-		if !state.held() {
+	for hash, pod := range s.known {
+		if pod.Value() == nil {
 			delete(s.known, hash)
 		}
 	}

@@ -21,12 +21,13 @@ type Negotiator struct {
 }
 
 // NewNegotiator returns a Negotiator that passes everything that it does not understand to
-// fallback. It calls onFallback for the first pod that it passes on. A filter may be nil.
-func NewNegotiator(fallback runtime.ClientNegotiator, form Form, filter *Filter, onFallback func(mediaType string)) *Negotiator {
+// fallback. It calls onFallback for the first pod that it passes on. The filter and the cache
+// may be nil. The form Full needs no cache.
+func NewNegotiator(fallback runtime.ClientNegotiator, form Form, filter *Filter, cache SpecCache, onFallback func(mediaType string)) *Negotiator {
 	var once sync.Once
 	return &Negotiator{
 		ClientNegotiator: fallback,
-		decoder:          newDecoder(form, filter),
+		decoder:          newDecoder(form, filter, cache),
 		onFallback:       func(mediaType string) { once.Do(func() { onFallback(mediaType) }) },
 	}
 }
@@ -37,16 +38,21 @@ func (n *Negotiator) Decoder(mediaType string, params map[string]string) (runtim
 	if err != nil {
 		return nil, err
 	}
-	return &objectDecoder{fallback, n, mediaType}, nil
+	return &objectDecoder{Decoder: fallback, negotiator: n, mediaType: mediaType}, nil
 }
 
 // StreamDecoder implements [runtime.ClientNegotiator].
 func (n *Negotiator) StreamDecoder(mediaType string, params map[string]string) (runtime.Decoder, runtime.Serializer, runtime.Framer, error) {
-	fallback, serializer, framer, err := n.ClientNegotiator.StreamDecoder(mediaType, params)
+	objects, serializer, framer, err := n.streamDecoder(mediaType, params)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return &objectDecoder{fallback, n, mediaType}, serializer, framer, nil
+	return objects, serializer, framer, nil
+}
+
+func (n *Negotiator) streamDecoder(mediaType string, params map[string]string) (*objectDecoder, runtime.Serializer, runtime.Framer, error) {
+	fallback, serializer, framer, err := n.ClientNegotiator.StreamDecoder(mediaType, params)
+	return &objectDecoder{Decoder: fallback, negotiator: n, mediaType: mediaType}, serializer, framer, err
 }
 
 // objectDecoder decodes the body of an answer, or the object of an event.
@@ -54,6 +60,7 @@ type objectDecoder struct {
 	runtime.Decoder
 	negotiator *Negotiator
 	mediaType  string
+	memory     *podMemory // nil if the pods of events may be kept
 }
 
 // Decode implements [runtime.Decoder]. It turns a panic into an error, because the
@@ -67,7 +74,7 @@ func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, i
 	}()
 	decoder := d.negotiator.decoder
 	if into == nil && d.mediaType == runtime.ContentTypeProtobuf {
-		if object := decoder.object(data); object != nil {
+		if object := decoder.object(data, d.memory); object != nil {
 			return object, nil, nil
 		}
 	}

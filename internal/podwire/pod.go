@@ -24,64 +24,91 @@ const (
 
 // pod returns nil if it does not understand all of the message.
 func (d *decoder) pod(m message) *corev1.Pod {
-	now := new(knownPod)
+	parts, ok := partsOf(m)
+	if !ok {
+		return nil
+	}
+	if d.filter != nil {
+		if pod := d.partial(parts.metadata); pod != nil {
+			return pod
+		}
+	}
+	if d.form == Summary {
+		return d.summary(parts)
+	}
+	return d.whole(parts)
+}
+
+// podParts are the parts of a pod.
+type podParts struct{ metadata, spec, status message }
+
+func partsOf(m message) (podParts, bool) {
 	var parts [podStatus + 1]message
 	for len(m) > 0 {
 		f, ok := m.next()
 		if !ok {
-			return nil
+			return podParts{}, false
 		}
 		switch part := f.key(); {
 		case part < podMetadata || part > podStatus:
-			if now.pod.Unmarshal(f.whole) != nil {
-				return nil
+			if new(corev1.Pod).Unmarshal(f.whole) != nil {
+				return podParts{}, false
 			}
 		case parts[part] != nil:
-			return nil // Unmarshal would merge it into a part that pods share
+			return podParts{}, false // Unmarshal would merge it into a part that pods share
 		default:
 			parts[part] = f.value
 		}
 	}
-	if d.filter != nil {
-		if pod := d.partial(parts[podMetadata]); pod != nil {
-			return pod
-		}
-	}
-	if !d.parts(now, parts[podMetadata], parts[podSpec], parts[podStatus]) {
-		return nil
-	}
-	return &now.pod
+	return podParts{parts[podMetadata], parts[podSpec], parts[podStatus]}, true
 }
 
-// parts decodes the parts of a pod that differ from its previous state.
-func (d *decoder) parts(now *knownPod, metadata, spec, status message) bool {
-	meta, ok := d.readHeader(metadata)
+// whole decodes the parts of a pod that differ from its previous state.
+func (d *decoder) whole(parts podParts) *corev1.Pod {
+	meta, ok := d.readHeader(parts.metadata)
 	if !ok {
-		return false
+		return nil
 	}
-	before, dropped := d.known.of(meta.uid)
+	now, before, cached := new(knownPod), d.known.of(meta.uid), d.lookup(meta)
 	now.metadata = meta.digest
 	if now.metadata == before.metadata {
 		now.pod.ObjectMeta = before.pod.ObjectMeta
-	} else if !d.metadata(&now.pod.ObjectMeta, meta, dropped, metadata) {
-		return false
+	} else if !d.metadata(&now.pod.ObjectMeta, meta, cached, parts.metadata) {
+		return nil
 	}
 	now.pod.ResourceVersion = string(meta.resourceVersion)
-	now.spec = d.known.add(0, spec)
-	switch {
-	case now.spec == before.spec:
+	now.spec = d.known.add(0, parts.spec)
+	if now.spec == before.spec {
 		now.pod.Spec = before.pod.Spec
-	case dropped.spec(&now.pod.Spec, now.spec):
-	case !d.spec(&now.pod.Spec, spec):
+	} else if !d.readSpec(&now.pod, parts.spec, now.spec, cached) {
+		return nil
+	}
+	if !d.status(now, parts.status, before) {
+		return nil
+	}
+	d.known.put(now)
+	return &now.pod
+}
+
+// lookup returns what the receiver has of a pod that it does not keep.
+func (d *decoder) lookup(meta header) (cached CachedPod) {
+	if d.cache != nil {
+		cached = d.cache.Lookup(meta.uid)
+	}
+	return cached
+}
+
+// readSpec sets the spec of a pod. It decodes a spec whose digest is not cached.
+func (d *decoder) readSpec(pod *corev1.Pod, m message, digest uint64, cached CachedPod) bool {
+	if cached.Spec.copyTo(&pod.Spec, digest) {
+		return true
+	}
+	if !d.spec(&pod.Spec, m) {
 		return false
 	}
-	if !d.status(now, status, before) {
-		return false
+	if d.cache != nil {
+		d.newSpecs.add(pod, digest)
 	}
-	if d.form == Dropped && !dropped.matches(now) {
-		dropped = newDroppedPod(now)
-	}
-	d.known.put(now, dropped)
 	return true
 }
 
@@ -92,6 +119,7 @@ const (
 	metaUID               = 5
 	metaResourceVersion   = 6
 	metaCreationTimestamp = 8
+	metaDeletionTimestamp = 9
 	metaLabels            = 11
 	metaAnnotations       = 12
 	metaOwnerReferences   = 13
@@ -126,12 +154,8 @@ func (d *decoder) readHeader(metadata message) (seen header, ok bool) {
 	return seen, ok && fit
 }
 
-func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, dropped *droppedPod, m message) bool {
-	name, uid, ok := dropped.names(seen.name, seen.uid)
-	if !ok {
-		name, uid = d.internPair(seen.name, seen.uid)
-	}
-	meta.Name, meta.UID = name, types.UID(uid)
+func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, cached CachedPod, m message) bool {
+	meta.Name, meta.UID = d.names(seen, cached)
 	for len(m) > 0 {
 		rest := m
 		f, ok := m.next()
@@ -150,7 +174,8 @@ func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, dropped *droppe
 			if run, m = rest.run(metaLabels); meta.Labels != nil {
 				return false // in two places
 			}
-			meta.Labels, ok = d.stringMap(run)
+			meta.Labels = make(map[string]string, min(run.count(), mostExpected))
+			ok = d.readMap(meta.Labels, run, meta.Name)
 		case metaAnnotations:
 			var run message
 			if run, m = rest.run(metaAnnotations); meta.Annotations != nil {
@@ -182,15 +207,34 @@ const (
 // stringMap reads the entries of a map, which are messages of a key and a value.
 func (d *decoder) stringMap(entries message) (map[string]string, bool) {
 	read := make(map[string]string, min(entries.count(), mostExpected))
+	return read, d.readMap(read, entries, "")
+}
+
+// readMap reads a map of a pod with a name. A value that ends the name shares its memory: the
+// names of Spark's executors end with the executor id.
+func (d *decoder) readMap(to map[string]string, entries message, name string) bool {
 	for len(entries) > 0 {
 		entry, _ := entries.next()
 		key, value, ok := mapEntry(entry.value)
 		if !ok {
-			return nil, false
+			return false
 		}
-		read[d.strings.get(key)] = d.strings.get(value)
+		if start := len(name) - len(value); len(value) > 0 && start >= 0 && name[start:] == string(value) {
+			to[d.strings.get(key)] = name[start:]
+		} else {
+			to[d.strings.get(key)] = d.strings.get(value)
+		}
 	}
-	return read, true
+	return true
+}
+
+// names returns the name and the UID of a pod, from the cache if it has them.
+func (d *decoder) names(seen header, cached CachedPod) (name string, uid types.UID) {
+	if cached.Name == string(seen.name) && string(cached.UID) == string(seen.uid) {
+		return cached.Name, cached.UID
+	}
+	name, uidString := d.internPair(seen.name, seen.uid)
+	return name, types.UID(uidString)
 }
 
 // internPair returns two strings that share one allocation.

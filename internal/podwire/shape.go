@@ -32,6 +32,11 @@ type fieldSpec struct {
 var (
 	specShape    = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodSpec]()) })
 	managedShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[metav1.ManagedFieldsEntry]()) })
+	// Of these a Summary skips parts.
+	metadataShape  = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[metav1.ObjectMeta]()) })
+	statusShape    = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodStatus]()) })
+	conditionShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodCondition]()) })
+	containerShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.ContainerStatus]()) })
 )
 
 // fits reports whether Unmarshal would accept the message. It may return false for unusual
@@ -45,15 +50,20 @@ func (s *shape) fits(m message) bool {
 		if !ok {
 			return false
 		}
-		if int(f.number) >= len(s.fields) || !s.fields[f.number].known {
-			continue // of a newer API
-		}
-		part := &s.fields[f.number]
-		if part.kind != f.kind || part.shape != nil && !part.shape.fits(f.value) {
+		if !s.fitsField(f) {
 			return false
 		}
 	}
 	return true
+}
+
+// fitsField reports whether Unmarshal would accept the field.
+func (s *shape) fitsField(f field) bool {
+	if int(f.number) >= len(s.fields) || !s.fields[f.number].known {
+		return true // of a newer API
+	}
+	part := &s.fields[f.number]
+	return part.kind == f.kind && (part.shape == nil || part.shape.fits(f.value))
 }
 
 // shapes are derived from the Go types and the field numbers in their tags. The wire types in

@@ -3,9 +3,12 @@
 package podwire
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"reflect"
 	goruntime "runtime"
 	"slices"
@@ -21,6 +24,10 @@ import (
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
+// wholeForms are those in which the states of a pod share their parts. A Summary shares
+// nothing, because its receiver holds no pod.
+var wholeForms = []Form{Full, Trimmed}
+
 func inJSON(tb testing.TB, object runtime.Object) []byte {
 	tb.Helper()
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeJSON)
@@ -34,7 +41,7 @@ func inJSON(tb testing.TB, object runtime.Object) []byte {
 func read(t *testing.T, r *decoder, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	frame := envelope(t, pod)
-	got, ok := r.object(frame).(*corev1.Pod)
+	got, ok := r.object(frame, nil).(*corev1.Pod)
 	clear(frame) // the decoder must have kept no part of it
 	if !ok {
 		t.Fatal("the pod is not decoded, want it decoded")
@@ -44,8 +51,8 @@ func read(t *testing.T, r *decoder, pod *corev1.Pod) *corev1.Pod {
 
 // The states of a pod share what did not change.
 func TestSharingBetweenStates(t *testing.T) {
-	for _, form := range forms {
-		r := newDecoder(form, nil)
+	for _, form := range wholeForms {
+		r := newDecoder(form, nil, nil)
 		first, second := read(t, r, podtest.Executor(1, 1, true)), read(t, r, podtest.Executor(1, 2, false))
 		for part, shared := range map[string]bool{
 			"labels":               reflect.ValueOf(first.Labels).Pointer() == reflect.ValueOf(second.Labels).Pointer(),
@@ -97,7 +104,7 @@ func decoderThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *decoder {
 		others = append(others, stringsIn(decoded)...)
 	}
 	for {
-		r := newDecoder(Full, nil)
+		r := newDecoder(Full, nil, nil)
 		slot := func(s string) uint64 { return maphash.String(r.strings.seed, s) % minStringBuckets }
 		if !slices.ContainsFunc(others, func(s string) bool { return s != text && slot(s) == slot(text) }) {
 			return r
@@ -133,15 +140,15 @@ func TestSharingBetweenPods(t *testing.T) {
 
 // A pod is not taken for another, should their UIDs have one hash.
 func TestPodsOfOneHash(t *testing.T) {
-	r := newDecoder(Full, nil)
+	r := newDecoder(Full, nil, nil)
 	one, other := podtest.Executor(1, 1, true), podtest.Executor(2, 1, true)
 	first := read(t, r, one)
 	s := &r.known
 	s.known[maphash.String(s.seed, string(other.UID))] = s.known[maphash.String(s.seed, string(one.UID))]
-	if known, _ := s.of([]byte(one.UID)); &known.pod != first {
+	if known := s.of([]byte(one.UID)); &known.pod != first {
 		t.Error("a pod that was decoded before is not found, want it found")
 	}
-	if known, _ := s.of([]byte(other.UID)); known != &noState {
+	if known := s.of([]byte(other.UID)); known != &noState {
 		t.Errorf("%s is taken for %s, want no state found", other.Name, known.pod.Name)
 	}
 	goruntime.KeepAlive(first)
@@ -149,7 +156,7 @@ func TestPodsOfOneHash(t *testing.T) {
 
 // The decoder forgets pods that are garbage.
 func TestForgetting(t *testing.T) {
-	r := newDecoder(Full, nil)
+	r := newDecoder(Full, nil, nil)
 	for i := range 4 * leastKnown {
 		pod := podtest.Executor(i, 1, true)
 		pod.Spec = corev1.PodSpec{NodeName: fmt.Sprint(i)}
@@ -164,97 +171,169 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
-// If a store keeps the name of a pod but not the pod, as a store without pods does, the next
-// states have the same strings, and a spec that has not changed is not decoded again.
-func TestDroppedPods(t *testing.T) {
-	r := newDecoder(Dropped, nil)
-	state := func(version int) *corev1.Pod {
-		pod := podtest.Executor(1, version, true)
-		pod.Spec.InitContainers = []corev1.Container{{Name: "sidecar", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}
-		return pod
-	}
-	name := read(t, r, state(1)).Name
-	for version := 2; version < 5; version++ {
-		goruntime.GC() // the pod, but not its name
-		got := read(t, r, state(version))
-		want := state(version)
-		Trimmed.Trim(want)
-		if !reflect.DeepEqual(got.Spec, want.Spec) || got.ResourceVersion != want.ResourceVersion {
-			t.Errorf("state %d has the spec %+v, want %+v", version, got.Spec, want.Spec)
-		}
-		if unsafe.StringData(got.Name) != unsafe.StringData(name) {
-			t.Errorf("state %d has another copy of the name, want the one that is held", version)
-		}
-	}
+// A receiver does not keep the pods.
+type receiver struct{ pods map[types.UID]CachedPod }
 
-	goruntime.GC()
-	_, dropped := r.known.of([]byte(state(1).UID))
-	if dropped == nil {
-		t.Fatal("nothing is remembered of the pod, want its spec")
-	}
-	dropped.nodeName = "remembered"
-	if got := read(t, r, state(5)).Spec.NodeName; got != "remembered" {
-		t.Errorf("the spec of a later state is on the node %q, want it taken from what is remembered", got)
-	}
-	goruntime.GC()
-	moved := state(6)
-	moved.Spec.NodeName = "moved"
-	if got := read(t, r, moved).Spec.NodeName; got != "moved" {
-		t.Errorf("a changed spec is on the node %q, want it decoded", got)
-	}
-	goruntime.KeepAlive(name)
+func (r *receiver) Lookup(uid []byte) CachedPod { return r.pods[types.UID(uid)] }
 
-	goruntime.GC()
-	goruntime.GC()
-	r.known.forget()
-	if n := len(r.known.known); n != 0 {
-		t.Errorf("%d pods are remembered after their names are dropped, want none", n)
+func (r *receiver) Set(uid types.UID, spec CachedSpec) {
+	if pod, ok := r.pods[uid]; ok {
+		pod.Spec = spec
+		r.pods[uid] = pod
 	}
 }
 
-// A pod that is kept is shared itself, and nothing else of it is remembered.
-func TestKeptPods(t *testing.T) {
-	r := newDecoder(Trimmed, nil)
-	var kept []*corev1.Pod
-	for version := range 4 {
-		kept = append(kept, read(t, r, podtest.Executor(1, version, true)))
-		goruntime.GC()
-	}
-	if _, dropped := r.known.of([]byte(kept[0].UID)); dropped != nil {
-		t.Errorf("%+v is remembered beside the pod, want nothing", dropped)
-	}
-	goruntime.KeepAlive(kept)
+func (r *receiver) receive(pod *corev1.Pod) {
+	r.pods[pod.UID] = CachedPod{Name: pod.Name, UID: pod.UID, Spec: r.pods[pod.UID].Spec}
 }
 
-// The name of a pod may change, because damaged data has another one, and its length with it.
-func TestDroppedPodsOfOtherNames(t *testing.T) {
-	r := newDecoder(Dropped, nil)
-	var names []string
-	for _, name := range []string{"long-name-of-a-pod", "short", "", "another-long-name", strings.Repeat("x", 1000)} {
-		pod := podtest.Executor(1, 1, true)
-		pod.Name = name
-		got := read(t, r, pod)
-		if got.Name != name || got.UID != pod.UID {
-			t.Errorf("got %q and %q, want %q and %q", got.Name, got.UID, name, pod.UID)
-		}
-		names = append(names, got.Name, string(got.UID))
-		goruntime.GC()
+// eachCached runs a test with each form that has a cache.
+func eachCached(t *testing.T, test func(t *testing.T, d *decoder, r *receiver, form Form)) {
+	for _, form := range []Form{Trimmed, Summary} {
+		t.Run(form.String(), func(t *testing.T) {
+			r := &receiver{pods: map[types.UID]CachedPod{}}
+			test(t, newDecoder(form, nil, r), r, form)
+		})
 	}
-	goruntime.KeepAlive(names)
 }
 
-// Names and UIDs of any length, also those for which the runtime makes no allocation.
-func TestDroppedPodsOfAnyLength(t *testing.T) {
-	r := newDecoder(Dropped, nil)
-	for length := range 40 {
-		for name := range length + 1 {
-			pod := podtest.Executor(1, 1, true)
-			pod.Name, pod.UID = strings.Repeat("n", name), types.UID(strings.Repeat("u", length-name))
-			for range 2 {
-				if got := read(t, r, pod); got.Name != pod.Name || got.UID != pod.UID {
-					t.Errorf("got %q and %q, want %q and %q", got.Name, got.UID, pod.Name, pod.UID)
-				}
+func executorWithSidecar(i, version int) *corev1.Pod {
+	pod := podtest.Executor(i, version, true)
+	pod.Spec.NodeName = "node-1"
+	pod.Spec.InitContainers = []corev1.Container{{Name: "sidecar", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}
+	return pod
+}
+
+// If the receiver does not keep the pods, the next state of a pod has the strings that the
+// receiver holds, and a spec that has not changed is not decoded again.
+func TestSpecCache(t *testing.T) {
+	eachCached(t, func(t *testing.T, d *decoder, r *receiver, form Form) {
+		first := read(t, d, executorWithSidecar(1, 1))
+		r.receive(first)
+		name, uid := first.Name, first.UID
+		for version := 2; version < 5; version++ {
+			goruntime.GC() // the pod
+			got, want := read(t, d, executorWithSidecar(1, version)), executorWithSidecar(1, version)
+			form.Trim(want)
+			if !reflect.DeepEqual(got.Spec, want.Spec) || got.ResourceVersion != want.ResourceVersion {
+				t.Errorf("state %d has the spec %+v, want %+v", version, got.Spec, want.Spec)
 			}
+			if unsafe.StringData(got.Name) != unsafe.StringData(name) {
+				t.Errorf("state %d has another copy of the name, want the one that the receiver holds", version)
+			}
+			r.receive(got)
+			d.cacheSpecs()
+		}
+
+		cached := r.pods[uid]
+		cached.Spec.spec = &trimmedSpec{nodeName: "cached"}
+		r.pods[uid] = cached
+		goruntime.GC()
+		if got := read(t, d, executorWithSidecar(1, 5)).Spec.NodeName; got != "cached" {
+			t.Errorf("the spec of a later state is on the node %q, want it taken from the cache", got)
+		}
+		goruntime.GC()
+		for range 2 {
+			moved := executorWithSidecar(1, 6)
+			moved.Spec.NodeName = "moved"
+			if got := read(t, d, moved).Spec.NodeName; got != "moved" {
+				t.Errorf("a changed spec is on the node %q, want moved", got)
+			}
+			d.cacheSpecs()
+			goruntime.GC()
+		}
+	})
+}
+
+// Pods with equal specs share one in the cache, and others do not.
+func TestSharingBetweenCachedSpecs(t *testing.T) {
+	eachCached(t, func(t *testing.T, d *decoder, r *receiver, _ Form) {
+		pods := make([]*corev1.Pod, 5)
+		for i := range pods {
+			pods[i] = executorWithSidecar(i, 1)
+		}
+		pods[2].Spec.NodeName = "node-2"
+		pods[3].Spec.RestartPolicy = corev1.RestartPolicyAlways
+		pods[4].Spec.InitContainers = nil
+		for _, pod := range pods {
+			r.receive(read(t, d, pod))
+		}
+		d.cacheSpecs()
+		first := r.pods[pods[0].UID].Spec.spec
+		for i, pod := range pods {
+			if shared := r.pods[pod.UID].Spec.spec == first; shared != (i < 2) {
+				t.Errorf("pod %d shares the spec of pod 0: %t, want %t", i, shared, i < 2)
+			}
+		}
+	})
+}
+
+// The specs of a list are cached once the receiver has the list.
+func TestSpecsOfAList(t *testing.T) {
+	eachCached(t, func(t *testing.T, d *decoder, r *receiver, _ Form) {
+		const pods = 200
+		var listed []*corev1.Pod
+		for i := range pods {
+			listed = append(listed, read(t, d, executorWithSidecar(i, 1)))
+		}
+		for _, pod := range listed {
+			r.receive(pod)
+		}
+		s := (&Negotiator{decoder: d}).Stream(io.NopCloser(strings.NewReader("")))
+		s.ListPassed()
+		if _, err := s.Next(); !errors.Is(err, io.EOF) {
+			t.Fatalf("the stream ends with %v, want io.EOF", err)
+		}
+		for _, pod := range listed {
+			if r.pods[pod.UID].Spec.spec == nil {
+				t.Fatalf("the spec of %s is not cached, want it cached", pod.Name)
+			}
+		}
+		if d.newSpecs.waiting != nil {
+			t.Error("the memory for the specs of the list is kept, want it released")
+		}
+	})
+}
+
+// A pod that the receiver does not hold, or whose name differs, gets new strings.
+func TestNamesThatAreNotCached(t *testing.T) {
+	eachCached(t, func(t *testing.T, d *decoder, r *receiver, _ Form) {
+		for _, name := range []string{"long-name-of-a-pod", "short", "", "another-long-name", strings.Repeat("x", 1000)} {
+			pod := podtest.Executor(1, 1, true)
+			pod.Name = name
+			got := read(t, d, pod)
+			if got.Name != name || got.UID != pod.UID {
+				t.Errorf("got %q and %q, want %q and %q", got.Name, got.UID, name, pod.UID)
+			}
+			r.receive(got)
+		}
+	})
+}
+
+// A reader that keeps no pod gets each pod of a stream in the memory of the one before it.
+func TestMemoryIsReused(t *testing.T) {
+	for _, form := range forms {
+		var stream []byte
+		for i := range 3 {
+			stream = append(stream, framed(eventOf(t, "MODIFIED", podtest.Executor(i, 1, true)))...)
+		}
+		s := NewNegotiator(clientGo(), form, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(stream)))
+		next := func() *corev1.Pod {
+			event, err := s.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return event.Object.(*corev1.Pod)
+		}
+		listed := next()
+		s.ListPassed()
+		second := next()
+		third := next()
+		if listed == second || listed.Name != podtest.Executor(0, 1, true).Name {
+			t.Errorf("%v: a pod of the list was overwritten with %s, want it kept", form, listed.Name)
+		}
+		if reused := second == third; reused != (form == Summary) {
+			t.Errorf("%v: the memory of a pod is reused: %t, want %t", form, reused, form == Summary)
 		}
 	}
 }

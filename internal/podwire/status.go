@@ -6,14 +6,17 @@ import corev1 "k8s.io/api/core/v1"
 
 // Fields of PodStatus.
 const (
-	statusPhase             = 1
-	statusConditions        = 2
-	statusHostIP            = 5
-	statusPodIP             = 6
-	statusContainerStatuses = 8
-	statusQOSClass          = 9
-	statusPodIPs            = 12
-	statusHostIPs           = 16
+	statusPhase                 = 1
+	statusConditions            = 2
+	statusMessage               = 3
+	statusReason                = 4
+	statusHostIP                = 5
+	statusPodIP                 = 6
+	statusContainerStatuses     = 8
+	statusQOSClass              = 9
+	statusInitContainerStatuses = 10
+	statusPodIPs                = 12
+	statusHostIPs               = 16
 )
 
 // status decodes the parts of a status that have changed.
@@ -150,6 +153,8 @@ func (d *decoder) condition(condition *corev1.PodCondition, m message) bool {
 // Fields of ContainerStatus.
 const (
 	containerStatusName         = 1
+	containerStatusState        = 2
+	containerStatusLastState    = 3
 	containerStatusReady        = 4
 	containerStatusRestartCount = 5
 	containerStatusImage        = 6

@@ -28,8 +28,10 @@ type Stream struct {
 	body       io.Closer
 	in         *readBuffer
 	negotiator *Negotiator
-	envelopes  runtime.Decoder    // client-go's, for unusual events
-	objects    runtime.Decoder    // decodes the objects in the envelopes; nil before the first event
+	envelopes  runtime.Decoder // client-go's, for unusual events
+	objects    *objectDecoder  // decodes the objects in the envelopes; nil before the first event
+	memory     *podMemory      // nil if each pod gets new memory
+	listPassed bool
 	json       *restwatch.Decoder // decodes a stream of JSON
 }
 
@@ -43,6 +45,9 @@ func (n *Negotiator) Stream(body io.ReadCloser) *Stream {
 // io.ErrUnexpectedEOF if the stream ends within a frame, or another error if the stream
 // cannot be read further.
 func (s *Stream) Next() (watch.Event, error) {
+	if s.listPassed {
+		s.negotiator.decoder.cacheSpecs()
+	}
 	if s.objects == nil {
 		if err := s.begin(); err != nil {
 			return watch.Event{}, err
@@ -59,6 +64,20 @@ func (s *Stream) Next() (watch.Event, error) {
 	return s.event(frame)
 }
 
+// ListPassed says that the receiver has the pods of the list, and from then on has the pod of
+// each event when Next is called again. If the form is Summary, Next then decodes each pod into
+// the memory of the one before it. Its strings may be kept.
+func (s *Stream) ListPassed() {
+	s.listPassed = true
+	if s.negotiator.decoder.form != Summary {
+		return
+	}
+	s.memory = new(podMemory)
+	if s.objects != nil {
+		s.objects.memory = s.memory
+	}
+}
+
 // Close closes the body. It may be called while Next waits for it.
 func (s *Stream) Close() error { return s.body.Close() }
 
@@ -72,10 +91,11 @@ func (s *Stream) begin() error {
 	if first[0] != 0 {
 		mediaType = runtime.ContentTypeJSON
 	}
-	objects, serializer, framer, err := s.negotiator.StreamDecoder(mediaType, nil)
+	objects, serializer, framer, err := s.negotiator.streamDecoder(mediaType, nil)
 	if err != nil {
 		return err
 	}
+	objects.memory = s.memory
 	s.objects, s.envelopes = objects, serializer
 	if mediaType == runtime.ContentTypeJSON {
 		frames := framer.NewFrameReader(io.NopCloser(s.in))

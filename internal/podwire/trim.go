@@ -10,7 +10,7 @@ type Form uint8
 const (
 	Full    Form = iota // all but managedFields
 	Trimmed             // without the spec, but for what decides about restarts and where the pod runs
-	Dropped             // as Trimmed, for a receiver that keeps the names of the pods only
+	Summary             // of a trimmed pod, only the metadata and the status that a store reads
 )
 
 // Trim removes the parts that the form leaves out. It does not write to the slices and
@@ -24,6 +24,9 @@ func (f Form) Trim(pod *corev1.Pod) {
 			InitContainers: policies(pod.Spec.InitContainers, false),
 			Containers:     policies(pod.Spec.Containers, len(pod.Spec.Containers) > 1),
 		}
+	}
+	if f == Summary {
+		summarize(pod)
 	}
 }
 
