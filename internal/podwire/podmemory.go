@@ -2,19 +2,15 @@
 
 package podwire
 
-import (
-	"slices"
-
-	corev1 "k8s.io/api/core/v1"
-)
+import corev1 "k8s.io/api/core/v1"
 
 // podMemory is the memory of one pod. The decoder decodes each pod of a stream into it if
 // the reader does not keep them. A nil podMemory allocates memory for each.
 type podMemory struct {
 	pod        corev1.Pod
 	labels     map[string]string
-	conditions []corev1.PodCondition
-	statuses   []corev1.ContainerStatus
+	conditions [expectedConditions]corev1.PodCondition
+	statuses   [expectedContainers]corev1.ContainerStatus
 }
 
 // A pod rarely has more of them.
@@ -49,8 +45,7 @@ func (m *podMemory) newConditions() []corev1.PodCondition {
 	if m == nil {
 		return nil
 	}
-	m.conditions = slices.Grow(m.conditions[:0], expectedConditions)
-	return m.conditions
+	return m.conditions[:0]
 }
 
 // newStatuses returns an empty slice.
@@ -58,6 +53,5 @@ func (m *podMemory) newStatuses() []corev1.ContainerStatus {
 	if m == nil {
 		return nil
 	}
-	m.statuses = slices.Grow(m.statuses[:0], expectedContainers)
-	return m.statuses
+	return m.statuses[:0]
 }

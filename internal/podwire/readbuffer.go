@@ -8,9 +8,11 @@ import (
 )
 
 const (
-	// smallRead is the size of the buffer of a stream on which little happens. Most events
-	// fit into it.
-	smallRead = 8 << 10
+	// smallRead is the size of the buffer with which a stream waits for an event.
+	smallRead = 1 << 10
+	// quietRead is the size of a read after which no more data seems to be waiting. Most
+	// events are smaller.
+	quietRead = 8 << 10
 	// bigRead is the size of the buffer while data arrives faster than it is decoded. Over
 	// HTTP/2 each read may send the server a window update, so few large reads are cheaper.
 	bigRead = 64 << 10
@@ -81,7 +83,7 @@ func (b *readBuffer) fill(n int) {
 		big := bigBuffers.Get().(*[bigRead]byte)
 		copy(big[:], b.small[b.from:b.to])
 		b.big, b.from, b.to = big, 0, had
-	case b.big != nil && had == 0 && n <= smallRead && b.last < smallRead:
+	case b.big != nil && had == 0 && n <= smallRead && b.last < quietRead:
 		b.release()
 	default:
 		buffer := b.buffer()

@@ -91,8 +91,8 @@ func stringsIn(value any) []string {
 }
 
 // decoderThatKeeps returns a decoder in whose string table no other string of the
-// pods has the bucket of text. The table's seed is random, and with about one seed
-// in seventy another string has it.
+// pods has the bucket of text. The table's seed is random, and with some seeds another string
+// has it.
 func decoderThatKeeps(t *testing.T, text string, pods ...*corev1.Pod) *decoder {
 	t.Helper()
 	var others []string

@@ -5,7 +5,7 @@ package podwire
 import "hash/maphash"
 
 const (
-	minStringBuckets = 1 << 8
+	minStringBuckets = 1 << 6
 	maxStringBuckets = 1 << 12
 	longestString    = 256
 )
