@@ -247,25 +247,28 @@ func TestSpecCache(t *testing.T) {
 
 // Pods with equal specs share one in the cache, and others do not.
 func TestSharingBetweenCachedSpecs(t *testing.T) {
-	eachCached(t, func(t *testing.T, d *decoder, r *receiver, _ Form) {
-		pods := make([]*corev1.Pod, 5)
-		for i := range pods {
-			pods[i] = executorWithSidecar(i, 1)
-		}
-		pods[2].Spec.NodeName = "node-2"
-		pods[3].Spec.RestartPolicy = corev1.RestartPolicyAlways
-		pods[4].Spec.InitContainers = nil
-		for _, pod := range pods {
-			r.receive(read(t, d, pod))
-		}
-		d.cacheSpecs()
-		first := r.pods[pods[0].UID].Spec.spec
-		for i, pod := range pods {
-			if shared := r.pods[pod.UID].Spec.spec == first; shared != (i < 2) {
-				t.Errorf("pod %d shares the spec of pod 0: %t, want %t", i, shared, i < 2)
+	for name, change := range map[string]func(*corev1.PodSpec){
+		"nothing":            func(*corev1.PodSpec) {},
+		"a part not kept":    func(s *corev1.PodSpec) { s.Hostname = "another" },
+		"node":               func(s *corev1.PodSpec) { s.NodeName = "another" },
+		"restart policy":     func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyAlways },
+		"no init containers": func(s *corev1.PodSpec) { s.InitContainers = nil },
+		"init container":     func(s *corev1.PodSpec) { s.InitContainers[0].Name = "another" },
+		"containers":         func(s *corev1.PodSpec) { s.Containers = append(s.Containers, corev1.Container{Name: "another"}) },
+	} {
+		eachCached(t, func(t *testing.T, d *decoder, r *receiver, _ Form) {
+			one, other := executorWithSidecar(1, 1), executorWithSidecar(2, 1)
+			change(&other.Spec)
+			for _, pod := range []*corev1.Pod{one, other} {
+				r.receive(read(t, d, pod))
 			}
-		}
-	})
+			d.cacheSpecs()
+			shared, want := r.pods[one.UID].Spec.spec == r.pods[other.UID].Spec.spec, name == "nothing" || name == "a part not kept"
+			if shared != want {
+				t.Errorf("%s differs: the cached specs are one: %t, want %t", name, shared, want)
+			}
+		})
+	}
 }
 
 // The specs of a list are cached once the receiver has the list.
