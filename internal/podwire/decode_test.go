@@ -136,6 +136,33 @@ func TestOddContainers(t *testing.T) {
 	}
 }
 
+// Labels as they may differ from those of the pod before in the same memory.
+func TestLabelsOfTheNextPod(t *testing.T) {
+	c := newComparison()
+	text := func(number int, s string) []byte { return append([]byte{byte(number)<<3 | bytesKind, byte(len(s))}, s...) }
+	for i, labels := range [][]string{ // keys and values
+		{"a", "1", "b", "2"},
+		{"a", "1", "b", "3"},
+		{"a", "1"},
+		{},
+		{"a", "1", "b", "3"},
+		{"b", "3", "a", "1"},
+		{"b", "", "a", "1"},
+		{"a", "1", "a", "2"}, // as no server sends them
+		{"a", "3", "a", "2"},
+		{"a", "2", "c", "2", "b", "2"},
+		{"a", "2", "b", "2", "c", "2"},
+	} {
+		metadata := append(text(metaName, "pod-2"), text(metaUID, "u")...)
+		for j := 0; j < len(labels); j += 2 {
+			entry := append(text(mapKey, labels[j]), text(mapValue, labels[j+1])...)
+			metadata = append(metadata, text(metaLabels, string(entry))...)
+		}
+		t.Log(i, labels)
+		c.object(t, wrapped("Pod", text(podMetadata, string(metadata))))
+	}
+}
+
 // Whatever else may come in the place of an object.
 func FuzzObject(f *testing.F) {
 	pod := envelope(f, podtest.Executor(1, 1, true))

@@ -27,7 +27,9 @@ func IsPartial(pod *corev1.Pod) bool { return pod.Kind == partialKind }
 func (d *decoder) partial(metadata message) *corev1.Pod {
 	var name, namespace, uid, resourceVersion, value []byte
 	// In the order of the numbers, most of the metadata follows the label.
-	complete := func() bool { return value != nil && name != nil && namespace != nil && uid != nil && resourceVersion != nil }
+	complete := func() bool {
+		return value != nil && name != nil && namespace != nil && uid != nil && resourceVersion != nil
+	}
 	for m := metadata; len(m) > 0 && !complete(); {
 		f, ok := m.next()
 		if !ok {

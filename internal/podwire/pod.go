@@ -210,8 +210,7 @@ func (d *decoder) stringMap(entries message) (map[string]string, bool) {
 	return read, d.readMap(read, entries, "")
 }
 
-// readMap reads a map of a pod with a name. A value that ends the name shares its memory: the
-// names of Spark's executors end with the executor id.
+// readMap reads a map of a pod with a name.
 func (d *decoder) readMap(to map[string]string, entries message, name string) bool {
 	for len(entries) > 0 {
 		entry, _ := entries.next()
@@ -219,13 +218,18 @@ func (d *decoder) readMap(to map[string]string, entries message, name string) bo
 		if !ok {
 			return false
 		}
-		if start := len(name) - len(value); len(value) > 0 && start >= 0 && name[start:] == string(value) {
-			to[d.strings.get(key)] = name[start:]
-		} else {
-			to[d.strings.get(key)] = d.strings.get(value)
-		}
+		to[d.strings.get(key)] = d.valueOf(value, name)
 	}
 	return true
+}
+
+// valueOf returns the value of a label of a pod with a name. A value that ends the name shares
+// its memory: the names of Spark's executors end with the executor id.
+func (d *decoder) valueOf(value []byte, name string) string {
+	if start := len(name) - len(value); len(value) > 0 && start >= 0 && name[start:] == string(value) {
+		return name[start:]
+	}
+	return d.strings.get(value)
 }
 
 // names returns the name and the UID of a pod, from the cache if it has them.

@@ -9,6 +9,7 @@ import corev1 "k8s.io/api/core/v1"
 type podMemory struct {
 	pod        corev1.Pod
 	labels     map[string]string
+	entries    []labelEntry // of labels, in the order of the pod; none if a key occurs twice
 	conditions [expectedConditions]corev1.PodCondition
 	statuses   [expectedContainers]corev1.ContainerStatus
 }
@@ -28,18 +29,6 @@ func (m *podMemory) newPod() *corev1.Pod {
 	return &m.pod
 }
 
-// newLabels returns an empty map for n labels.
-func (m *podMemory) newLabels(n int) map[string]string {
-	if m == nil {
-		return make(map[string]string, min(n, mostExpected))
-	}
-	if m.labels == nil {
-		m.labels = make(map[string]string, min(n, mostExpected))
-	}
-	clear(m.labels)
-	return m.labels
-}
-
 // newConditions returns an empty slice.
 func (m *podMemory) newConditions() []corev1.PodCondition {
 	if m == nil {
@@ -54,4 +43,56 @@ func (m *podMemory) newStatuses() []corev1.ContainerStatus {
 		return nil
 	}
 	return m.statuses[:0]
+}
+
+// labelEntry is a label.
+type labelEntry struct{ key, value string }
+
+// readLabels reads the labels of a pod with a name. In memory that is used again, most labels
+// are those of the pod before.
+func (d *decoder) readLabels(run message, name string) (map[string]string, bool) {
+	m := d.memory
+	if m == nil {
+		labels := make(map[string]string, min(run.count(), mostExpected))
+		return labels, d.readMap(labels, run, name)
+	}
+	i := 0
+	for rest := run; len(rest) > 0; i++ {
+		entry, _ := rest.next()
+		key, value, ok := mapEntry(entry.value)
+		if !ok {
+			return nil, false
+		}
+		if i == len(m.entries) || m.entries[i].key != string(key) {
+			return m.replaceLabels(d, run, name)
+		}
+		if before := &m.entries[i]; before.value != string(value) {
+			before.value = d.valueOf(value, name)
+			m.labels[before.key] = before.value
+		}
+	}
+	if i < len(m.entries) {
+		return m.replaceLabels(d, run, name)
+	}
+	return m.labels, true
+}
+
+// replaceLabels reads labels whose keys differ from those of the pod before.
+func (m *podMemory) replaceLabels(d *decoder, run message, name string) (map[string]string, bool) {
+	m.labels, m.entries = map[string]string{}, m.entries[:0]
+	for len(run) > 0 {
+		entry, _ := run.next()
+		key, value, ok := mapEntry(entry.value)
+		if !ok {
+			m.entries = m.entries[:0]
+			return nil, false
+		}
+		read := labelEntry{d.strings.get(key), d.valueOf(value, name)}
+		m.labels[read.key] = read.value
+		m.entries = append(m.entries, read)
+	}
+	if len(m.labels) != len(m.entries) {
+		m.entries = m.entries[:0]
+	}
+	return m.labels, true
 }

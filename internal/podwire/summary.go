@@ -40,52 +40,56 @@ func summariesOf(statuses []corev1.ContainerStatus) (kept []corev1.ContainerStat
 
 // summary decodes the parts of a pod that a Summary has.
 func (d *decoder) summary(parts podParts) *corev1.Pod {
-	meta, ok := d.readHeader(parts.metadata)
-	if !ok {
-		return nil
-	}
-	pod, cached := d.memory.newPod(), d.lookup(meta)
-	pod.Name, pod.UID = d.names(meta, cached)
-	pod.ResourceVersion = string(meta.resourceVersion)
-	if !d.readSpec(pod, parts.spec, d.known.add(0, parts.spec), cached) {
-		return nil
-	}
-	if !d.summaryOfMetadata(&pod.ObjectMeta, parts.metadata) || !d.summaryOfStatus(&pod.Status, parts.status) {
+	pod := d.memory.newPod()
+	cached, ok := d.summaryOfMetadata(&pod.ObjectMeta, parts.metadata)
+	if !ok || !d.readSpec(pod, parts.spec, d.known.add(0, parts.spec), cached) || !d.summaryOfStatus(&pod.Status, parts.status) {
 		return nil
 	}
 	return pod
 }
 
-func (d *decoder) summaryOfMetadata(meta *metav1.ObjectMeta, m message) bool {
+// summaryOfMetadata also returns what the receiver has of the pod.
+func (d *decoder) summaryOfMetadata(meta *metav1.ObjectMeta, m message) (cached CachedPod, ok bool) {
+	var seen header
+	var labels message
 	for len(m) > 0 {
 		rest := m
-		f, _ := m.next()
-		ok := true
+		f, ok := m.next()
+		if !ok {
+			return cached, false
+		}
 		switch f.key() {
-		case metaName, metaUID, metaResourceVersion, metaManagedFields:
-			// In the header.
+		case metaName:
+			seen.name = f.value
 		case metaNamespace:
 			meta.Namespace = d.strings.get(f.value)
+		case metaUID:
+			seen.uid = f.value
+		case metaResourceVersion:
+			meta.ResourceVersion = string(f.value)
 		case metaCreationTimestamp:
 			ok = meta.CreationTimestamp.Unmarshal(f.value) == nil
 		case metaDeletionTimestamp:
 			ok = meta.Unmarshal(f.whole) == nil
 		case metaLabels:
-			var run message
-			if run, m = rest.run(metaLabels); meta.Labels == nil {
-				meta.Labels = d.memory.newLabels(run.count())
-			}
-			ok = d.readMap(meta.Labels, run, meta.Name)
+			ok = labels == nil // or they are in two places
+			labels, m = rest.run(metaLabels)
 		case metaAnnotations:
 			ok = keepEndOfList(meta, f)
 		default:
 			ok = metadataShape().fitsField(f)
 		}
 		if !ok {
-			return false
+			return cached, false
 		}
 	}
-	return true
+	cached = d.lookup(seen)
+	meta.Name, meta.UID = d.names(seen, cached)
+	if labels == nil {
+		return cached, true
+	}
+	meta.Labels, ok = d.readLabels(labels, meta.Name)
+	return cached, ok
 }
 
 // keepEndOfList reads an annotation if it marks the end of a streaming list.
@@ -116,8 +120,12 @@ func (d *decoder) summaryOfStatus(status *corev1.PodStatus, m message) bool {
 			if status.Conditions == nil {
 				status.Conditions = d.memory.newConditions()
 			}
+			var last corev1.PodCondition // at this place in the pod before
+			if n := len(status.Conditions); n < cap(status.Conditions) {
+				last = status.Conditions[:n+1][n]
+			}
 			status.Conditions = append(status.Conditions, corev1.PodCondition{})
-			ok = d.summaryOfCondition(&status.Conditions[len(status.Conditions)-1], f.value)
+			ok = d.summaryOfCondition(&status.Conditions[len(status.Conditions)-1], &last, f.value)
 		case statusContainerStatuses:
 			if status.ContainerStatuses == nil {
 				status.ContainerStatuses = d.memory.newStatuses()
@@ -137,7 +145,8 @@ func (d *decoder) summaryOfStatus(status *corev1.PodStatus, m message) bool {
 	return true
 }
 
-func (d *decoder) summaryOfCondition(condition *corev1.PodCondition, m message) bool {
+// summaryOfCondition uses the strings of another condition where they are equal.
+func (d *decoder) summaryOfCondition(condition, like *corev1.PodCondition, m message) bool {
 	for len(m) > 0 {
 		f, ok := m.next()
 		if !ok {
@@ -145,13 +154,13 @@ func (d *decoder) summaryOfCondition(condition *corev1.PodCondition, m message) 
 		}
 		switch f.key() {
 		case conditionType:
-			condition.Type = corev1.PodConditionType(d.strings.get(f.value))
+			condition.Type = corev1.PodConditionType(d.stringLike(string(like.Type), f.value))
 		case conditionStatus:
-			condition.Status = corev1.ConditionStatus(d.strings.get(f.value))
+			condition.Status = corev1.ConditionStatus(d.stringLike(string(like.Status), f.value))
 		case conditionReason:
-			condition.Reason = d.strings.get(f.value)
+			condition.Reason = d.stringLike(like.Reason, f.value)
 		case conditionMessage:
-			condition.Message = d.strings.get(f.value)
+			condition.Message = d.stringLike(like.Message, f.value)
 		default:
 			ok = conditionShape().fitsField(f)
 		}
@@ -182,4 +191,12 @@ func (d *decoder) summaryOfContainer(status *corev1.ContainerStatus, m message) 
 		}
 	}
 	return true
+}
+
+// stringLike returns the bytes as a string, which is often equal to a known one.
+func (d *decoder) stringLike(known string, b []byte) string {
+	if known == string(b) {
+		return known
+	}
+	return d.strings.get(b)
 }
