@@ -248,14 +248,14 @@ func appendField(to []byte, tag byte, value []byte) []byte {
 	return append(to, value...)
 }
 
-// A page is a part of a list, from one pod up to another.
-type page struct{ from, to int }
+// A page is a part of a list of several pods, from one pod up to another.
+type page struct{ from, to, of int }
 
 // list returns the parts of a page's encoding before and after the pods.
 func (s *script) list(p page, continueToken string) (before, after []byte) {
 	meta := metav1.ListMeta{ResourceVersion: podtest.VersionText(s.listVersion()), Continue: continueToken}
 	if continueToken != "" {
-		meta.RemainingItemCount = new(int64(s.pods - p.to))
+		meta.RemainingItemCount = new(int64(p.of - p.to))
 	}
 	rawMeta, err := meta.Marshal()
 	if err != nil {

@@ -71,7 +71,7 @@ func TestUpdatesAreSpread(t *testing.T) {
 // client-go decodes a page that the script has assembled.
 func TestListDecodes(t *testing.T) {
 	s := newScript(20, 0, 1)
-	before, after := s.list(page{from: 5, to: 15}, "15")
+	before, after := s.list(page{from: 5, to: 15, of: 20}, "15")
 	encoded := before
 	for i := 5; i < 15; i++ {
 		encoded = s.item.appendPod(encoded, i, i+1, appID)

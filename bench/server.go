@@ -109,11 +109,9 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	switch {
 	case !watching && s.media != protobufMedia:
 		http.Error(w, "lists are in protobuf only", http.StatusNotAcceptable)
-	case !watching && s.apps > 1:
-		http.Error(w, "with many applications there are only streaming lists", http.StatusBadRequest)
 	case !watching:
 		r.count(func(q *requests) { q.Lists++ })
-		err = r.serveList(w, query.Get("limit"), query.Get("continue"))
+		err = r.serveList(w, s.podsOf(selected), query.Get("limit"), query.Get("continue"))
 	case initial:
 		r.count(func(q *requests) { q.StreamingLists++ })
 		err = r.serveWatch(request.Context(), w, s, selected, s.appendInitialEnd)
@@ -134,19 +132,20 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 }
 
-func (r *replay) serveList(w http.ResponseWriter, limit, token string) error {
+// serveList sends a page of some pods.
+func (r *replay) serveList(w http.ResponseWriter, pods []int, limit, token string) error {
 	s := r.script
-	p := page{to: s.pods}
+	p := page{to: len(pods), of: len(pods)}
 	if token != "" {
 		from, err := strconv.Atoi(token)
-		if err != nil || from < 0 || from > s.pods {
+		if err != nil || from < 0 || from > p.of {
 			http.Error(w, "bad continue token", http.StatusBadRequest)
 			return fmt.Errorf("continue token %q", token)
 		}
 		p.from = from
 	}
 	next := ""
-	if size, err := strconv.Atoi(limit); err == nil && size > 0 && p.from+size < s.pods {
+	if size, err := strconv.Atoi(limit); err == nil && size > 0 && p.from+size < p.of {
 		p.to = p.from + size
 		next = strconv.Itoa(p.to)
 	}
@@ -154,7 +153,7 @@ func (r *replay) serveList(w http.ResponseWriter, limit, token string) error {
 	before, after := s.list(p, next)
 	out := newChunks(w)
 	out.buffer = append(out.buffer, before...)
-	for i := p.from; i < p.to; i++ {
+	for _, i := range pods[p.from:p.to] {
 		out.buffer = s.item.appendPod(out.buffer, i, i+1, s.appOf(i))
 		out.spill()
 	}
@@ -168,11 +167,9 @@ func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, s *scrip
 	w.Header().Set("Content-Type", s.media+";stream=watch")
 	out := newChunks(w)
 	if appendEnd != nil {
-		for i := range s.pods {
-			if selected[i%s.apps] {
-				out.buffer = s.appendAdded(out.buffer, i)
-				out.spill()
-			}
+		for _, i := range s.podsOf(selected) {
+			out.buffer = s.appendAdded(out.buffer, i)
+			out.spill()
 		}
 		out.buffer = appendEnd(out.buffer)
 	}
@@ -240,6 +237,16 @@ func (s *script) selected(selector string) ([]bool, error) {
 		selected[k] = parsed.Matches(labels.Set{watchsource.LabelApp: nthApp(k), watchsource.LabelRole: watchsource.RoleExecutor})
 	}
 	return selected, nil
+}
+
+// podsOf returns the pods of the selected applications.
+func (s *script) podsOf(selected []bool) (pods []int) {
+	for i := range s.pods {
+		if selected[i%s.apps] {
+			pods = append(pods, i)
+		}
+	}
+	return pods
 }
 
 // chunks collects small writes into large ones.

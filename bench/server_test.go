@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +84,7 @@ func TestReplayStream(t *testing.T) {
 			seen := map[string]*corev1.Pod{}
 			options := metav1.ListOptions{AllowWatchBookmarks: true}
 			if test.list {
-				options.ResourceVersion = listPages(t, client.List, seen)
+				options.ResourceVersion = listPages(t, client.List, "", seen)
 			} else {
 				options.SendInitialEvents = new(true)
 				options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
@@ -106,9 +108,9 @@ func TestReplayStream(t *testing.T) {
 	}
 }
 
-func listPages(t *testing.T, list func(context.Context, metav1.ListOptions) (*corev1.PodList, error), seen map[string]*corev1.Pod) string {
+func listPages(t *testing.T, list func(context.Context, metav1.ListOptions) (*corev1.PodList, error), selector string, seen map[string]*corev1.Pod) string {
 	t.Helper()
-	options := metav1.ListOptions{Limit: 20}
+	options := metav1.ListOptions{Limit: 20, LabelSelector: selector}
 	for {
 		page, err := list(t.Context(), options)
 		if err != nil {
@@ -210,7 +212,7 @@ func TestReplayRefusesOtherVersions(t *testing.T) {
 	}
 }
 
-// A watch that selects one application receives its pods, updates and marker only.
+// A list or a watch that selects one application receives its pods, updates and marker only.
 func TestReplaySelectsApplications(t *testing.T) {
 	const pods, updates, apps = 40, 80, 4
 	for _, test := range []struct {
@@ -237,6 +239,11 @@ func TestReplaySelectsApplications(t *testing.T) {
 			readView(t, w, seen)
 			if want := pods / apps * test.want; len(seen) != want {
 				t.Errorf("the view has %d pods, want %d", len(seen), want)
+			}
+			listed := map[string]*corev1.Pod{}
+			listPages(t, client.List, test.selector, listed)
+			if diff := cmp.Diff(slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(listed))); diff != "" {
+				t.Errorf("pods of the list (-watched +listed):\n%s", diff)
 			}
 			r.release()
 			selector, err := labels.Parse(test.selector)
