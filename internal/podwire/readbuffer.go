@@ -10,9 +10,6 @@ import (
 const (
 	// smallRead is the size of the buffer with which a stream waits for an event.
 	smallRead = 1 << 10
-	// quietRead is the size of a read after which no more data seems to be waiting. Most
-	// events are smaller.
-	quietRead = 8 << 10
 	// bigRead is the size of the buffer while data arrives faster than it is decoded. Over
 	// HTTP/2 each read may send the server a window update, so few large reads are cheaper.
 	bigRead = 64 << 10
@@ -23,7 +20,8 @@ const (
 // bigBuffers are shared by all streams: a thousand idle streams need none of them.
 var bigBuffers = sync.Pool{New: func() any { return new([bigRead]byte) }}
 
-// A readBuffer is a bufio.Reader whose buffer is small while its stream is idle.
+// A readBuffer is a bufio.Reader whose buffer is small while its stream is idle. A read that
+// does not fill the big buffer has read all that had arrived.
 type readBuffer struct {
 	in    io.Reader
 	small []byte
@@ -83,7 +81,7 @@ func (b *readBuffer) fill(n int) {
 		big := bigBuffers.Get().(*[bigRead]byte)
 		copy(big[:], b.small[b.from:b.to])
 		b.big, b.from, b.to = big, 0, had
-	case b.big != nil && had == 0 && n <= smallRead && b.last < quietRead:
+	case b.big != nil && had == 0 && n <= smallRead && b.to < bigRead:
 		b.release()
 	default:
 		buffer := b.buffer()

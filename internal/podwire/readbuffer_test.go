@@ -73,7 +73,7 @@ func TestReadBufferIsSmallWhenIdle(t *testing.T) {
 	defer out.Close()
 	b := newReadBuffer(in)
 	wasBig := false
-	for _, size := range []int{100, bigRead, 100, 100, quietRead - 1, 100} {
+	for _, size := range []int{100, bigRead, 100, 100, bigRead / 2, 100} {
 		go out.Write(make([]byte, size))
 		for size > 0 {
 			part, err := b.peek(min(size, 50))
