@@ -139,7 +139,9 @@ func TestOddContainers(t *testing.T) {
 // Labels as they may differ from those of the pod before in the same memory.
 func TestLabelsOfTheNextPod(t *testing.T) {
 	c := newComparison()
-	text := func(number int, s string) []byte { return append([]byte{byte(number)<<3 | bytesKind, byte(len(s))}, s...) }
+	text := func(number int, s string) []byte {
+		return append([]byte{byte(number)<<3 | bytesKind, byte(len(s))}, s...)
+	}
 	for i, labels := range [][]string{ // keys and values
 		{"a", "1", "b", "2"},
 		{"a", "1", "b", "3"},
