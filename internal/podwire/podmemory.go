@@ -37,6 +37,14 @@ func (m *podMemory) newConditions() []corev1.PodCondition {
 	return m.conditions[:0]
 }
 
+// lastCondition returns the i-th condition of the pod before, if there is one.
+func (m *podMemory) lastCondition(i int) corev1.PodCondition {
+	if m == nil || i >= len(m.conditions) {
+		return corev1.PodCondition{}
+	}
+	return m.conditions[i]
+}
+
 // newStatuses returns an empty slice.
 func (m *podMemory) newStatuses() []corev1.ContainerStatus {
 	if m == nil {

@@ -106,6 +106,8 @@ const (
 	conditionMessage            = 6
 )
 
+var noCondition corev1.PodCondition
+
 func (d *decoder) conditions(run message, n int) ([]corev1.PodCondition, bool) {
 	if n == 0 {
 		return nil, true
@@ -114,32 +116,35 @@ func (d *decoder) conditions(run message, n int) ([]corev1.PodCondition, bool) {
 	for len(run) > 0 {
 		f, _ := run.next()
 		list = append(list, corev1.PodCondition{})
-		if !d.condition(&list[len(list)-1], f.value) {
+		if !d.condition(&list[len(list)-1], &noCondition, f.value) {
 			return nil, false
 		}
 	}
 	return list, true
 }
 
-func (d *decoder) condition(condition *corev1.PodCondition, m message) bool {
+// condition decodes a condition, with the strings of another one where they are equal.
+func (d *decoder) condition(condition, like *corev1.PodCondition, m message) bool {
 	for len(m) > 0 {
 		f, ok := m.next()
 		if !ok {
 			return false
 		}
-		switch f.key() {
-		case conditionType:
-			condition.Type = corev1.PodConditionType(d.strings.get(f.value))
-		case conditionStatus:
-			condition.Status = corev1.ConditionStatus(d.strings.get(f.value))
-		case conditionLastProbeTime:
+		switch key := f.key(); {
+		case key == conditionType:
+			condition.Type = corev1.PodConditionType(d.stringLike(string(like.Type), f.value))
+		case key == conditionStatus:
+			condition.Status = corev1.ConditionStatus(d.stringLike(string(like.Status), f.value))
+		case key == conditionReason:
+			condition.Reason = d.stringLike(like.Reason, f.value)
+		case key == conditionMessage:
+			condition.Message = d.stringLike(like.Message, f.value)
+		case d.form == Summary:
+			ok = conditionShape().fitsField(f)
+		case key == conditionLastProbeTime:
 			ok = condition.LastProbeTime.Unmarshal(f.value) == nil
-		case conditionLastTransitionTime:
+		case key == conditionLastTransitionTime:
 			ok = condition.LastTransitionTime.Unmarshal(f.value) == nil
-		case conditionReason:
-			condition.Reason = d.strings.get(f.value)
-		case conditionMessage:
-			condition.Message = d.strings.get(f.value)
 		default:
 			ok = condition.Unmarshal(f.whole) == nil
 		}
@@ -148,6 +153,14 @@ func (d *decoder) condition(condition *corev1.PodCondition, m message) bool {
 		}
 	}
 	return true
+}
+
+// stringLike returns the bytes as a string, which is often equal to a known one.
+func (d *decoder) stringLike(known string, b []byte) string {
+	if known == string(b) {
+		return known
+	}
+	return d.strings.get(b)
 }
 
 // Fields of ContainerStatus.

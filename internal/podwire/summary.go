@@ -120,12 +120,9 @@ func (d *decoder) summaryOfStatus(status *corev1.PodStatus, m message) bool {
 			if status.Conditions == nil {
 				status.Conditions = d.memory.newConditions()
 			}
-			var last corev1.PodCondition // at this place in the pod before
-			if n := len(status.Conditions); n < cap(status.Conditions) {
-				last = status.Conditions[:n+1][n]
-			}
+			last := d.memory.lastCondition(len(status.Conditions))
 			status.Conditions = append(status.Conditions, corev1.PodCondition{})
-			ok = d.summaryOfCondition(&status.Conditions[len(status.Conditions)-1], &last, f.value)
+			ok = d.condition(&status.Conditions[len(status.Conditions)-1], &last, f.value)
 		case statusContainerStatuses:
 			if status.ContainerStatuses == nil {
 				status.ContainerStatuses = d.memory.newStatuses()
@@ -137,32 +134,6 @@ func (d *decoder) summaryOfStatus(status *corev1.PodStatus, m message) bool {
 			ok = d.summaryOfContainer(&status.InitContainerStatuses[len(status.InitContainerStatuses)-1], f.value)
 		default:
 			ok = statusShape().fitsField(f)
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// summaryOfCondition uses the strings of another condition where they are equal.
-func (d *decoder) summaryOfCondition(condition, like *corev1.PodCondition, m message) bool {
-	for len(m) > 0 {
-		f, ok := m.next()
-		if !ok {
-			return false
-		}
-		switch f.key() {
-		case conditionType:
-			condition.Type = corev1.PodConditionType(d.stringLike(string(like.Type), f.value))
-		case conditionStatus:
-			condition.Status = corev1.ConditionStatus(d.stringLike(string(like.Status), f.value))
-		case conditionReason:
-			condition.Reason = d.stringLike(like.Reason, f.value)
-		case conditionMessage:
-			condition.Message = d.stringLike(like.Message, f.value)
-		default:
-			ok = conditionShape().fitsField(f)
 		}
 		if !ok {
 			return false
@@ -191,12 +162,4 @@ func (d *decoder) summaryOfContainer(status *corev1.ContainerStatus, m message) 
 		}
 	}
 	return true
-}
-
-// stringLike returns the bytes as a string, which is often equal to a known one.
-func (d *decoder) stringLike(known string, b []byte) string {
-	if known == string(b) {
-		return known
-	}
-	return d.strings.get(b)
 }
