@@ -8,9 +8,10 @@ import (
 	"runtime"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
-	corev1 "k8s.io/api/core/v1"
 )
 
 // A store without pods shows the same executors as a store that keeps the pods, also after the
@@ -18,10 +19,13 @@ import (
 func TestWithoutPods(t *testing.T) {
 	client := admin(t)
 	namespace := newNamespace(t, client)
-	kept, dropped := watchsource.NewStore(), watchsource.NewStore(watchsource.WithoutPods())
-	for _, store := range []*watchsource.Store{kept, dropped} {
-		source := watchsource.NewWatchSnapshotSource(store, newClient(t, server.Config()),
-			watchsource.WithNamespace(namespace), watchsource.WithTrimmedPods())
+	options := []watchsource.Option{watchsource.WithNamespace(namespace), watchsource.WithTrimmedPods()}
+	kept, dropped, shared := watchsource.NewStore(), watchsource.NewStore(watchsource.WithoutPods()), watchsource.NewStore(watchsource.WithoutPods())
+	for _, source := range []*watchsource.WatchSnapshotSource{
+		watchsource.NewWatchSnapshotSource(kept, newClient(t, server.Config()), options...),
+		watchsource.NewWatchSnapshotSource(dropped, newClient(t, server.Config()), options...),
+		watchsource.NewSharedWatch(newClient(t, server.Config()), options...).Source(shared),
+	} {
 		if err := source.Start(appID); err != nil {
 			t.Fatal(err)
 		}
@@ -40,14 +44,17 @@ func TestWithoutPods(t *testing.T) {
 			pods[i] = writeStatus(t, client, pod, status)
 		}
 		last := pods[len(pods)-1].ResourceVersion
-		want, got := snapshotAt(t, kept, last), snapshotAt(t, dropped, last)
-		if got.Len() != len(pods) {
-			t.Errorf("round %d: %d executors, want %d", round, got.Len(), len(pods))
-		}
-		for e := range want.All() {
-			e.Pod = nil
-			if other, _ := got.Get(e.Name); other != e {
-				t.Errorf("round %d: without pods %+v, want %+v", round, other, e)
+		want := snapshotAt(t, kept, last)
+		for name, store := range map[string]*watchsource.Store{"source": dropped, "shared watch": shared} {
+			got := snapshotAt(t, store, last)
+			if got.Len() != len(pods) {
+				t.Errorf("%s, round %d: %d executors, want %d", name, round, got.Len(), len(pods))
+			}
+			for e := range want.All() {
+				e.Pod = nil
+				if other, _ := got.Get(e.Name); other != e {
+					t.Errorf("%s, round %d: without pods %+v, want %+v", name, round, other, e)
+				}
 			}
 		}
 		runtime.GC()
