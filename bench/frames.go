@@ -248,7 +248,7 @@ func appendField(to []byte, tag byte, value []byte) []byte {
 	return append(to, value...)
 }
 
-// A page is a part of a list of several pods, from one pod up to another.
+// A page is the part of a list from one pod up to another, and the length of the list.
 type page struct{ from, to, of int }
 
 // list returns the parts of a page's encoding before and after the pods.

@@ -27,7 +27,6 @@ type decoder struct {
 	resources   internCache[corev1.ContainerStatus] // with no other field
 	policies    internCache[corev1.PodSpec]         // of containers, with nothing else
 	scratch     []byte
-	memory      *podMemory // of the pod that is decoded, nil to allocate
 }
 
 func newDecoder(form Form, filter *Filter, cache SpecCache) *decoder {
@@ -55,9 +54,7 @@ func (d *decoder) object(data []byte, memory *podMemory) runtime.Object {
 	defer d.mu.Unlock()
 	switch string(kind) {
 	case "Pod":
-		d.memory = memory
-		defer func() { d.memory = nil }()
-		if pod := d.pod(raw); pod != nil {
+		if pod := d.pod(raw, memory); pod != nil {
 			return pod
 		}
 	case "PodList":
@@ -94,7 +91,7 @@ func (d *decoder) list(list *metainternal.List, m message) bool {
 		case listMetadata:
 			ok = list.ListMeta.Unmarshal(f.value) == nil
 		case listItems:
-			pod := d.pod(f.value)
+			pod := d.pod(f.value, nil)
 			ok = pod != nil
 			list.Items = append(list.Items, pod)
 		default:

@@ -12,7 +12,8 @@
 //     bytes of each part detects a change.
 //   - Equal parts of different pods are kept once: strings, owners, annotations, the
 //     resources and mounts of containers.
-//   - For a receiver that does not keep the pods, see [Summary] and [SpecCache].
+//   - For a receiver that does not keep the pods, only what it reads is decoded ([Summary]),
+//     and a spec that has not changed is not decoded again ([SpecCache]).
 //
 // The package decodes a pod only if it understands every field of it. It passes all else
 // to client-go's own decoder: other media types, other objects, groups, fields that occur

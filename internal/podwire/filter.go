@@ -9,7 +9,8 @@ import (
 )
 
 // A Filter says which pods a decoder decodes completely. Of any other pod it decodes the
-// name, the namespace, the UID, the resource version and one label: see [IsPartial].
+// name, the namespace, the UID, the resource version and one label, and does not check the
+// rest: see [IsPartial].
 type Filter struct {
 	Label string // the key of the label
 	// Wants reports whether the pod with a UID, and with a value of the label, is needed.
@@ -26,7 +27,8 @@ func IsPartial(pod *corev1.Pod) bool { return pod.Kind == partialKind }
 // partial returns nil if the filter wants the pod, or if its metadata is unusual.
 func (d *decoder) partial(metadata message) *corev1.Pod {
 	var name, namespace, uid, resourceVersion, value []byte
-	// In the order of the numbers, most of the metadata follows the label.
+	// The API server writes the fields in the order of their numbers. Most of the metadata comes
+	// after the labels.
 	complete := func() bool {
 		return value != nil && name != nil && namespace != nil && uid != nil && resourceVersion != nil
 	}

@@ -22,8 +22,9 @@ const (
 	podStatus   = 3
 )
 
-// pod returns nil if it does not understand all of the message.
-func (d *decoder) pod(m message) *corev1.Pod {
+// pod decodes a pod, a Summary into memory unless that is nil. It returns nil if it does not
+// understand all of the message.
+func (d *decoder) pod(m message, memory *podMemory) *corev1.Pod {
 	parts, ok := partsOf(m)
 	if !ok {
 		return nil
@@ -34,7 +35,7 @@ func (d *decoder) pod(m message) *corev1.Pod {
 		}
 	}
 	if d.form == Summary {
-		return d.summary(parts)
+		return d.summary(parts, memory)
 	}
 	return d.whole(parts)
 }

@@ -58,8 +58,7 @@ type labelEntry struct{ key, value string }
 
 // readLabels reads the labels of a pod with a name. In memory that is used again, most labels
 // are those of the pod before.
-func (d *decoder) readLabels(run message, name string) (map[string]string, bool) {
-	m := d.memory
+func (d *decoder) readLabels(run message, name string, m *podMemory) (map[string]string, bool) {
 	if m == nil {
 		labels := make(map[string]string, min(run.count(), mostExpected))
 		return labels, d.readMap(labels, run, name)
@@ -72,7 +71,7 @@ func (d *decoder) readLabels(run message, name string) (map[string]string, bool)
 			return nil, false
 		}
 		if i == len(m.entries) || m.entries[i].key != string(key) {
-			return m.replaceLabels(d, run, name)
+			return d.replaceLabels(run, name, m)
 		}
 		if before := &m.entries[i]; before.value != string(value) {
 			before.value = d.valueOf(value, name)
@@ -80,14 +79,18 @@ func (d *decoder) readLabels(run message, name string) (map[string]string, bool)
 		}
 	}
 	if i < len(m.entries) {
-		return m.replaceLabels(d, run, name)
+		return d.replaceLabels(run, name, m)
 	}
 	return m.labels, true
 }
 
 // replaceLabels reads labels whose keys differ from those of the pod before.
-func (m *podMemory) replaceLabels(d *decoder, run message, name string) (map[string]string, bool) {
-	m.labels, m.entries = map[string]string{}, m.entries[:0]
+func (d *decoder) replaceLabels(run message, name string, m *podMemory) (map[string]string, bool) {
+	if m.labels == nil {
+		m.labels = map[string]string{}
+	}
+	clear(m.labels)
+	m.entries = m.entries[:0]
 	for len(run) > 0 {
 		entry, _ := run.next()
 		key, value, ok := mapEntry(entry.value)

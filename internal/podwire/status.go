@@ -123,7 +123,7 @@ func (d *decoder) conditions(run message, n int) ([]corev1.PodCondition, bool) {
 	return list, true
 }
 
-// condition decodes a condition, with the strings of another one where they are equal.
+// condition decodes a condition. It uses the strings of another condition that are equal.
 func (d *decoder) condition(condition, like *corev1.PodCondition, m message) bool {
 	for len(m) > 0 {
 		f, ok := m.next()

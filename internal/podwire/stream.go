@@ -28,10 +28,10 @@ type Stream struct {
 	body       io.Closer
 	in         *readBuffer
 	negotiator *Negotiator
-	envelopes  runtime.Decoder // client-go's, for unusual events
-	objects    *objectDecoder  // decodes the objects in the envelopes; nil before the first event
-	memory     *podMemory      // nil if each pod gets new memory
-	listPassed bool
+	envelopes  runtime.Decoder    // client-go's, for unusual events
+	objects    *objectDecoder     // decodes the objects in the envelopes; nil before the first event
+	memory     *podMemory         // nil if each pod gets new memory
+	listPassed bool               // the receiver has the pod of an event when Next is called again
 	json       *restwatch.Decoder // decodes a stream of JSON
 }
 
@@ -69,12 +69,8 @@ func (s *Stream) Next() (watch.Event, error) {
 // the memory of the one before it. Its strings may be kept.
 func (s *Stream) ListPassed() {
 	s.listPassed = true
-	if s.negotiator.decoder.form != Summary {
-		return
-	}
-	s.memory = new(podMemory)
-	if s.objects != nil {
-		s.objects.memory = s.memory
+	if s.negotiator.decoder.form == Summary {
+		s.memory = new(podMemory)
 	}
 }
 
@@ -95,7 +91,6 @@ func (s *Stream) begin() error {
 	if err != nil {
 		return err
 	}
-	objects.memory = s.memory
 	s.objects, s.envelopes = objects, serializer
 	if mediaType == runtime.ContentTypeJSON {
 		frames := framer.NewFrameReader(io.NopCloser(s.in))
@@ -157,6 +152,7 @@ func (s *Stream) event(frame []byte) (watch.Event, error) {
 			return watch.Event{}, fmt.Errorf("invalid event type %q", kind)
 		}
 	}
+	s.objects.memory = s.memory
 	object, _, err := s.objects.Decode(raw, nil, nil)
 	if err != nil {
 		// Not wrapped: an object that ends early is not the end of the stream.

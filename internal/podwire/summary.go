@@ -39,17 +39,17 @@ func summariesOf(statuses []corev1.ContainerStatus) (kept []corev1.ContainerStat
 }
 
 // summary decodes the parts of a pod that a Summary has.
-func (d *decoder) summary(parts podParts) *corev1.Pod {
-	pod := d.memory.newPod()
-	cached, ok := d.summaryOfMetadata(&pod.ObjectMeta, parts.metadata)
-	if !ok || !d.readSpec(pod, parts.spec, d.known.add(0, parts.spec), cached) || !d.summaryOfStatus(&pod.Status, parts.status) {
+func (d *decoder) summary(parts podParts, memory *podMemory) *corev1.Pod {
+	pod := memory.newPod()
+	cached, ok := d.summaryOfMetadata(&pod.ObjectMeta, parts.metadata, memory)
+	if !ok || !d.readSpec(pod, parts.spec, d.known.add(0, parts.spec), cached) || !d.summaryOfStatus(&pod.Status, parts.status, memory) {
 		return nil
 	}
 	return pod
 }
 
 // summaryOfMetadata also returns what the receiver has of the pod.
-func (d *decoder) summaryOfMetadata(meta *metav1.ObjectMeta, m message) (cached CachedPod, ok bool) {
+func (d *decoder) summaryOfMetadata(meta *metav1.ObjectMeta, m message, memory *podMemory) (cached CachedPod, ok bool) {
 	var seen header
 	var labels message
 	for len(m) > 0 {
@@ -88,7 +88,7 @@ func (d *decoder) summaryOfMetadata(meta *metav1.ObjectMeta, m message) (cached 
 	if labels == nil {
 		return cached, true
 	}
-	meta.Labels, ok = d.readLabels(labels, meta.Name)
+	meta.Labels, ok = d.readLabels(labels, meta.Name, memory)
 	return cached, ok
 }
 
@@ -101,7 +101,7 @@ func keepEndOfList(meta *metav1.ObjectMeta, annotation field) bool {
 	return ok
 }
 
-func (d *decoder) summaryOfStatus(status *corev1.PodStatus, m message) bool {
+func (d *decoder) summaryOfStatus(status *corev1.PodStatus, m message, memory *podMemory) bool {
 	for len(m) > 0 {
 		f, ok := m.next()
 		if !ok {
@@ -118,14 +118,14 @@ func (d *decoder) summaryOfStatus(status *corev1.PodStatus, m message) bool {
 			status.PodIP = string(f.value)
 		case statusConditions:
 			if status.Conditions == nil {
-				status.Conditions = d.memory.newConditions()
+				status.Conditions = memory.newConditions()
 			}
-			last := d.memory.lastCondition(len(status.Conditions))
+			last := memory.lastCondition(len(status.Conditions))
 			status.Conditions = append(status.Conditions, corev1.PodCondition{})
 			ok = d.condition(&status.Conditions[len(status.Conditions)-1], &last, f.value)
 		case statusContainerStatuses:
 			if status.ContainerStatuses == nil {
-				status.ContainerStatuses = d.memory.newStatuses()
+				status.ContainerStatuses = memory.newStatuses()
 			}
 			status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{})
 			ok = d.summaryOfContainer(&status.ContainerStatuses[len(status.ContainerStatuses)-1], f.value)
