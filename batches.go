@@ -105,7 +105,7 @@ func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
 	due := time.Now().Add(interval)
 	s.mu.Lock()
 	taken, snapshot := r.take(due), s.Snapshot()
-	maps.DeleteFunc(taken.shown, func(key types.UID, shown int32) bool { return s.positions.ends[key].number > shown })
+	maps.DeleteFunc(taken.shown, func(key types.UID, shown int32) bool { return s.positions.ends[key].Shown > shown })
 	s.mu.Unlock()
 	if taken.givenUp {
 		return Batch{Changes: presentChanges(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}
@@ -166,9 +166,14 @@ func verdictOf(isEnd bool) verdict {
 }
 
 // Ended reports whether this change is an end of the executor. For each reader it is
-// true once for each end of a run of the executor container, whatever happens to the
-// pod afterwards. If the kubelet starts the container again, the next run may have
-// another end. If the watch was interrupted between two ends, Before may be an end too.
+// true once for each end of a run of the executor container, whatever the kubelet reports
+// afterwards, until the pod is reported gone. If the kubelet starts the container again, the
+// next run may have another end. If the watch was interrupted between two ends, Before may be
+// an end too.
+//
+// A pod whose labels move to another application is reported gone. If they move back, its end
+// is shown again. To count each run once in any case, for example to bill it, compare UID and
+// StartedAt.
 func (c Change) Ended() bool {
 	if c.end == unjudged {
 		return c.After.State.Ended() && (c.Before == nil || !c.Before.State.Ended())

@@ -4,10 +4,7 @@ package watchsource_test
 
 import (
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,367 +14,441 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// Whatever states one pod goes through, each reader is shown each end of each run
-// of the executor container once, and no end that there was not. A sequence of
-// states is made from a seed; -seed replays one.
-func TestEachEndOnce(t *testing.T) {
-	first, n := *seed, uint64(1)
-	if first == 0 {
-		first, n = rand.Uint64(), 3000
-	}
-	var total int
-	for i := range n {
-		s := &podLife{t: t, seed: first + i, random: rand.New(rand.NewPCG(first+i, 1))}
-		total += s.run()
-		if t.Failed() {
-			t.Fatalf("replay with -seed=%d:\n%s", s.seed, strings.Join(s.trace, "\n"))
+// mainStatus adds the executor container, its status, and the end of the run before.
+func mainStatus(id string, restarts int32, state corev1.ContainerState, last ...corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		container(executorContainer, state)(p)
+		status := &p.Status.ContainerStatuses[len(p.Status.ContainerStatuses)-1]
+		status.ContainerID, status.RestartCount = id, restarts
+		for _, end := range last {
+			status.LastTerminationState = end
 		}
 	}
-	if n > 1 && total < 1000 {
-		t.Errorf("%d ends in %d sequences, want more", total, n)
-	}
 }
 
-// podLife is the life of one pod, as a kubelet might report it, and sometimes as
-// none would: with containers that run again after they have ended.
-type podLife struct {
-	t      *testing.T
-	seed   uint64
-	random *rand.Rand
-	trace  []string
-
-	pod      *corev1.Pod
-	attempt  int32 // of the container's runs, which is its restart count
-	baseline int32 // the newest run whose end was history at the first sight, -1 for none
-	ended    []int32
-	newest   int32 // run that has ended, -1 for none
-	seen     int32 // run that the newest status shown is about
-	version  int
-	readers  []*endReader
-	marks    int
-}
-
-// endReader reads a store, and counts the ends that it is shown by run.
-type endReader struct {
-	name    string
-	store   *watchsource.Store
-	batches batchReader
-	limited bool
-	joined  int // number of ends before it came
-	already int // of those, ends that the first batch shows
-	shown   map[int32]int
-	marks   *int // changes of another pod, of all readers
-}
-
-func (l *podLife) run() (ends int) {
-	stores := map[string]*watchsource.Store{
-		"kept":    watchsource.NewStore(),
-		"dropped": watchsource.NewStore(watchsource.WithoutPods()),
-		"limited": watchsource.NewStore(watchsource.WithBacklogLimit(1)),
-	}
-	trimmed := watchsource.NewStore()
-	tee := watchsource.Tee(stores["kept"], stores["dropped"], stores["limited"], &recordingStore{})
-	selector := selectorOf(l.t, "spark-role=executor")
-	watchers := []*watchsource.Watcher{
-		watchsource.NewWatcher(tee, selector),
-		watchsource.NewWatcher(trimmed, selector, watchsource.WithTrimmedPods()),
-	}
-	stores["trimmed"] = trimmed
-	for _, w := range watchers {
-		w.Replace(nil, "1")
-	}
-	for _, name := range slices.Sorted(maps.Keys(stores)) {
-		l.join(name, stores[name])
-	}
-	l.create()
-	for range 2 + l.random.IntN(14) {
-		l.step()
-		if l.random.IntN(3) == 0 && l.version > 1 {
-			continue // a state that no watch has seen
-		}
-		l.show(watchers)
-		for _, r := range l.readers {
-			if l.random.IntN(2) == 0 {
-				r.read(l.t)
-			}
-		}
-		if name := []string{"kept", "dropped", "trimmed"}[l.random.IntN(3)]; l.random.IntN(4) == 0 {
-			l.join(name, stores[name])
-		}
-	}
-	if l.random.IntN(2) == 0 {
-		if l.random.IntN(2) == 0 {
-			l.step()
-		}
-		l.note("deleted")
-		l.expect()
-		l.version++
-		l.pod.ResourceVersion = fmt.Sprint(l.version)
-		for _, w := range watchers {
-			must(l.t, w.Receive(watch.Event{Type: watch.Deleted, Object: l.pod.DeepCopy()}))
-		}
-	}
-	for _, r := range l.readers {
-		r.read(l.t)
-		l.check(r)
-	}
-	return len(l.ended)
-}
-
-func (l *podLife) note(format string, args ...any) {
-	l.trace = append(l.trace, fmt.Sprintf(format, args...))
-}
-
-func (l *podLife) join(name string, store *watchsource.Store) {
-	r := &endReader{name: fmt.Sprintf("%s %d", name, len(l.readers)), store: store, limited: name == "limited",
-		shown: map[int32]int{}, marks: &l.marks, batches: newBatchReader(l.t, store, 0), joined: len(l.ended)}
-	if e, ok := store.Snapshot().Get("exec-1"); ok && e.State.Ended() {
-		r.already = 1
-	}
-	r.read(l.t)
-	l.readers = append(l.readers, r)
-}
-
-func (l *podLife) create() {
-	l.attempt, l.baseline, l.newest, l.version = int32(l.random.IntN(3)), -1, -1, 1
-	l.pod = pod("1", uid("u"), restartPolicyAlways, phase(corev1.PodRunning), container(executorContainer, corev1.ContainerState{}), container("side", running()))
-	main := l.main()
-	main.RestartCount = l.attempt
-	main.State = running()
-	if l.attempt > 0 {
-		main.LastTerminationState = l.terminated(l.attempt - 1)
-	}
-	main.ContainerID = runID(l.attempt)
-}
-
-func (l *podLife) main() *corev1.ContainerStatus { return &l.pod.Status.ContainerStatuses[0] }
-
-func runID(attempt int32) string { return fmt.Sprintf("containerd://%d", attempt) }
-
-func (l *podLife) terminated(attempt int32) corev1.ContainerState {
-	state := ended(attempt%3, "Error")
-	state.Terminated.ContainerID = runID(attempt)
-	state.Terminated.FinishedAt = metav1.Unix(1_700_000_200+10*int64(attempt), 0)
+// endedIn is the end of a run with an ID, at a second.
+func endedIn(id string, code int32, reason string, second int64) corev1.ContainerState {
+	state := ended(code, reason)
+	state.Terminated.ContainerID = id
+	state.Terminated.FinishedAt = metav1.Unix(1_700_000_000+second, 0)
 	return state
 }
 
-// step goes on to another state of the pod.
-func (l *podLife) step() {
-	if len(l.pod.Status.ContainerStatuses) == 0 { // and there never will be again
-		if l.random.IntN(3) == 0 {
-			l.pod.Status.Phase = []corev1.PodPhase{corev1.PodFailed, corev1.PodSucceeded}[l.random.IntN(2)]
-		}
-		return
-	}
-	main := l.main()
-	final := l.pod.DeletionTimestamp != nil || l.pod.Status.Phase == corev1.PodFailed
-	switch choice := l.random.IntN(12); {
-	case choice < 3 && main.State.Running != nil:
-		main.State = l.terminated(l.attempt)
-	case choice < 5 && main.State.Terminated != nil && !final:
-		main.LastTerminationState, main.State = main.State, waiting("CrashLoopBackOff")
-	case choice < 8 && main.State.Running == nil && !final:
-		if main.State.Terminated != nil {
-			main.LastTerminationState = main.State
-		}
-		l.attempt++
-		main.RestartCount, main.ContainerID, main.State = l.attempt, runID(l.attempt), running()
-	case choice == 8 && main.State.Terminated != nil: // which no kubelet does
-		main.State = running()
-	case choice == 9 && main.State.Terminated != nil: // nor that
-		main.State.Terminated.ExitCode = 3
-	case choice == 10 && l.random.IntN(3) == 0:
-		deleting(l.pod)
-	case choice == 11:
-		l.pod.Status.Phase = []corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodFailed}[l.random.IntN(3)]
-		if l.random.IntN(4) == 0 && l.version > 2 {
-			l.pod.Status.ContainerStatuses = nil
-		}
-	}
+// A shownEnd is an end that a reader was shown.
+type shownEnd struct {
+	state    watchsource.State
+	exitCode int32
 }
 
-// show delivers the state to the stores.
-func (l *podLife) show(watchers []*watchsource.Watcher) {
-	l.expect()
-	l.version++
-	l.pod.ResourceVersion = fmt.Sprint(l.version)
-	list := l.random.IntN(4) == 0
-	for _, w := range watchers {
-		if list {
-			w.Replace([]*corev1.Pod{l.pod.DeepCopy()}, l.pod.ResourceVersion)
-		} else {
-			must(l.t, w.Receive(modified(l.pod.DeepCopy())))
-		}
-	}
+// deliveries are the ways in which the states of a pod reach a store and its reader.
+var deliveries = []struct {
+	name    string
+	options []watchsource.StoreOption
+	trimmed bool
+	late    bool // the reader reads once, after the last state
+	leaves  bool // the pod is deleted in its last state
+	merged  bool // newer states take the place of older ones, as for a slow store of a shared watch
+	deliver func(*watchsource.Watcher, *corev1.Pod) error
+}{
+	{name: "updates", deliver: updateWith},
+	{name: "lists", deliver: replaceWith},
+	{name: "trimmed", trimmed: true, deliver: updateWith},
+	{name: "without pods", options: []watchsource.StoreOption{watchsource.WithoutPods()}, deliver: updateWith},
+	{name: "lists without pods", options: []watchsource.StoreOption{watchsource.WithoutPods()}, trimmed: true, deliver: replaceWith},
+	{name: "late reader", late: true, deliver: updateWith},
+	{name: "late reader of lists", late: true, deliver: replaceWith},
+	{name: "deleted", leaves: true, deliver: updateWith},
+	{name: "merged", merged: true, late: true, deliver: updateWith},
 }
 
-// expect notes the ends that the state shows.
-func (l *podLife) expect() {
-	failed := l.pod.Status.Phase == corev1.PodFailed
-	if len(l.pod.Status.ContainerStatuses) == 0 {
-		l.note("%d: %s, no container status", l.version+1, l.pod.Status.Phase)
-		if failed || l.pod.Status.Phase == corev1.PodSucceeded {
-			l.end(l.seen)
-		}
-		return
-	}
-	main := l.main()
-	l.seen = l.attempt
-	l.note("%d: %s, run %d %s, last %s, deleting %v", l.version+1, l.pod.Status.Phase, l.attempt, inWords(main.State), inWords(main.LastTerminationState), l.pod.DeletionTimestamp != nil)
-	if last := main.LastTerminationState.Terminated; last != nil {
-		var run int32
-		fmt.Sscanf(last.ContainerID, "containerd://%d", &run)
-		switch final := failed || l.pod.DeletionTimestamp != nil; {
-		case l.version > 1 || final && main.State.Waiting != nil:
-			l.end(run)
-		case l.version == 1:
-			l.baseline = run
-		}
-	}
-	if main.State.Terminated != nil || failed {
-		l.end(l.attempt)
-	}
+func updateWith(w *watchsource.Watcher, p *corev1.Pod) error { return w.Receive(modified(p)) }
+
+func replaceWith(w *watchsource.Watcher, p *corev1.Pod) error {
+	w.Replace([]*corev1.Pod{p}, p.ResourceVersion)
+	return nil
 }
 
-func (l *podLife) end(run int32) {
-	if run > max(l.newest, l.baseline) || run == l.baseline && l.version == 1 {
-		l.ended = append(l.ended, run)
-		l.newest = run
-		l.note("   run %d has ended", run)
-	}
+func deleteWith(w *watchsource.Watcher, p *corev1.Pod) error {
+	return w.Receive(watch.Event{Type: watch.Deleted, Object: p})
 }
 
-func inWords(state corev1.ContainerState) string {
-	switch {
-	case state.Running != nil:
-		return "runs"
-	case state.Waiting != nil:
-		return "waits"
-	case state.Terminated != nil:
-		return fmt.Sprintf("ended %s with %d", state.Terminated.ContainerID, state.Terminated.ExitCode)
-	default:
-		return "-"
-	}
-}
-
-// read takes a batch. There is one, because another pod changes.
-func (r *endReader) read(t *testing.T) {
-	*r.marks++
-	r.store.UpdatePod(pod("0", uid("mark"), version(fmt.Sprint(1000+*r.marks))))
-	batch, _ := r.batches.next()
-	var last *watchsource.Executor
-	for _, c := range batch.Changes {
-		if c.After.Name != "exec-1" {
-			continue
-		}
-		if c.Ended() {
-			r.shown[c.After.Restarts]++
-			if !c.After.State.Ended() {
-				t.Errorf("%s: an end in state %v, want Succeeded or Failed", r.name, c.After.State)
-			}
-		}
-		last = c.After
-	}
-	if last == nil {
-		return
-	}
-	switch e, ok := batch.Snapshot.Get(last.Name); {
-	case last.State == watchsource.Deleted && ok:
-		t.Errorf("%s: the snapshot has %v, want no executor after the change to Deleted", r.name, e.State)
-	case last.State != watchsource.Deleted && e != *last:
-		t.Errorf("%s: the snapshot has %+v, want the last change %+v", r.name, e, *last)
-	}
-}
-
-// check compares the ends that a reader was shown with those there were.
-func (l *podLife) check(r *endReader) {
-	owed := l.ended[r.joined-r.already:]
-	for run, n := range r.shown {
-		if n > 1 || !slices.Contains(owed, run) {
-			l.t.Errorf("%s was shown the end of run %d %d times, want once for each of %v", r.name, run, n, owed)
-		}
-	}
-	for _, run := range owed {
-		if r.shown[run] == 0 && !r.limited {
-			l.t.Errorf("%s was not shown the end of run %d, want it shown once", r.name, run)
-		}
-	}
-}
-
-// Sequences of states that random lives rarely have.
+// Sequences of states that random lives rarely have, with their sources. In each way in which
+// they may reach a reader, it is shown the same ends.
 func TestEndsOfRuns(t *testing.T) {
-	inRun := func(id string, restarts int32) func(*corev1.Pod) {
-		return func(p *corev1.Pod) {
-			p.Status.ContainerStatuses[0].ContainerID, p.Status.ContainerStatuses[0].RestartCount = id, restarts
-		}
-	}
 	states := func(changes ...func(*corev1.Pod)) *corev1.Pod {
-		return pod("1", append([]func(*corev1.Pod){uid("u"), phase(corev1.PodRunning), restartPolicyAlways}, changes...)...)
+		return pod("1", append([]func(*corev1.Pod){uid("u"), phase(corev1.PodRunning)}, changes...)...)
 	}
+	const none = watchsource.UnknownExitCode
+	all := []corev1.RestartPolicy{corev1.RestartPolicyNever, corev1.RestartPolicyOnFailure, corev1.RestartPolicyAlways}
+	always := all[2:]
+	lost := lostEnd()
 	timeless := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}
-	failed, succeeded := container(executorContainer, ended(1, "Error")), container(executorContainer, ended(0, "Completed"))
+	isFailed := phase(corev1.PodFailed)
+	evicted := func(p *corev1.Pod) { isFailed(p); status("Evicted", "low on memory")(p) }
+	expired := func(p *corev1.Pod) { isFailed(p); status("DeadlineExceeded", "")(p) }
+	crashed, done := endedIn("a", 1, "Error", 1), endedIn("a", 0, "Completed", 1)
+	backOff, creating := waiting("CrashLoopBackOff"), waiting("ContainerCreating")
+	failed := func(code int32) shownEnd { return shownEnd{watchsource.Failed, code} }
+	succeeded := shownEnd{watchsource.Succeeded, 0}
 	for _, test := range []struct {
-		name    string
-		pods    []*corev1.Pod
-		ends    int
-		state   watchsource.State
-		reason  string
-		problem string
+		name     string
+		policies []corev1.RestartPolicy
+		pods     []*corev1.Pod
+		ends     []shownEnd
+		state    watchsource.State // in the end
+		exitCode int32
+		reason   string
+		problem  string
 	}{
-		{name: "two runs without IDs and times", ends: 2, state: watchsource.Failed,
-			pods: []*corev1.Pod{states(container(executorContainer, timeless), inRun("", 0)), states(container(executorContainer, timeless), inRun("", 1))}},
-		{name: "waits to be restarted", ends: 1, state: watchsource.Running, reason: "CrashLoopBackOff",
-			pods: []*corev1.Pod{states(failed, inRun("a", 0)), states(container(executorContainer, waiting("CrashLoopBackOff")), inRun("a", 0), lastEnd(1, "Error", 0))}},
-		{name: "runs again by its policy", ends: 1, state: watchsource.Running,
-			pods: []*corev1.Pod{states(failed, inRun("a", 0)), states(container(executorContainer, running()), inRun("b", 1), lastEnd(1, "Error", 1))}},
-		{name: "was restarted unseen", ends: 1, state: watchsource.Running,
-			pods: []*corev1.Pod{states(container(executorContainer, running()), inRun("a", 0)), states(container(executorContainer, running()), inRun("b", 1), lastEnd(1, "Error", 1))}},
-		{name: "was restarted by its rule", ends: 0, state: watchsource.Running,
+		{name: "two runs without IDs and times", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("", 0, timeless)), states(mainStatus("", 1, timeless))},
+			ends: []shownEnd{failed(1), failed(1)}, state: watchsource.Failed, exitCode: 1},
+		{name: "waits to be restarted", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("a", 0, backOff, crashed))},
+			ends: []shownEnd{failed(1)}, state: watchsource.Running, exitCode: none, reason: "CrashLoopBackOff"},
+		{name: "runs again by its policy", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, running(), crashed))},
+			ends: []shownEnd{failed(1)}, state: watchsource.Running, exitCode: none},
+		{name: "was restarted unseen", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("b", 1, running(), crashed))},
+			ends: []shownEnd{failed(1)}, state: watchsource.Running, exitCode: none},
+		{name: "was restarted unseen, without IDs", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, running())), states(mainStatus("", 1, running(), ended(1, "Error")))},
+			ends: []shownEnd{failed(1)}, state: watchsource.Running, exitCode: none},
+		{name: "was restarted by its rule", policies: all,
 			pods: []*corev1.Pod{
-				states(container(executorContainer, running()), restartRule("In", "Restart", 42), inRun("a", 0)),
-				states(container(executorContainer, running()), restartRule("In", "Restart", 42), inRun("b", 1), lastEnd(42, "Error", 1)),
-			}},
-		{name: "is said to run after its end", ends: 1, state: watchsource.Failed, reason: "Error",
-			problem: "the executor has ended (Failed, exit code 1), and the pod is reported as Running",
-			pods:    []*corev1.Pod{states(failed, inRun("a", 0)), states(container(executorContainer, running()), inRun("a", 0))}},
-		{name: "is said to have ended otherwise", ends: 1, state: watchsource.Succeeded, reason: "Completed",
-			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 1, Error",
-			pods:    []*corev1.Pod{states(succeeded, inRun("a", 0)), states(failed, inRun("a", 0))}},
-		{name: "evicted, which shows later", ends: 1, state: watchsource.Failed, reason: "Evicted",
-			pods: []*corev1.Pod{states(failed, inRun("a", 0)), states(failed, inRun("a", 0), phase(corev1.PodFailed), status("Evicted", ""))}},
-		{name: "two final phases without a container status", ends: 1, state: watchsource.Failed,
-			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Succeeded",
-			pods:    []*corev1.Pod{states(phase(corev1.PodFailed)), states(phase(corev1.PodSucceeded))}},
-		{name: "loses its status, in two phases", ends: 1, state: watchsource.Succeeded, reason: "Completed",
-			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Running",
-			pods:    []*corev1.Pod{states(succeeded), states(phase(corev1.PodFailed)), states()}},
-		{name: "failed with its pod, then by itself", ends: 1, state: watchsource.Failed, reason: "Evicted",
+				states(mainStatus("a", 0, running()), restartRule("In", "Restart", 42)),
+				states(mainStatus("b", 1, running(), endedIn("a", 42, "Error", 1)), restartRule("In", "Restart", 42)),
+			},
+			state: watchsource.Running, exitCode: none},
+		{name: "is said to run after its end", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("a", 0, running()))},
+			ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Error",
+			problem: "the executor has ended (Failed, exit code 1), and the pod is reported as Running"},
+		{name: "is said to have ended otherwise", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("a", 0, crashed))},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 1, Error"},
+		{name: "is said to have ended otherwise, without an ID", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, ended(0, "Completed"))), states(mainStatus("", 0, timeless))},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 1"},
+		{name: "evicted, which shows later", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("a", 0, crashed), evicted)},
+			ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Evicted"},
+		{name: "two final phases without a container status", policies: all,
+			pods: []*corev1.Pod{states(isFailed), states(phase(corev1.PodSucceeded))},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none,
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Succeeded"},
+		{name: "loses its status, in two phases", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(isFailed), states()},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Running"},
+		{name: "failed with its pod, then by itself", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 0, running()), evicted), states(mainStatus("a", 0, crashed), evicted)},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: 1, reason: "Evicted"},
+
+		// A container that the kubelet has lost (kubernetes#122160, #122932).
+		{name: "lost and evicted in one step", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("", 1, lost, lost), evicted)},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "lost and evicted at first sight", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 1, lost, lost), evicted)},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "lost and evicted, without an ID", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, running())), states(mainStatus("", 1, lost, lost), evicted)},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "lost, then evicted", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("", 1, lost, lost), evicted)},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "lost, then evicted, without an ID", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("", 1, lost, lost), evicted)},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "evicted, then lost", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 0, running()), evicted), states(mainStatus("", 1, lost, lost), evicted)},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "evicted, then lost, without an ID", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, running())), states(mainStatus("", 0, running()), evicted), states(mainStatus("", 1, lost, lost), evicted)},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "lost while it is deleted", policies: all,
 			pods: []*corev1.Pod{
-				states(container(executorContainer, running()), inRun("a", 0)),
-				states(container(executorContainer, running()), inRun("a", 0), phase(corev1.PodFailed), status("Evicted", "")),
-				states(failed, inRun("a", 0), phase(corev1.PodFailed), status("Evicted", "")),
-			}},
+				states(mainStatus("a", 0, running()), deleting), states(mainStatus("", 0, creating, lost), deleting), states(mainStatus("", 0, lost, lost), deleting, isFailed),
+			},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "ContainerStatusUnknown"},
+		{name: "lost with its ID, as after a reboot", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 1, lost), isFailed)},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "ContainerStatusUnknown"},
+		{name: "lost, and started again", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("b", 1, running(), lost))},
+			ends: []shownEnd{failed(137)}, state: watchsource.Running, exitCode: none},
+		{name: "lost and started again in one step", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("b", 1, running(), lost)), states(mainStatus("b", 1, running(), lost))},
+			ends: []shownEnd{failed(137)}, state: watchsource.Running, exitCode: none},
+		{name: "lost and started again with the count 0", policies: all,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("b", 0, endedIn("b", 3, "Error", 9)), isFailed),
+			},
+			ends: []shownEnd{failed(137), failed(3)}, state: watchsource.Failed, exitCode: 3, reason: "Error"},
+		{name: "lost twice", policies: all,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("b", 1, running(), lost)), states(mainStatus("", 2, creating, lost)),
+			},
+			ends: []shownEnd{failed(137), failed(137)}, state: watchsource.Running, exitCode: none, reason: "ContainerCreating"},
+		{name: "lost and found", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("a", 1, running(), lost)), states(mainStatus("a", 1, done), phase(corev1.PodSucceeded))},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137,
+			problem: "the executor has ended (Failed, exit code 137), and the pod is reported as Succeeded, exit code 0, Completed"},
+		{name: "lost after a run whose end is known", policies: all,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, running(), crashed)),
+				states(mainStatus("", 1, creating, crashed)), states(mainStatus("", 1, lost, crashed), evicted),
+			},
+			ends: []shownEnd{failed(1), failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "lost after a run whose end is not known", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("", 1, lost, crashed), evicted)},
+			ends: []shownEnd{failed(1), failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+		{name: "lost while it waits, and then deleted", policies: always,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, done)), states(mainStatus("b", 1, running(), done)),
+				states(mainStatus("", 1, creating, done), deleting), states(mainStatus("", 1, lost, done), deleting, isFailed),
+			},
+			ends: []shownEnd{succeeded, failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "ContainerStatusUnknown"},
+		{name: "terminated while it waits to be restarted", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("a", 0, backOff, crashed)), states(mainStatus("a", 0, lost, crashed), evicted)},
+			ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Evicted"},
+
+		// A node that has lost its records (kubernetes#12485).
+		{name: "the restart count goes back", policies: all,
+			pods: []*corev1.Pod{
+				states(), states(mainStatus("b", 5, running(), crashed)), states(mainStatus("c", 0, running())), states(mainStatus("d", 1, running(), endedIn("c", 2, "Error", 9))),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Running, exitCode: none},
+		{name: "the restart count goes back by one", policies: all,
+			pods: []*corev1.Pod{
+				states(), states(mainStatus("b", 6, running(), crashed)), states(mainStatus("c", 5, running())), states(mainStatus("d", 6, running(), endedIn("c", 2, "Error", 9))),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Running, exitCode: none},
+		{name: "the restart count goes back, without IDs", policies: all,
+			pods: []*corev1.Pod{
+				states(), states(mainStatus("", 5, running(), ended(1, "Error"))), states(mainStatus("", 0, running())), states(mainStatus("", 1, running(), endedIn("", 2, "Error", 999))),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Running, exitCode: none},
+		{name: "the restart count goes back, without IDs and times", policies: all,
+			pods: []*corev1.Pod{
+				states(), states(mainStatus("", 5, running(), timeless)), states(mainStatus("", 0, running())), states(mainStatus("", 1, running(), timeless)),
+			},
+			ends: []shownEnd{failed(1), failed(1)}, state: watchsource.Running, exitCode: none},
+		{name: "the clock of the node goes back", policies: all,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, endedIn("a", 1, "Error", 500))), states(mainStatus("b", 1, running(), endedIn("a", 1, "Error", 500))),
+				states(mainStatus("c", 2, running(), endedIn("b", 2, "Error", 9))), states(mainStatus("c", 2, endedIn("c", 3, "Error", 5), endedIn("b", 2, "Error", 9)), isFailed),
+			},
+			ends: []shownEnd{failed(1), failed(2), failed(3)}, state: watchsource.Failed, exitCode: 3, reason: "Error"},
+		{name: "two runs that end in one second", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 1, "Error", 1), crashed))},
+			ends: []shownEnd{failed(1), failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Error"},
+		{name: "runs again with the count 0, then fails", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("b", 0, running())), states(mainStatus("b", 0, endedIn("b", 1, "Error", 9)), isFailed)},
+			ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Error"},
+
+		// A verdict on the pod (kubernetes#115688, #98718).
+		{name: "exit code 0 under a verdict", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 0, done), expired), states(mainStatus("a", 0, done), expired, deleting)},
+			ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "DeadlineExceeded"},
+		{name: "exit code 0 under a verdict, without an ID", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, ended(0, "Completed")), expired), states(mainStatus("", 0, ended(0, "Completed")), expired, deleting)},
+			ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "DeadlineExceeded"},
+		{name: "a verdict after an exit code 0 that was seen", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("a", 0, done), expired), states(mainStatus("a", 0, done), expired, deleting)},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 0, DeadlineExceeded"},
+		{name: "a verdict that is taken back", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, done), expired), states(mainStatus("a", 0, done), phase(corev1.PodSucceeded))},
+			ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "DeadlineExceeded",
+			problem: "the executor has ended (Failed, exit code 0), and the pod is reported as Succeeded, exit code 0, Completed"},
+		{name: "evicted while it waits to run again after an exit code 0", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("a", 0, backOff, done)), states(mainStatus("a", 0, backOff, done), evicted)},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 0, Evicted"},
+		{name: "a verdict, then exit code 0", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 0, running()), expired), states(mainStatus("a", 0, done), expired)},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "DeadlineExceeded",
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Failed, exit code 0, DeadlineExceeded"},
+		{name: "a verdict, then exit code 0, without an ID", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, running())), states(mainStatus("", 0, running()), expired), states(mainStatus("", 0, ended(0, "Completed")), expired)},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "DeadlineExceeded",
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Failed, exit code 0, DeadlineExceeded"},
+		{name: "a verdict, then exit code 0 without it", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running()), expired), states(mainStatus("a", 0, done), phase(corev1.PodSucceeded))},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "DeadlineExceeded",
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Succeeded, exit code 0, Completed"},
+		{name: "a verdict, then it runs on", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running()), expired), states(mainStatus("a", 0, running()))},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "DeadlineExceeded",
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Running"},
+		{name: "a verdict, then another run", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running()), expired), states(mainStatus("b", 1, running())), states(mainStatus("b", 1, endedIn("b", 0, "Completed", 9)), phase(corev1.PodSucceeded))},
+			ends: []shownEnd{failed(none), succeeded}, state: watchsource.Succeeded, reason: "Completed"},
+
+		// Another container's failure.
+		{name: "a sidecar fails, then the executor succeeds", policies: all[:1],
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running()), container("side", running())), states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))),
+				states(mainStatus("a", 0, done), container("side", ended(3, "Error")), isFailed),
+			},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "Error",
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Succeeded, exit code 0, Completed"},
+		{name: "a sidecar fails, then the executor fails", policies: all[:1],
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))), states(mainStatus("a", 0, crashed), container("side", ended(3, "Error")), isFailed)},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: 1, reason: "Error"},
+		{name: "a sidecar fails, then the pod is deleted", policies: all[:1],
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))), states(mainStatus("a", 0, running()), container("side", ended(3, "Error")), deleting)},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "Error",
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Running"},
+		{name: "an init container fails, then the pod is deleted", policies: all[:1],
+			pods: []*corev1.Pod{
+				states(phase(corev1.PodPending), initContainer("fetch", "", ended(4, "Error")), mainStatus("", 0, waiting("PodInitializing"))),
+				states(phase(corev1.PodPending), initContainer("fetch", "", ended(4, "Error")), mainStatus("", 0, waiting("PodInitializing")), deleting),
+			},
+			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "Error",
+			problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Pending, Error"},
+		{name: "a sidecar dies in a pod that is deleted", policies: all,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running()), container("side", running()), deleting), states(mainStatus("a", 0, running()), container("side", ended(143, "Error")), deleting),
+				states(mainStatus("a", 0, done), container("side", ended(143, "Error")), deleting, isFailed),
+			},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed"},
+		{name: "a native sidecar is killed after the executor", policies: all,
+			pods: []*corev1.Pod{
+				states(initContainer("proxy", "Always", running()), mainStatus("a", 0, done)),
+				states(initContainer("proxy", "Always", ended(137, "Error")), mainStatus("a", 0, done), isFailed),
+			},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed"},
+		{name: "a preempted job is marked, ends and is deleted", policies: all,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running())),
+				states(mainStatus("a", 0, running()), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")),
+				states(mainStatus("a", 0, endedIn("a", 137, "Error", 1)), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler"), isFailed, deleting),
+			},
+			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "PreemptionByScheduler"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			store := watchsource.NewStore()
-			reader := newBatchReader(t, store, 0)
-			reader.next()
-			ends := 0
-			for i, p := range test.pods {
-				p.ResourceVersion = fmt.Sprint(i + 1)
-				store.UpdatePod(p)
-				batch, _ := reader.next()
-				for _, c := range batch.Changes {
-					if c.Ended() {
-						ends++
+		for _, policy := range test.policies {
+			for _, way := range deliveries {
+				if way.leaves && len(test.pods) == 1 {
+					continue // the store ignores the deletion of a pod that it does not have
+				}
+				store := watchsource.NewStore(way.options...)
+				var options []watchsource.Option
+				if way.trimmed {
+					options = append(options, watchsource.WithTrimmedPods())
+				}
+				watcher := watchsource.NewWatcher(watchsource.Tee(store, &recordingStore{}), selectorOf(t, ""), options...)
+				queue := waitingPods{}
+				reader := newBatchReader(t, store, 0)
+				reader.next()
+				var ends []shownEnd
+				read := func() {
+					batch, _ := reader.next()
+					for _, c := range batch.Changes {
+						if c.Ended() {
+							ends = append(ends, shownEnd{c.After.State, c.After.ExitCode})
+						}
 					}
 				}
+				version, last := 0, len(test.pods)-1
+				deliver := func(p *corev1.Pod, to func(*watchsource.Watcher, *corev1.Pod) error) {
+					version++
+					p = p.DeepCopy()
+					p.Spec.RestartPolicy, p.ResourceVersion = policy, fmt.Sprint(version)
+					must(t, to(watcher, p))
+				}
+				for i, p := range test.pods {
+					switch {
+					case way.merged:
+						queue.put(p)
+					case way.leaves && i == last:
+						deliver(p, deleteWith)
+					default:
+						deliver(p, way.deliver)
+					}
+					if i < last && !way.late {
+						read()
+					}
+				}
+				for _, w := range queue {
+					deliver(w.pod, way.deliver)
+				}
+				read()
+				if way.late { // it may be shown an end in a later state, which says more
+					for i := range min(len(ends), len(test.ends)) {
+						ends[i].exitCode = test.ends[i].exitCode
+					}
+				}
+				if way.leaves {
+					if n := len(ends); n != len(test.ends) {
+						t.Errorf("%s, policy %s, %s: shown the ends %v, want %v", test.name, policy, way.name, ends, test.ends)
+					}
+					continue
+				}
+				e, _ := store.Snapshot().Get("exec-1")
+				problem := way.merged || e.Problem == test.problem // the store may not have seen what it contradicts
+				if !slices.Equal(ends, test.ends) || e.State != test.state || e.ExitCode != test.exitCode || e.Reason != test.reason || !problem {
+					t.Errorf("%s, policy %s, %s: shown the ends %v, then %v, exit code %d, reason %q, problem %q;\nwant %v, %v, %d, %q, %q", test.name, policy, way.name,
+						ends, e.State, e.ExitCode, e.Reason, e.Problem, test.ends, test.state, test.exitCode, test.reason, test.problem)
+				}
+
+				// A deletion that shows the last state again adds no end.
+				deliver(test.pods[last], deleteWith)
+				known := len(ends)
+				if read(); len(ends) != known {
+					t.Errorf("%s, policy %s, %s: shown %v as the pod was deleted, want no end", test.name, policy, way.name, ends[known:])
+				}
 			}
-			e, _ := store.Snapshot().Get("exec-1")
-			if ends != test.ends || e.State != test.state || e.Reason != test.reason || e.Problem != test.problem {
-				t.Errorf("%d ends, then %v, reason %q, problem %q; want %d, %v, %q, %q", ends, e.State, e.Reason, e.Problem, test.ends, test.state, test.reason, test.problem)
+		}
+	}
+}
+
+// A pod that is reported gone and comes back, because its labels moved to another application
+// and back (airflow#35800), is another executor to the store. Its end is shown again, with
+// the same UID and start.
+func TestEndOfAPodThatComesBack(t *testing.T) {
+	store := watchsource.NewStore()
+	watcher := watchsource.NewWatcher(store, selectorOf(t, "spark-app-selector=app"))
+	reader := newBatchReader(t, store, 0)
+	reader.next()
+	end := pod("1", uid("u"), version("1"), phase(corev1.PodFailed), mainStatus("a", 0, endedIn("a", 1, "Error", 1)))
+	moved := end.DeepCopy()
+	label("spark-app-selector", "other")(moved)
+	moved.ResourceVersion = "2"
+	back := end.DeepCopy()
+	back.ResourceVersion = "3"
+	var ends []watchsource.Executor
+	for _, p := range []*corev1.Pod{end, moved, back} {
+		must(t, watcher.Receive(modified(p)))
+		batch, _ := reader.next()
+		for _, c := range batch.Changes {
+			if c.Ended() {
+				ends = append(ends, *c.After)
 			}
-		})
+		}
+	}
+	if len(ends) != 2 || ends[0].UID != ends[1].UID || !ends[0].StartedAt.Equal(ends[1].StartedAt) {
+		t.Errorf("shown the ends %+v, want one for each time that the pod came, with one UID and start", ends)
+	}
+}
+
+// The start of a run that the kubelet has lost is known.
+func TestStartOfALostRun(t *testing.T) {
+	for _, lost := range []*corev1.Pod{
+		pod("1", uid("u"), phase(corev1.PodFailed), mainStatus("", 1, lostEnd(), lostEnd())),
+		pod("1", uid("u"), phase(corev1.PodFailed)),
+	} {
+		store := watchsource.NewStore()
+		store.UpdatePod(pod("1", uid("u"), phase(corev1.PodRunning), mainStatus("a", 0, running())))
+		store.UpdatePod(lost)
+		if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Failed || !e.StartedAt.Equal(running().Running.StartedAt.Time) || !e.FinishedAt.IsZero() {
+			t.Errorf("got %+v, want Failed with the start of the run, and without an end", e)
+		}
 	}
 }
 

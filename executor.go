@@ -8,11 +8,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/podstate"
 )
 
 // UnknownExitCode is the ExitCode of an executor whose container has not ended, or
 // whose exit code is unknown. Spark's lifecycle manager uses the same value.
-const UnknownExitCode = -1
+const UnknownExitCode = podstate.UnknownExitCode
 
 // An Executor is the state of one executor, read from its pod at one resource
 // version. Copies are independent but share Pod.
@@ -38,18 +40,20 @@ type Executor struct {
 	// ExitCode is the exit code of the executor container, or UnknownExitCode.
 	ExitCode int32
 	// Restarts counts how often the kubelet has started the executor container again
-	// (restartCount).
+	// (restartCount). It goes back if the node loses its records.
 	Restarts int32
 	// Reason is the reason that Kubernetes gives for the state, for example Evicted,
 	// Error, Completed, CrashLoopBackOff or Unschedulable. The store takes the first of
 	// these that exists: OOMKilled of the executor container, Disruption, the reason
-	// of the executor container, of the pod, of another container. Message is the text
-	// that belongs to Reason. Both are empty for an executor that runs normally.
+	// of the executor container, of the pod, of another container. The pod's reason comes
+	// before a reason of the container that says nothing, for example Error, and before
+	// Completed in a pod that has failed. Message is the text that belongs to Reason. Both
+	// are empty for an executor that runs normally.
 	Reason  string
 	Message string
 	// Disruption is the reason of the pod's condition DisruptionTarget, for example
-	// PreemptionByScheduler, whatever Reason is. It is empty if the pod has no such
-	// condition.
+	// PreemptionByScheduler, or else of the condition TerminationTarget, which Kueue sets. It
+	// is empty if the pod has no such condition. It does not depend on Reason.
 	Disruption string
 
 	CreatedAt  time.Time // creation of the pod
@@ -127,20 +131,26 @@ func (e *Executor) gone() *Executor {
 //
 //   - A pod counts as Deleted only once the API server has reported that it is gone.
 //     Until then a deletion timestamp sets [Executor.Terminating].
-//   - The end of the executor container decides, whatever the phase of the pod. The
+//   - A verdict on the pod decides over exit code 0 of the executor container, unless the
+//     store has seen that end before: the phase Failed with a reason of the pod, for example
+//     Evicted or DeadlineExceeded (kubernetes#115688). [Executor.ExitCode] is 0 then.
+//   - Otherwise the end of the executor container decides, whatever the phase of the pod. The
 //     kubelet's getPhase makes a pod Pending while any container waits, and
 //     Failed if a sidecar is killed after the executor has succeeded.
 //   - An end is final for its run. If a later status of the pod contradicts it, the
 //     store notes that in [Executor.Problem]: the kubelet drops the container statuses
-//     of a finished pod that it rejects after a restart (kubernetes#117955).
+//     of a finished pod that it rejects after a restart (kubernetes#117955). Runs are told
+//     apart by the ID of the container, and by restart counts and times only where an ID is
+//     missing.
 //   - If a pod starts no container again (it has ended, or is deleted), a container that
 //     waits has ended, and its last state is the end.
 //   - An end does not count if a restart rule then starts the container again, or all
 //     containers (KEP-5307, KEP-5532): the executor is Running. If only a policy
 //     restarts the container, the end counts, and the next run may have another.
 //   - Another container's failure fails the executor in the phase Pending too, and so
-//     does the failure of an init container. This holds only if the kubelet may not
-//     start the container again by its rules, its policy (KEP-753) or the pod's policy.
+//     does the failure of an init container. This holds only if the pod is not being deleted,
+//     and if the kubelet may not start the container again by its rules, its policy (KEP-753)
+//     or the pod's policy.
 //     The failure of a native sidecar does not fail the executor, because the kubelet
 //     always restarts it.
 //   - If the executor container runs, the executor is Running in the phase Pending too.
@@ -156,32 +166,30 @@ type State uint8
 const (
 	// Unknown is the phase Unknown, no phase, or a phase that Kubernetes does not define
 	// (Spark has a state for the phase Terminating).
-	Unknown State = iota
+	Unknown = State(podstate.Unknown)
 	// Pending is a pod that waits for a node, an image or a volume.
-	Pending
+	Pending = State(podstate.Pending)
 	// Running is a pod whose executor container has not ended.
-	Running
+	Running = State(podstate.Running)
 	// Succeeded is an end with exit code 0.
-	Succeeded
+	Succeeded = State(podstate.Succeeded)
 	// Failed is any other end: an exit code, an eviction, a lost node.
-	Failed
+	Failed = State(podstate.Failed)
 	// Deleted is a pod that is gone. A snapshot never has this state. Only the After
 	// of the Change that removed the executor has it.
-	Deleted
+	Deleted = State(podstate.Deleted)
 
-	stateCount
+	stateCount = Deleted + 1
 )
-
-var stateNames = [stateCount]string{"Unknown", "Pending", "Running", "Succeeded", "Failed", "Deleted"}
 
 // String returns the name of the constant.
 func (s State) String() string {
 	if s < stateCount {
-		return stateNames[s]
+		return podstate.State(s).String()
 	}
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
 // Ended reports whether the state is Succeeded or Failed: the executor has ended, and its
 // pod still exists.
-func (s State) Ended() bool { return s == Succeeded || s == Failed }
+func (s State) Ended() bool { return podstate.State(s).Ended() }

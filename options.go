@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
@@ -88,7 +89,7 @@ func newSourceOptions(opts []Option) sourceOptions {
 
 func newStoreOptions(opts []StoreOption) storeOptions {
 	o := storeOptions{
-		rules:  rules{container: defaultExecutorContainer, idLabel: LabelExecutorID},
+		rules:  rules{Rules: podstate.Rules{Container: defaultExecutorContainer}, idLabel: LabelExecutorID},
 		logger: defaultLogger(),
 	}
 	for _, opt := range opts {
@@ -193,7 +194,7 @@ func WithBacklogLimit(changes int) StoreOption {
 // If no container of a pod has the name and the pod has only one container, that one
 // is the executor.
 func WithExecutorContainer(name string) StoreOption {
-	return storeOption(func(o *storeOptions) { o.rules.container = name })
+	return storeOption(func(o *storeOptions) { o.rules.Container = name })
 }
 
 // WithExecutorContainerOnly makes the store ignore the failures of other containers
@@ -201,7 +202,7 @@ func WithExecutorContainer(name string) StoreOption {
 // failure and is not restarted fails the executor, as with Spark's
 // spark.kubernetes.executor.checkAllContainers.
 func WithExecutorContainerOnly() StoreOption {
-	return storeOption(func(o *storeOptions) { o.rules.containerOnly = true })
+	return storeOption(func(o *storeOptions) { o.rules.ContainerOnly = true })
 }
 
 // WithExecutorIDLabel names the label that holds the executor id. The default

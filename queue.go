@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/podstate"
 )
 
 // A store that keeps up receives each list and each state. If more calls wait, a callQueue
@@ -34,42 +36,14 @@ type callQueue struct {
 	stopped bool
 }
 
-// A waitingState is a state of a pod that waits to be passed on.
-type waitingState struct {
-	reading
-	newEnd bool // it shows an end that the state before does not show
-	needed bool // without it a store cannot know that an end in the next state is new
-}
-
-// next reads the state that follows a state, which may be nil.
-func (r *rules) next(before *waitingState, pod *corev1.Pod) *waitingState {
-	if before == nil {
-		now := r.read(pod, nil, end{})
-		return &waitingState{reading: now, newEnd: now.end != end{}}
-	}
-	now := r.read(pod, before.executor, before.end)
-	before.needed = before.needed || now.missed != nil
-	return &waitingState{reading: now, newEnd: now.end.number > before.end.number}
-}
-
-// replace reports whether a state takes the place of the one before it. It does not if an
-// end would be lost.
-func (s *waitingState) replace(before *waitingState) bool {
-	if before.needed || before.newEnd && (s.newEnd || before.executor.State.Ended() && !s.executor.State.Ended()) {
-		return false
-	}
-	s.newEnd = s.newEnd || before.newEnd
-	return true
-}
-
 // A call waits for the store.
 type call struct {
 	kind    callKind
-	pod     *corev1.Pod   // of updatePod and deletePod
-	state   *waitingState // of updatePod
-	pods    []*corev1.Pod // of replaceSnapshot
-	back    func()        // of callBack
-	version string        // to be observed after the call, "" for none
+	pod     *corev1.Pod       // of updatePod and deletePod
+	state   *podstate.Waiting // of updatePod
+	pods    []*corev1.Pod     // of replaceSnapshot
+	back    func()            // of callBack
+	version string            // to be observed after the call, "" for none
 }
 
 func (c *call) make(store SnapshotsStore) {
@@ -114,11 +88,11 @@ func (q *callQueue) UpdatePod(pod *corev1.Pod) {
 	key := podKeyOf(pod)
 	last := q.last[key]
 	if last == nil || last.kind != updatePod {
-		q.append(key, &call{kind: updatePod, pod: pod, state: q.session.rules.next(nil, pod)})
+		q.append(key, &call{kind: updatePod, pod: pod, state: q.session.rules.Wait(nil, pod)})
 		return
 	}
-	now := q.session.rules.next(last.state, pod)
-	if len(q.waiting) < mergeFrom || !now.replace(last.state) {
+	now := q.session.rules.Wait(last.state, pod)
+	if len(q.waiting) < mergeFrom || !now.Absorb(last.state) {
 		q.append(key, &call{kind: updatePod, pod: pod, state: now})
 		return
 	}
@@ -151,11 +125,11 @@ func (q *callQueue) ReplaceSnapshot(pods []*corev1.Pod) {
 			kept = append(kept, c)
 		case c.kind == replaceSnapshot:
 			for _, pod := range c.pods {
-				if now := q.session.rules.next(nil, pod); now.newEnd {
+				if now := q.session.rules.Wait(nil, pod); now.HasToPass() {
 					kept = append(kept, &call{kind: updatePod, pod: pod, state: now})
 				}
 			}
-		case c.kind != updatePod || c.state.newEnd || c.state.needed:
+		case c.kind != updatePod || c.state.HasToPass():
 			kept = append(kept, c)
 		}
 	}

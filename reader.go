@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/podstate"
 )
 
 // lagTolerance is how long a change may wait for a reader that could have taken it,
@@ -95,7 +97,7 @@ func (r *reader) backlog() Backlog {
 
 // add queues the step from before to after. ends are those of the executors that
 // are present in the store.
-func (r *reader) add(before, after step, ends map[types.UID]end, now time.Time) {
+func (r *reader) add(before, after step, ends map[types.UID]podstate.Ends, now time.Time) {
 	if r.waiting == 0 {
 		r.since = now
 	}
@@ -132,11 +134,11 @@ func (r *reader) queue(before, after step) {
 // giveUp drops the waiting changes and keeps none until the reader returns. The reader
 // is then shown everything present. It has been shown all ends except those dropped
 // here.
-func (r *reader) giveUp(ends map[types.UID]end) {
+func (r *reader) giveUp(ends map[types.UID]podstate.Ends) {
 	r.givenUp = true
 	r.shown = make(map[types.UID]int32, len(ends))
-	for key, end := range ends {
-		r.shown[key] = end.number
+	for key, known := range ends {
+		r.shown[key] = known.Shown
 	}
 	for _, p := range r.order {
 		r.miss(p.before, *p.last())

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 )
@@ -20,7 +21,7 @@ import (
 type sharedSession struct {
 	// Fixed after join.
 	connection *connection          // nil if the session is not of a SharedWatch
-	rules      rules                // by which states that wait are merged
+	rules      *podstate.Rules      // by which states that wait are merged
 	request    func() (stop func()) // for a Store
 	base       Status               // of the connection, at Start
 	calls      *callQueue           // for a store that is not a Store, nil otherwise
@@ -57,11 +58,13 @@ var errOldList = errors.New("the API server returned a list that is older than t
 // prepare makes the watcher.
 func (s *session) prepare() {
 	store := s.source.store
-	s.rules = newStoreOptions(nil).rules
 	if own, ok := store.(*Store); ok {
+		s.rules = &own.rules.Rules
 		s.request = func() (stop func()) { return s.connection.wait(s) }
 		own.requestVersions.Store(&s.request)
 	} else {
+		defaults := newStoreOptions(nil)
+		s.rules = &defaults.rules.Rules
 		s.calls = newCallQueue(store, s)
 		store = s.calls
 	}
@@ -187,7 +190,7 @@ func (s *session) route(event watch.Event, pod *corev1.Pod) {
 	case s.stage != current && s.stage != awaitingList:
 	case s.stage == awaitingList:
 		left := event.Type == watch.Deleted || !s.selects(pod)
-		s.kept.put(keptEvent{Event: event, pod: pod, left: left}, &s.rules)
+		s.kept.put(keptEvent{Event: event, pod: pod, left: left}, s.rules)
 	default:
 		s.apply(event, pod)
 	}
@@ -292,20 +295,20 @@ type keptEvents struct {
 type keptEvent struct {
 	watch.Event
 	pod   *corev1.Pod
-	state *waitingState
+	state *podstate.Waiting
 	left  bool // the pod left the application
 }
 
-func (k *keptEvents) put(event keptEvent, rules *rules) {
+func (k *keptEvents) put(event keptEvent, rules *podstate.Rules) {
 	key := podKeyOf(event.pod)
 	if i, ok := k.last[key]; ok && !k.events[i].left {
-		event.state = rules.next(k.events[i].state, event.pod)
-		if event.state.replace(k.events[i].state) {
+		event.state = rules.Wait(k.events[i].state, event.pod)
+		if event.state.Absorb(k.events[i].state) {
 			k.events[i] = event
 			return
 		}
 	} else {
-		event.state = rules.next(nil, event.pod)
+		event.state = rules.Wait(nil, event.pod)
 	}
 	if k.last == nil {
 		k.last = map[types.UID]int{}

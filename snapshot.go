@@ -43,24 +43,26 @@ func (s Snapshot) Get(name string) (Executor, bool) {
 
 // ByID returns the executor with the given executor id. If several pods have the id,
 // for example after a scheduler has replaced an executor, ByID returns the pod that
-// was created last.
+// was created last. Creation times have a precision of a second. Of pods that were created in
+// the same second, ByID returns the one that the store saw last for the first time, by the
+// resource versions, or else the one that has not ended.
 func (s Snapshot) ByID(executorID string) (Executor, bool) {
 	if s.view == nil || executorID == "" {
 		return Executor{}, false
 	}
-	var newest *Executor
+	var newest *entry
 	for entry := range s.view.byID.From(idKey(executorID)) {
 		if entry.id != executorID {
 			break
 		}
-		if e := s.view.executors.Get(entry.index); newest == nil || e.CreatedAt.After(newest.CreatedAt) {
-			newest = e
+		if newest == nil || s.view.isYounger(entry, newest) {
+			newest = entry
 		}
 	}
 	if newest == nil {
 		return Executor{}, false
 	}
-	return *newest, true
+	return *s.view.executors.Get(newest.index), true
 }
 
 // All returns the executors in the order of their pods' names, then namespaces.

@@ -122,7 +122,7 @@ func NewStore(opts ...StoreOption) *Store {
 		readers:      map[*reader]struct{}{},
 	}
 	first := &published{}
-	first.view, s.positions = newView(nil)
+	first.view, s.positions = newView(nil, &view{})
 	s.current.Store(first)
 	return s
 }
@@ -154,23 +154,28 @@ func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
 	view := s.current.Load().view
 	index, known := view.of(&s.positions, podKeyOf(pod))
 	before := s.positions.step(known)
-	now := s.rules.read(pod, known, s.positions.end(known))
+	now := s.rules.read(pod, known, s.positions.endsOf(known, index))
 	e = now.executor
+	if now.replaced {
+		view, known, before = s.removeNamesake(view, e), nil, step{}
+	}
 	switch {
 	case known == nil:
 		view = s.removeNamesake(view, e)
-		view = view.added(e, s.positions.take(e))
+		index = s.positions.take(e)
+		view = view.added(e, index, rv.Number(e.ResourceVersion))
 	case rv.Older(e.ResourceVersion, known.ResourceVersion):
 		return known, e
 	case !e.sameNames(known):
+		first := view.firstVersion(known)
 		view = s.removeNamesake(view.without(known, index), e)
-		view = view.added(e, index)
+		view = view.added(e, index, first)
 	default:
 		view = view.changed(known, e, index)
 	}
 	view.resourceVersion = rv.Newer(view.resourceVersion, e.ResourceVersion)
 	s.publish(view)
-	s.positions.setEnd(e, now.end)
+	s.positions.setEnds(e, index, now.ends)
 	s.notify(s.notifyMissed(before, now.missed), s.positions.step(e))
 	return known, e
 }
@@ -200,11 +205,11 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 		return
 	}
 	before := s.positions.step(known)
-	now := s.rules.read(pod, known, s.positions.end(known))
-	if rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
-		now = reading{executor: known, end: s.positions.end(known)}
+	now := s.rules.read(pod, known, s.positions.endsOf(known, index))
+	if now.replaced || rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
+		now = reading{executor: known, ends: s.positions.endsOf(known, index)}
 	}
-	last := step{now.executor, now.end.number}
+	last := step{now.executor, now.ends.Shown}
 	view = view.without(known, index)
 	s.positions.release(known)
 	view.resourceVersion = rv.Newer(view.resourceVersion, last.ResourceVersion)
@@ -236,26 +241,29 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 	s.mu.Lock()
 	defer s.unlock()
 	before, had := &s.current.Load().view, s.positions
+	readings := make([]reading, len(pods))
 	executors := make([]*Executor, len(pods))
-	ends := map[types.UID]end{}
+	replaced := map[types.UID]bool{}
 	missed := map[types.UID]*Executor{}
 	for i, pod := range pods {
 		key := podKeyOf(pod)
-		_, known := before.of(&had, key)
-		now := s.rules.read(pod, known, had.end(known))
+		index, known := before.of(&had, key)
+		now := s.rules.read(pod, known, had.endsOf(known, index))
 		if known != nil && known.equals(now.executor) {
 			now.executor = known
 		}
 		if now.missed != nil {
 			missed[key] = now.missed
 		}
-		if now.end != (end{}) {
-			ends[key] = now.end
+		if now.replaced {
+			replaced[key] = true
 		}
-		executors[i] = now.executor
+		readings[i], executors[i] = now, now.executor
 	}
-	next, has := newView(executors)
-	has.ends = ends
+	next, has := newView(executors, before)
+	for _, now := range readings {
+		has.setEnds(now.executor, has.byKey[now.executor.key()], now.ends)
+	}
 	has.keepSpecs(&had)
 	next.syncedAt = time.Now()
 	s.positions = has
@@ -263,21 +271,27 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 
 	var changes []Change
 	for known := range before.all() {
-		if _, here := has.byKey[known.key()]; !here {
+		if _, here := has.byKey[known.key()]; !here || replaced[known.key()] {
 			changes = append(changes, Change{Before: known, After: known.gone()})
 		}
 	}
 	for e := range next.all() {
-		if _, known := before.of(&had, e.key()); known != e {
+		_, known := before.of(&had, e.key())
+		if replaced[e.key()] {
+			known = nil
+		}
+		if known != e {
 			changes = append(changes, Change{Before: known, After: e})
 		}
 	}
 	for _, c := range changes {
-		after := has.step(c.After)
+		first, after := had.step(c.Before), has.step(c.After)
 		if c.After.State == Deleted {
-			after.ends = had.end(c.Before).number
+			after.ends = first.ends
+		} else {
+			first = s.notifyMissed(first, missed[c.After.key()])
 		}
-		s.notify(s.notifyMissed(had.step(c.Before), missed[c.After.key()]), after)
+		s.notify(first, after)
 	}
 	return changes
 }

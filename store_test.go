@@ -25,7 +25,10 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-var seed = flag.Uint64("seed", 0, "seed of the random tests, 0 for a random one")
+var (
+	seed     = flag.Uint64("seed", 0, "seed of the random tests, 0 for a random one")
+	podLives = flag.Int("lives", 3000, "number of lives of TestEachEndOnce")
+)
 
 // random returns a source of random numbers that -seed replays.
 func random(t *testing.T) *rand.Rand {
@@ -98,6 +101,112 @@ func TestSnapshotLookups(t *testing.T) {
 	store.DeletePod(pod("2", podtest.Named("n1", "b")))
 	if _, ok := store.Snapshot().ByID("2"); ok {
 		t.Error("ByID(2) finds a deleted executor, want none")
+	}
+}
+
+// Of several pods with one executor id, ByID returns the one that was created last, also if
+// a scheduler replaces an executor within a second (kubernetes#141210).
+func TestByIDOfPodsOfOneSecond(t *testing.T) {
+	second := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0)) }
+	of := func(name, resourceVersion string, more ...func(*corev1.Pod)) *corev1.Pod {
+		return pod("1", append([]func(*corev1.Pod){podtest.Named("jobs", name), uid(name), version(resourceVersion), second}, more...)...)
+	}
+	rejected := func(p *corev1.Pod) { phase(corev1.PodFailed)(p); status("OutOfcpu", "")(p) }
+	update, replace := (*watchsource.Store).UpdatePod, func(s *watchsource.Store, pods ...*corev1.Pod) { s.ReplaceSnapshot(pods) }
+	for _, test := range []struct {
+		name string
+		fill func(*watchsource.Store)
+		want string
+	}{
+		{name: "the first has failed", want: "b", fill: func(s *watchsource.Store) {
+			update(s, of("a", "1"))
+			update(s, of("b", "2", phase(corev1.PodRunning)))
+			update(s, of("a", "3", rejected))
+		}},
+		{name: "both have failed", want: "b", fill: func(s *watchsource.Store) {
+			update(s, of("a", "1"))
+			update(s, of("b", "2", rejected))
+			update(s, of("a", "3", rejected))
+		}},
+		{name: "the first by its version, but not by its name", want: "a", fill: func(s *watchsource.Store) {
+			update(s, of("b", "1", phase(corev1.PodRunning)))
+			update(s, of("a", "2", rejected))
+		}},
+		{name: "after a list, which has newer versions", want: "b", fill: func(s *watchsource.Store) {
+			update(s, of("a", "1"))
+			update(s, of("b", "2"))
+			replace(s, of("a", "9", rejected), of("b", "8", rejected))
+		}},
+		{name: "the same with other pods between them", want: "b", fill: func(s *watchsource.Store) {
+			replace(s, of("a", "1"), pod("7", uid("7"), podtest.Named("jobs", "aa")), pod("8", uid("8"), podtest.Named("jobs", "c")))
+			update(s, of("b", "2"))
+			replace(s, pod("9", uid("9"), podtest.Named("jobs", "0")), of("a", "9", rejected), of("b", "8", rejected))
+		}},
+		{name: "after the id of one has changed", want: "b", fill: func(s *watchsource.Store) {
+			update(s, of("a", "1", label(watchsource.LabelExecutorID, "5")))
+			update(s, of("b", "2"))
+			update(s, of("a", "3"))
+		}},
+		{name: "without versions", want: "b", fill: func(s *watchsource.Store) {
+			replace(s, of("a", "", rejected), of("b", ""))
+		}},
+		{name: "without versions, in the other order", want: "a", fill: func(s *watchsource.Store) {
+			replace(s, of("a", ""), of("b", "", rejected))
+		}},
+	} {
+		store := watchsource.NewStore()
+		test.fill(store)
+		if e, _ := store.Snapshot().ByID("1"); e.Name != test.want {
+			t.Errorf("%s: ByID(1) = %s, want %s", test.name, e.Name, test.want)
+		}
+	}
+}
+
+// A pod without a UID, as client-go's fake clientset makes it, that was deleted and created
+// again while nothing was watched is another pod (client-go#835).
+func TestRecreatedPodWithoutUID(t *testing.T) {
+	done := pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed")))
+	later := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0)) }
+	for _, test := range []struct {
+		name  string
+		again *corev1.Pod
+		want  string
+		state watchsource.State
+	}{
+		{name: "pending", again: pod("1"), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Pending", state: watchsource.Pending},
+		{name: "running", again: pod("1", phase(corev1.PodRunning)), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
+		{name: "running, with a status", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running())),
+			want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
+		{name: "ended in another way, created later", again: pod("1", later, phase(corev1.PodFailed), container(executorContainer, ended(1, "Error"))),
+			want: "exec-1 Succeeded>Deleted, exec-1 nothing>Failed", state: watchsource.Failed},
+		{name: "the same pod", again: done, want: "", state: watchsource.Succeeded},
+		{name: "the same pod, which is deleted", again: pod("1", phase(corev1.PodSucceeded), deleting, container(executorContainer, ended(0, "Completed"))),
+			want: "", state: watchsource.Succeeded},
+		{name: "the same pod, started again", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), lastEnd(0, "Completed", 1)),
+			want: "exec-1 Succeeded>Running", state: watchsource.Running},
+	} {
+		for _, way := range []struct {
+			name    string
+			deliver func(*watchsource.Store, *corev1.Pod)
+		}{
+			{name: "update", deliver: (*watchsource.Store).UpdatePod},
+			{name: "list", deliver: func(s *watchsource.Store, p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) }},
+		} {
+			store := watchsource.NewStore()
+			way.deliver(store, done)
+			reader := newBatchReader(t, store, 0)
+			reader.next()
+			way.deliver(store, test.again)
+			store.UpdatePod(pod("2"))
+			batch, _ := reader.next()
+			changes := slices.DeleteFunc(batch.Changes, func(c watchsource.Change) bool {
+				return c.After.Name != "exec-1" || test.want == "" && c.After.State == watchsource.Succeeded && !c.Ended()
+			})
+			e, _ := store.Snapshot().Get("exec-1")
+			if got := changeLines(changes); got != test.want || e.State != test.state || e.Problem != "" {
+				t.Errorf("%s by %s: changes %q, then %v, problem %q; want %q, %v, none", test.name, way.name, got, e.State, e.Problem, test.want, test.state)
+			}
+		}
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/sorted"
 	"github.com/executorpods/watchsource/internal/vector"
 )
@@ -27,9 +29,9 @@ type view struct {
 	syncedAt        time.Time // zero until the first full list
 }
 
-// newView returns a view of executors, and their positions in it. If several have the
-// same key or the same name, the last one counts.
-func newView(executors []*Executor) (view, positions) {
+// newView returns a view of executors that follows another one, and their positions in it. If
+// several have the same key or the same name, the last one counts.
+func newView(executors []*Executor, before *view) (view, positions) {
 	last := make(map[types.UID]int, len(executors))
 	for i, e := range executors {
 		last[e.key()] = i
@@ -37,11 +39,12 @@ func newView(executors []*Executor) (view, positions) {
 	all := make([]*entry, 0, len(last))
 	for i, e := range executors {
 		if last[e.key()] == i {
-			all = append(all, newEntry(e, i))
+			all = append(all, newEntry(e, i, rv.Number(e.ResourceVersion)))
 		}
 	}
 	v := view{byName: sorted.New(compareNames, all...), byID: sorted.New(compareIDs)}
-	s := positions{byKey: make(map[types.UID]int, v.byName.Len()), ends: map[types.UID]end{}, used: v.byName.Len()}
+	v.keepFirstVersions(executors, before)
+	s := positions{byKey: make(map[types.UID]int, v.byName.Len()), ends: map[types.UID]podstate.Ends{}, used: v.byName.Len()}
 	states := make([]*Executor, 0, s.used)
 	var identified []*entry
 	for entry := range v.byName.All() {
@@ -77,9 +80,47 @@ func (v *view) named(namespace, name string) *Executor {
 	return v.executors.Get(entry.index)
 }
 
-// added returns the view with another executor.
-func (v view) added(e *Executor, index int) view {
-	entry := newEntry(e, index)
+// keepFirstVersions copies the first versions of the executors that a view had before. Both
+// walks are in the order of the names.
+func (v *view) keepFirstVersions(executors []*Executor, before *view) {
+	if before.byName.Len() == 0 {
+		return
+	}
+	next, stop := iter.Pull(before.byName.All())
+	defer stop()
+	known, more := next()
+	for entry := range v.byName.All() {
+		for more && compareNames(known, entry) < 0 {
+			known, more = next()
+		}
+		if more && compareNames(known, entry) == 0 && before.executors.Get(known.index).UID == executors[entry.index].UID {
+			entry.firstVersion = known.firstVersion
+		}
+	}
+}
+
+// firstVersion returns the version at which an executor of the view was first seen.
+func (v *view) firstVersion(e *Executor) uint64 {
+	entry, _ := v.byName.Get(nameKey(e.Namespace, e.Name))
+	return entry.firstVersion
+}
+
+// isYounger reports whether the pod of an entry was created after that of another one.
+func (v *view) isYounger(a, b *entry) bool {
+	one, other := v.executors.Get(a.index), v.executors.Get(b.index)
+	switch {
+	case !one.CreatedAt.Equal(other.CreatedAt):
+		return one.CreatedAt.After(other.CreatedAt)
+	case a.firstVersion != b.firstVersion && a.firstVersion != 0 && b.firstVersion != 0:
+		return a.firstVersion > b.firstVersion
+	default:
+		return !one.State.Ended() && other.State.Ended()
+	}
+}
+
+// added returns the view with another executor, which was first seen at a version.
+func (v view) added(e *Executor, index int, firstVersion uint64) view {
+	entry := newEntry(e, index, firstVersion)
 	v.byName = v.byName.With(entry)
 	if entry.id != "" {
 		v.byID = v.byID.With(entry)
@@ -99,7 +140,7 @@ func (v view) changed(before, e *Executor, index int) view {
 
 // without returns the view without one of its executors.
 func (v view) without(e *Executor, index int) view {
-	entry := newEntry(e, index)
+	entry := newEntry(e, index, 0)
 	v.byName = v.byName.Without(entry)
 	if entry.id != "" {
 		v.byID = v.byID.Without(entry)
@@ -127,10 +168,12 @@ type entry struct {
 	name, id  string
 	namespace unique.Handle[string] // one or few, so each entry does with a pointer
 	index     int
+	// firstVersion orders pods by when they were first seen, 0 if unknown.
+	firstVersion uint64
 }
 
-func newEntry(e *Executor, index int) *entry {
-	return &entry{name: e.Name, namespace: unique.Make(e.Namespace), id: e.ID, index: index}
+func newEntry(e *Executor, index int, firstVersion uint64) *entry {
+	return &entry{name: e.Name, namespace: unique.Make(e.Namespace), id: e.ID, index: index, firstVersion: firstVersion}
 }
 
 // nameKey returns an entry to search for by name.
@@ -161,9 +204,10 @@ func compareIDs(a, b *entry) int {
 // of the pod.
 type positions struct {
 	byKey map[types.UID]int
-	ends  map[types.UID]end    // of executors that have had one
-	specs []podwire.CachedSpec // by index, in a store without pods; may be shorter
-	free  []int                // indexes below used
+	runs  []uint64                    // by index: the newest run of the executor container, see podstate.EndsOfRun
+	ends  map[types.UID]podstate.Ends // of executors that have had one
+	specs []podwire.CachedSpec        // by index, in a store without pods; may be shorter
+	free  []int                       // indexes below used
 	used  int
 }
 
@@ -189,17 +233,26 @@ func (s *positions) release(e *Executor) {
 	delete(s.ends, e.key())
 }
 
-// end returns the last end of an executor, or of nil.
-func (s *positions) end(e *Executor) end {
-	if e == nil || len(s.ends) == 0 {
-		return end{}
+// endsOf returns the ends of an executor with an index. Without an executor there are none.
+func (s *positions) endsOf(e *Executor, index int) podstate.Ends {
+	if e == nil {
+		return podstate.Ends{}
 	}
-	return s.ends[e.key()]
+	if len(s.ends) > 0 {
+		if ends, ok := s.ends[e.key()]; ok {
+			return ends
+		}
+	}
+	return podstate.EndsOfRun(s.runs[index], e.Restarts)
 }
 
-func (s *positions) setEnd(e *Executor, last end) {
-	if last != (end{}) {
-		s.ends[e.key()] = last
+func (s *positions) setEnds(e *Executor, index int, ends podstate.Ends) {
+	if more := s.used - len(s.runs); more > 0 {
+		s.runs = slices.Grow(s.runs, more)[:s.used]
+	}
+	s.runs[index] = ends.RunID()
+	if ends.Known() {
+		s.ends[e.key()] = ends
 	}
 }
 
@@ -231,4 +284,9 @@ func (s *positions) keepSpecs(had *positions) {
 }
 
 // step returns a state with the number of ends until then.
-func (s *positions) step(e *Executor) step { return step{e, s.end(e).number} }
+func (s *positions) step(e *Executor) step {
+	if e == nil || len(s.ends) == 0 {
+		return step{e, 0}
+	}
+	return step{e, s.ends[e.key()].Shown}
+}

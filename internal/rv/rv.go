@@ -9,12 +9,25 @@
 // last counts as the newest.
 package rv
 
-import "k8s.io/apimachinery/pkg/util/resourceversion"
+import (
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+)
 
 // Older reports whether version a is known to precede b.
 func Older(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err == nil && order < 0
+}
+
+// Number returns a version as a number, and 0 if it is none.
+func Number(version string) uint64 {
+	n, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // Newer returns the later one of the version held and the version just seen.

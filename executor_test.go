@@ -315,6 +315,22 @@ func TestExecutorState(t *testing.T) {
 			want: want{state: watchsource.Running, exitCode: none}},
 
 		{name: "draining", pod: pod("1", phase(corev1.PodRunning), deleting, container(executorContainer, running())), want: want{state: watchsource.Running, terminating: true, exitCode: none}},
+		{name: "exit code 0 under a verdict (kubernetes#115688)",
+			pod:  pod("1", phase(corev1.PodFailed), status("DeadlineExceeded", ""), container(executorContainer, ended(0, "Completed"))),
+			want: want{state: watchsource.Failed, exitCode: 0, reason: "DeadlineExceeded"}},
+		{name: "a verdict in lower case", pod: pod("1", phase("failed"), status("Evicted", ""), container(executorContainer, ended(0, "Completed"))),
+			want: want{state: watchsource.Failed, exitCode: 0, reason: "Evicted"}},
+		{name: "exit code 0 under a virtual kubelet's verdict, with a sidecar",
+			pod:  pod("1", phase(corev1.PodFailed), status("ProviderFailed", ""), container("sidecar", ended(0, "Completed")), container(executorContainer, ended(0, "Completed"))),
+			want: want{state: watchsource.Failed, exitCode: 0, reason: "ProviderFailed"}},
+		{name: "a reason of a pod that has not failed", pod: pod("1", phase(corev1.PodRunning), status("Shutdown", ""), container(executorContainer, ended(0, "Completed"))),
+			want: want{state: watchsource.Succeeded, exitCode: 0, reason: "Completed"}},
+		{name: "no reason of a pod that has failed", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, ended(0, "Completed"))),
+			want: want{state: watchsource.Succeeded, exitCode: 0, reason: "Completed"}},
+		{name: "sidecar dies in a pod that is deleted", pod: pod("1", phase(corev1.PodRunning), deleting, container("sidecar", ended(143, "Error")), container(executorContainer, running())),
+			want: want{state: watchsource.Running, terminating: true, exitCode: none}},
+		{name: "init container dies in a pod that is deleted", pod: pod("1", deleting, initContainer("fetch", "", ended(143, "Error")), container(executorContainer, waiting("PodInitializing"))),
+			want: want{state: watchsource.Pending, terminating: true, exitCode: none, reason: "Error"}},
 		{name: "failed and being deleted stays failed", pod: pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, ended(1, "Error"))), want: want{state: watchsource.Failed, terminating: true, exitCode: 1, reason: "Error"}},
 		{name: "succeeded and being deleted stays succeeded", pod: pod("1", phase(corev1.PodSucceeded), deleting), want: want{state: watchsource.Succeeded, terminating: true, exitCode: none}},
 		{name: "pending and being deleted", pod: pod("1", deleting), want: want{state: watchsource.Pending, terminating: true, exitCode: none}},
@@ -386,6 +402,22 @@ func TestExecutorDetails(t *testing.T) {
 			check: func(e watchsource.Executor) bool {
 				return e.Disruption == "PreemptionByScheduler" && e.State == watchsource.Succeeded
 			}},
+		{name: "evicted by Kueue (kueue#2160)", pod: pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, ended(143, "Error")),
+			condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
+			check: func(e watchsource.Executor) bool {
+				return e.Disruption == "WorkloadEvictedDueToPreempted" && e.Reason == "WorkloadEvictedDueToPreempted" && e.ExitCode == 143
+			}},
+		{name: "evicted by Kueue and disrupted", pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(143, "Error")),
+			condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
+			check: func(e watchsource.Executor) bool { return e.Disruption == "PreemptionByScheduler" }},
+		{name: "not evicted by Kueue any more", pod: pod("1", phase(corev1.PodRunning), condition("TerminationTarget", corev1.ConditionFalse, "WorkloadEvictedDueToPreempted")),
+			check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
+		{name: "out of memory under a verdict with exit code 0", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "OOMKilled"))),
+			check: func(e watchsource.Executor) bool {
+				return e.State == watchsource.Failed && e.Reason == "OOMKilled" && e.ExitCode == 0
+			}},
+		{name: "the message of a verdict", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "Completed"))),
+			check: func(e watchsource.Executor) bool { return e.Reason == "Evicted" && e.Message == "low on memory" }},
 		{name: "a disruption that is over", pod: pod("1", phase(corev1.PodRunning), condition(corev1.DisruptionTarget, corev1.ConditionFalse, "PreemptionByScheduler")),
 			check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
 		{name: "restarts", pod: pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),

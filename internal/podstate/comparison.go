@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podstate
+
+import (
+	"fmt"
+
+	"github.com/executorpods/watchsource/internal/rv"
+)
+
+// isReplacedBy reports whether the pod is another pod than the known one. The caller knows
+// pods by their UIDs. A pod without one, as client-go's fake clientset makes it, may be a new
+// pod of the same name: it was created at another time, or it has neither ended nor been
+// restarted although the known one has ended.
+func (k *Known) isReplacedBy(f *facts) bool {
+	switch {
+	case !k.Seen || f.pod.UID != "":
+		return false
+	case !f.pod.CreationTimestamp.Time.Equal(k.CreatedAt):
+		return true
+	case !k.Reading.State.Ended() || f.decide().State.Ended():
+		return false
+	default:
+		return f.main == nil || f.main.LastTerminationState.Terminated == nil && f.main.RestartCount <= k.Reading.Restarts
+	}
+}
+
+// A comparison is a pod beside what is known of it.
+type comparison struct {
+	*facts
+	known     *Known
+	isCurrent bool // the pod is about the current run, see [Ends]
+}
+
+// continues reports whether the pod is about the current run, and not in an earlier state of
+// it, as after a restore of the server.
+func (c *comparison) continues() bool {
+	return c.isCurrent && c.known.Seen && !rv.Older(c.pod.ResourceVersion, c.known.ResourceVersion)
+}
+
+// complete adds what the pod does not say any more of its current run.
+func (c *comparison) complete(now *Reading) {
+	if !c.continues() {
+		return
+	}
+	if c.main == nil {
+		now.Restarts, now.StartedAt = c.known.Reading.Restarts, c.known.Reading.StartedAt
+	}
+	if c.own != nil && isLost(c.own) {
+		now.StartedAt = c.known.Reading.StartedAt
+	}
+}
+
+// keepEnd puts the end that was shown in the place of a reading that contradicts it, and notes
+// the contradiction. The end of a run is final. A pod without the container's status
+// cannot change it: the kubelet drops the statuses of a pod that it rejects after a restart,
+// even if the pod had succeeded (kubernetes#117955).
+func (c *comparison) keepEnd(now *Reading) {
+	end, ok := c.shownEnd(now)
+	if !ok || !now.contradicts(&end) {
+		return
+	}
+	end.Problem, end.Disruption = now.Problem, now.Disruption
+	if now.State != end.State || c.own != nil && !isLost(c.own) { // or the pod has only lost the end
+		end.addProblem(c.contradiction(&end, now))
+	}
+	*now = end
+}
+
+// shownEnd returns the executor at the end that was shown of its current run. ok is false if
+// there is none, or if the pod has gone on from it.
+func (c *comparison) shownEnd(now *Reading) (end Reading, ok bool) {
+	ends := &c.known.Ends
+	switch {
+	case !ends.over || ends.untold || !c.continues():
+		return end, false
+	case c.known.Reading.State.Ended():
+		isAboutToRun := c.main != nil && c.main.State.Running == nil && c.own == nil && !c.final
+		return c.known.Reading, !isAboutToRun
+	case !ends.last.own || !now.State.Ended():
+		return end, false
+	}
+	// The container was to be started again after this end, and then the pod ended.
+	end = *now
+	end.State, end.ExitCode = stateOf(ends.last.exitCode), ends.last.exitCode
+	end.Reason, end.Message = "", ""
+	if c.own != nil && c.own.ExitCode == end.ExitCode {
+		end.Reason, end.Message = c.own.Reason, c.own.Message
+	}
+	return end, true
+}
+
+// contradicts reports whether the reading differs from an end. An exit code adds to an end
+// without one, unless it is 0 and the end is a failure.
+func (r *Reading) contradicts(end *Reading) bool {
+	switch {
+	case r.State != end.State:
+		return true
+	case end.ExitCode == UnknownExitCode:
+		return r.State == Failed && r.ExitCode == 0
+	default:
+		return r.ExitCode != end.ExitCode
+	}
+}
+
+func (c *comparison) contradiction(end, now *Reading) string {
+	says := now.State.String()
+	if c.own != nil {
+		says += fmt.Sprintf(", exit code %d", c.own.ExitCode)
+	}
+	if now.Reason != "" {
+		says += ", " + now.Reason
+	}
+	return fmt.Sprintf("the executor has ended (%v, exit code %d), and the pod is reported as %s", end.State, end.ExitCode, says)
+}

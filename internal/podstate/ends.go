@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podstate
+
+import (
+	"hash/maphash"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Ends is what is known of the ends of one executor's runs. The zero value knows none.
+//
+// Invariant:
+//   - current is the newest run that a status was about. It is over once its end is known;
+//     then last is that end.
+//   - Shown counts each run at most once. An end that is history in the first status of a
+//     pod does not count; if it is of the current run, it is untold until the pod ends.
+//   - A status shows at most two ends: that of the current run, and the one in the last state.
+//     So last and lastState are enough to recognise both.
+//   - Two container IDs alone decide whether two runs are the same. Restart counts and times
+//     are evidence only where an ID is missing: a node that has lost its records counts
+//     from 0 again, and the clocks of nodes jump.
+type Ends struct {
+	Shown     int32 // ends that readers are shown, up to now
+	over      bool
+	untold    bool
+	last      runEnd
+	lastState uint64 // the ID of the run whose end the last state has shown
+	current   run
+}
+
+// A run is one run of the executor container.
+type run struct {
+	id       uint64 // see idOf, 0 if unknown
+	restarts int32  // of the container before this run
+}
+
+// A runEnd is the end of a run, or of the pod during that run.
+type runEnd struct {
+	run
+	own        bool // the container's own, not only the pod's
+	exitCode   int32
+	finishedAt int64 // in Unix seconds, which is the API's precision; 0 if unknown
+}
+
+var idSeed = maphash.MakeSeed()
+
+// idOf identifies a run by the ID that the runtime gave to the container. A
+// hash does not keep the status of a pod in memory.
+func idOf(containerID string) uint64 {
+	if containerID == "" {
+		return 0
+	}
+	return maphash.String(idSeed, containerID)
+}
+
+// EndsOfRun returns the Ends of an executor without a known end.
+func EndsOfRun(id uint64, restarts int32) Ends {
+	return Ends{current: run{id: id, restarts: restarts}}
+}
+
+// RunID returns what EndsOfRun needs to know of the current run.
+func (ends *Ends) RunID() uint64 { return ends.current.id }
+
+// Known reports whether an end is known, shown or not.
+func (ends *Ends) Known() bool { return ends.Shown > 0 || ends.last != (runEnd{}) }
+
+// findRun finds the run that the status of the executor container is about. It has no ID if
+// the kubelet has no container to write about.
+func (f *facts) findRun() {
+	switch {
+	case f.main == nil:
+	case f.own != nil && f.own.ContainerID != "":
+		f.run = run{id: idOf(f.own.ContainerID), restarts: f.main.RestartCount}
+	default:
+		f.run = run{id: idOf(f.main.ContainerID), restarts: f.main.RestartCount}
+	}
+}
+
+// presentEnd returns the end that the state of the executor is: its own, or that of its
+// pod.
+func (f *facts) presentEnd(of run) runEnd {
+	end := runEnd{run: of}
+	if f.own != nil {
+		end.own, end.exitCode, end.finishedAt = true, f.own.ExitCode, finishedAt(f.own)
+	}
+	return end
+}
+
+// earlierEnd returns the end that the last state shows. ofNow is true if it is the end of the
+// run that the status is about, because the container waits.
+func (f *facts) earlierEnd() (end runEnd, ofNow bool) {
+	if f.past == nil {
+		return runEnd{}, false
+	}
+	end = runEnd{own: true, exitCode: f.past.ExitCode, finishedAt: finishedAt(f.past)}
+	end.id, end.restarts = idOf(f.past.ContainerID), f.main.RestartCount
+	switch now := f.run; {
+	case f.main.State.Waiting != nil && now.id != 0 && end.id == 0:
+		end.id = now.id // a container that waits keeps its ID
+	case f.main.State.Waiting == nil || isLost(f.past):
+		end.restarts-- // the run that the status is about, or will be, counts too
+	}
+	return end, f.lost || f.run.hasEnded(end)
+}
+
+func finishedAt(end *corev1.ContainerStateTerminated) int64 {
+	if at := timeOf(end.FinishedAt); !at.IsZero() {
+		return at.Unix()
+	}
+	return 0
+}
+
+// same reports whether two ends are of the same run, if one of them has no ID.
+func (a runEnd) same(b runEnd) bool {
+	switch {
+	case a.own && b.own && a.restarts != b.restarts:
+		return false
+	case a.finishedAt != 0 && b.finishedAt != 0:
+		return a.finishedAt == b.finishedAt && a.exitCode == b.exitCode
+	default:
+		return true
+	}
+}
+
+// older reports whether a is the end of a run before that of b, if one of them has no ID.
+func (a runEnd) older(b runEnd) bool {
+	return a.restarts < b.restarts || a.finishedAt != 0 && b.finishedAt != 0 && a.finishedAt < b.finishedAt
+}
+
+// disown removes the end of the executor from the facts if it is known to be that of an
+// earlier run. The kubelet then has lost the newest run, and shows the last state of the
+// run before.
+func (ends *Ends) disown(f *facts) {
+	if f.own == nil || f.own != f.main.LastTerminationState.Terminated {
+		return
+	}
+	id := idOf(f.own.ContainerID)
+	if id != 0 && ends.current.id != 0 && id != ends.current.id && ends.recognises(id) {
+		f.own = nil
+	}
+}
+
+// isCurrent reports whether a status is about the current run, and not about a newer one.
+func (ends *Ends) isCurrent(f *facts) bool {
+	now := f.run
+	switch {
+	case f.main == nil, f.lost:
+		return true // nothing says that there is a newer one
+	case now.id != 0 && ends.current.id != 0:
+		return now.id == ends.current.id
+	case f.past != nil && f.main.State.Terminated != nil && isLost(f.main.State.Terminated):
+		past, _ := f.earlierEnd()
+		return !ends.current.hasEnded(past)
+	case ends.current.id != 0:
+		return true // the kubelet has no container to write about
+	case now.restarts != ends.current.restarts:
+		return false
+	case !ends.over || !ends.last.own:
+		return true
+	case f.main.State.Running != nil:
+		return false // a container that runs after its own end was started again
+	case f.own == nil:
+		return true
+	default:
+		return ends.last.same(f.presentEnd(now))
+	}
+}
+
+// hasEnded reports whether an end is that of the run: by the IDs, or by the restart
+// count if an ID is missing.
+func (r run) hasEnded(end runEnd) bool {
+	if r.id != 0 && end.id != 0 {
+		return r.id == end.id
+	}
+	return r.restarts == end.restarts
+}
+
+// observe notes the ends that a status shows. news is true if past, the end in the last
+// state, is to be shown. ended is true if the executor has ended now.
+func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, news bool) {
+	past, ofNow := f.earlierEnd()
+	switch {
+	case !seen:
+		*ends = Ends{current: f.run, last: past, over: ofNow, untold: ofNow}
+	case ofNow:
+		ends.advance(f, isCurrent)
+		news = ends.observeEarlier(&past, f, true)
+	case f.past != nil:
+		news = ends.observeEarlier(&past, f, isCurrent)
+		ends.advance(f, isCurrent)
+	default:
+		ends.advance(f, isCurrent)
+	}
+	if f.past != nil {
+		ends.lastState = idOf(f.past.ContainerID)
+	}
+	if ended {
+		ends.observePresent(f.presentEnd(ends.current))
+	}
+	return past, news
+}
+
+// advance makes the run that a status is about the current one.
+func (ends *Ends) advance(f *facts, isCurrent bool) {
+	switch now := f.run; {
+	case !isCurrent:
+		ends.current, ends.over, ends.untold = now, false, false
+	case now.id != 0, ends.current.id == 0 && f.main != nil && !f.lost:
+		ends.current = now
+	}
+}
+
+// observeEarlier notes the end in the last state, and reports whether it is to be shown.
+func (ends *Ends) observeEarlier(past *runEnd, f *facts, isCurrent bool) bool {
+	ofCurrent := ends.isOfCurrent(past, f, isCurrent)
+	switch {
+	case ends.recognises(past.id), ofCurrent && ends.over:
+		return false
+	case ofCurrent:
+		past.id = ends.current.id
+		if isLost(f.past) {
+			past.restarts = ends.current.restarts
+		}
+		ends.over = true
+	case !ends.isNews(past, f, isCurrent):
+		return false
+	}
+	ends.add(*past)
+	return true
+}
+
+// recognises reports whether the end of a run is known by its ID.
+func (ends *Ends) recognises(id uint64) bool {
+	return id != 0 && (id == ends.last.id || id == ends.lastState)
+}
+
+// isOfCurrent reports whether the end in the last state is that of the current run.
+func (ends *Ends) isOfCurrent(past *runEnd, f *facts, isCurrent bool) bool {
+	switch {
+	case f.lost, isLost(f.past) && !isCurrent:
+		return true
+	case past.id != 0 && ends.current.id != 0:
+		return past.id == ends.current.id
+	case past.id == 0 && !isCurrent && !ends.over:
+		return past.restarts <= ends.current.restarts // else there was a run between the two
+	default:
+		return past.restarts == ends.current.restarts
+	}
+}
+
+// isNews reports whether the end in the last state, which is not that of the current run, is
+// not known yet.
+func (ends *Ends) isNews(past *runEnd, f *facts, isCurrent bool) bool {
+	switch {
+	case past.id != 0 && ends.last.id != 0, !ends.Known():
+		return true
+	case isCurrent && f.main.ContainerID != "" && isLost(f.past):
+		return false // it was observed when the current run began
+	default:
+		return !ends.last.same(*past) && !past.older(ends.last)
+	}
+}
+
+// observePresent notes the end that the state of the executor is.
+func (ends *Ends) observePresent(end runEnd) {
+	switch {
+	case !ends.over:
+		ends.add(end)
+		ends.over = true
+	case ends.untold:
+		ends.Shown++
+		ends.last, ends.untold = end, false
+	case ends.last.id == 0:
+		ends.last.id = end.id // the same end, of which the run is known now
+	}
+}
+
+func (ends *Ends) add(end runEnd) {
+	ends.last = end
+	ends.Shown++
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podstate
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// facts are what a pod says, before anything is concluded from it.
+type facts struct {
+	pod   *corev1.Pod
+	rules *Rules
+
+	main    *corev1.ContainerStatus // of the executor container, nil if there is none
+	problem string                  // in finding it
+
+	phase    corev1.PodPhase // as Kubernetes spells it, "" for no phase that it defines
+	deleting bool
+	// final is true if the kubelet starts no container of the pod again, whatever the
+	// policies say.
+	final bool
+	// verdict is true if the kubelet or a controller has failed the pod and says why.
+	verdict bool
+
+	// own is the end of the executor container: its state, or in a final pod its last
+	// state. It is nil while the container runs or is started again by a rule.
+	own *corev1.ContainerStateTerminated
+	// lost is true if the kubelet cannot find the container any more. The status is then about
+	// the newest run that there was.
+	lost bool
+	// past is the end of an earlier run, which the container's last state shows. It is
+	// nil if a rule has started the container again after it.
+	past *corev1.ContainerStateTerminated
+
+	run run // that the status is about, see findRun
+
+	disruption, disruptionMessage string // why Kubernetes, or else Kueue, ends the pod
+	allRestarting                 bool   // the condition AllContainersRestarting (KEP-5532)
+}
+
+func (r *Rules) factsOf(pod *corev1.Pod) facts {
+	f := facts{pod: pod, rules: r, phase: phaseOf(pod.Status.Phase), deleting: pod.DeletionTimestamp != nil}
+	f.main, f.problem = r.executorContainer(pod)
+	f.final = f.deleting || f.phase == corev1.PodFailed || f.phase == corev1.PodSucceeded
+	f.verdict = f.phase == corev1.PodFailed && pod.Status.Reason != ""
+	f.readConditions()
+	if f.main != nil {
+		f.own = f.ownEnd()
+		f.past = f.pastEnd()
+		f.lost = f.isLost()
+	}
+	return f
+}
+
+// phaseOf ignores case, as Spark does.
+func phaseOf(phase corev1.PodPhase) corev1.PodPhase {
+	for _, known := range [...]corev1.PodPhase{corev1.PodRunning, corev1.PodPending, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown} {
+		if phase == known || strings.EqualFold(string(phase), string(known)) {
+			return known
+		}
+	}
+	return ""
+}
+
+// executorContainer finds the status of the executor container, which may be a
+// restartable init container (KEP-753). If no container has its name, the only
+// container of the pod is the executor.
+func (r *Rules) executorContainer(pod *corev1.Pod) (status *corev1.ContainerStatus, problem string) {
+	regular := pod.Status.ContainerStatuses
+	for status := range containers(pod) {
+		if status.Name == r.Container {
+			return status, ""
+		}
+	}
+	switch {
+	case len(regular) == 0 || containerNamed(pod, r.Container) != nil:
+		return nil, ""
+	case len(regular) == 1:
+		return &regular[0], ""
+	default:
+		return nil, fmt.Sprintf("no container is named %s; set WithExecutorContainer", r.Container)
+	}
+}
+
+// containers yields the statuses of a pod's init containers and containers, each with
+// the name of its kind. Ephemeral containers do not influence the phase of a pod.
+func containers(pod *corev1.Pod) iter.Seq2[*corev1.ContainerStatus, string] {
+	return func(yield func(*corev1.ContainerStatus, string) bool) {
+		for i := range pod.Status.InitContainerStatuses {
+			if !yield(&pod.Status.InitContainerStatuses[i], "init container") {
+				return
+			}
+		}
+		for i := range pod.Status.ContainerStatuses {
+			if !yield(&pod.Status.ContainerStatuses[i], "container") {
+				return
+			}
+		}
+	}
+}
+
+// containerNamed finds a container or an init container in the spec. The spec of a
+// trimmed pod has only the containers that matter here.
+func containerNamed(pod *corev1.Pod, name string) *corev1.Container {
+	for _, containers := range [...][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range containers {
+			if containers[i].Name == name {
+				return &containers[i]
+			}
+		}
+	}
+	return nil
+}
+
+// terminationTarget is the condition that Kueue sets on a pod that it evicts from its
+// queue (Kueue's ConditionTypeTerminationTarget).
+const terminationTarget corev1.PodConditionType = "TerminationTarget"
+
+// readConditions walks the conditions once, because most pods have several.
+func (f *facts) readConditions() {
+	var kueue *corev1.PodCondition
+	for i := range f.pod.Status.Conditions {
+		c := &f.pod.Status.Conditions[i]
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type {
+		case corev1.DisruptionTarget:
+			f.disruption, f.disruptionMessage = c.Reason, c.Message
+		case terminationTarget:
+			kueue = c
+		case corev1.AllContainersRestarting:
+			f.allRestarting = true
+		}
+	}
+	if f.disruption == "" && kueue != nil {
+		f.disruption, f.disruptionMessage = kueue.Reason, kueue.Message
+	}
+}
+
+// ownEnd returns the end of the executor container. In a pod that starts no container
+// again, the last state of a container that waits is its end.
+func (f *facts) ownEnd() *corev1.ContainerStateTerminated {
+	state, last := f.main.State.Terminated, f.main.LastTerminationState.Terminated
+	switch {
+	case state != nil && !f.final && (f.isRestartedByRule(f.main, state) || f.restartsAll()):
+		return nil
+	case state != nil && isLost(state) && last != nil && last.ContainerID != "" && last.ContainerID == f.main.ContainerID:
+		return last // the kubelet's TerminatePod has written over the state of a container that waited
+	case state != nil:
+		return state
+	case f.main.State.Running == nil && f.final:
+		return last
+	default:
+		return nil
+	}
+}
+
+// pastEnd returns the end of an earlier run. It returns nil if the last state is about the
+// same run as the state.
+func (f *facts) pastEnd() *corev1.ContainerStateTerminated {
+	state, last := f.main.State.Terminated, f.main.LastTerminationState.Terminated
+	switch {
+	case last == nil, last == f.own, f.isRestartedByRule(f.main, last):
+		return nil
+	case state == nil:
+		return last
+	case f.main.ContainerID == "" && isLost(state) && isLost(last):
+		return nil // the kubelet has written both for one container that it has lost
+	case last.ContainerID != "" && last.ContainerID == state.ContainerID:
+		return nil
+	default:
+		return last
+	}
+}
+
+// lostReason is the reason that the kubelet gives to the end of a container that it
+// cannot find any more (ContainerReasonStatusUnknown).
+const lostReason = "ContainerStatusUnknown"
+
+// isLost reports whether the kubelet has made up an end, because it cannot find the
+// container any more (its convertToAPIContainerStatuses and TerminatePod). Such an end
+// has no container ID and no times, and so it does not say which run has ended.
+func isLost(end *corev1.ContainerStateTerminated) bool {
+	return end.Reason == lostReason && end.ContainerID == "" && end.StartedAt.IsZero() && end.FinishedAt.IsZero()
+}
+
+// isLost reports whether the status has no container, and no other end than a lost one.
+func (f *facts) isLost() bool {
+	state, last := f.main.State.Terminated, f.main.LastTerminationState.Terminated
+	switch {
+	case f.main.ContainerID != "":
+		return false
+	case state != nil:
+		return isLost(state) && (last == nil || isLost(last))
+	default:
+		return f.main.State.Waiting != nil && last != nil && isLost(last)
+	}
+}
+
+// timeOf returns a time, and the zero time for the Unix epoch. The kubelet writes the
+// epoch as the start of a container that could not be started.
+func timeOf(t metav1.Time) time.Time {
+	if t.Unix() <= 0 {
+		return time.Time{}
+	}
+	return t.Time
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/podstate"
+)
+
+const (
+	// defaultExecutorContainer is Spark's DEFAULT_EXECUTOR_CONTAINER_NAME.
+	defaultExecutorContainer = "spark-kubernetes-executor"
+	// executorIDPlaceholder stands in the template of a StatefulSet or a
+	// Deployment until the driver has patched the real id in.
+	executorIDPlaceholder = "EXECID"
+)
+
+// rules decide how a pod is read. They belong to one store.
+type rules struct {
+	podstate.Rules
+	idLabel  string
+	dropPods bool
+}
+
+// reading is an executor read from its pod and from what was known of it.
+type reading struct {
+	executor *Executor
+	ends     podstate.Ends
+	missed   *Executor // at an earlier end that only the container's last state shows; mostly nil
+	replaced bool      // the pod is another one than the known pod of its name
+}
+
+// read reads an executor from a pod. known is its earlier state, or nil, and ends are those
+// known of it. Every field of the pod may be missing.
+func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) reading {
+	before := podstate.Known{Ends: ends}
+	if known != nil {
+		before.Seen, before.ResourceVersion, before.CreatedAt = true, known.ResourceVersion, known.CreatedAt
+		before.Reading = known.reading()
+	}
+	now := r.Read(pod, &before)
+	if now.Replaced {
+		known = nil
+	}
+	id, problem := r.executorID(pod, known)
+	e := &Executor{
+		Name:            pod.Name,
+		Namespace:       pod.Namespace,
+		UID:             pod.UID,
+		ID:              id,
+		Node:            pod.Spec.NodeName,
+		PodIP:           pod.Status.PodIP,
+		Terminating:     pod.DeletionTimestamp != nil,
+		CreatedAt:       pod.CreationTimestamp.Time,
+		ResourceVersion: pod.ResourceVersion,
+		Problem:         problem,
+	}
+	if !r.dropPods {
+		e.Pod = pod
+	} else if known != nil {
+		e.share(known)
+	}
+	result := reading{executor: e, ends: now.Ends, replaced: now.Replaced}
+	if now.Missed != nil {
+		missed := *e
+		missed.set(now.Missed)
+		result.missed = &missed
+	}
+	e.set(&now.Reading)
+	return result
+}
+
+// set copies a reading to an executor that has only the problem of its id.
+func (e *Executor) set(r *podstate.Reading) {
+	e.State, e.ExitCode, e.Restarts = State(r.State), r.ExitCode, r.Restarts
+	e.Reason, e.Message, e.Disruption = r.Reason, r.Message, r.Disruption
+	e.StartedAt, e.FinishedAt = r.StartedAt, r.FinishedAt
+	if e.Problem != "" && r.Problem != "" {
+		e.Problem += "; "
+	}
+	e.Problem += r.Problem
+}
+
+// reading returns what the executor has of its last reading.
+func (e *Executor) reading() podstate.Reading {
+	return podstate.Reading{
+		State: podstate.State(e.State), ExitCode: e.ExitCode, Restarts: e.Restarts,
+		Reason: e.Reason, Message: e.Message, StartedAt: e.StartedAt, FinishedAt: e.FinishedAt,
+	}
+}
+
+func (r *rules) executorID(pod *corev1.Pod, known *Executor) (id, problem string) {
+	switch id, labelled := pod.Labels[r.idLabel]; {
+	case labelled && known != nil && id == known.ID && known.Problem == "":
+		return id, "" // looked at before
+	case !labelled:
+		return "", fmt.Sprintf("no label %s", r.idLabel)
+	case id == executorIDPlaceholder:
+		return "", fmt.Sprintf("label %s holds the placeholder %s", r.idLabel, executorIDPlaceholder)
+	case r.idLabel == LabelExecutorID && !isDecimal(id):
+		return id, fmt.Sprintf("label %s is not a number: %q", r.idLabel, id)
+	default:
+		return id, ""
+	}
+}
+
+func isDecimal(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
