@@ -36,6 +36,9 @@
 // view that is newer than its pod lacks it: see [Snapshot.Contains] and
 // [Snapshot.SyncedAt].
 //
+// Use one store for each source, also with a SharedWatch: a store has the executors of
+// one source, and Start fails with [ErrStoreInUse] otherwise.
+//
 // If your scheduler already has a cache, implement [SnapshotsStore]. [Tee] feeds it and
 // a Store from one watch.
 //

@@ -21,6 +21,11 @@ var (
 	// label.
 	ErrInvalidAppID = errors.New("watchsource: invalid application id")
 
+	// ErrStoreInUse is the error of Start if another source that is started feeds the
+	// store, or a store in its Tee. Each source needs its own store, because the list of
+	// one source would remove the executors of the other.
+	ErrStoreInUse = errors.New("watchsource: another started source feeds the store, use one store for each source")
+
 	// ErrStopped means that Stop ended a Start or a wait for a snapshot.
 	ErrStopped = errors.New("watchsource: the source was stopped")
 )

@@ -268,7 +268,7 @@ func (s *session) end(cause error) {
 	}
 	s.observeStop()
 	s.err = cause
-	close(s.done)
+	s.finish()
 }
 
 // catchStore makes a panic of the store one of Start, while Start waits.

@@ -66,11 +66,17 @@ func (s *session) decideStart() bool { return s.decided.CompareAndSwap(false, tr
 
 // run works until ctx ends, or until Start has failed.
 func (s *session) run(ctx context.Context) {
-	defer close(s.done)
+	defer s.finish()
 	defer s.catch()
 	s.logStart()
 	s.err = s.newLoop().Run(ctx)
 	s.observeStop()
+}
+
+// finish frees the stores. Nothing of the session runs any more.
+func (s *session) finish() {
+	s.release()
+	close(s.done)
 }
 
 // observeStop calls the store for the last time.

@@ -63,6 +63,7 @@ func NewSharedWatch(client kubernetes.Interface, opts ...Option) *SharedWatch {
 }
 
 // Source returns a source that is stopped and feeds store. It may be called at any time.
+// Use one store for each source.
 func (w *SharedWatch) Source(store SnapshotsStore) *WatchSnapshotSource {
 	return &WatchSnapshotSource{store: store, client: w.client, options: &w.options, shared: w}
 }

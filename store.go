@@ -27,6 +27,12 @@ import (
 // of Stop, and waits for each of them. A store that blocks therefore delays the watch
 // and Stop. It must not call Stop, which waits for the call to return.
 //
+// Use one store for each source: the list of one source would remove the executors of
+// another. Start fails with ErrStoreInUse if another source that is started feeds the
+// store, or a store in a [Tee]. It recognises a Store, a type that embeds one, and a
+// store that is a pointer, a map or a channel. Two equal values of another type may be
+// different stores, so Start does not compare them.
+//
 // A store may keep the pods but must not change them. The states of a pod share the
 // parts that did not change, pods share equal parts, and with client-go's fake
 // clientset the test uses the same pods.
@@ -72,6 +78,8 @@ type Store struct {
 	// requestVersions asks a shared watch for versions that no event of the application
 	// brings, until the function that it returns is called. It is nil for other sources.
 	requestVersions atomic.Pointer[func() (stop func())]
+
+	feeder *session // that feeds the store, nil if it is free; guarded by feeders
 
 	mu        sync.Mutex // held to write current
 	positions positions  // of the executors in current
@@ -432,8 +440,8 @@ func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Sna
 
 // Tee returns a store that passes each call to the given stores, in their order. The
 // call returns when the last of them has returned. The stores share the pods, but
-// each receives a separate slice of them.
-func Tee(stores ...SnapshotsStore) SnapshotsStore { return tee(stores) }
+// each receives a separate slice of them. None of the stores may have another source.
+func Tee(stores ...SnapshotsStore) SnapshotsStore { return tee(slices.Clone(stores)) }
 
 type tee []SnapshotsStore
 

@@ -37,7 +37,7 @@ type WatchSnapshotSource struct {
 }
 
 // NewWatchSnapshotSource returns a source that is stopped. It does not touch
-// the client.
+// the client. Use one store for each source.
 func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, opts ...Option) *WatchSnapshotSource {
 	options := newSourceOptions(opts)
 	return &WatchSnapshotSource{store: store, client: client, options: &options}
@@ -48,8 +48,9 @@ func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, o
 // is created later can be missed.
 //
 // It fails with ErrInvalidAppID, with ErrAlreadyStarted while the source is
-// started (the running watch goes on), with ErrStopped if Stop is called
-// meanwhile, and with the error of the API server or of the connection to it:
+// started (the running watch goes on), with ErrStoreInUse while another source
+// that is started feeds the store (that source goes on), with ErrStopped if Stop
+// is called meanwhile, and with the error of the API server or of the connection to it:
 // apierrors.IsForbidden, IsUnauthorized and similar functions recognise the
 // error, errors.Is and errors.As its cause. A server that asks to come back later
 // (429 or 503) is asked again, and a server that closes the connection a few
@@ -158,6 +159,11 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 		s.mu.Unlock()
 		cancel(nil)
 		return nil, ErrAlreadyStarted
+	}
+	if err := starting.claim(); err != nil {
+		s.mu.Unlock()
+		cancel(nil)
+		return nil, err
 	}
 	s.session = starting
 	s.status.start(appID)
