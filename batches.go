@@ -6,14 +6,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"path/filepath"
 	"runtime"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/executorpods/watchsource/internal/sleep"
 )
 
 // A Batch holds the changes since the reader's last batch.
@@ -55,8 +52,19 @@ type Batch struct {
 // logs once the line of code at which the reader called Batches. [Store.Backlogs]
 // returns all readers with waiting changes.
 //
-// The sequence ends when ctx ends or the caller breaks out of the loop. Each range over
-// it is a separate reader, and any number of readers may run at a time.
+// The sequence ends when ctx ends, when the source stops, or when the caller breaks out of
+// the loop. If ctx ends or the source stops, and changes wait for the reader, it is first
+// shown all of them in a last batch, at once. A reader that is in the loop body at that
+// time is shown the last batch when it returns. After Stop the last batch has what the
+// store had received by then, even if the source has been started again.
+//
+// Before the first Start, and while Start fails, the sequence waits. If a range begins
+// after Stop and before the next Start has returned, its first batch may be the only one,
+// with the view that Stop left: range over Batches again after Start. If ctx is over
+// before a range begins, there is no batch. A store without a source never stops.
+//
+// Each range over the sequence is a separate reader, and any number of readers may run at
+// a time.
 func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Batch] {
 	name := callSite()
 	return func(yield func(Batch) bool) {
@@ -68,10 +76,13 @@ func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Ba
 		if !yield(Batch{Changes: presentChanges(snapshot, nil), Snapshot: snapshot, Anew: true}) {
 			return
 		}
-		for sleep.For(ctx, interval) && r.wait(ctx) {
-			if !yield(s.nextBatch(r, interval)) {
+		for r.sleep(ctx, interval) && r.wait(ctx) {
+			if batch, ok := s.nextBatch(r, interval); ok && !yield(batch) {
 				return
 			}
+		}
+		if last, ok := s.nextBatch(r, interval); ok {
+			yield(last)
 		}
 	}
 }
@@ -85,13 +96,18 @@ func callSite() string {
 	return fmt.Sprintf("%s:%d", filepath.Base(file), line)
 }
 
-// subscribe returns a reader, and the snapshot after which it receives all changes.
+// subscribe returns a reader, and the snapshot after which it receives all changes. If the
+// source is stopped, there will be none.
 func (s *Store) subscribe(name string, interval time.Duration) (*reader, Snapshot) {
 	r := newReader(name, s.backlogLimit, time.Now().Add(interval))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readers[r] = struct{}{}
-	return r, s.Snapshot()
+	now := s.current.Load()
+	if now.stopped {
+		r.stop(&now.view, s.positions.ends)
+	}
+	return r, Snapshot{&now.view}
 }
 
 func (s *Store) unsubscribe(r *reader) {
@@ -100,17 +116,30 @@ func (s *Store) unsubscribe(r *reader) {
 	delete(s.readers, r)
 }
 
-// nextBatch takes the changes and the snapshot under one lock, so that they agree.
-func (s *Store) nextBatch(r *reader, interval time.Duration) Batch {
+// nextBatch returns what waits for a reader, and false if nothing does. It takes the
+// changes and the snapshot under one lock, so that they agree.
+func (s *Store) nextBatch(r *reader, interval time.Duration) (batch Batch, ok bool) {
 	due := time.Now().Add(interval)
-	s.mu.Lock()
-	taken, snapshot := r.take(due), s.Snapshot()
-	maps.DeleteFunc(taken.shown, func(key types.UID, shown int32) bool { return s.positions.ends[key].Shown > shown })
-	s.mu.Unlock()
-	if taken.givenUp {
-		return Batch{Changes: presentChanges(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}
+	taken, snapshot := s.take(r, due)
+	switch {
+	case taken.waiting == 0:
+		return Batch{}, false
+	case taken.givenUp:
+		return Batch{Changes: presentChanges(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}, true
+	default:
+		return Batch{Changes: changes(taken.order), Snapshot: snapshot}, true
 	}
-	return Batch{Changes: changes(taken.order), Snapshot: snapshot}
+}
+
+// take returns what waits for a reader, and the snapshot after it.
+func (s *Store) take(r *reader, due time.Time) (reader, Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.last == nil {
+		r.forgetShown(s.positions.ends)
+		return r.take(due), s.Snapshot()
+	}
+	return r.take(due), Snapshot{r.last}
 }
 
 // presentChanges returns a change without a Before for each executor of a snapshot. The
@@ -126,12 +155,32 @@ func presentChanges(snapshot Snapshot, shown map[types.UID]int32) []Change {
 	return all
 }
 
-// wait returns true once changes wait for the reader, and false if ctx ends first.
+// sleep returns after d, or false as soon as ctx ends or the source stops.
+func (r *reader) sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-r.stopped:
+		return false
+	}
+}
+
+// wait returns true once changes wait for the reader, and false if ctx ends or the source
+// stops first.
 func (r *reader) wait(ctx context.Context) bool {
 	select {
 	case <-r.wake:
 		return ctx.Err() == nil
 	case <-ctx.Done():
+		return false
+	case <-r.stopped:
 		return false
 	}
 }

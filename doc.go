@@ -20,8 +20,9 @@
 //		return err // says what to do: which right is missing, which address is wrong
 //	}
 //	defer source.Stop()
+//	context.AfterFunc(ctx, source.Stop) // ends the loop below, with a last batch
 //
-//	for batch := range store.Batches(ctx, time.Second) {
+//	for batch := range store.Batches(context.Background(), time.Second) {
 //		for _, change := range batch.Changes {
 //			if change.Ended() {
 //				// change.After has Succeeded or Failed
@@ -29,6 +30,11 @@
 //		}
 //		running := batch.Snapshot.Count(watchsource.Running)
 //	}
+//
+// To end without a loss, stop the source and let the loop run out: it gets all that waits
+// in a last batch, at once, and ends. If the context of Batches ends before the source
+// stops, the loop ends in the same way, without the changes that the store receives after
+// that.
 //
 // Use [Store.Snapshot] to read the present state and [Store.Batches] to see every
 // change. Use [Store.WaitFor] and [Store.WaitForResourceVersion] to wait for a condition,
@@ -57,7 +63,9 @@
 //     disconnection) is reported as gone exactly once, with its last known state.
 //  4. Each end (Succeeded, Failed) that the API server showed is delivered to every
 //     reader of Batches, however slow the reader is. It is delivered once for each run
-//     of the executor container, see [Change.Ended].
+//     of the executor container, see [Change.Ended]. A graceful stop loses nothing that
+//     the store knows: when the context of Batches ends, or the source stops, a reader is
+//     shown what waits for it, then the sequence ends.
 //  5. A fault of the transport costs a resume from the last resource version, not a
 //     list. A list is needed only if that version is gone (410), if the server refuses
 //     it three times in a row or sends nothing from it, if the server has begun a new

@@ -45,7 +45,8 @@ func follow(ctx context.Context, client kubernetes.Interface) error {
 		return err
 	}
 	defer source.Stop()
-	for batch := range store.Batches(ctx, time.Second) {
+	context.AfterFunc(ctx, source.Stop) // the loop then gets what waits in a last batch, and ends
+	for batch := range store.Batches(context.Background(), time.Second) {
 		for _, change := range batch.Changes {
 			if e := change.After; change.Ended() {
 				fmt.Println("executor", e.ID, e.State, "exit code", e.ExitCode, e.Reason)

@@ -28,6 +28,9 @@ type callQueue struct {
 	wake    chan struct{} // holds a token while there is something to do
 	done    chan struct{} // closed when the store is not called any more
 
+	// Owned by the goroutine of run until done is closed.
+	called bool // the store
+
 	// Guarded by mu.
 	mu      sync.Mutex
 	waiting []*call
@@ -188,6 +191,7 @@ func (q *callQueue) run() {
 				return
 			}
 			q.session.calling.Store(theStore)
+			q.called = true
 			c.make(q.store)
 			q.session.calling.Store(nothing)
 		}

@@ -4,6 +4,7 @@ package watchsource
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,9 +50,10 @@ func (s *Store) Backlogs() []Backlog {
 // They are merged by pod, so they grow with the pods and not with the events.
 type reader struct {
 	// Fixed after newReader.
-	name  string
-	limit int           // of changes that wait, 0 for none
-	wake  chan struct{} // holds a token while there is something to show
+	name    string
+	limit   int           // of changes that wait, 0 for none
+	wake    chan struct{} // holds a token while there is something to show
+	stopped chan struct{} // closed when the source stops; nothing is added from then on
 
 	// Guarded by the store's mu.
 	pods    map[types.UID]*pending
@@ -63,6 +65,7 @@ type reader struct {
 	missed  int                 // executors that left after the changes were dropped, or before unseen
 	shown   map[types.UID]int32 // ends of each executor when the changes were dropped
 	named   bool                // in the log
+	last    *view               // the view when the source stopped, nil before
 }
 
 // step is a state of an executor, and the number of ends it has had by then.
@@ -88,7 +91,10 @@ func newPending(before step) *pending {
 }
 
 func newReader(name string, limit int, due time.Time) *reader {
-	return &reader{name: name, limit: limit, wake: make(chan struct{}, 1), pods: map[types.UID]*pending{}, due: due}
+	return &reader{
+		name: name, limit: limit, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
+		pods: map[types.UID]*pending{}, due: due,
+	}
 }
 
 func (r *reader) backlog() Backlog {
@@ -144,6 +150,22 @@ func (r *reader) giveUp(ends map[types.UID]podstate.Ends) {
 		r.miss(p.before, *p.last())
 	}
 	r.order, r.pods = nil, map[types.UID]*pending{}
+}
+
+// stop keeps what waits for the last batch. The source has stopped with the view last,
+// and ends are those of the executors in it.
+func (r *reader) stop(last *view, ends map[types.UID]podstate.Ends) {
+	if r.last != nil {
+		return
+	}
+	r.last = last
+	r.forgetShown(ends)
+	close(r.stopped)
+}
+
+// forgetShown removes the executors that have an end that the reader has not been shown.
+func (r *reader) forgetShown(ends map[types.UID]podstate.Ends) {
+	maps.DeleteFunc(r.shown, func(key types.UID, shown int32) bool { return ends[key].Shown > shown })
 }
 
 // miss notes a change that the reader will not be shown. It counts an executor that has

@@ -210,6 +210,7 @@ func testListOfAnEarlierHistory(t *testing.T, newSource modeltest.NewSource) {
 				source.Stop()
 				restore()
 				start(t, source, "app")
+				seen = countChanges(t, memory) // the reader before it has ended with Stop
 			} else {
 				server.Inject(watchtest.Fault{On: watchtest.Watch, Times: 1, Do: watchtest.Answer(expired)})
 				restore()

@@ -79,9 +79,11 @@ func (s *session) finish() {
 	close(s.done)
 }
 
-// observeStop calls the store for the last time.
+// observeStop calls the store for the last time, if it was called before. Stop may end a
+// Start after the first call, if a queue makes the calls.
 func (s *session) observeStop() {
-	if observer, ok := s.source.store.(StopObserver); ok && s.started {
+	called := s.started || s.calls != nil && s.calls.called && s.panicked == nil
+	if observer, ok := s.source.store.(StopObserver); ok && called {
 		s.calling.Store(theStore)
 		observer.ObserveStop()
 	}

@@ -57,7 +57,12 @@ type ResourceVersionObserver interface {
 
 // A StopObserver is a [SnapshotsStore] that wants to know when the source stops. The
 // watch goroutine calls ObserveStop as its last call before Stop returns, if Start
-// had succeeded.
+// had succeeded. On a [SharedWatch], Stop may also end a Start that has called the store
+// already; the store receives ObserveStop then too.
+//
+// A store that forwards its calls to a Store must forward this one too. Otherwise the
+// waiting calls and the readers of that Store go on waiting after Stop, and after a Start
+// for another application the readers are shown that the executors of the first have left.
 type StopObserver interface {
 	ObserveStop()
 }
@@ -327,14 +332,17 @@ func (s *Store) ObserveResourceVersion(resourceVersion string) {
 	}
 }
 
-// ObserveStop implements [StopObserver]. All waiting calls return. The snapshot does
-// not change.
+// ObserveStop implements [StopObserver]. All waiting calls return, and the sequences of
+// Batches end with what waits for their readers. The snapshot does not change.
 func (s *Store) ObserveStop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.current.Load()
 	s.current.Store(&published{view: last.view, stopped: true})
 	last.supersede()
+	for r := range s.readers {
+		r.stop(&last.view, s.positions.ends)
+	}
 }
 
 // publish makes view the current one. s.mu is held.
@@ -360,6 +368,9 @@ func (s *Store) notify(before, after step) {
 	}
 	now := time.Now()
 	for r := range s.readers {
+		if r.last != nil {
+			continue // the reader is of the time before the source stopped
+		}
 		r.add(before, after, s.positions.ends, now)
 		if r.lags(now) {
 			r.named = true

@@ -60,6 +60,12 @@ func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, o
 // was not called, and Start may be called again. A panic of the client or the
 // store leaves the source stopped and continues in the caller.
 //
+// After Stop the source may be started again, also for another application. The store
+// keeps the executors that it has until the list of the new Start replaces them, and
+// from then on they are gone. The ranges over [Store.Batches] have ended with Stop, so no
+// reader is shown that executors of the earlier application have left. A range that
+// begins after Start has returned shows the executors of the new application only.
+//
 // To end the watch with a context, call Stop when the context ends, as in
 // context.AfterFunc(ctx, source.Stop), or use Run.
 func (s *WatchSnapshotSource) Start(appID string) error {

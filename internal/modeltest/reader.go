@@ -19,6 +19,7 @@ type checkingReader struct {
 	pause  time.Duration // after each batch
 	ctx    context.Context
 	cancel context.CancelFunc
+	done   chan struct{} // closed when the batches have ended
 
 	firstExpected   int // the results of expectedFromNow when the reader started
 	expectedAtStart []lifecycleEvent
@@ -28,16 +29,26 @@ type checkingReader struct {
 const longestInterval = 3 * time.Minute
 
 func newCheckingReader(ctx context.Context, fail func(string, ...any), r *rand.Rand) *checkingReader {
-	ctx, cancel := context.WithCancel(ctx)
 	intervals := []time.Duration{0, 0, time.Millisecond, time.Second, time.Minute, 2 * time.Minute}
 	pauses := []time.Duration{0, 0, 0, 5 * time.Second, time.Minute}
 	interval, pause := intervals[r.IntN(len(intervals))], pauses[r.IntN(len(pauses))]
-	return &checkingReader{BatchChecker: NewBatchChecker(fail, interval), pause: pause, ctx: ctx, cancel: cancel}
+	return (&checkingReader{BatchChecker: NewBatchChecker(fail, interval), pause: pause}).again(ctx)
 }
 
-// readBatches checks each batch until the reader is cancelled.
-func (r *checkingReader) readBatches(store *watchsource.Store) {
-	for batch := range store.Batches(r.ctx, r.interval) {
+// again returns a new reader with the same interval and pause.
+func (r *checkingReader) again(ctx context.Context) *checkingReader {
+	ctx, cancel := context.WithCancel(ctx)
+	return &checkingReader{
+		BatchChecker: NewBatchChecker(r.fail, r.interval), pause: r.pause,
+		ctx: ctx, cancel: cancel, done: make(chan struct{}),
+	}
+}
+
+// readBatches checks each batch until the reader is cancelled or the source stops.
+func (r *checkingReader) readBatches(store *checkingStore) {
+	defer close(r.done)
+	for batch := range store.inner.Batches(r.ctx, r.interval) {
+		r.Ending = r.ctx.Err() != nil || store.hasStopped()
 		r.Check(batch)
 		time.Sleep(r.pause)
 	}
@@ -60,14 +71,19 @@ func (r *checkingReader) readLatest(store *watchsource.Store) {
 	}
 }
 
+// expected returns, by executor, the events that the store has received for the reader.
+func (r *checkingReader) expected(s *checkingStore) map[types.UID][]string {
+	return s.expectedSince(r.firstExpected, r.expectedAtStart)
+}
+
 // checkComplete checks that the reader received every end and every deletion that the store
-// received, each once and in order for each executor. A cancelled reader may lack the last
-// of them.
-func (r *checkingReader) checkComplete(s *checkingStore) {
-	expected, received := s.expectedSince(r.firstExpected, r.expectedAtStart), byExecutor(r.received)
+// received, each once and in order for each executor. If the reader was cancelled, it must
+// have received those that the store had by then, and may lack the later ones.
+func (r *checkingReader) checkComplete(s *checkingStore, byCancel map[types.UID][]string) {
+	expected, received := r.expected(s), byExecutor(r.received)
 	if s.history.isRestored() {
 		// If a restore undoes an end, the same end can happen again.
-		for _, events := range []map[types.UID][]string{expected, received} {
+		for _, events := range []map[types.UID][]string{expected, received, byCancel} {
 			for uid := range events {
 				events[uid] = slices.Compact(events[uid])
 			}
@@ -75,8 +91,8 @@ func (r *checkingReader) checkComplete(s *checkingStore) {
 	}
 	for uid, want := range expected {
 		got := received[uid]
-		if r.ctx.Err() != nil && len(got) < len(want) {
-			want = want[:len(got)]
+		if byCancel != nil && len(got) < len(want) {
+			want = want[:max(len(got), len(byCancel[uid]))]
 		}
 		if !slices.Equal(got, want) {
 			r.fail("the reader with interval %v received %q of %s, want %q", r.interval, got, uid, want)

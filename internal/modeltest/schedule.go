@@ -37,6 +37,7 @@ type schedule struct {
 	running    bool
 	relists    int // in the stopped sessions
 	readers    []*checkingReader
+	waiting    []*checkingReader // for the next Start
 	goroutines sync.WaitGroup
 }
 
@@ -204,6 +205,7 @@ func (s *schedule) start() {
 	s.running = err == nil
 	switch {
 	case err == nil:
+		s.startReaders()
 	case len(s.faults.lifts) == 0:
 		s.fail("Start = %v, want nil without a fault", err)
 	default:
@@ -226,6 +228,7 @@ func (s *schedule) stop() {
 	s.trace.add("stopped")
 	s.store.markStopped()
 	s.running = false
+	s.checkReadersHaveEnded()
 	s.checkRelists()
 	s.checkNoStreams()
 }
@@ -302,25 +305,45 @@ func (s *schedule) finish() {
 	time.Sleep(2 * longestInterval)
 	synctest.Wait()
 	for _, r := range s.readers {
-		r.checkComplete(s.store)
-		s.totals.Batches += r.batches
-		r.cancel()
+		r.checkComplete(s.store, nil)
 	}
 	if s.running {
 		s.stop()
+	}
+	for _, r := range s.waiting {
+		r.cancel()
 	}
 	s.totals.Events += s.store.numCalls()
 	s.goroutines.Wait()
 }
 
-// addReader starts a reader. Nothing else runs at that time, so the checkingStore knows
-// which events the reader must receive.
+// addReader starts a reader. If the source has been stopped, the reader waits for the next
+// Start.
 func (s *schedule) addReader() {
 	r := newCheckingReader(s.t.Context(), s.fail, s.random)
+	if s.store.hasStopped() {
+		s.waiting = append(s.waiting, r)
+		return
+	}
+	s.startReader(r)
+}
+
+// startReaders starts the readers that wait for a Start.
+func (s *schedule) startReaders() {
+	waiting := s.waiting
+	s.waiting = nil
+	for _, r := range waiting {
+		s.startReader(r)
+	}
+}
+
+// startReader starts a reader. Nothing else runs at that time, so the checkingStore knows
+// which events the reader must receive.
+func (s *schedule) startReader(r *checkingReader) {
 	synctest.Wait()
 	r.firstExpected, r.expectedAtStart = s.store.expectedFromNow()
 	s.trace.add("a reader starts, interval %v", r.interval)
-	s.goroutines.Go(func() { r.readBatches(s.store.inner) })
+	s.goroutines.Go(func() { r.readBatches(s.store) })
 	s.goroutines.Go(func() { r.readLatest(s.store.inner) })
 	synctest.Wait()
 	s.readers = append(s.readers, r)
@@ -334,8 +357,23 @@ func (s *schedule) removeReader() {
 	r := s.readers[0]
 	s.readers = s.readers[1:]
 	s.trace.add("the reader with interval %v is cancelled", r.interval)
-	r.cancel()
 	synctest.Wait()
-	r.checkComplete(s.store)
+	byCancel := r.expected(s.store)
+	r.cancel()
+	<-r.done
+	r.checkComplete(s.store, byCancel)
 	s.totals.Batches += r.batches
+}
+
+// checkReadersHaveEnded checks that Stop has ended the readers, and that they lack nothing.
+// Others like them wait for the next Start.
+func (s *schedule) checkReadersHaveEnded() {
+	for _, r := range s.readers {
+		<-r.done
+		r.checkComplete(s.store, nil)
+		s.totals.Batches += r.batches
+		r.cancel()
+		s.waiting = append(s.waiting, r.again(s.t.Context()))
+	}
+	s.readers = nil
 }

@@ -28,6 +28,7 @@ type checkingStore struct {
 
 	mu              sync.Mutex
 	stopped         bool // Stop has returned
+	observedStop    bool // the last call was ObserveStop
 	callCount       int
 	nextEvent       int // index in the history of the next event that the store must receive
 	lastVersion     uint64
@@ -62,6 +63,8 @@ func (s *checkingStore) beginCall(call string, args ...any) {
 	switch {
 	case s.stopped:
 		s.fail("the store received %q after Stop, want no call", received)
+	case s.observedStop && !strings.HasPrefix(call, "list"):
+		s.fail("the store received %q after ObserveStop, want no call but the next list", received)
 	case s.awaitingVersion && !strings.HasPrefix(call, "version"):
 		s.fail("the store received %q after a full list, want the version of the list first", received)
 	case s.lastVersion == 0 && !s.awaitingVersion && !strings.HasPrefix(call, "list"):
@@ -102,7 +105,7 @@ func (s *checkingStore) DeletePod(p *corev1.Pod) {
 func (s *checkingStore) ReplaceSnapshot(pods []*corev1.Pod) {
 	s.beginCall("list of %d", len(pods))
 	defer s.endCall()
-	s.awaitingVersion = true
+	s.awaitingVersion, s.observedStop = true, false
 	present := map[types.NamespacedName]*corev1.Pod{}
 	for _, p := range pods {
 		present[keyOf(p)] = p
@@ -136,6 +139,20 @@ func (s *checkingStore) ObserveResourceVersion(version string) {
 		s.fail("the store received version %d, want %s %s at %d before it", now, event.Type, p.Name, versionOf(p))
 	}
 	s.inner.ObserveResourceVersion(version)
+}
+
+// ObserveStop is the last call of a session.
+func (s *checkingStore) ObserveStop() {
+	s.beginCall("stop")
+	defer s.endCall()
+	s.observedStop = true
+	s.inner.ObserveStop()
+}
+
+// hasStopped reports whether the store has received ObserveStop, and no list since.
+func (s *checkingStore) hasStopped() (stopped bool) {
+	s.withLock(func() { stopped = s.observedStop })
+	return stopped
 }
 
 // checkEvent compares a received pod with the next event of the history.
