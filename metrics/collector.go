@@ -95,7 +95,7 @@ func (c *Collector) Add(source *watchsource.WatchSnapshotSource, store *watchsou
 	}
 	c.began = true
 	c.members[source] = m
-	m.ends = newEndReader(store, func(batch watchsource.Batch) { c.ends.add(c.appOf(source), batch) })
+	m.ends = newEndReader(source, store, func(batch watchsource.Batch) { c.ends.add(c.appOf(source), batch) })
 }
 
 // Remove removes a source. Call it after Stop. It first counts the ends that wait, and the

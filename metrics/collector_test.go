@@ -235,6 +235,59 @@ watchsource_executor_ends_total{reason="other",state="Failed"} 1
 	})
 }
 
+// A source that is started again goes on counting: what has ended or left in between is
+// counted, and no end is counted again. Executors of an earlier application have not left.
+func TestEndsAreCountedAfterAnotherStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		for _, name := range []string{"before", "fails", "leaves", "later", "stays"} {
+			createPod(server, "app", name)
+			setPhase(server, name, corev1.PodRunning)
+		}
+		end(server, "before", 1, "Error")
+		createPod(server, "other", "other-ended")
+		end(server, "other-ended", 0, "Completed")
+		a := newApplication("app", single(server))
+		collector := metrics.NewCollector(a.source, a.store)
+		defer collector.Close()
+		a.start(t)
+		requireMetrics(t, collector, endsText(0, 1, 0, 0), "watchsource_executor_ends_total")
+		for range 2 {
+			a.source.Stop()
+			requireMetrics(t, collector, endsText(0, 1, 0, 0), "watchsource_executor_ends_total")
+			a.start(t)
+			requireMetrics(t, collector, endsText(0, 1, 0, 0), "watchsource_executor_ends_total")
+		}
+
+		a.source.Stop()
+		end(server, "fails", 1, "Error")
+		server.Delete("default", "leaves")
+		a.start(t)
+		requireMetrics(t, collector, endsText(0, 2, 0, 1), "watchsource_executor_ends_total")
+		end(server, "later", 137, "OOMKilled")
+		requireMetrics(t, collector, endsText(0, 2, 1, 1), "watchsource_executor_ends_total")
+
+		a.source.Stop()
+		if err := a.source.Start("other"); err != nil {
+			t.Fatal(err)
+		}
+		requireMetrics(t, collector, endsText(1, 2, 1, 1), "watchsource_executor_ends_total")
+		a.source.Stop()
+	})
+}
+
+func endsText(completed, failed, outOfMemory, deleted int) string {
+	return fmt.Sprintf(`
+# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# TYPE watchsource_executor_ends_total counter
+watchsource_executor_ends_total{reason="Completed",state="Succeeded"} %d
+watchsource_executor_ends_total{reason="Error",state="Failed"} %d
+watchsource_executor_ends_total{reason="Evicted",state="Failed"} 0
+watchsource_executor_ends_total{reason="OOMKilled",state="Failed"} %d
+watchsource_executor_ends_total{reason="none",state="Deleted"} %d
+`, completed, failed, outOfMemory, deleted)
+}
+
 // The metrics show that a view is out of date, and the counters go on after a new Start.
 func TestWatchMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

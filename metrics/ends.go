@@ -3,15 +3,9 @@
 package metrics
 
 import (
-	"context"
-	"fmt"
-	"iter"
 	"maps"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/executorpods/watchsource"
 )
@@ -54,49 +48,6 @@ func reasonLabel(reason string) string {
 	default:
 		return otherReason
 	}
-}
-
-// An endReader reads the batches of a store until finish.
-type endReader struct {
-	store *watchsource.Store
-	name  string // among the backlogs of the store
-	stop  context.CancelFunc
-	done  chan struct{}
-}
-
-// newEndReader counts the executors that are present, and then in the background all that
-// change.
-func newEndReader(store *watchsource.Store, count func(watchsource.Batch)) *endReader {
-	ctx, cancel := context.WithCancel(context.Background())
-	batches, name := batchesOf(ctx, store)
-	r := &endReader{store: store, name: name, stop: cancel, done: make(chan struct{})}
-	next, stop := iter.Pull(batches)
-	first, _ := next()
-	count(first)
-	go func() {
-		defer close(r.done)
-		defer stop()
-		for batch, ok := next(); ok; batch, ok = next() {
-			count(batch)
-		}
-	}()
-	return r
-}
-
-// batchesOf also returns the name of the reader, which is the line that calls Batches.
-func batchesOf(ctx context.Context, store *watchsource.Store) (batches iter.Seq[watchsource.Batch], name string) {
-	_, file, line, _ := runtime.Caller(0)
-	return store.Batches(ctx, 0), fmt.Sprintf("%s:%d", filepath.Base(file), line+1)
-}
-
-// finish waits until no changes wait for the reader, and ends it. The store cannot notify
-// that a reader has caught up.
-func (r *endReader) finish() {
-	for slices.ContainsFunc(r.store.Backlogs(), func(b watchsource.Backlog) bool { return b.Reader == r.name }) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	r.stop()
-	<-r.done
 }
 
 // endCounts counts ends. The zero value is ready for use.
