@@ -313,6 +313,28 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// A command that is interrupted first prints the changes that wait for the next batch.
+func TestWatchInterrupted(t *testing.T) {
+	for _, args := range [][]string{{"app-a", "-w"}, {"app-a", "-w", "--until-ended"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer()
+				server.Create(pod("jobs", "app-a", 1, nil))
+				c := startCall(t, server, args...)
+				server.Update("jobs", "app-a-exec-1", running)
+				time.Sleep(batchInterval / 2)
+				server.Update("jobs", "app-a-exec-1", ended(52, "Error"))
+				synctest.Wait()
+				c.cancel()
+				<-c.done
+				if got := c.out.String(); !strings.Contains(got, "Running -> Failed") {
+					t.Errorf("got\n%s\nwant the end of the executor", got)
+				}
+			})
+		})
+	}
+}
+
 func TestUntilEnded(t *testing.T) {
 	for _, row := range []struct {
 		name    string

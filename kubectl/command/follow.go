@@ -84,7 +84,9 @@ func (o *options) line(change watchsource.Change, now time.Time) string {
 // changes if the user asks for them, and at the end how the executors have ended.
 func (o *options) followUntilEnded(ctx context.Context, source *watchsource.WatchSnapshotSource, store *watchsource.Store) error {
 	app := application.New(o.appID)
-	batches := batchesOf(ctx, store)
+	done := make(chan struct{})
+	defer close(done)
+	batches := batchesOf(ctx, store, done)
 	settled := time.NewTimer(o.settle)
 	defer settled.Stop()
 	for {
@@ -119,15 +121,16 @@ func (o *options) summarize(app *application.Application) error {
 	return nil
 }
 
-// batchesOf returns a channel with the batches, closed when ctx has ended.
-func batchesOf(ctx context.Context, store *watchsource.Store) <-chan watchsource.Batch {
+// batchesOf returns a channel with the batches. It is closed when ctx has ended, after the
+// last batch, and when the receiver is done.
+func batchesOf(ctx context.Context, store *watchsource.Store, done <-chan struct{}) <-chan watchsource.Batch {
 	batches := make(chan watchsource.Batch)
 	go func() {
 		defer close(batches)
 		for batch := range store.Batches(ctx, batchInterval) {
 			select {
 			case batches <- batch:
-			case <-ctx.Done():
+			case <-done:
 				return
 			}
 		}
