@@ -124,12 +124,14 @@ func whyWaiting(view watchsource.Snapshot) string {
 func (b *schedulerBackend) react(ctx context.Context) error {
 	tick := time.NewTicker(tickInterval)
 	defer tick.Stop()
-	changes := b.changes(ctx)
+	returned := make(chan struct{})
+	defer close(returned)
+	changes := b.changes(ctx, returned)
 	for {
 		select {
 		case batch, ok := <-changes:
 			if !ok {
-				return nil // ctx has ended
+				return nil // ctx has ended, and the last batch has been handled
 			}
 			if err := b.handle(ctx, batch); err != nil {
 				return err
@@ -141,15 +143,17 @@ func (b *schedulerBackend) react(ctx context.Context) error {
 }
 
 // changes returns a channel with the store's batches, for a loop that also waits for other
-// events. A loop that waits only for batches can range over store.Batches directly.
-func (b *schedulerBackend) changes(ctx context.Context) <-chan watchsource.Batch {
+// events. A loop that waits only for batches can range over store.Batches directly. When ctx
+// ends, the channel delivers what waits in a last batch, and is closed. It does not wait for
+// a receiver that has returned.
+func (b *schedulerBackend) changes(ctx context.Context, returned <-chan struct{}) <-chan watchsource.Batch {
 	batches := make(chan watchsource.Batch)
 	go func() {
 		defer close(batches)
 		for batch := range b.store.Batches(ctx, batchInterval) {
 			select {
 			case batches <- batch:
-			case <-ctx.Done():
+			case <-returned:
 				return
 			}
 		}
@@ -182,8 +186,13 @@ func (b *schedulerBackend) onTick(ctx context.Context) {
 	b.replace(ctx, b.lifecycle.missing(b.store.Snapshot()))
 }
 
-// replace creates executors until there are as many as wanted.
+// replace creates executors until there are as many as wanted. After ctx has ended it only
+// reports the ends, because stop deletes the executors.
 func (b *schedulerBackend) replace(ctx context.Context, endings []ending) {
+	if ctx.Err() != nil {
+		b.report.changed(endings, nil)
+		return
+	}
 	created, err := b.allocator.fill(ctx, b.lastSeen)
 	b.report.changed(endings, created)
 	b.report.refused(err)

@@ -3,7 +3,10 @@
 package scheduler
 
 import (
+	"context"
 	"io"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +36,37 @@ func TestDeletesAlsoWhatItHasNotSeenYet(t *testing.T) {
 		}
 		if left := server.List(""); len(left) > 0 {
 			t.Errorf("%s is left, want no pod", left[0].Name)
+		}
+	})
+}
+
+// An end that waits for the next batch when the application is asked to stop is counted.
+// The executor is not replaced.
+func TestCountsTheEndsThatWaitWhenItStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFixture(t, 2)
+		ctx, stop := context.WithCancel(t.Context())
+		var reacting sync.WaitGroup
+		reacting.Go(func() {
+			if err := s.react(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		s.wait(2 * tickInterval)
+		s.update(1, runs)
+		s.server.Update("default", podName("spark-test", 2), runs) // shown at once
+		s.wait(batchInterval / 2)
+		s.server.Update("default", podName("spark-test", 1), fails(3))
+		synctest.Wait()
+		stop()
+		reacting.Wait()
+		s.wantEnds(t, failed, 1)
+		s.wantRequests(t, watchtest.Create, 2)
+		s.wantReport(t, "executor 1 failed on node-1: exit code 3 (Error)\n")
+		for _, unwanted := range []string{"could not be", "could not create"} {
+			if strings.Contains(s.out.String(), unwanted) {
+				t.Errorf("the report has %q, want no request after the end of the context:\n%s", unwanted, s.out)
+			}
 		}
 	})
 }

@@ -201,9 +201,12 @@ func (l *lifecycle) count(endings []ending) error {
 }
 
 // remove deletes the pod of an executor that has ended. The scheduler already has all
-// information about the end. If the deletion fails, the scheduler repeats it at the next
-// change of the pod and when it stops.
+// information about the end. If the deletion fails or ctx has ended, the scheduler repeats
+// it at the next change of the pod and when it stops.
 func (l *lifecycle) remove(ctx context.Context, e watchsource.Executor) {
+	if ctx.Err() != nil {
+		return
+	}
 	if err := deletePod(ctx, l.pods, e); err != nil {
 		l.report.printf("the pod of executor %s could not be deleted: %v", e.ID, err)
 	}
