@@ -45,7 +45,8 @@ func (a *application) active() bool {
 	}
 }
 
-// stopActing makes the reader return after the call of Act in progress.
+// stopActing makes the reader return after the call of Act in progress, and after one more
+// if changes wait. The claim is kept until then.
 func (a *application) stopActing() {
 	if a.reader != nil {
 		a.reader.stop()

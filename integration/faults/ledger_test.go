@@ -5,6 +5,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,8 @@ import (
 
 // A ledger reads every change of a store, and notes those that cannot be.
 type ledger struct {
+	store   *watchsource.Store
+	ctx     context.Context
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
 
@@ -30,18 +33,36 @@ type ledger struct {
 
 func keepLedger(store *watchsource.Store) *ledger {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &ledger{cancel: cancel, last: map[types.UID]*watchsource.Executor{}}
-	batches := store.Batches(ctx, 100*time.Millisecond)
+	l := &ledger{store: store, ctx: ctx, cancel: cancel, last: map[types.UID]*watchsource.Executor{}}
+	l.read()
+	return l
+}
+
+// read begins to read. The batches end when the source stops, so it is called after each
+// Start.
+func (l *ledger) read() {
+	l.reading.Wait()
+	batches := l.store.Batches(l.ctx, 100*time.Millisecond)
 	l.reading.Go(func() {
 		for batch := range batches {
-			l.mu.Lock()
-			for _, change := range batch.Changes {
-				l.enter(change)
-			}
-			l.mu.Unlock()
+			l.enterAll(batch)
 		}
 	})
-	return l
+}
+
+// enterAll enters a batch. What a first batch does not show has left while nobody watched.
+func (l *ledger) enterAll(batch watchsource.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if batch.Anew {
+		maps.DeleteFunc(l.last, func(_ types.UID, e *watchsource.Executor) bool {
+			now, present := batch.Snapshot.Get(e.Name)
+			return e.State != watchsource.Deleted && (!present || now.UID != e.UID)
+		})
+	}
+	for _, change := range batch.Changes {
+		l.enter(change)
+	}
 }
 
 // enter holds guarantees 2 and 3 against a change: nothing goes back, and what

@@ -53,6 +53,7 @@ func TestStartOnARestoredServer(t *testing.T) {
 	if err := source.Start(appID); err != nil {
 		t.Fatal(err)
 	}
+	source.ledger.read()
 	s.application.mustEqualList(t, source)
 	exit := `{"status":{"phase":"Failed"}}`
 	if err := a.patch(t.Context(), name(0), exit, "status"); err != nil {
