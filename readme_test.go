@@ -32,6 +32,20 @@ func TestReadmeQuickStartIsTheExample(t *testing.T) {
 	}
 }
 
+// The code for many applications is code that ExampleSharedWatch runs.
+func TestReadmeSharedWatchIsTheExample(t *testing.T) {
+	_, section, _ := strings.Cut(read(t, "README.md"), "Many applications in one process")
+	_, section, _ = strings.Cut(section, "```go\n")
+	code, _, found := strings.Cut(section, "```")
+	if !found {
+		t.Fatal("the README has no code for many applications, want some")
+	}
+	indented := "\t" + strings.ReplaceAll(strings.TrimSuffix(code, "\n"), "\n", "\n\t") + "\n"
+	if !strings.Contains(read(t, "example_test.go"), indented) {
+		t.Errorf("the code for many applications is not a part of example_test.go, want it there:\n%s", code)
+	}
+}
+
 // Every test that the README and the other documents name exists.
 func TestReadmeNamesTests(t *testing.T) {
 	var code strings.Builder
