@@ -26,7 +26,8 @@ const (
 	// maxListedByName bounds the applications in a selector, and so the length of the
 	// request's URL. For more of them all pods are listed.
 	maxListedByName = 100
-	// listRetryDelay is the time between two attempts at the list of a late source.
+	// listRetryDelay is the time between two attempts at the list of a late source, unless
+	// the server asks for more.
 	listRetryDelay = time.Second
 )
 
@@ -78,14 +79,24 @@ func newConnection(w *SharedWatch, store SnapshotsStore) *connection {
 // run works until the last session has left, or until the first list has failed.
 func (c *connection) run() {
 	defer close(c.done)
+	defer c.stop()
 	defer c.catch()
-	config := c.shared.options.loopConfig(c.shared.client, c.shared.route.selector())
+	selector := c.shared.route.selector()
+	logger := c.shared.options.logger.WithValues("selector", selector.String())
+	c.status.begin(&c.shared.options, logger)
+	config := c.shared.options.loopConfig(c.shared.client, selector, logger)
 	config.SpecCache = c.specs
 	config.Filter = &podwire.Filter{Label: c.shared.route.key, Wants: c.wants}
 	config.Sink, config.Report, config.Begin = c, c.report, func() bool { return true }
 	c.loop = listwatch.New(config)
 	err := c.loop.Run(c.ctx)
 	c.finish(err, nil)
+}
+
+// stop ends the status, and keeps it for the SharedWatch.
+func (c *connection) stop() {
+	c.status.stop()
+	c.shared.ended(c.status.read())
 }
 
 // catch makes a panic before the first watch one of the Starts that wait.
@@ -349,7 +360,7 @@ func (c *connection) listLate() {
 			for _, s := range late {
 				s.listFailed(err)
 			}
-			sleep.For(c.ctx, listRetryDelay)
+			sleep.For(c.ctx, max(listRetryDelay, listwatch.ServerDelay(err)))
 		default:
 			for _, s := range late {
 				s.receiveList(pods[s.appID], resourceVersion)

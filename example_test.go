@@ -223,7 +223,7 @@ func ExampleWatchSnapshotSource_Start() {
 	fmt.Println(errors.Is(source.Start(""), watchsource.ErrInvalidAppID))
 	// Output:
 	// true
-	// watchsource: start: watch pods in namespace "jobs": pods is forbidden: no RBAC policy matched; grant the verbs list and watch on the resource pods by a Role in namespace "jobs"
+	// watchsource: start: watch pods in namespace "jobs": pods is forbidden: no RBAC policy matched; grant the verbs list and watch on the resource pods with a Role in namespace "jobs"
 	// true
 }
 

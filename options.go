@@ -34,7 +34,7 @@ type sourceOptions struct {
 }
 
 // loopConfig returns the configuration of a loop without its callbacks.
-func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.Selector) listwatch.Config {
+func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.Selector, logger logr.Logger) listwatch.Config {
 	return listwatch.Config{
 		Client:       client,
 		Namespace:    o.namespace,
@@ -42,18 +42,15 @@ func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.
 		Form:         o.form,
 		StartTimeout: o.startTimeout,
 		StallTimeout: o.stallTimeout,
-		Logger:       o.logger,
+		Logger:       logger,
 	}
 }
 
-// report updates a status, logs the end of a trouble and calls the observer. It notes in
-// calling that the observer is called.
+// report updates a status and calls the observer. It notes in calling that the observer is
+// called.
 func (o *sourceOptions) report(e listwatch.Event, status *statusBoard, calling *atomic.Int32) {
-	before := status.record(e)
-	if e.Kind == listwatch.Opened && before.Phase == Retrying {
-		o.logger.Info("Watch restored", "since", before.Since)
-	}
-	if o.observer != nil {
+	status.record(e)
+	if o.observer != nil && e.Kind != listwatch.Unanswered {
 		calling.Store(theObserver)
 		o.observer(observationOf(e))
 		calling.Store(nothing)

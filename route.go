@@ -30,11 +30,12 @@ type sharedSession struct {
 	// not the other way round.
 	mu       sync.Mutex
 	stage    stage
-	begun    bool       // the store has been called
-	first    *podsAt    // the list that waits for the watch to open
-	kept     keptEvents // while the application is listed
-	needed   string     // the version that the list must have
-	complete string     // the version of the list: older events are in it
+	begun    bool                    // the store has been called
+	attempts listwatch.StartAttempts // until then
+	first    *podsAt                 // the list that waits for the watch to open
+	kept     keptEvents              // while the application is listed
+	needed   string                  // the version that the list must have
+	complete string                  // the version of the list: older events are in it
 }
 
 // A stage says what a shared session waits for.
@@ -169,11 +170,21 @@ func (s *session) listFailed(err error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.stage != awaitingList:
-	case s.begun, listwatch.WorthRepeating(err):
+	case s.begun, !s.attempts.Fatal(err):
 		s.repeatList(err)
 	default:
 		s.cancel(err)
 	}
+}
+
+// awaited returns the error of the list that Start waits for, nil for none.
+func (s *session) awaited() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stage != awaitingList {
+		return nil
+	}
+	return s.connection.loop.Unanswered()
 }
 
 // repeatList lists again after an error. s.mu is held.

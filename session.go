@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
@@ -69,7 +70,9 @@ func (s *session) run(ctx context.Context) {
 	defer s.finish()
 	defer s.catch()
 	s.logStart()
-	s.err = s.newLoop().Run(ctx)
+	logger := s.source.options.logger.WithValues("appID", s.appID)
+	s.source.status.begin(s.source.options, logger)
+	s.err = s.newLoop(logger).Run(ctx)
 	s.observeStop()
 }
 
@@ -95,10 +98,10 @@ func (s *session) logStart() {
 }
 
 // newLoop makes the engine, with the session as its sink.
-func (s *session) newLoop() *listwatch.Loop {
+func (s *session) newLoop(logger logr.Logger) *listwatch.Loop {
 	o := s.source.options
 	s.Watcher = newWatcher(s.source.store, s.selector, o)
-	config := o.loopConfig(s.source.client, s.selector)
+	config := o.loopConfig(s.source.client, s.selector, logger)
 	if store, ok := dropsPods(s.source.store); ok {
 		config.Form, config.SpecCache = podwire.Summary, specCache{store}
 	}
@@ -163,8 +166,8 @@ func (s *session) wait() {
 		return
 	case <-timer.C:
 	}
-	s.source.options.logger.Info("Stop is still waiting; it must not be called by the store or by the observer",
-		"waitingFor", s.callee(), "appID", s.source.Status().AppID)
+	s.source.options.logger.Error(nil, "Stop is still waiting; it must not be called by the store or by the observer",
+		"appID", s.appID, "waitingFor", s.callee(), "for", stopWarning)
 	<-s.done
 }
 

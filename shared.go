@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -18,7 +19,7 @@ import (
 // sources. They differ in these points:
 //
 //   - Status, Healthy and the observer describe the shared watch. The counts of a Status
-//     begin at the Start of its source.
+//     begin at the Start of its source. Those of [SharedWatch.Status] begin when the watch opens.
 //   - A Start that needs no request shows the executors as of the last event that the watch
 //     has received. A pod that was created just before is added a moment later. To wait for
 //     it, use [Store.WaitForResourceVersion].
@@ -50,8 +51,9 @@ type SharedWatch struct {
 	route   routingLabel
 	err     error // why there is no routing label
 
-	mu   sync.Mutex
-	open *connection // nil while no source is started
+	mu     sync.Mutex
+	open   *connection // nil while no source is started
+	closed Status      // of the last watch that was closed
 }
 
 // NewSharedWatch returns a SharedWatch without a connection. It does not touch the
@@ -66,6 +68,35 @@ func NewSharedWatch(client kubernetes.Interface, opts ...Option) *SharedWatch {
 // Use one store for each source.
 func (w *SharedWatch) Source(store SnapshotsStore) *WatchSnapshotSource {
 	return &WatchSnapshotSource{store: store, client: w.client, options: &w.options, shared: w}
+}
+
+// Status returns the state of the watch. Its counts begin when the watch opens for the first
+// source, and its AppID is empty. It is Stopped while no source is started, and then has the
+// counts and the last error of the watch before.
+func (w *SharedWatch) Status() Status { return w.currentStatus().prefixed() }
+
+// Healthy returns nil if the API server was heard within maxSilence, as
+// [WatchSnapshotSource.Healthy] does for one source. Use it in the liveness probe of a
+// program that has many sources. While no source is started the watch is not healthy.
+func (w *SharedWatch) Healthy(maxSilence time.Duration) error {
+	return w.currentStatus().healthy(maxSilence)
+}
+
+// currentStatus returns the status without the prefix of its error.
+func (w *SharedWatch) currentStatus() Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open == nil {
+		return w.closed
+	}
+	return w.open.status.read()
+}
+
+// ended keeps the status of a watch that has ended.
+func (w *SharedWatch) ended(status Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = status
 }
 
 // join adds a session, and opens the watch if none is open. The session ends when ctx

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/listwatch"
@@ -58,17 +59,64 @@ type Status struct {
 	Events  int // pod events received
 }
 
+// prefixed returns the status with the prefix of its error.
+func (s Status) prefixed() Status {
+	if s.Err != nil {
+		s.Err = fmt.Errorf("watchsource: %w", s.Err)
+	}
+	return s
+}
+
+// healthy returns nil if the API server was heard within maxSilence.
+func (s Status) healthy(maxSilence time.Duration) error {
+	if s.Phase == Stopped {
+		return errors.New("watchsource: not started")
+	}
+	heard := s.LastContact
+	if heard.IsZero() {
+		heard = s.Since // of the start
+	}
+	silence := time.Since(heard)
+	switch {
+	case silence <= maxSilence:
+		return nil
+	case s.Err == nil:
+		return fmt.Errorf("watchsource: nothing heard from the API server for %v", silence)
+	default:
+		return fmt.Errorf("watchsource: nothing heard from the API server for %v: %w", silence, s.Err)
+	}
+}
+
 // statusBoard is the Status that the watch goroutine writes and any goroutine
 // reads.
 type statusBoard struct {
-	mu           sync.Mutex
-	status       Status
+	mu     sync.Mutex
+	status Status
+	watch  *watchRecord // nil while no watch writes to the board, as for a source of a SharedWatch
+}
+
+// A watchRecord is what a statusBoard notes about its watch besides the Status. The mutex of
+// the board guards it.
+type watchRecord struct {
+	logger       logr.Logger
+	unanswered   error       // of the request that Start waits for, nil for none
 	noWatchTimer *time.Timer // runs from the end of a watch to the next phase, nil otherwise
+	blindTimer   *time.Timer // runs since the API server was first heard, nil before
+	blindAfter   time.Duration
+	blind        bool       // logged, and the API server has not been heard since
+	logging      sync.Mutex // held while the blindTimer logs, and may be locked while the board's mutex is held
 }
 
 // If no watch is open for retryingAfter, the phase becomes Retrying. An ordinary
 // reconnection takes less time.
 const retryingAfter = 5 * time.Second
+
+// blindAfter is how long the API server may be silent until that is logged as an error. It is
+// the time that Healthy recommends for a liveness probe.
+const blindAfter = 3 * time.Minute
+
+// blindMargin is how much longer than the stall timeout that is at least.
+const blindMargin = 30 * time.Second
 
 // errNoWatch is the error of the phase Retrying if the last watch ended normally.
 var errNoWatch = fmt.Errorf("the watch ended, and no other has opened for %v", retryingAfter)
@@ -96,15 +144,48 @@ func (b *statusBoard) start(appID string) {
 	b.status = Status{Phase: Starting, Since: time.Now(), AppID: appID}
 }
 
-// record updates the status after an event, and returns the status before.
-func (b *statusBoard) record(e listwatch.Event) (before Status) {
+// begin makes the board that of a watch with the given options. The logger names the watch.
+func (b *statusBoard) begin(o *sourceOptions, logger logr.Logger) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watch = &watchRecord{logger: logger, blindAfter: max(blindAfter, o.stallTimeout+blindMargin)}
+}
+
+// awaited returns the error of the request that a Start waits for, nil for none.
+func (b *statusBoard) awaited() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.watch == nil {
+		return nil
+	}
+	return b.watch.unanswered
+}
+
+// record updates the status after an event, and logs the end of a trouble.
+func (b *statusBoard) record(e listwatch.Event) {
+	since, restored := b.update(e)
+	if restored {
+		b.watch.logger.Info("Watch restored", "since", since)
+	}
+}
+
+// update updates the status after an event. It reports whether the event ends a trouble, and
+// since when that lasted.
+func (b *statusBoard) update(e listwatch.Event) (since time.Time, restored bool) {
 	b.write(func(s *Status) {
-		before = *s
+		b.watch.unanswered = nil
+		since, restored = s.Since, e.Kind == listwatch.Opened && s.Phase == Retrying && !b.watch.blind
+		if e.Heard && b.watch.blind {
+			since, restored = s.LastContact, true
+		}
 		b.count(s, e)
 		if e.Heard {
 			s.LastContact = time.Now()
+			b.heard()
 		}
 		switch {
+		case e.Kind == listwatch.Unanswered:
+			b.watch.unanswered = e.Err
 		case e.Kind == listwatch.Opened:
 			b.enter(s, Watching)
 		case e.Trouble:
@@ -113,7 +194,43 @@ func (b *statusBoard) record(e listwatch.Event) (before Status) {
 			b.watchEnded(e.Err)
 		}
 	})
-	return before
+	return since, restored
+}
+
+// heard starts the timer that logs blindness. Later contacts do not reset it, because there
+// may be thousands of them a second: the timer sets itself again. The caller holds b.mu.
+func (b *statusBoard) heard() {
+	w := b.watch
+	switch {
+	case w.blindTimer == nil:
+		w.blindTimer = time.AfterFunc(w.blindAfter, func() { b.logBlindness(w) })
+	case w.blind:
+		w.blind = false
+		w.blindTimer.Reset(w.blindAfter)
+	}
+}
+
+// logBlindness logs that the API server has been silent, or sets the timer again. The timer
+// calls it in another goroutine, because the watch goroutine waits for the server.
+func (b *statusBoard) logBlindness(w *watchRecord) {
+	b.mu.Lock()
+	silence := time.Since(b.status.LastContact)
+	if b.watch != w || silence < w.blindAfter {
+		if b.watch == w {
+			w.blindTimer.Reset(w.blindAfter - silence)
+		}
+		b.mu.Unlock()
+		return
+	}
+	w.blind = true
+	err, lastContact := b.status.Err, b.status.LastContact
+	if b.status.ErrAt.Before(lastContact) {
+		err = nil // of an earlier trouble
+	}
+	w.logging.Lock()
+	defer w.logging.Unlock()
+	b.mu.Unlock()
+	w.logger.Error(err, "Nothing heard from the API server", "for", silence.Round(time.Second), "lastContact", lastContact)
 }
 
 // count updates the counts, the version and the error.
@@ -141,6 +258,8 @@ func (b *statusBoard) count(s *Status, e listwatch.Event) {
 			s.Errors++
 		}
 		return
+	case listwatch.Unanswered:
+		return
 	}
 	s.ResourceVersion = e.ResourceVersion
 }
@@ -157,7 +276,7 @@ func (b *statusBoard) watchEnded(err error) {
 	var timer *time.Timer
 	timer = time.AfterFunc(retryingAfter, func() {
 		b.write(func(s *Status) {
-			if b.noWatchTimer != timer {
+			if b.watch == nil || b.watch.noWatchTimer != timer {
 				return
 			}
 			s.Phase = Retrying
@@ -166,20 +285,33 @@ func (b *statusBoard) watchEnded(err error) {
 			}
 		})
 	})
-	b.noWatchTimer = timer
+	b.watch.noWatchTimer = timer
 }
 
 // enter begins a phase and stops the timer. The caller holds b.mu.
 func (b *statusBoard) enter(s *Status, phase Phase) {
 	s.Phase = phase
-	if b.noWatchTimer != nil {
-		b.noWatchTimer.Stop()
-		b.noWatchTimer = nil
+	if b.watch != nil && b.watch.noWatchTimer != nil {
+		b.watch.noWatchTimer.Stop()
+		b.watch.noWatchTimer = nil
 	}
 }
 
-// stop begins the phase Stopped.
-func (b *statusBoard) stop() { b.write(func(s *Status) { b.enter(s, Stopped) }) }
+// stop begins the phase Stopped. When it has returned nothing is logged any more.
+func (b *statusBoard) stop() {
+	var ended *watchRecord
+	b.write(func(s *Status) {
+		b.enter(s, Stopped)
+		ended, b.watch = b.watch, nil
+		if ended != nil && ended.blindTimer != nil {
+			ended.blindTimer.Stop()
+		}
+	})
+	if ended != nil {
+		ended.logging.Lock()
+		defer ended.logging.Unlock()
+	}
+}
 
 // An Observation is one thing that happened between a [WatchSnapshotSource] and
 // the API server. See [WithObserver]. A Closed follows each Opened, even if Stop ends

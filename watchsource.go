@@ -3,6 +3,7 @@
 package watchsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,12 +53,20 @@ func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, o
 // that is started feeds the store (that source goes on), with ErrStopped if Stop
 // is called meanwhile, and with the error of the API server or of the connection to it:
 // apierrors.IsForbidden, IsUnauthorized and similar functions recognise the
-// error, errors.Is and errors.As its cause. A server that asks to come back later
-// (429 or 503) is asked again, and a server that closes the connection a few
-// times too. If there is no complete view within the start timeout,
-// apierrors.IsTimeout and errors.Is with context.DeadlineExceeded recognise the
-// error, which contains the last one. After a failure nothing runs, the store
-// was not called, and Start may be called again. A panic of the client or the
+// error, errors.Is and errors.As its cause. The text names the request, the cause and
+// what to do, and does not contain the URL of the request.
+//
+// Start makes another attempt if waiting may help: as long as the server asks to come
+// back later (429 or 503), after the first 401, because client-go may have renewed the
+// credential, and after up to six requests in a row that do not reach the API server.
+// Those are connections that are refused or break, a network or a DNS that does not
+// answer, and gateways without a server behind them. The six attempts take up to 20
+// seconds. Every other error ends Start at once, also a missing right (403).
+//
+// If there is no complete view within the start timeout, apierrors.IsTimeout and
+// errors.Is with context.DeadlineExceeded recognise the error, which contains the last
+// one or names the request that was not answered. After a failure nothing runs, the
+// store was not called, and Start may be called again. A panic of the client or the
 // store leaves the source stopped and continues in the caller.
 //
 // After Stop the source may be started again, also for another application. The store
@@ -105,13 +114,7 @@ func (s *WatchSnapshotSource) Stop() {
 }
 
 // Status returns the state of the watch.
-func (s *WatchSnapshotSource) Status() Status {
-	status := s.currentStatus()
-	if status.Err != nil {
-		status.Err = fmt.Errorf("watchsource: %w", status.Err)
-	}
-	return status
-}
+func (s *WatchSnapshotSource) Status() Status { return s.currentStatus().prefixed() }
 
 // currentStatus returns the status without the prefix of its error.
 func (s *WatchSnapshotSource) currentStatus() Status {
@@ -133,23 +136,7 @@ func (s *WatchSnapshotSource) currentStatus() Status {
 // maxSilence should be half a minute longer than the stall timeout. A source that is not
 // started is not healthy.
 func (s *WatchSnapshotSource) Healthy(maxSilence time.Duration) error {
-	status := s.currentStatus()
-	if status.Phase == Stopped {
-		return errors.New("watchsource: not started")
-	}
-	heard := status.LastContact
-	if heard.IsZero() {
-		heard = status.Since // of the start
-	}
-	silence := time.Since(heard)
-	switch {
-	case silence <= maxSilence:
-		return nil
-	case status.Err == nil:
-		return fmt.Errorf("watchsource: nothing heard from the API server for %v", silence)
-	default:
-		return fmt.Errorf("watchsource: nothing heard from the API server for %v: %w", silence, status.Err)
-	}
+	return s.currentStatus().healthy(maxSilence)
 }
 
 func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session, error) {
@@ -222,11 +209,13 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 func (s *WatchSnapshotSource) await(starting *session) error {
 	limit := time.NewTimer(s.options.startTimeout)
 	defer limit.Stop()
+	var last error
 	select {
 	case <-starting.opened:
 	case <-starting.done:
 	case <-limit.C:
 		if starting.decideStart() {
+			last = s.lastError(starting)
 			starting.cancel(errStartTimeout)
 		}
 		select {
@@ -241,12 +230,22 @@ func (s *WatchSnapshotSource) await(starting *session) error {
 	}
 	switch err := starting.err; {
 	case errors.Is(err, errStartTimeout):
-		return timeoutError(s.options.startTimeout, s.currentStatus().Err)
+		return timeoutError(s.options.startTimeout, last)
 	case errors.Is(err, ErrStopped):
 		return ErrStopped
 	default:
 		return fmt.Errorf("watchsource: start: %w", err)
 	}
+}
+
+// lastError returns the last error of a Start, or an error that names the request for which
+// Start waits, or nil.
+func (s *WatchSnapshotSource) lastError(starting *session) error {
+	c := starting.connection
+	if c == nil {
+		return cmp.Or(s.status.awaited(), s.currentStatus().Err)
+	}
+	return cmp.Or(c.status.awaited(), s.currentStatus().Err, starting.awaited())
 }
 
 // stop ends a session, and waits until it has ended.

@@ -381,7 +381,7 @@ func testStartFailsWithWhatTheServerSays(t *testing.T, newSource modeltest.NewSo
 		is        func(error) bool
 		says      []string
 	}{
-		{name: "list forbidden", verb: "list", err: forbidden, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods by a Role"}},
+		{name: "list forbidden", verb: "list", err: forbidden, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods with a Role"}},
 		{name: "list forbidden everywhere", verb: "list", err: forbidden, is: apierrors.IsForbidden, says: []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
 		{name: "watch forbidden though the list worked", verb: "watch", err: forbidden, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"}},
 		{name: "unauthorized", verb: "list", err: apierrors.NewUnauthorized("who are you"), namespace: "jobs", is: apierrors.IsUnauthorized, says: []string{"check the token"}},

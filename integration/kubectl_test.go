@@ -34,7 +34,7 @@ func TestKubectlExecutors(t *testing.T) {
 	if got := strings.Count(all, app+" "); got != 2 || strings.Count(all, other+" ") != 1 {
 		t.Errorf("all applications: got\n%s\nwant two executors of %s and one of %s", all, app, other)
 	}
-	if got := plugin.run(t, 1, app, "-A"); !strings.Contains(got, "grant the verbs list and watch on the resource pods by a ClusterRole") {
+	if got := plugin.run(t, 1, app, "-A"); !strings.Contains(got, "grant the verbs list and watch on the resource pods with a ClusterRole") {
 		t.Errorf("all namespaces: got %q, want the right that is missing", got)
 	}
 

@@ -106,6 +106,7 @@ func TestStartFails(t *testing.T) {
 			config: withHost("https://" + deafPort(t)),
 			is:     func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) },
 			says:   []string{"connection refused"},
+			within: startTimeout + time.Second,
 		},
 		{
 			name:   "accepts and says nothing",

@@ -4,12 +4,13 @@ package listwatch
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,8 +18,8 @@ import (
 )
 
 var (
-	// ErrNotUnderstood is an answer of another kind than was asked for.
-	ErrNotUnderstood = errors.New("answer not understood")
+	// ErrNotUnderstood is an answer of another kind than the request asked for.
+	ErrNotUnderstood = errors.New("unexpected response from the API server")
 	// ErrStalled is a stream that was silent for too long.
 	ErrStalled = errors.New("the watch went silent")
 
@@ -27,65 +28,18 @@ var (
 	errNewHistory = errors.New("the server has gone back to an earlier version, as after a restore from a backup")
 	// errListCut is a streaming list that ended before it was complete.
 	errListCut = errors.New("the streaming list ended early")
-	// errNoAnswer is a request that was not answered in time.
-	errNoAnswer = fmt.Errorf("no answer within %v: %w", openTimeout, context.DeadlineExceeded)
+	// errNoAnswer is a request that was not answered.
+	errNoAnswer = errors.New("no answer")
 	// errHungUp is a request whose connection was closed before the answer.
 	errHungUp = fmt.Errorf("the connection was closed before an answer: %w", io.EOF)
 )
 
-// requestError is the failure of one request to the API server, in words that
-// tell an operator what to do. The cause stays reachable through Unwrap, so
-// that apierrors.IsForbidden and similar functions recognise it.
-type requestError struct {
-	verb      string // list or watch
-	namespace string // empty for all
-	err       error
-}
+// noAnswer is a request that was not answered within a time.
+type noAnswer time.Duration
 
-func (e *requestError) Error() string {
-	msg := fmt.Sprintf("%s pods in %s: %v", e.verb, e.where(), e.err)
-	if hint := e.hint(); hint != "" {
-		msg += "; " + hint
-	}
-	return msg
-}
+func (e noAnswer) Error() string { return fmt.Sprintf("%v within %v", errNoAnswer, time.Duration(e)) }
 
-func (e *requestError) Unwrap() error { return e.err }
-
-func (e *requestError) where() string {
-	if e.namespace == metav1.NamespaceAll {
-		return "all namespaces"
-	}
-	return fmt.Sprintf("namespace %q", e.namespace)
-}
-
-func (e *requestError) hint() string {
-	switch {
-	case apierrors.IsForbidden(e.err) && e.namespace == metav1.NamespaceAll:
-		return "grant the verbs list and watch on the resource pods by a ClusterRole, or watch one namespace with WithNamespace"
-	case apierrors.IsForbidden(e.err):
-		return "grant the verbs list and watch on the resource pods by a Role in " + e.where()
-	case apierrors.IsUnauthorized(e.err):
-		return "check the token or the client certificate"
-	default:
-		return connectionHint(e.err)
-	}
-}
-
-// connectionHint says what to check if no connection was made.
-func connectionHint(err error) string {
-	var unknownAuthority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: check the address of the API server"
-	case errors.As(err, &unknownAuthority), errors.As(err, &hostname), errors.As(err, &invalid):
-		return "check the certificate authority and the server name of the client's configuration"
-	default:
-		return ""
-	}
-}
+func (e noAnswer) Unwrap() []error { return []error{errNoAnswer, context.DeadlineExceeded} }
 
 // versionGone reports whether the API server has forgotten the version that it
 // was asked for.
@@ -117,27 +71,54 @@ func mayConcernVersion(err error) bool {
 // answered reports whether an error is the API server's answer, and not that of
 // a gateway that did not reach it.
 func answered(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return false
-	}
-	switch status.Status().Code {
-	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return !apierrors.IsUnexpectedServerError(err) // the server would send a Status
-	default:
-		return true
-	}
+	_, ok := statusOf(err)
+	return ok && !byGateway(err)
 }
 
 // connectionBroke reports whether a connection ended before the answer, as that
 // of a server that restarts. client-go repeats such requests by itself, unless
 // it is asked not to.
 func connectionBroke(err error) bool {
-	return utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
-// WorthRepeating reports whether a request that failed may succeed without a change of
-// the client's rights or configuration.
-func WorthRepeating(err error) bool {
-	return asksToWait(err) || versionGone(err) || connectionBroke(err)
+// unreachable reports whether a request did not reach the API server, for a reason that may
+// pass: a proxy or a network that is just coming up, or a server that restarts.
+func unreachable(err error) bool {
+	if connectionBroke(err) || utilnet.IsTimeout(err) && !errors.Is(err, errNoAnswer) {
+		return true
+	}
+	for _, cause := range []error{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	lookup, ok := errors.AsType[*net.DNSError](err)
+	return ok && !lookup.IsNotFound || byGateway(err)
+}
+
+// byGateway reports whether a proxy or a load balancer says that it did not reach the API
+// server.
+func byGateway(err error) bool {
+	if !apierrors.IsUnexpectedServerError(err) { // the server would send a Status
+		return false
+	}
+	code := statusCode(err)
+	return code == http.StatusBadGateway || code == http.StatusGatewayTimeout
+}
+
+// statusOf returns the Status that client-go makes of each answer with an error code.
+func statusOf(err error) (status metav1.Status, ok bool) {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		return status, false
+	}
+	return answer.Status(), true
+}
+
+// statusCode returns the HTTP status of a refusal, 0 if there was no answer.
+func statusCode(err error) int {
+	status, _ := statusOf(err)
+	return int(status.Code)
 }

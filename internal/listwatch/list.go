@@ -73,13 +73,17 @@ func (l *Loop) streamsLists() bool {
 
 // worthPlainList reports whether a plain list may work although a streaming list
 // has failed. It cannot if the server was not reached, or has refused the watch
-// that must follow any list. A server that asks to come later is asked once more
+// that must follow any list. If nothing answers the first streaming list, a plain list
+// shows whether anything answers. A server that asks to come later is asked once more
 // for a streaming list, because one whose cache lags refuses these for longer
 // than plain lists (kubernetes issue 139766).
 func (l *Loop) worthPlainList(err error) bool {
 	if asksToWait(err) {
 		l.busyStreams++
 		return l.busyStreams > 1
+	}
+	if !l.started && errors.Is(err, errNoAnswer) {
+		return true
 	}
 	return cannotStream(err) || answered(err) && !lacksRights(err)
 }
@@ -98,7 +102,8 @@ func unsupported(err error) bool {
 
 // streamList opens a watch that begins with every selected pod.
 func (l *Loop) streamList(ctx context.Context) (fullView, error) {
-	s, err := l.open(ctx, fullTimeout(), metav1.ListOptions{
+	began := time.Now()
+	s, err := l.open(ctx, fullTimeout(), l.streamListLimit(), metav1.ListOptions{
 		SendInitialEvents:    new(true),
 		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
 		AllowWatchBookmarks:  true,
@@ -106,21 +111,30 @@ func (l *Loop) streamList(ctx context.Context) (fullView, error) {
 	if err != nil {
 		return fullView{}, err
 	}
-	view, err := l.collect(s)
+	view, err := l.collect(s, began)
 	if err != nil {
 		s.close()
-		return fullView{}, l.failed("watch", err)
+		return fullView{}, l.failed(watchRequest, err)
 	}
 	view.stream = s
 	return view, nil
 }
 
-// collect reads a stream up to the bookmark that ends the initial events.
-func (l *Loop) collect(s *stream) (fullView, error) {
+// streamListLimit is how long the server may take to answer a streaming list. Before the first
+// watch it is also the time for all of the list, so that Start has time left for a plain one.
+func (l *Loop) streamListLimit() time.Duration {
+	if l.started {
+		return openTimeout
+	}
+	return min(openTimeout, l.StartTimeout/2)
+}
+
+// collect reads a stream that was requested at began up to the bookmark that ends the initial
+// events.
+func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
 	stallTimeout := min(listStallTimeout, l.StartTimeout/3)
 	if !l.started {
-		// Start must have time left for a plain list.
-		limit := time.AfterFunc(l.StartTimeout/2, func() { s.cancel(ErrStalled) })
+		limit := time.AfterFunc(l.streamListLimit()-time.Since(began), func() { s.cancel(ErrStalled) })
 		defer limit.Stop()
 	}
 	var pods podList
@@ -226,14 +240,14 @@ func (l *Loop) List(ctx context.Context, selector string) (pods []*corev1.Pod, r
 // plainList lists, in pages.
 func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error) {
 	page := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
+		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, noAnswer(openTimeout))
 		defer cancel()
 		return request(ctx, func() (runtime.Object, error) { return l.pods.List(ctx, options) }, func(runtime.Object) {})
 	}
 	var view fullView
 	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
-		return view, l.failed("list", err)
+		return view, l.failed(listRequest, err)
 	}
 	accessor, err := meta.ListAccessor(list)
 	if err != nil {
@@ -242,7 +256,7 @@ func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error)
 	view.resourceVersion = accessor.GetResourceVersion()
 	if view.resourceVersion == "" && l.served {
 		// For example a JSON null, which client-go takes for an empty list.
-		return view, l.failed("list", fmt.Errorf("%w: a list without a resource version", ErrNotUnderstood))
+		return view, l.failed(listRequest, fmt.Errorf("%w: a list without a resource version", ErrNotUnderstood))
 	}
 	// WithAlloc, so that one pod that lives on does not keep its whole page.
 	err = meta.EachListItemWithAlloc(list, func(object runtime.Object) error {

@@ -56,10 +56,6 @@ const (
 	// end after probeTimeout. It may be late by probeGrace.
 	probeTimeout = 2 * time.Second
 	probeGrace   = 10 * time.Second
-
-	// maxBrokenStarts is how many connections in a row may break before an answer
-	// until the first list fails. client-go allows ten, a second apart.
-	maxBrokenStarts = 6
 )
 
 // A Sink receives what the loop has listed and watched. All its methods are
@@ -79,11 +75,12 @@ type Sink interface {
 type Kind uint8
 
 const (
-	Listed   Kind = iota // a complete list has arrived
-	Opened               // a watch is open
-	Received             // an event or a bookmark came
-	Closed               // a watch has ended, or was given up
-	Refused              // a list or a watch was refused or not answered
+	Listed     Kind = iota // a complete list has arrived
+	Opened                 // a watch is open
+	Received               // an event or a bookmark came
+	Closed                 // a watch has ended, or was given up
+	Refused                // a list or a watch was refused or not answered
+	Unanswered             // the first watch is requested, and Err is its error if Start ends now
 )
 
 // An Event is one thing that happened between the loop and the API server.
@@ -95,7 +92,7 @@ type Event struct {
 	Resumed         bool            // Opened: at the version where another watch had ended
 	Type            watch.EventType // Received
 	Took            time.Duration   // Listed and Refused: the request; Closed: the age of the watch
-	Err             error           // Refused: never nil; Closed: nil if it ended in good order
+	Err             error           // Refused and Unanswered: never nil; Closed: nil if it ended in good order
 
 	Heard   bool // the API server has shown that it is there
 	Trouble bool // Refused: the view may be out of date, and an operator may have to act
@@ -132,14 +129,14 @@ type Loop struct {
 
 	// Owned by the goroutine of Run.
 	policy      *retryPolicy
-	started     bool      // a watch has been open
-	broken      int       // connections in a row that broke before that
-	bookmarks   bool      // the server sends bookmarks regularly
-	checkDue    bool      // the server's version is to be compared before the next watch
-	silent      bool      // because nothing comes
-	plainUntil  time.Time // no streaming lists before
-	busyStreams int       // streaming lists in a row that the server asked to repeat later
-	trouble     string    // the one last logged, "" for none
+	started     bool          // a watch has been open
+	attempts    StartAttempts // until then
+	bookmarks   bool          // the server sends bookmarks regularly
+	checkDue    bool          // the server's version is to be compared before the next watch
+	silent      bool          // because nothing comes
+	plainUntil  time.Time     // no streaming lists before
+	busyStreams int           // streaming lists in a row that the server asked to repeat later
+	trouble     string        // the one last logged, "" for none
 }
 
 // New returns a loop that has not made a request yet.
@@ -179,7 +176,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.trouble = ""
 			delay = l.follow(ctx, stream)
 		case ctx.Err() == nil:
-			if l.fatal(err) {
+			if !l.started && l.attempts.Fatal(err) {
 				l.Report(Event{Kind: Refused, Took: time.Since(began), Err: err})
 				return err
 			}
@@ -221,7 +218,7 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 // does not answer the question, for example because the client has only the right
 // to watch, may be in it too.
 func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, noAnswer(openTimeout))
 	defer cancel()
 	now, err := request(ctx, func() (string, error) { return l.pods.Version(ctx, l.Selector) }, func(string) {})
 	switch {
@@ -231,7 +228,7 @@ func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
 	case answered(err) && !asksToWait(err) && !apierrors.IsUnauthorized(err):
 		return l.silent, nil
 	default:
-		return false, l.failed("list", err)
+		return false, &requestError{kind: versionRequest, namespace: versionNamespace(l.Namespace), err: err}
 	}
 }
 
@@ -247,7 +244,7 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 	l.checkDue, l.silent = false, false
 	stream := view.stream
 	if stream == nil {
-		stream, err = l.watch(ctx, view.resourceVersion)
+		stream, err = l.watchAfterList(ctx, view.resourceVersion)
 		if err == nil && l.fake {
 			err = l.dropDeleted(ctx, &view, stream)
 		}
@@ -270,13 +267,18 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 	return stream, err
 }
 
-// fatal reports whether an error ends a loop that has never had a watch open.
-func (l *Loop) fatal(err error) bool {
-	if l.started || asksToWait(err) || versionGone(err) {
-		return false
+// watchAfterList opens a stream from the version of a list that was just answered. Until the
+// first stream is open it reports the request before it makes it: a proxy may pass lists on
+// and not watches, and then Start ends while the request waits.
+func (l *Loop) watchAfterList(ctx context.Context, resourceVersion string) (*stream, error) {
+	if !l.started {
+		l.Report(Event{Kind: Unanswered, Err: &requestError{kind: watchRequest, namespace: l.Namespace, listed: true, err: errNoAnswer}})
 	}
-	l.broken++
-	return !connectionBroke(err) || l.broken > maxBrokenStarts
+	s, err := l.watch(ctx, resourceVersion)
+	if failed, ok := errors.AsType[*requestError](err); ok {
+		failed.listed = true
+	}
+	return s, err
 }
 
 // refused returns how long to wait after a list or a watch was refused. A
@@ -411,7 +413,7 @@ var emptyWatch = reflect.TypeOf(watch.NewEmptyWatch())
 
 // watch opens a stream from a resource version.
 func (l *Loop) watch(ctx context.Context, resourceVersion string) (*stream, error) {
-	s, err := l.open(ctx, l.watchTimeout(), metav1.ListOptions{
+	s, err := l.open(ctx, l.watchTimeout(), openTimeout, metav1.ListOptions{
 		ResourceVersion:     resourceVersion,
 		AllowWatchBookmarks: true,
 	})
@@ -421,13 +423,15 @@ func (l *Loop) watch(ctx context.Context, resourceVersion string) (*stream, erro
 	return s, err
 }
 
-func (l *Loop) open(ctx context.Context, timeout time.Duration, options metav1.ListOptions) (*stream, error) {
+// open requests a stream that the server is asked to end after timeout. The answer must come
+// within patience.
+func (l *Loop) open(ctx context.Context, timeout, patience time.Duration, options metav1.ListOptions) (*stream, error) {
 	timeout = timeout.Truncate(time.Second) // the request has whole seconds
 	options.TimeoutSeconds = new(int64(timeout.Seconds()))
 	options.LabelSelector = l.Selector
 
 	ctx, cancel := context.WithCancelCause(ctx)
-	limit := time.AfterFunc(openTimeout, func() { cancel(errNoAnswer) })
+	limit := time.AfterFunc(patience, func() { cancel(noAnswer(patience)) })
 	defer limit.Stop()
 	opened, err := request(ctx, func() (events, error) { return l.pods.Watch(ctx, options) }, events.close)
 	if c, ok := opened.(*clientEvents); ok && !l.fake && reflect.TypeOf(c.Interface) == emptyWatch {
@@ -435,11 +439,14 @@ func (l *Loop) open(ctx context.Context, timeout time.Duration, options metav1.L
 	}
 	if err != nil {
 		cancel(nil)
-		return nil, l.failed("watch", err)
+		return nil, l.failed(watchRequest, err)
 	}
 	return newStream(ctx, cancel, opened, timeout), nil
 }
 
-func (l *Loop) failed(verb string, err error) error {
-	return &requestError{verb: verb, namespace: l.Namespace, err: err}
+// Unanswered is the error of a list that has not been answered when Start ends.
+func (l *Loop) Unanswered() error { return l.failed(listRequest, errNoAnswer) }
+
+func (l *Loop) failed(kind requestKind, err error) error {
+	return &requestError{kind: kind, namespace: l.Namespace, err: err}
 }

@@ -225,7 +225,7 @@ func (p *retryPolicy) relist(now time.Time, err error) nextStep {
 	} else {
 		delay = p.relists.Step()
 	}
-	delay = max(delay, serverDelay(err))
+	delay = max(delay, ServerDelay(err))
 	p.relisted = now.Add(delay)
 	return nextStep{relist: true, delay: delay}
 }
@@ -237,11 +237,11 @@ func (p *retryPolicy) attemptDelay(err error) time.Duration {
 	if lacksRights(err) {
 		d = min(d, wait.Jitter(maxRefusedDelay, delayJitter))
 	}
-	return max(d, serverDelay(err))
+	return max(d, ServerDelay(err))
 }
 
-// serverDelay returns the delay that the server asked for, within bounds.
-func serverDelay(err error) time.Duration {
+// ServerDelay returns the delay that the server asked for, within bounds.
+func ServerDelay(err error) time.Duration {
 	seconds, _ := apierrors.SuggestsClientDelay(err)
 	return min(time.Duration(seconds)*time.Second, maxServerDelay)
 }

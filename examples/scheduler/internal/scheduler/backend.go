@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -205,19 +204,11 @@ func (b *schedulerBackend) checkWatch() {
 	retrying := status.Phase == watchsource.Retrying
 	switch {
 	case retrying && !b.retrying:
-		b.report.printf("lost sight of the cluster, trying again: %v", withoutURL(status.Err))
+		b.report.printf("lost sight of the cluster, trying again: %v", status.Err)
 	case !retrying && b.retrying:
 		b.report.printf("sees the cluster again")
 	}
 	b.retrying = retrying
-}
-
-// withoutURL returns the error without the method and URL of the request.
-func withoutURL(err error) error {
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err
-	}
-	return err
 }
 
 // stop deletes the executors and then stops the watch, which shows that they are gone. It

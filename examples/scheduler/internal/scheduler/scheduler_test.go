@@ -187,7 +187,7 @@ func TestSaysWhatToDoWhenStartIsForbidden(t *testing.T) {
 		server.Inject(watchtest.Fault{Do: watchtest.Answer(
 			apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("User \"spark\" cannot list resource \"pods\"")))})
 		err := runApplication(r.ctx, r.config, server.Client(), newReport(&r.out))
-		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch on the resource pods by a Role in namespace \"default\"") {
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch on the resource pods with a Role in namespace \"default\"") {
 			t.Errorf("error = %v", err)
 		}
 		if strings.Contains(err.Error(), "\n") {

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listwatch
+
+import apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+const (
+	// maxUnreachable is how many requests in a row may fail to reach the API server
+	// until a Start fails. Their delays add up to 13 to 20 seconds, which is enough
+	// for a local proxy to come up or for a server to restart. client-go allows ten, a
+	// second apart.
+	maxUnreachable = 6
+	// maxUnauthorized is how many requests of a Start may be refused with 401. An exec
+	// plugin's credential, or a token in a file, may have expired without the client's
+	// knowledge: client-go discards it on a 401, and its next request uses another.
+	maxUnauthorized = 1
+)
+
+// StartAttempts counts the failed requests of one Start. The zero value has none.
+type StartAttempts struct {
+	unreachable  uint8 // in a row
+	unauthorized uint8
+}
+
+// Fatal counts a failed request and reports whether its error ends the Start. It does not
+// if the server asks to come later, or has forgotten the version that it was asked for. It
+// does after more than maxUnreachable requests in a row that did not reach the server, after
+// more than maxUnauthorized with 401, and at once after any other error: a missing right or
+// a wrong configuration stays until an operator acts.
+func (a *StartAttempts) Fatal(err error) bool {
+	if !unreachable(err) {
+		a.unreachable = 0
+	}
+	switch {
+	case asksToWait(err), versionGone(err):
+		return false
+	case unreachable(err):
+		a.unreachable++
+		return a.unreachable > maxUnreachable
+	case apierrors.IsUnauthorized(err):
+		a.unauthorized++
+		return a.unauthorized > maxUnauthorized
+	default:
+		return true
+	}
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+// A startError is what Start must return in one case.
+type startError struct {
+	is   func(error) bool // nil for any error
+	says []string
+	not  []string // words that would name a wrong cause
+}
+
+// check fails unless err is the error of a Start. No error contains the URL of the request.
+func (want startError) check(t *testing.T, err error) {
+	t.Helper()
+	t.Logf("Start = %v", err)
+	if err == nil {
+		t.Fatal("Start = nil, want an error")
+	}
+	if want.is != nil && !want.is(err) {
+		t.Errorf("the cause of the error cannot be recognised: %#v", err)
+	}
+	text := err.Error()
+	for _, part := range want.says {
+		if !strings.Contains(text, part) {
+			t.Errorf("Start = %q, want %q in it", text, part)
+		}
+	}
+	for _, part := range append(want.not, "/api/v1", "labelSelector", "?", "\n", "<") {
+		if strings.Contains(text, part) {
+			t.Errorf("Start = %q, want no %q in it", text, part)
+		}
+	}
+	if strings.Count(text, "watchsource: ") != 1 || !strings.HasPrefix(text, "watchsource: start: ") {
+		t.Errorf("Start = %q, want one prefix \"watchsource: start: \"", text)
+	}
+	if len(text) > 480 {
+		t.Errorf("Start = %q: %d bytes, want at most 480", text, len(text))
+	}
+}
+
+func errorAs[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// signInPage is what an authenticating proxy answers to a client that has not signed in.
+const signInPage = `<!DOCTYPE html>
+<html>
+<head><title>Sign in</title><style>body { color: red }</style></head>
+<body><a href="https://login.example/oauth?client=1">Sign in</a></body>
+</html>`
+
+func answer(code int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// Start names the cause that a real server, certificate or address has, and the remedy.
+func TestStartErrorsOfServers(t *testing.T) { eachConstructor(t, testStartErrorsOfServers) }
+
+func testStartErrorsOfServers(t *testing.T, newSource modeltest.NewSource) {
+	const role, authority = "Role", "authority"
+	for _, test := range []struct {
+		name   string
+		config func(t *testing.T) *rest.Config
+		want   startError
+	}{
+		{name: "an expired certificate", config: tlsServer(expiredCertificate), want: startError{
+			is:   errorAs[x509.CertificateInvalidError],
+			says: []string{"certificate has expired", "renew the API server's certificate", "clock"}, not: []string{authority},
+		}},
+		{name: "a certificate that is not yet valid", config: tlsServer(futureCertificate), want: startError{
+			is:   errorAs[x509.CertificateInvalidError],
+			says: []string{"not yet valid", "set the clock of this machine"}, not: []string{authority, "renew"},
+		}},
+		{name: "an expired authority", config: tlsServer(expiredAuthority), want: startError{
+			is:   errorAs[x509.CertificateInvalidError],
+			says: []string{"renew the certificate authority"}, not: []string{"inspects"},
+		}},
+		{name: "another authority", config: tlsServer(otherAuthority), want: startError{
+			is:   errorAs[x509.UnknownAuthorityError],
+			says: []string{"check the certificate authority of the client's configuration"}, not: []string{"host name", "clock"},
+		}},
+		{name: "a certificate for another name", config: tlsServer(otherName), want: startError{
+			is:   errorAs[x509.HostnameError],
+			says: []string{"check the host name in the API server's address", "ServerName"}, not: []string{authority, "clock"},
+		}},
+		{name: "a client certificate is required", config: tlsServer(clientCertificateRequired), want: startError{
+			is: errorAs[*net.OpError], says: []string{"refuses the client certificate"}, not: []string{authority},
+		}},
+		{name: "http to a TLS port", config: httpToTLS, want: startError{
+			is: apierrors.IsBadRequest, says: []string{"Client sent an HTTP request to an HTTPS server", "with https"},
+		}},
+		{name: "http to a TLS port of nginx", config: plainServer(answer(400, "text/html",
+			"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>")), want: startError{
+			is: apierrors.IsBadRequest, says: []string{"plain HTTP request was sent to HTTPS port", "with https"},
+		}},
+		{name: "http to a TLS port of another server", config: rawServer("\x15\x03\x03\x00\x02\x02\x46"), want: startError{
+			is: errorAs[*url.Error], says: []string{"malformed HTTP response", "http or https"},
+		}},
+		{name: "https to a plain port", config: httpsToPlain, want: startError{
+			is: errorIs(http.ErrSchemeMismatch), says: []string{"server gave HTTP response to HTTPS client", "with http"}, not: []string{authority},
+		}},
+		{name: "an unknown host", config: withHost("https://api.watchtest.invalid:6443"), want: startError{
+			is: errorAs[*net.DNSError], says: []string{"lookup api.watchtest.invalid", "check the host name", "DNS"},
+		}},
+		{name: "no API server at the address", config: plainServer(http.NotFound), want: startError{
+			is: apierrors.IsNotFound, says: []string{`list pods in namespace "jobs"`, "404", "no API server answers at this address and path"}, not: []string{role},
+		}},
+		{name: "a wrong path of an API server", config: plainServer(answer(403, "application/json",
+			`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"forbidden: User \"system:anonymous\" cannot get path \"/wrong\""}`)), want: startError{
+			is: apierrors.IsForbidden, says: []string{"cannot get path", "no API server answers at this address and path"}, not: []string{role},
+		}},
+		{name: "a sign-in page with 200", config: plainServer(answer(200, "text/html; charset=utf-8", signInPage)), want: startError{
+			says: []string{"unexpected response from the API server", "text/html", "a web page", "sign-in"}, not: []string{"serializer"},
+		}},
+		{name: "a sign-in page after a redirect", config: plainServer(redirectToSignIn), want: startError{
+			says: []string{"unexpected response from the API server", "text/html", "a web page", "sign-in"},
+		}},
+		{name: "redirects without an end", config: plainServer(redirectForEver), want: startError{
+			is: errorAs[*url.Error], says: []string{"stopped after 10 redirects", "sign-in"},
+		}},
+		{name: "a sign-in page with 403", config: plainServer(answer(403, "text/html", signInPage)), want: startError{
+			is: apierrors.IsForbidden, says: []string{"403 Forbidden", `"Sign in"`, "not from Kubernetes", "proxy or gateway"}, not: []string{role},
+		}},
+		{name: "a service mesh", config: plainServer(answer(403, "text/plain", "RBAC: access denied")), want: startError{
+			is: apierrors.IsForbidden, says: []string{"RBAC: access denied", "not from Kubernetes", "proxy or gateway"}, not: []string{role},
+		}},
+		{name: "a gateway that speaks JSON", config: plainServer(answer(403, "application/json", `{"error":"no"}`)), want: startError{
+			is: apierrors.IsForbidden, says: []string{"403 Forbidden", "not from Kubernetes"}, not: []string{role},
+		}},
+		{name: "a sign-in page with 401", config: plainServer(answer(401, "text/html", signInPage)), want: startError{
+			is: apierrors.IsUnauthorized, says: []string{"not from Kubernetes", "proxy or gateway"},
+		}},
+		{name: "a proxy that wants credentials", config: throughProxy(407), want: startError{
+			is: errorAs[*url.Error], says: []string{"Proxy Authentication Required", "HTTPS_PROXY"},
+		}},
+	} {
+		for kind, client := range map[string]func(*rest.Config) kubernetes.Interface{
+			"own decoder": func(c *rest.Config) kubernetes.Interface { return clientFor(t, c) },
+			"client-go's decoder": func(c *rest.Config) kubernetes.Interface {
+				c.ContentType = "application/json"
+				return clientFor(t, c)
+			},
+			"client of the user": func(c *rest.Config) kubernetes.Interface { return wrappedClient{clientFor(t, c)} },
+		} {
+			t.Run(test.name+"/"+kind, func(t *testing.T) {
+				source := newSource(watchsource.NewStore(), client(test.config(t)), watchsource.WithNamespace("jobs"))
+				test.want.check(t, source.Start("app"))
+			})
+		}
+	}
+}
+
+// client-go writes the URL of a watch into the text of an error that is not a url.Error.
+func TestStartErrorWithoutURL(t *testing.T) { eachConstructor(t, testStartErrorWithoutURL) }
+
+func testStartErrorWithoutURL(t *testing.T, newSource modeltest.NewSource) {
+	config := plainServer(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })(t)
+	config.ContentType = "application/json" // client-go opens the watch
+	err := newSource(watchsource.NewStore(), clientFor(t, config)).Start("app")
+	startError{says: []string{"watch pods in all namespaces: got status: 204"}}.check(t, err)
+}
+
+// Start names the cause of a connection that fails, and the remedy.
+func TestStartErrorsOfConnections(t *testing.T) { eachConstructor(t, testStartErrorsOfConnections) }
+
+func testStartErrorsOfConnections(t *testing.T, newSource modeltest.NewSource) {
+	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	watches := watchtest.Watch | watchtest.StreamingList
+	for _, test := range []struct {
+		name  string
+		fault watchtest.Fault
+		want  startError
+	}{
+		{name: "refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, want: startError{
+			is: errorIs(syscall.ECONNREFUSED), says: []string{"nothing listens there: check the address of the API server"}, not: []string{"PROXY"},
+		}},
+		{name: "a proxy that is down", fault: watchtest.Fault{Do: watchtest.Break(throughDeadProxy(t))}, want: startError{
+			is: errorIs(syscall.ECONNREFUSED), says: []string{"proxyconnect", "the proxy", "HTTPS_PROXY", "rest.Config.Proxy"}, not: []string{"address of the API server"},
+		}},
+		{name: "no route", fault: watchtest.Fault{Do: watchtest.Break(dial(syscall.EHOSTUNREACH))}, want: startError{
+			is: errorIs(syscall.EHOSTUNREACH), says: []string{"check the address of the API server and the network"},
+		}},
+		{name: "a dial without an answer", fault: watchtest.Fault{Do: watchtest.Break(dial(context.DeadlineExceeded))}, want: startError{
+			is: errorAs[net.Error], says: []string{"check the address of the API server and the network"},
+		}},
+		{name: "reset", fault: watchtest.Fault{Do: watchtest.Reset()}, want: startError{
+			is: errorIs(syscall.ECONNRESET), says: []string{"connection reset", "proxy, load balancer or firewall", "drops"},
+		}},
+		{name: "closed", fault: watchtest.Fault{Do: watchtest.Break(io.EOF)}, want: startError{
+			is: errorIs(io.EOF), says: []string{"EOF", "proxy, load balancer or firewall", "drops"},
+		}},
+		{name: "no answer", fault: watchtest.Fault{Do: watchtest.Hang()}, want: startError{
+			is: isTimeout, says: []string{"no complete view within 30s"}, not: []string{"proxy_http_version"},
+		}},
+		{name: "lists and no watches", fault: watchtest.Fault{On: watches, Do: watchtest.Hang()}, want: startError{
+			is:   isTimeout,
+			says: []string{"no complete view within 30s", `watch pods in namespace "jobs"`, "lists are answered and watches are not", "proxy_http_version 1.1"},
+			not:  []string{"check its address"},
+		}},
+		{name: "lists, and watches that break", fault: watchtest.Fault{On: watches, Do: watchtest.Break(io.EOF)}, want: startError{
+			is: errorIs(io.EOF), says: []string{`watch pods in namespace "jobs"`, "EOF"},
+		}},
+		{name: "a gateway that does not reach the server", fault: watchtest.Fault{Do: watchtest.Answer(page(502))}, want: startError{
+			is: apierrors.IsInternalError, says: []string{"502 Bad Gateway", "does not reach the API server"}, not: []string{"html"},
+		}},
+	} {
+		inBubble(t, test.name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			server.Inject(test.fault)
+			source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithNamespace("jobs"))
+			test.want.check(t, source.Start("app"))
+		})
+	}
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && apierrors.IsTimeout(err)
+}
+
+// page is what client-go makes of an HTML page with an error code.
+func page(code int) *apierrors.StatusError {
+	body := fmt.Sprintf("<html><head><title>%d %s</title></head></html>", code, http.StatusText(code))
+	return apierrors.NewGenericServerResponse(code, "get", podsResource.GroupResource(), "", body, 0, true)
+}
+
+func withHost(host string) func(t *testing.T) *rest.Config {
+	return func(t *testing.T) *rest.Config {
+		// Each client has its own transport, so that no test sees another's connections.
+		transport := &http.Transport{Proxy: nil}
+		t.Cleanup(transport.CloseIdleConnections)
+		return &rest.Config{Host: host, Transport: transport}
+	}
+}
+
+func plainServer(handler http.HandlerFunc) func(t *testing.T) *rest.Config {
+	return func(t *testing.T) *rest.Config {
+		server := httptest.NewServer(handler)
+		t.Cleanup(server.Close)
+		return withHost(server.URL)(t)
+	}
+}
+
+// rawServer answers each connection with bytes that are not HTTP.
+func rawServer(answer string) func(t *testing.T) *rest.Config {
+	return func(t *testing.T) *rest.Config {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 1))
+				_, _ = io.WriteString(conn, answer)
+				conn.(*net.TCPConn).CloseWrite()
+				_, _ = io.Copy(io.Discard, conn)
+				conn.Close()
+			}
+		}()
+		return withHost("http://" + listener.Addr().String())(t)
+	}
+}
+
+func redirectToSignIn(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/login" {
+		answer(200, "text/html", signInPage)(w, r)
+		return
+	}
+	http.Redirect(w, r, "/login", http.StatusFound)
+}
+
+func redirectForEver(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, r.URL.Path, http.StatusFound)
+}
+
+// throughProxy returns a client whose proxy answers with a code.
+func throughProxy(code int) func(t *testing.T) *rest.Config {
+	return func(t *testing.T) *rest.Config {
+		proxy := httptest.NewServer(answer(code, "text/html", signInPage))
+		t.Cleanup(proxy.Close)
+		address, err := url.Parse(proxy.URL)
+		must(t, err)
+		transport := &http.Transport{Proxy: http.ProxyURL(address)}
+		t.Cleanup(transport.CloseIdleConnections)
+		return &rest.Config{Host: "https://api.example:6443", Transport: transport}
+	}
+}
+
+// throughDeadProxy returns the error of a request through a proxy that is down.
+func throughDeadProxy(t *testing.T) error {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	listener.Close()
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: listener.Addr().String()})}}
+	_, err = client.Get("https://api.example:6443") //nolint:bodyclose // it fails
+	failed, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		t.Fatalf("a request through a proxy that is down: %v, want an error", err)
+	}
+	return failed.Err
+}
+
+func httpToTLS(t *testing.T) *rest.Config {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = discardLog
+	return withHost(strings.Replace(server.URL, "https:", "http:", 1))(t)
+}
+
+func httpsToPlain(t *testing.T) *rest.Config {
+	server := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	return withHost(strings.Replace(server.URL, "http:", "https:", 1))(t)
+}
+
+// A certified is the settings of a TLS server and its client.
+type certified struct {
+	authority, server              x509.Certificate // templates
+	otherAuthority, requiresClient bool
+}
+
+func expiredCertificate(c *certified) {
+	c.server.NotBefore, c.server.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+}
+
+func futureCertificate(c *certified) { c.server.NotBefore = time.Now().Add(time.Hour) }
+
+func expiredAuthority(c *certified) {
+	c.authority.NotBefore, c.authority.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+}
+
+func otherAuthority(c *certified) { c.otherAuthority = true }
+func otherName(c *certified) {
+	c.server.IPAddresses, c.server.DNSNames = nil, []string{"other.example"}
+}
+func clientCertificateRequired(c *certified) { c.requiresClient = true }
+
+func tlsServer(change func(*certified)) func(t *testing.T) *rest.Config {
+	return func(t *testing.T) *rest.Config {
+		c := certified{authority: template("authority"), server: template("server")}
+		c.authority.IsCA, c.authority.BasicConstraintsValid = true, true
+		c.server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+		change(&c)
+		authority := sign(t, &c.authority, nil)
+		certificate := sign(t, &c.server, &authority)
+
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.Config.ErrorLog = discardLog
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+		if c.requiresClient {
+			server.TLS.ClientAuth = tls.RequireAnyClientCert
+		}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		trusted := authority
+		if c.otherAuthority {
+			trusted = sign(t, &c.authority, nil)
+		}
+		return &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{
+			CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: trusted.Certificate[0]}),
+		}}
+	}
+}
+
+func template(name string) x509.Certificate {
+	return x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+}
+
+// sign makes a certificate, which signs itself if by is nil.
+func sign(t *testing.T, certificate *x509.Certificate, by *tls.Certificate) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	parent, signer := certificate, any(key)
+	if by != nil {
+		parent, err = x509.ParseCertificate(by.Certificate[0])
+		must(t, err)
+		signer = by.PrivateKey
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, certificate, parent, &key.PublicKey, signer)
+	must(t, err)
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}
+}
+
+var discardLog = log.New(io.Discard, "", 0)
