@@ -102,8 +102,8 @@ func (s *Store) subscribe(name string, interval time.Duration) (*reader, Snapsho
 	r := newReader(name, s.backlogLimit, time.Now().Add(interval))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.readers[r] = struct{}{}
 	now := s.current.Load()
+	s.readers[r] = struct{}{}
 	if now.stopped {
 		r.stop(&now.view, s.positions.ends)
 	}

@@ -17,10 +17,10 @@ import (
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
-// An Option changes how a [WatchSnapshotSource] works.
+// An Option changes how a [WatchSnapshotSource] works. A nil Option changes nothing.
 type Option interface{ applyToSource(*sourceOptions) }
 
-// A StoreOption changes how a [Store] works.
+// A StoreOption changes how a [Store] works. A nil StoreOption changes nothing.
 type StoreOption interface{ applyToStore(*storeOptions) }
 
 type sourceOptions struct {
@@ -79,7 +79,9 @@ func newSourceOptions(opts []Option) sourceOptions {
 		startTimeout: 30 * time.Second,
 	}
 	for _, opt := range opts {
-		opt.applyToSource(&o)
+		if opt != nil {
+			opt.applyToSource(&o)
+		}
 	}
 	return o
 }
@@ -90,7 +92,9 @@ func newStoreOptions(opts []StoreOption) storeOptions {
 		logger: defaultLogger(),
 	}
 	for _, opt := range opts {
-		opt.applyToStore(&o)
+		if opt != nil {
+			opt.applyToStore(&o)
+		}
 	}
 	return o
 }
@@ -104,8 +108,9 @@ func WithNamespace(namespace string) Option {
 }
 
 // WithSelector sets the selector of an application's executor pods. The default
-// selects by Spark's labels. Start fails if the selector selects every pod, or if it
-// selects none, because such a selector cannot be sent to the API server.
+// selects by Spark's labels. Start fails if the function or the selector is nil, if the
+// selector selects every pod, or if it selects none, because such a selector cannot be
+// sent to the API server.
 func WithSelector(selector func(appID string) labels.Selector) Option {
 	return sourceOption(func(o *sourceOptions) { o.selector = selector })
 }
@@ -149,14 +154,19 @@ func WithStallTimeout(d time.Duration) Option {
 // WithObserver sets a function that receives an [Observation] of everything that happens
 // between the source and the API server, for example to count the events. The watch
 // goroutine calls the function and waits until it returns. The function must not call
-// Stop, because Stop waits for the watch goroutine.
+// Stop, because Stop waits for the watch goroutine. If the function is nil there is no
+// observer.
 func WithObserver(observer func(Observation)) Option {
 	return sourceOption(func(o *sourceOptions) { o.observer = observer })
 }
 
 // WithLogger sets the logger of a source or a store. The default is the handler
 // that slog.Default has when the source or the store is made. Debug messages
-// have verbosity 4, which is slog's LevelDebug.
+// have verbosity 4, which is slog's LevelDebug. The zero Logger discards all messages.
+//
+// A watch logs as an error that it has heard nothing from the API server for three
+// minutes, or for half a minute longer than a stall timeout of more than two and a half.
+// The line names the application, or for a [SharedWatch] the selector.
 func WithLogger(logger logr.Logger) interface {
 	Option
 	StoreOption

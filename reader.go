@@ -34,6 +34,7 @@ type Backlog struct {
 func (s *Store) Backlogs() []Backlog {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.current.Load() // panics for the zero Store, as every method does
 	var all []Backlog
 	for r := range s.readers {
 		if r.waiting > 0 {

@@ -173,6 +173,9 @@ var errNoRoutingLabel = errors.New("a shared watch needs a selector in which exa
 
 // routingLabelOf compares the selectors of two applications.
 func routingLabelOf(selector func(appID string) labels.Selector) (routingLabel, error) {
+	if selector == nil {
+		return routingLabel{}, errNoRoutingLabel
+	}
 	const one, other = "watchsource-1", "watchsource-2"
 	ofOne, ofOther := requirementsOf(selector(one)), requirementsOf(selector(other))
 	if len(ofOne) != len(ofOther) {

@@ -72,14 +72,15 @@ type StopObserver interface {
 //
 // Its methods are safe for concurrent use. Only one goroutine at a time may call the
 // methods of SnapshotsStore, because their order matters. Reading never blocks
-// writing, and writing never blocks reading. Make a Store with NewStore.
+// writing, and writing never blocks reading. Make a Store with NewStore: the methods of
+// the zero Store panic.
 type Store struct {
 	// Fixed after NewStore.
 	rules        rules
 	logger       logr.Logger
 	backlogLimit int // 0 for none
 
-	current atomic.Pointer[published]
+	current publishedPointer
 	// requestVersions asks a shared watch for versions that no event of the application
 	// brings, until the function that it returns is called. It is nil for other sources.
 	requestVersions atomic.Pointer[func() (stop func())]
@@ -98,6 +99,21 @@ type published struct {
 	stopped bool                          // the source has stopped, and has not started again
 	next    atomic.Pointer[chan struct{}] // made when it is first asked for
 }
+
+// A publishedPointer is filled by NewStore, and never nil after that.
+type publishedPointer struct{ atomic.Pointer[published] }
+
+// Load panics if the Store is not from NewStore.
+func (p *publishedPointer) Load() *published {
+	v := p.Pointer.Load()
+	if v == nil {
+		panic("watchsource: use NewStore to make a Store")
+	}
+	return v
+}
+
+// made reports whether the Store is from NewStore.
+func (s *Store) made() bool { return s.current.Pointer.Load() != nil }
 
 var closedChannel = func() *chan struct{} {
 	c := make(chan struct{})
@@ -451,8 +467,16 @@ func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Sna
 
 // Tee returns a store that passes each call to the given stores, in their order. The
 // call returns when the last of them has returned. The stores share the pods, but
-// each receives a separate slice of them. None of the stores may have another source.
-func Tee(stores ...SnapshotsStore) SnapshotsStore { return tee(slices.Clone(stores)) }
+// each receives a separate slice of them. None of the stores may have another source. Tee
+// panics if a store is nil.
+func Tee(stores ...SnapshotsStore) SnapshotsStore {
+	for i, store := range stores {
+		if isNil(store) {
+			panic(fmt.Sprintf("watchsource: Tee: store %d of %d is nil", i+1, len(stores)))
+		}
+	}
+	return tee(slices.Clone(stores))
+}
 
 type tee []SnapshotsStore
 

@@ -35,8 +35,15 @@ type Watcher struct {
 }
 
 // NewWatcher returns a Watcher that passes the pods that match selector to store. It
-// uses the options WithLogger and WithTrimmedPods and ignores all others.
+// uses the options WithLogger and WithTrimmedPods and ignores all others. It panics if the
+// store or the selector is nil.
 func NewWatcher(store SnapshotsStore, selector labels.Selector, opts ...Option) *Watcher {
+	switch {
+	case isNil(store):
+		panic("watchsource: NewWatcher: the store is nil")
+	case isNil(selector):
+		panic("watchsource: NewWatcher: the selector is nil")
+	}
 	o := newSourceOptions(opts)
 	return newWatcher(store, selector, &o)
 }
@@ -52,6 +59,7 @@ func newWatcher(store SnapshotsStore, selector labels.Selector, o *sourceOptions
 
 // Replace passes a complete list at a resource version to the store.
 func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
+	w.mustBeMade()
 	selected := make([]*corev1.Pod, 0, len(pods))
 	for _, pod := range pods {
 		if w.selects(pod) {
@@ -67,10 +75,17 @@ func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
 // It also returns an error for an event that it cannot understand. In both cases it
 // does not call the store.
 func (w *Watcher) Receive(event watch.Event) error {
+	w.mustBeMade()
 	if err := w.receive(event); err != nil {
 		return fmt.Errorf("watchsource: receive: %w", err)
 	}
 	return nil
+}
+
+func (w *Watcher) mustBeMade() {
+	if w.store == nil {
+		panic("watchsource: use NewWatcher to make a Watcher")
+	}
 }
 
 func (w *Watcher) receive(event watch.Event) error {

@@ -185,14 +185,22 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	switch {
 	case isNil(s.store):
 		return nil, errors.New("watchsource: start: the store is nil")
+	case notMade(s.store):
+		return nil, errors.New("watchsource: start: use NewStore to make a Store")
 	case isNil(s.client):
 		return nil, errors.New("watchsource: start: the client is nil")
 	}
 	if err := checkAppID(appID); err != nil {
 		return nil, err
 	}
+	if s.options.selector == nil {
+		return nil, errors.New("watchsource: start: the function of WithSelector is nil")
+	}
 	selector := s.options.selector(appID)
-	if isNil(selector) || selector.Empty() {
+	if isNil(selector) {
+		return nil, fmt.Errorf("watchsource: start: the function of WithSelector returned a nil selector for application %q", appID)
+	}
+	if selector.Empty() {
 		return nil, fmt.Errorf("watchsource: start: the selector for application %q selects every pod", appID)
 	}
 	// labels.Nothing() is written as the empty text, which selects every pod.
@@ -203,6 +211,12 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 		return nil, fmt.Errorf("watchsource: start: %w", s.shared.err)
 	}
 	return selector, nil
+}
+
+// notMade reports whether a store is a Store that is not from NewStore.
+func notMade(store SnapshotsStore) bool {
+	own, ok := store.(*Store)
+	return ok && !own.made()
 }
 
 // await returns once the first watch is open, or the reason why it will not be.

@@ -292,7 +292,7 @@ func TestStartRefusesSelectorOfEverything(t *testing.T) {
 }
 
 func testStartRefusesSelectorOfEverything(t *testing.T, newSource modeltest.NewSource) {
-	for _, selector := range []labels.Selector{nil, labels.Everything(), labels.NewSelector()} {
+	for _, selector := range []labels.Selector{labels.Everything(), labels.NewSelector()} {
 		source := newSource(watchsource.NewStore(), fake.NewClientset(),
 			watchsource.WithSelector(func(string) labels.Selector { return selector }))
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selects every pod") {
