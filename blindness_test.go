@@ -5,6 +5,7 @@ package watchsource_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,7 @@ func TestBlindnessIsLogged(t *testing.T) {
 					time.Sleep(119 * time.Second) // at most a minute after the last bookmark
 					wantLines(t, log, outage, blindLine)
 					time.Sleep(time.Hour)
-					wantLines(t, log, outage+1, blindLine, `"error"=`, effect.err, test.whose, `"for"="3m0s"`, `"lastContact"=`)
+					wantLines(t, log, outage+1, blindLine, `"error"=`, effect.err, test.whose, `"for"="3m0s"`, `"lastContact"=`, `"waitingFor"="the client"`)
 					wantLines(t, log, outage, restoredLine)
 					lift()
 					time.Sleep(10 * time.Minute)
@@ -109,6 +110,36 @@ func testBlindnessWithALongStallTimeout(t *testing.T, newSource modeltest.NewSou
 		wantLines(t, log, 0, blindLine)
 		time.Sleep(2 * time.Second)
 		wantLines(t, log, 1, blindLine, `"for"="10m30s"`)
+	})
+}
+
+// If the watch goroutine waits for an observer, the line names that instead of an old error.
+func TestBlindnessBehindAnObserver(t *testing.T) { eachConstructor(t, testBlindnessBehindAnObserver) }
+
+func testBlindnessBehindAnObserver(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server, log := watchtest.NewServer(), new(logLines)
+		release := make(chan struct{})
+		var block atomic.Bool
+		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)), watchsource.WithObserver(func(watchsource.Observation) {
+			if block.Load() {
+				<-release
+			}
+		}))
+		start(t, source, "app")
+		defer source.Stop()
+		server.Strike(watchtest.Reset()) // an old error
+		time.Sleep(time.Minute)
+		if source.Status().Err == nil {
+			t.Fatal("Status has no error after a reset, want one")
+		}
+		block.Store(true)
+		time.Sleep(time.Hour)
+		wantLines(t, log, 1, blindLine, `"error"=null`, `"waitingFor"="a call of the observer"`)
+		block.Store(false)
+		close(release)
+		time.Sleep(time.Minute)
+		wantLines(t, log, 1, restoredLine)
 	})
 }
 

@@ -83,7 +83,7 @@ func (c *connection) run() {
 	defer c.catch()
 	selector := c.shared.route.selector()
 	logger := c.shared.options.logger.WithValues("selector", selector.String())
-	c.status.begin(&c.shared.options, logger)
+	c.status.begin(&c.shared.options, logger, &c.calling)
 	config := c.shared.options.loopConfig(c.shared.client, selector, logger)
 	config.SpecCache = c.specs
 	config.Filter = &podwire.Filter{Label: c.shared.route.key, Wants: c.wants}

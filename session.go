@@ -71,7 +71,7 @@ func (s *session) run(ctx context.Context) {
 	defer s.catch()
 	s.logStart()
 	logger := s.source.options.logger.WithValues("appID", s.appID)
-	s.source.status.begin(s.source.options, logger)
+	s.source.status.begin(s.source.options, logger, &s.calling)
 	s.err = s.newLoop(logger).Run(ctx)
 	s.observeStop()
 }

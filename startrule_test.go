@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -108,6 +110,46 @@ func startAfter(t *testing.T, newSource newStarted, do watchtest.Effect, times i
 		wantNames(t, store, "exec-1=Pending")
 	}
 	return err
+}
+
+// Only requests in a row count: a server that was reached and is starting up begins the count
+// anew.
+func TestStartCountsRequestsInARow(t *testing.T) {
+	for kind, newSource := range startKinds {
+		inBubble(t, kind, func(t *testing.T) {
+			server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+			server.Create(pod("1"))
+			source := newSource(t, server, watchsource.NewStore(), watchsource.WithStartTimeout(10*time.Minute))
+			for _, fault := range []watchtest.Fault{
+				{Times: 6, Do: watchtest.Refuse()},
+				{Times: 1, Do: watchtest.Answer(apierrors.NewServiceUnavailable("starting up"))},
+				{Times: 6, Do: watchtest.Refuse()},
+			} {
+				fault.On = watchtest.List
+				server.Inject(fault)
+			}
+			start(t, source, "app")
+			source.Stop()
+		})
+	}
+}
+
+// The observer is not shown that a request waits for its answer.
+func TestObserverOfAStart(t *testing.T) { eachConstructor(t, testObserverOfAStart) }
+
+func testObserverOfAStart(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+		var kinds []watchsource.ObservationKind
+		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithObserver(func(o watchsource.Observation) {
+			kinds = append(kinds, o.Kind)
+		}))
+		start(t, source, "app")
+		source.Stop()
+		if want := []watchsource.ObservationKind{watchsource.Listed, watchsource.Opened, watchsource.Closed}; !slices.Equal(kinds, want) {
+			t.Errorf("the observer received %v, want %v", kinds, want)
+		}
+	})
 }
 
 // renewingTransport has a credential that has expired. It takes another after the first 401, as

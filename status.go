@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -99,9 +100,10 @@ type statusBoard struct {
 // the board guards it.
 type watchRecord struct {
 	logger       logr.Logger
-	unanswered   error       // of the request that Start waits for, nil for none
-	noWatchTimer *time.Timer // runs from the end of a watch to the next phase, nil otherwise
-	blindTimer   *time.Timer // runs since the API server was first heard, nil before
+	calling      *atomic.Int32 // the callee that the watch goroutine waits for
+	unanswered   error         // of the request that Start waits for, nil for none
+	noWatchTimer *time.Timer   // runs from the end of a watch to the next phase, nil otherwise
+	blindTimer   *time.Timer   // runs since the API server was first heard, nil before
 	blindAfter   time.Duration
 	blind        bool       // logged, and the API server has not been heard since
 	logging      sync.Mutex // held while the blindTimer logs, and may be locked while the board's mutex is held
@@ -144,11 +146,12 @@ func (b *statusBoard) start(appID string) {
 	b.status = Status{Phase: Starting, Since: time.Now(), AppID: appID}
 }
 
-// begin makes the board that of a watch with the given options. The logger names the watch.
-func (b *statusBoard) begin(o *sourceOptions, logger logr.Logger) {
+// begin makes the board that of a watch with the given options. The logger names the watch,
+// and calling is the callee that the watch goroutine waits for.
+func (b *statusBoard) begin(o *sourceOptions, logger logr.Logger, calling *atomic.Int32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.watch = &watchRecord{logger: logger, blindAfter: max(blindAfter, o.stallTimeout+blindMargin)}
+	b.watch = &watchRecord{logger: logger, calling: calling, blindAfter: max(blindAfter, o.stallTimeout+blindMargin)}
 }
 
 // awaited returns the error of the request that a Start waits for, nil for none.
@@ -230,7 +233,8 @@ func (b *statusBoard) logBlindness(w *watchRecord) {
 	w.logging.Lock()
 	defer w.logging.Unlock()
 	b.mu.Unlock()
-	w.logger.Error(err, "Nothing heard from the API server", "for", silence.Round(time.Second), "lastContact", lastContact)
+	w.logger.Error(err, "Nothing heard from the API server",
+		"for", silence.Round(time.Second), "lastContact", lastContact, "waitingFor", calleeNames[w.calling.Load()])
 }
 
 // count updates the counts, the version and the error.
