@@ -79,7 +79,6 @@ func newConnection(w *SharedWatch, store SnapshotsStore) *connection {
 // run works until the last session has left, or until the first list has failed.
 func (c *connection) run() {
 	defer close(c.done)
-	defer c.stop()
 	defer c.catch()
 	selector := c.shared.route.selector()
 	logger := c.shared.options.logger.WithValues("selector", selector.String())
@@ -113,6 +112,7 @@ func (c *connection) catch() {
 func (c *connection) finish(err error, panicked *listwatch.CaughtPanic) {
 	c.shared.fail(c, err)
 	c.listing.Wait()
+	c.stop()
 	for _, s := range c.all() {
 		if panicked != nil {
 			s.panicked = panicked

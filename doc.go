@@ -75,10 +75,11 @@
 //  6. A watch that has died silently is noticed and replaced, even if a proxy keeps the
 //     connection alive. A quiet watch is not mistaken for a dead one.
 //  7. Every fault is visible: in [WatchSnapshotSource.Status] and
-//     [WatchSnapshotSource.Healthy], in the log once per change of condition, and to an
-//     observer, see [WithObserver]. A cluster in which nothing happens is healthy. A
-//     source that receives only errors from the API server, or nothing, is not healthy,
-//     and the error of Healthy contains the last error, if there is one.
+//     [WatchSnapshotSource.Healthy], in the log once per change of condition and as an
+//     error after three minutes, and to an observer, see [WithObserver]. A cluster in
+//     which nothing happens is healthy. A source that receives only errors from the API
+//     server, or nothing, is not healthy, and the error of Healthy contains the last
+//     error, if there is one.
 //  8. A slow reader delays no other code. Its backlog needs memory for each executor
 //     with changes that it has not seen, not for each event. The store logs the name of
 //     a reader that lags. [Store.Backlogs] returns how far it lags, and

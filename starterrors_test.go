@@ -239,6 +239,12 @@ func testStartErrorsOfConnections(t *testing.T, newSource modeltest.NewSource) {
 		{name: "a sign-in page with 401", fault: watchtest.Fault{Do: watchtest.Answer(page(401))}, want: startError{
 			is: apierrors.IsUnauthorized, says: []string{"401 Unauthorized", "not from Kubernetes", "proxy or gateway"}, not: []string{"token"},
 		}},
+		{name: "a load balancer without a server", fault: watchtest.Fault{Do: watchtest.Answer(textAnswer(503, "no healthy upstream"))}, want: startError{
+			is: isTimeout, says: []string{`503 Service Unavailable ("no healthy upstream")`, "does not reach the API server"},
+		}},
+		{name: "an API server that is overloaded", fault: watchtest.Fault{Do: watchtest.Answer(textAnswer(429, "Too many requests, please try again later."))}, want: startError{
+			is: apierrors.IsTooManyRequests, says: []string{`429 Too Many Requests ("Too many requests, please try again later.")`}, not: []string{"gateway", "reach"},
+		}},
 		{name: "a gateway that does not reach the server", fault: watchtest.Fault{Do: watchtest.Answer(page(502))}, want: startError{
 			is: apierrors.IsInternalError, says: []string{"502 Bad Gateway", "does not reach the API server"}, not: []string{"html"},
 		}},
@@ -258,7 +264,11 @@ func isTimeout(err error) bool {
 
 // page is what client-go makes of an HTML page with an error code.
 func page(code int) *apierrors.StatusError {
-	body := fmt.Sprintf("<html><head><title>%d %s</title></head></html>", code, http.StatusText(code))
+	return textAnswer(code, fmt.Sprintf("<html><head><title>%d %s</title></head></html>", code, http.StatusText(code)))
+}
+
+// textAnswer is what client-go makes of a text with an error code.
+func textAnswer(code int, body string) *apierrors.StatusError {
 	return apierrors.NewGenericServerResponse(code, "get", podsResource.GroupResource(), "", body, 0, true)
 }
 

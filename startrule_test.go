@@ -5,6 +5,7 @@ package watchsource_test
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -42,6 +43,12 @@ var startKinds = map[string]newStarted{
 	},
 }
 
+// The errors of Go's HTTP/2 client have types that are not exported, and text only.
+var (
+	errGoAway = errors.New("http2: Transport received Server's graceful shutdown GOAWAY")
+	errStream = errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer")
+)
+
 // One rule says which errors end a Start, and after how many of them.
 func TestWhatEndsAStart(t *testing.T) {
 	broken := func(err error) watchtest.Effect {
@@ -63,6 +70,10 @@ func TestWhatEndsAStart(t *testing.T) {
 		{name: "no network", do: broken(syscall.ENETUNREACH), survives: 6, is: errorIs(syscall.ENETUNREACH)},
 		{name: "reset", do: watchtest.Reset(), survives: 6, is: errorIs(syscall.ECONNRESET)},
 		{name: "closed", do: watchtest.Break(io.EOF), survives: 6, is: errorIs(io.EOF)},
+		{name: "a broken pipe", do: broken(syscall.EPIPE), survives: 6, is: errorIs(syscall.EPIPE)},
+		{name: "an aborted connection", do: broken(syscall.ECONNABORTED), survives: 6, is: errorIs(syscall.ECONNABORTED)},
+		{name: "a server that shuts down", do: watchtest.Break(errGoAway), survives: 6, is: errorIs(errGoAway)},
+		{name: "a stream that a proxy resets", do: watchtest.Break(errStream), survives: 6, is: errorIs(errStream)},
 		{name: "a gateway that does not reach the server", do: watchtest.Answer(page(502)), survives: 6, is: apierrors.IsInternalError},
 		{name: "a DNS that does not answer", do: broken(&net.DNSError{Err: "server misbehaving", IsTemporary: true}), survives: 6, is: errorAs[*net.DNSError]},
 		{name: "an unknown host", do: broken(&net.DNSError{Err: "no such host", IsNotFound: true}), survives: 0, is: errorAs[*net.DNSError]},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -79,8 +80,17 @@ func answered(err error) bool {
 // of a server that restarts. client-go repeats such requests by itself, unless
 // it is asked not to.
 func connectionBroke(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
+	if utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err) {
+		return true
+	}
+	for _, cause := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNABORTED} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	// Go's HTTP/2 client does not export the types of these errors.
+	text := err.Error()
+	return strings.Contains(text, "GOAWAY") || strings.Contains(text, "stream error: stream ID ")
 }
 
 // unreachable reports whether a request did not reach the API server, for a reason that may

@@ -105,8 +105,8 @@ func foreignType(err error) (mediaType string, ok bool) {
 	return mediaType, found && found2
 }
 
-// foreignBody returns the body of a refusal that the API server does not send: a page, or a
-// 403 without a Status.
+// foreignBody returns the body of a refusal that has no Status. An API server sends one with
+// nearly all of its refusals, a proxy or gateway does not.
 func foreignBody(err error) (body string, ok bool) {
 	if !apierrors.IsUnexpectedServerError(err) {
 		return "", false
@@ -117,16 +117,10 @@ func foreignBody(err error) (body string, ok bool) {
 			body = c.Message
 		}
 	}
-	switch statusCode(err) {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable: // an API server that is busy
-		return body, page.MatchString(body)
-	default:
-		return body, true
-	}
+	return body, true
 }
 
 var (
-	page       = regexp.MustCompile(`(?i)<!doctype|<html|<head|<body`)
 	pageTitle  = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
 	pageMarkup = regexp.MustCompile(`(?is)<(script|style)\b.*?(</(script|style)>|$)|<[^>]*(>|$)`)
 )
