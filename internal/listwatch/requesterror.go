@@ -48,7 +48,7 @@ func (e *requestError) request() string {
 	case watchRequest:
 		return "watch pods in " + e.where()
 	case versionRequest:
-		return "read the server's resource version from a list in " + e.where()
+		return "check the resource version in " + e.where()
 	default:
 		return "list pods in " + e.where()
 	}
