@@ -593,7 +593,7 @@ func testStartAgainstRealTroubles(t *testing.T, newSource modeltest.NewSource) {
 		{name: "list forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
 		{name: "watch forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
 		{name: "unauthorized", fault: watchtest.Fault{Do: watchtest.Answer(unauthorized)}, is: apierrors.IsUnauthorized, says: "check the token", within: time.Second},
-		{name: "connection refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, is: errorIs(syscall.ECONNREFUSED), says: "check the address", within: 25 * time.Second},
+		{name: "connection refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, is: errorIs(syscall.ECONNREFUSED), says: "check the address", within: 8 * time.Second},
 		{name: "connection closed", fault: watchtest.Fault{Do: watchtest.Break(io.EOF)}, is: errorIs(io.EOF), says: "EOF", within: 35 * time.Second},
 		{name: "never answers", fault: watchtest.Fault{Do: watchtest.Hang()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
 		{name: "silent", fault: watchtest.Fault{Do: watchtest.Silence()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},

@@ -60,8 +60,8 @@ func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, o
 // back later (429 or 503), after the first 401, because client-go may have renewed the
 // credential, and after up to six requests in a row that do not reach the API server.
 // Those are connections that are refused or break, a network or a DNS that does not
-// answer, and gateways without a server behind them. The six attempts take up to 20
-// seconds. Every other error ends Start at once, also a missing right (403).
+// answer, and gateways without a server behind them. The delays between the six add up
+// to at most eight seconds. Every other error ends Start at once, also a missing right (403).
 //
 // If there is no complete view within the start timeout, apierrors.IsTimeout and
 // errors.Is with context.DeadlineExceeded recognise the error, which contains the last

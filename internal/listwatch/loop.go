@@ -285,6 +285,9 @@ func (l *Loop) watchAfterList(ctx context.Context, resourceVersion string) (*str
 // trouble is logged once, not at every attempt.
 func (l *Loop) refused(err error, took time.Duration) time.Duration {
 	step := l.policy.afterRefusal(time.Now(), err)
+	if !l.started {
+		step.delay = startDelay(step.delay, err)
+	}
 	if step.relist || l.fake {
 		l.Sink.Forget()
 	}

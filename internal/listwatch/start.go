@@ -2,14 +2,21 @@
 
 package listwatch
 
-import apierrors "k8s.io/apimachinery/pkg/api/errors"
+import (
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
 
 const (
 	// maxUnreachable is how many requests in a row may fail to reach the API server
-	// until a Start fails. Their delays add up to 13 to 20 seconds, which is enough
-	// for a local proxy to come up or for a server to restart. client-go allows ten, a
-	// second apart.
-	maxUnreachable = 6
+	// until a Start fails, and maxUnreachableDelay (plus jitter) is the longest delay
+	// between two of them. The five to eight seconds of them all are enough for a local
+	// proxy to come up, and not too long for a person who gave a wrong address.
+	// client-go allows ten, a second apart.
+	maxUnreachable      = 6
+	maxUnreachableDelay = time.Second
 	// maxUnauthorized is how many requests of a Start may be refused with 401. An exec
 	// plugin's credential, or a token in a file, may have expired without the client's
 	// knowledge: client-go discards it on a 401, and its next request uses another.
@@ -43,4 +50,12 @@ func (a *StartAttempts) Fatal(err error) bool {
 	default:
 		return true
 	}
+}
+
+// startDelay bounds the delay after an error of a Start.
+func startDelay(delay time.Duration, err error) time.Duration {
+	if !unreachable(err) || asksToWait(err) {
+		return delay
+	}
+	return min(delay, wait.Jitter(maxUnreachableDelay, delayJitter))
 }
