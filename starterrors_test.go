@@ -143,6 +143,10 @@ func testStartErrorsOfServers(t *testing.T, newSource modeltest.NewSource) {
 			`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"forbidden: User \"system:anonymous\" cannot get path \"/wrong\""}`)), want: startError{
 			is: apierrors.IsForbidden, says: []string{"cannot get path", "no API server answers at this address and path"}, not: []string{role},
 		}},
+		{name: "no credentials", config: plainServer(answer(403, "application/json",
+			`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"pods is forbidden: User \"system:anonymous\" cannot watch resource \"pods\" in API group \"\" in the namespace \"jobs\""}`)), want: startError{
+			is: apierrors.IsForbidden, says: []string{"system:anonymous", "no credentials arrived", "a token or a client certificate"}, not: []string{role},
+		}},
 		{name: "a sign-in page with 200", config: plainServer(answer(200, "text/html; charset=utf-8", signInPage)), want: startError{
 			says: []string{"unexpected response from the API server", "text/html", "a web page", "sign-in"}, not: []string{"serializer"},
 		}},

@@ -66,6 +66,8 @@ func (e *requestError) refusalHint() string {
 		return gatewayHint
 	case byGateway(e.err), foreign && code == http.StatusServiceUnavailable:
 		return backendHint
+	case apierrors.IsForbidden(e.err) && strings.Contains(e.err.Error(), `User "system:anonymous"`):
+		return "no credentials arrived: check that the client's configuration has a token or a client certificate, and that no proxy removes it"
 	case apierrors.IsForbidden(e.err) && e.namespace == metav1.NamespaceAll:
 		return "grant the verbs list and watch on the resource pods with a ClusterRole, or watch one namespace with WithNamespace"
 	case apierrors.IsForbidden(e.err):
