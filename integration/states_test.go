@@ -42,6 +42,14 @@ func TestStatesOfAKubelet(t *testing.T) {
 	restarting.LastTerminationState = terminated(mainContainer, 137, "OOMKilled").State
 	restarting.LastTerminationState.Terminated.ContainerID = restarting.ContainerID
 
+	lost := func(name string) corev1.ContainerStatus {
+		end := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 137, Reason: "ContainerStatusUnknown", Message: "The container could not be located when the pod was terminated",
+		}}
+		return corev1.ContainerStatus{Name: name, RestartCount: 1, Started: new(false), State: end, LastTerminationState: end}
+	}
+	const deadline = "DeadlineExceeded"
+
 	for _, test := range []struct {
 		name     string
 		policy   corev1.RestartPolicy
@@ -49,6 +57,35 @@ func TestStatesOfAKubelet(t *testing.T) {
 		want     watchsource.Executor
 		ends     int
 	}{
+		{
+			name: "the kubelet loses it, and evicts the pod (kubernetes#122160)",
+			statuses: []corev1.PodStatus{
+				{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(sidecar), running(mainContainer)}},
+				{Phase: corev1.PodFailed, Reason: "Evicted", ContainerStatuses: []corev1.ContainerStatus{lost(sidecar), lost(mainContainer)}},
+			},
+			want: watchsource.Executor{State: watchsource.Failed, ExitCode: 137, Reason: "Evicted", Restarts: 1},
+			ends: 1,
+		},
+		{
+			name: "it ends with exit code 0 at the deadline of the pod (kubernetes#115688)",
+			statuses: []corev1.PodStatus{
+				{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(sidecar), running(mainContainer)}},
+				{Phase: corev1.PodFailed, Reason: deadline, ContainerStatuses: []corev1.ContainerStatus{terminated(sidecar, 143, "Error"), terminated(mainContainer, 0, "Completed")}},
+			},
+			want: watchsource.Executor{State: watchsource.Failed, ExitCode: 0, Reason: deadline},
+			ends: 1,
+		},
+		{
+			name: "the deadline of the pod comes before its end (kubernetes#98718)",
+			statuses: []corev1.PodStatus{
+				{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(sidecar), running(mainContainer)}},
+				{Phase: corev1.PodFailed, Reason: deadline, ContainerStatuses: []corev1.ContainerStatus{running(sidecar), running(mainContainer)}},
+				{Phase: corev1.PodFailed, Reason: deadline, ContainerStatuses: []corev1.ContainerStatus{terminated(sidecar, 143, "Error"), terminated(mainContainer, 0, "Completed")}},
+			},
+			want: watchsource.Executor{State: watchsource.Failed, ExitCode: watchsource.UnknownExitCode, Reason: deadline,
+				Problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Failed, exit code 0, DeadlineExceeded"},
+			ends: 1,
+		},
 		{
 			name: "a sidecar is killed after the executor has succeeded (tekton#7439)",
 			statuses: []corev1.PodStatus{
@@ -118,7 +155,7 @@ func TestStatesOfAKubelet(t *testing.T) {
 				t.Fatal(err)
 			}
 			e, _ := snapshot.Get(pod.Name)
-			got := watchsource.Executor{State: e.State, ExitCode: e.ExitCode, Reason: e.Reason, Disruption: e.Disruption, Restarts: e.Restarts}
+			got := watchsource.Executor{State: e.State, ExitCode: e.ExitCode, Reason: e.Reason, Disruption: e.Disruption, Restarts: e.Restarts, Problem: e.Problem}
 			if got != test.want {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}

@@ -63,6 +63,9 @@ func (g generator) pod() *corev1.Pod {
 	}
 	g.addContainers(pod)
 	pod.Status.Phase = g.phase()
+	if g.oneIn(4) {
+		pod.Status.Reason = pick(g, "Evicted", "DeadlineExceeded", "NodeLost")
+	}
 	if g.oneIn(5) {
 		setDeleting(pod)
 	}

@@ -48,7 +48,10 @@ var repairs = []repair{
 	{name: "phase Terminating", doc: "a phase that Kubernetes does not define", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return unknown, c.phase() == "terminating"
 	}},
-	{name: "container that the kubelet restarts", doc: "only if the kubelet may not start the container again", apply: func(c *comparison, before outcome) (outcome, bool) {
+	{name: "failure in a deleted pod", doc: "only if the pod is not being deleted", apply: func(c *comparison, before outcome) (outcome, bool) {
+		return running, c.phase() == "running" && c.pod.DeletionTimestamp != nil && before.state == watchsource.Failed
+	}},
+	{name: "container that the kubelet restarts", doc: "if the kubelet may not start the container again", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return running, c.phase() == "running" && before.state == watchsource.Failed && !c.failedForGood(c.pod.Status.ContainerStatuses)
 	}},
 	{name: "executor that a rule restarts", doc: "An end does not count if a restart rule then starts the container again", apply: func(c *comparison, before outcome) (outcome, bool) {
@@ -71,7 +74,7 @@ var repairs = []repair{
 	{name: "failure of an init container", doc: "so does the failure of an init container", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return failed, !c.only && c.isStarting() && c.failedForGood(c.pod.Status.InitContainerStatuses)
 	}},
-	{name: "own end", doc: "The end of the executor container decides, whatever the phase", apply: func(c *comparison, before outcome) (outcome, bool) {
+	{name: "own end", doc: "the end of the executor container decides, whatever the phase", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return outcomeOf(c.ownEnd()), c.main.found == byName && c.ownEnd() != nil
 	}},
 	{name: "end in the last state", doc: "waits has ended, and its last state is the end", apply: func(c *comparison, before outcome) (outcome, bool) {
@@ -82,6 +85,9 @@ var repairs = []repair{
 	}},
 	{name: "executor as a native sidecar", doc: "may be a restartable init container", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return outcomeOf(c.end()), c.main.found == inInit && c.end() != nil
+	}},
+	{name: "verdict", doc: "A verdict on the pod decides over exit code 0", apply: func(c *comparison, before outcome) (outcome, bool) {
+		return outcome{watchsource.Failed, before.exitCode}, c.phase() == "failed" && c.pod.Status.Reason != "" && before.state == watchsource.Succeeded
 	}},
 	{name: "end is final", doc: "An end is final for its run", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return c.last.outcome, c.lastEndStands(before)
@@ -158,34 +164,49 @@ type comparison struct {
 	plain   outcome // Spark's without a deletion timestamp and with a good executor id
 }
 
-// lastEnd is the end of the executor in the previous state of the pod, if it has ended.
+// lastEnd is the last end that was shown of the executor, if the pod has not gone on from it.
 type lastEnd struct {
-	outcome outcome
-	own     bool   // of the container, not only of the pod
-	run     string // container ID
+	outcome  outcome
+	own      bool   // of the container, not only of the pod
+	run      string // container ID, "" if unknown
+	restarts int32
+	runsOn   bool // the executor was to be started again after it
 }
 
 // lastEndStands reports whether the last end outlasts the present state of the pod.
 func (c *comparison) lastEndStands(now outcome) bool {
 	switch {
-	case !c.last.outcome.state.Ended():
+	case !c.last.outcome.state.Ended() || !c.isOfLastRun() || !now.contradicts(c.last.outcome):
 		return false
-	case c.main.status == nil:
-		return c.last.own || now.state.Ended()
-	case c.end() != nil:
-		return c.last.own && c.last.run == c.run()
+	case c.last.runsOn:
+		return c.last.own && now.state.Ended()
 	default:
-		return c.last.own && c.last.run == c.main.status.ContainerID && c.main.status.State.Waiting == nil
+		isAboutToRun := c.main.status != nil && c.main.status.State.Running == nil && c.end() == nil && !c.isFinal()
+		return !isAboutToRun
 	}
 }
 
-// run identifies the run of the container that the end ended.
-func (c *comparison) run() string {
-	if end := c.end(); end != nil && end.ContainerID != "" {
-		return end.ContainerID
+// isOfLastRun reports whether the pod is about the run that the last end was of.
+func (c *comparison) isOfLastRun() bool {
+	switch {
+	case c.main.status == nil:
+		return true
+	case c.last.run == "":
+		return c.main.status.RestartCount == c.last.restarts
+	default:
+		return c.run() == c.last.run
 	}
-	return c.main.status.ContainerID
 }
+
+func (o outcome) contradicts(end outcome) bool {
+	if o.state == end.state && end.exitCode == watchsource.UnknownExitCode {
+		return o.state == watchsource.Failed && o.exitCode == 0
+	}
+	return o != end
+}
+
+// run identifies the run that the status is about.
+func (c *comparison) run() string { return c.main.status.ContainerID }
 
 func (c *comparison) phase() string { return strings.ToLower(string(c.pod.Status.Phase)) }
 
@@ -207,7 +228,7 @@ func (c *comparison) ownEnd() *corev1.ContainerStateTerminated {
 		return nil
 	}
 	end := c.main.status.State.Terminated
-	if end != nil && !c.isFinal() && (c.restartedByRule(c.main.status) || c.restartsAll()) {
+	if end != nil && !c.isFinal() && (c.restartedByRule(c.main.status.Name, end) || c.restartsAll()) {
 		return nil
 	}
 	return end
@@ -220,9 +241,9 @@ func (c *comparison) lastStateEnd() *corev1.ContainerStateTerminated {
 	return nil
 }
 
-// ruleAction returns the action of the rule that applies to the end of a container.
-func (c *comparison) ruleAction(status *corev1.ContainerStatus) corev1.ContainerRestartRuleAction {
-	spec, end := specOf(c.pod, status.Name), status.State.Terminated
+// ruleAction returns the action of the rule that applies to an end of a container.
+func (c *comparison) ruleAction(container string, end *corev1.ContainerStateTerminated) corev1.ContainerRestartRuleAction {
+	spec := specOf(c.pod, container)
 	if spec == nil || end == nil {
 		return ""
 	}
@@ -235,15 +256,15 @@ func (c *comparison) ruleAction(status *corev1.ContainerStatus) corev1.Container
 	return ""
 }
 
-func (c *comparison) restartedByRule(status *corev1.ContainerStatus) bool {
-	action := c.ruleAction(status)
-	return status.State.Terminated.Reason == "RestartingAllContainers" ||
+func (c *comparison) restartedByRule(container string, end *corev1.ContainerStateTerminated) bool {
+	action := c.ruleAction(container, end)
+	return end.Reason == "RestartingAllContainers" ||
 		action == corev1.ContainerRestartRuleActionRestart || action == corev1.ContainerRestartRuleActionRestartAllContainers
 }
 
 func (c *comparison) restartsAll() bool {
 	restarts := func(status corev1.ContainerStatus) bool {
-		return c.ruleAction(&status) == corev1.ContainerRestartRuleActionRestartAllContainers
+		return c.ruleAction(status.Name, status.State.Terminated) == corev1.ContainerRestartRuleActionRestartAllContainers
 	}
 	announced := func(condition corev1.PodCondition) bool {
 		return condition.Type == corev1.AllContainersRestarting && condition.Status == corev1.ConditionTrue
@@ -252,11 +273,12 @@ func (c *comparison) restartsAll() bool {
 		slices.ContainsFunc(c.pod.Status.ContainerStatuses, restarts) || slices.ContainsFunc(c.pod.Status.InitContainerStatuses, restarts)
 }
 
-// failedForGood reports whether a container has failed that nothing starts again.
+// failedForGood reports whether a container has failed that nothing starts again. In a pod
+// that is deleted such a failure does not count.
 func (c *comparison) failedForGood(statuses []corev1.ContainerStatus) bool {
-	return !c.restartsAll() && slices.ContainsFunc(statuses, func(status corev1.ContainerStatus) bool {
+	return c.pod.DeletionTimestamp == nil && !c.restartsAll() && slices.ContainsFunc(statuses, func(status corev1.ContainerStatus) bool {
 		end := status.State.Terminated
-		if end == nil || end.ExitCode == 0 || c.restartedByRule(&status) {
+		if end == nil || end.ExitCode == 0 || c.restartedByRule(status.Name, end) {
 			return false
 		}
 		policy := string(c.pod.Spec.RestartPolicy)

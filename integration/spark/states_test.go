@@ -162,7 +162,7 @@ func compare(s sequence, answers [][]Answer, name int, container string, only bo
 		c.ours, _ = store.Snapshot().Get(pod.Name)
 		c.read(answers[2*i][name], answers[2*i+1][name])
 		comparisons = append(comparisons, c)
-		last = c.lastEnd()
+		last = c.lastEnd(i == 0)
 	}
 	return comparisons
 }
@@ -198,20 +198,33 @@ func (c *comparison) want() (want outcome, by string) {
 	return want, by
 }
 
-func (c *comparison) lastEnd() lastEnd {
-	if !c.ours.State.Ended() {
-		return lastEnd{}
+// lastEnd returns the last end that was shown after this state.
+func (c *comparison) lastEnd(first bool) lastEnd {
+	now := lastEnd{own: c.last.own, run: c.last.run, restarts: c.last.restarts}
+	if c.main.status != nil {
+		now.own, now.run, now.restarts = c.last.own && c.isOfLastRun() || c.end() != nil, c.run(), c.main.status.RestartCount
 	}
-	last := lastEnd{outcome: outcome{c.ours.State, c.ours.ExitCode}}
 	switch {
-	case c.main.status == nil:
-		last.own, last.run = c.last.own, c.last.run
-	case c.end() == nil:
-		last.own, last.run = c.last.own && c.last.run == c.run(), c.run()
+	case c.ours.State.Ended():
+		now.outcome = outcome{c.ours.State, c.ours.ExitCode}
+	case c.last.outcome.state.Ended() && c.isOfLastRun():
+		now.outcome, now.runsOn = c.last.outcome, true
+	case !first && c.showsItsEndInTheLastState():
+		now.outcome, now.own, now.runsOn = outcomeOf(c.main.status.LastTerminationState.Terminated), true, true
 	default:
-		last.own, last.run = true, c.run()
+		now.own = false
 	}
-	return last
+	return now
+}
+
+// showsItsEndInTheLastState reports whether the last state is the end of the run that the
+// status is about.
+func (c *comparison) showsItsEndInTheLastState() bool {
+	if c.main.status == nil {
+		return false
+	}
+	last := c.main.status.LastTerminationState.Terminated
+	return last != nil && last.ContainerID == c.main.status.ContainerID && !c.restartedByRule(c.main.status.Name, last)
 }
 
 // outcomeIn returns Spark's state in the terms of watchsource.

@@ -70,7 +70,7 @@ func (ends *Ends) Known() bool { return ends.Shown > 0 || ends.last != (runEnd{}
 func (f *facts) findRun() {
 	switch {
 	case f.main == nil:
-	case f.own != nil && f.own.ContainerID != "":
+	case f.main.ContainerID == "" && f.own != nil:
 		f.run = run{id: idOf(f.own.ContainerID), restarts: f.main.RestartCount}
 	default:
 		f.run = run{id: idOf(f.main.ContainerID), restarts: f.main.RestartCount}
@@ -78,10 +78,11 @@ func (f *facts) findRun() {
 }
 
 // presentEnd returns the end that the state of the executor is: its own, or that of its
-// pod.
+// pod. A run that was created and not started ends with its pod, and the last state is about
+// the run before it.
 func (f *facts) presentEnd(of run) runEnd {
 	end := runEnd{run: of}
-	if f.own != nil {
+	if f.own != nil && (of.id == 0 || f.own.ContainerID == "" || idOf(f.own.ContainerID) == of.id) {
 		end.own, end.exitCode, end.finishedAt = true, f.own.ExitCode, finishedAt(f.own)
 	}
 	return end
@@ -132,7 +133,7 @@ func (a runEnd) older(b runEnd) bool {
 // earlier run. The kubelet then has lost the newest run, and shows the last state of the
 // run before.
 func (ends *Ends) disown(f *facts) {
-	if f.own == nil || f.own != f.main.LastTerminationState.Terminated {
+	if f.own == nil || f.own != f.main.LastTerminationState.Terminated || f.main.ContainerID != "" {
 		return
 	}
 	id := idOf(f.own.ContainerID)
