@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
@@ -335,9 +337,13 @@ func testSilentStreamingListWhileRunning(t *testing.T, newSource modeltest.NewSo
 	})
 }
 
-// disguisedFake hides the type of a fake clientset, so the source requests streaming lists
-// from it.
+// disguisedFake gives a fake clientset a REST client, so the source takes it for the client of
+// a server, and requests streaming lists from it.
 type disguisedFake struct{ kubernetes.Interface }
+
+func (c disguisedFake) CoreV1() typedcorev1.CoreV1Interface {
+	return restCore{c.Interface.CoreV1(), struct{ rest.Interface }{}}
+}
 
 // Pods change during a streaming list, as they do if the cache of the API server must first
 // catch up.

@@ -119,6 +119,9 @@ func (s *session) pass(pods []*corev1.Pod, resourceVersion, complete string) {
 	if !s.begun && !s.decideStart() {
 		return // Start has timed out
 	}
+	if !s.connection.loop.HasVersions() {
+		complete = ""
+	}
 	s.begun, s.stage, s.complete = true, current, complete
 	if s.connection.loop.InForm() {
 		s.form = podwire.Full
@@ -149,7 +152,7 @@ func (s *session) receiveList(pods []*corev1.Pod, resourceVersion string) {
 	switch {
 	case s.stage != awaitingList:
 		return
-	case rv.Older(resourceVersion, s.needed):
+	case s.connection.loop.HasVersions() && rv.Older(resourceVersion, s.needed):
 		s.repeatList(errOldList)
 		return
 	}

@@ -48,7 +48,8 @@ type Status struct {
 
 	// LastContact is when the API server last answered with a list, an event or a
 	// bookmark, or last opened a watch. A refusal does not count, and neither does the
-	// opening of a watch right after a silent one.
+	// opening of a watch right after a silent one. While the watch of a fake clientset is
+	// open it is now.
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
 
@@ -107,6 +108,7 @@ type watchRecord struct {
 	blindAfter   time.Duration
 	blind        bool       // logged, and the API server has not been heard since
 	logging      sync.Mutex // held while the blindTimer logs, and may be locked while the board's mutex is held
+	isFake       bool       // the open watch is that of a fake, so its silence is no loss of contact
 }
 
 // If no watch is open for retryingAfter, the phase becomes Retrying. An ordinary
@@ -126,7 +128,11 @@ var errNoWatch = fmt.Errorf("the watch ended, and no other has opened for %v", r
 func (b *statusBoard) read() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.status
+	status := b.status
+	if b.watch != nil && b.watch.isFake {
+		status.LastContact = time.Now()
+	}
+	return status
 }
 
 // write changes the status. If the phase changes, it sets the time of the new one.
@@ -182,7 +188,7 @@ func (b *statusBoard) update(e listwatch.Event) (since time.Time, restored bool)
 			since, restored = s.LastContact, true
 		}
 		b.count(s, e)
-		if e.Heard {
+		if e.Heard || b.watch.isFake {
 			s.LastContact = time.Now()
 			b.heard()
 		}
@@ -190,10 +196,12 @@ func (b *statusBoard) update(e listwatch.Event) (since time.Time, restored bool)
 		case e.Kind == listwatch.Unanswered:
 			b.watch.unanswered = e.Err
 		case e.Kind == listwatch.Opened:
+			b.watch.isFake = e.Fake
 			b.enter(s, Watching)
 		case e.Trouble:
 			b.enter(s, Retrying)
 		case e.Kind == listwatch.Closed:
+			b.watch.isFake = false
 			b.watchEnded(e.Err)
 		}
 	})
@@ -217,6 +225,9 @@ func (b *statusBoard) heard() {
 // calls it in another goroutine, because the watch goroutine waits for the server.
 func (b *statusBoard) logBlindness(w *watchRecord) {
 	b.mu.Lock()
+	if w.isFake {
+		b.status.LastContact = time.Now()
+	}
 	silence := time.Since(b.status.LastContact)
 	if b.watch != w || silence < w.blindAfter {
 		if b.watch == w {

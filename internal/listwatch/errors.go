@@ -31,6 +31,8 @@ var (
 	errListCut = errors.New("the streaming list ended early")
 	// errNoAnswer is a request that was not answered.
 	errNoAnswer = errors.New("no answer")
+	// errNilWatch is a request that a client answered with nothing, as the reactor of a fake may.
+	errNilWatch = fmt.Errorf("%w: the client returned neither a watch nor an error", ErrNotUnderstood)
 	// errHungUp is a request whose connection was closed before the answer.
 	errHungUp = fmt.Errorf("the connection was closed before an answer: %w", io.EOF)
 )

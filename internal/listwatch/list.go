@@ -68,7 +68,7 @@ func (l *Loop) list(ctx context.Context) (fullView, error) {
 // streamsLists follows the feature gate that client-go has for its own
 // informers.
 func (l *Loop) streamsLists() bool {
-	return !l.fake && clientfeatures.FeatureGates().Enabled(clientfeatures.WatchListClient) && !time.Now().Before(l.plainUntil)
+	return !l.plainLists && clientfeatures.FeatureGates().Enabled(clientfeatures.WatchListClient) && !time.Now().Before(l.plainUntil)
 }
 
 // worthPlainList reports whether a plain list may work although a streaming list
@@ -254,7 +254,7 @@ func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error)
 		return view, fmt.Errorf("%w: %w", ErrNotUnderstood, err)
 	}
 	view.resourceVersion = accessor.GetResourceVersion()
-	if view.resourceVersion == "" && l.served {
+	if view.resourceVersion == "" && !l.fake {
 		// For example a JSON null, which client-go takes for an empty list.
 		return view, l.failed(listRequest, fmt.Errorf("%w: a list without a resource version", ErrNotUnderstood))
 	}
@@ -270,22 +270,27 @@ func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error)
 	return view, err
 }
 
-// dropDeleted removes from a view the pods that were deleted between its list
-// and the watch that follows. The fake clientset's watch repeats every other
-// change of that time.
-func (l *Loop) dropDeleted(ctx context.Context, view *fullView, s *stream) error {
+// fakeView lists a fake again after its watch has opened, and returns what both lists and the
+// watch show together. The watch of client-go's fake begins with the pods that are newer than
+// the version of the list before it, and so repeats each change since then but a deletion
+// (from client-go 0.38 on a deletion too). The fake of 0.35 has no versions. Its watch begins
+// with nothing, so only the second list has the changes.
+func (l *Loop) fakeView(ctx context.Context, before fullView, s *stream) (fullView, error) {
 	now, err := l.plainList(ctx, l.Selector)
 	if err != nil {
 		s.close()
-		return err
+		return before, err
+	}
+	if before.resourceVersion == "" {
+		return now, nil
 	}
 	var present podList
 	for _, pod := range now.pods {
 		present.put(pod)
 	}
-	view.pods = slices.DeleteFunc(view.pods, func(pod *corev1.Pod) bool {
+	before.pods = slices.DeleteFunc(before.pods, func(pod *corev1.Pod) bool {
 		_, ok := present.at[keyOf(pod)]
 		return !ok
 	})
-	return nil
+	return before, nil
 }

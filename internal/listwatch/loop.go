@@ -24,7 +24,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/util/watchlist"
 
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
@@ -95,6 +94,7 @@ type Event struct {
 	Err             error           // Refused and Unanswered: never nil; Closed: nil if it ended in good order
 
 	Heard   bool // the API server has shown that it is there
+	Fake    bool // Opened: the watch is that of a fake, which cannot stall
 	Trouble bool // Refused: the view may be out of date, and an operator may have to act
 }
 
@@ -123,9 +123,9 @@ type Config struct {
 type Loop struct {
 	// Fixed after New.
 	Config
-	pods   podClient
-	fake   bool // the client is client-go's fake clientset, or one like it
-	served bool // the client talks to a server, and is no fake of any kind
+	pods       podClient
+	fake       bool // see isFake
+	plainLists bool // the client says that it cannot stream a list
 
 	// Owned by the goroutine of Run.
 	policy      *retryPolicy
@@ -142,10 +142,10 @@ type Loop struct {
 // New returns a loop that has not made a request yet.
 func New(c Config) *Loop {
 	l := &Loop{
-		Config: c,
-		fake:   watchlist.DoesClientNotSupportWatchListSemantics(c.Client),
-		served: !isNil(c.Client.CoreV1().RESTClient()),
-		policy: newRetryPolicy(time.Now()),
+		Config:     c,
+		fake:       isFake(c.Client),
+		plainLists: refusesStreamingLists(c.Client),
+		policy:     newRetryPolicy(time.Now()),
 	}
 	l.pods = newPodClient(&l.Config, l.fake)
 	return l
@@ -157,6 +157,10 @@ func (l *Loop) InForm() bool {
 	_, ok := l.pods.(*wirePods)
 	return ok
 }
+
+// HasVersions reports whether the versions of lists and pods can be compared. Those of a fake
+// cannot.
+func (l *Loop) HasVersions() bool { return !l.fake }
 
 func isNil(v any) bool {
 	value := reflect.ValueOf(v)
@@ -246,7 +250,7 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 	if stream == nil {
 		stream, err = l.watchAfterList(ctx, view.resourceVersion)
 		if err == nil && l.fake {
-			err = l.dropDeleted(ctx, &view, stream)
+			view, err = l.fakeView(ctx, view, stream)
 		}
 	}
 	if err != nil && !l.started {
@@ -262,7 +266,7 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 		Kind: Listed, ResourceVersion: view.resourceVersion, Pods: len(view.pods), Relist: l.started, Took: took, Heard: true,
 	})
 	if err == nil {
-		l.Report(Event{Kind: Opened, ResourceVersion: view.resourceVersion, Heard: true})
+		l.Report(Event{Kind: Opened, ResourceVersion: view.resourceVersion, Heard: true, Fake: l.fake})
 	}
 	return stream, err
 }
@@ -354,7 +358,7 @@ func (l *Loop) receive(s *stream) (received bool, err error) {
 		if err != nil {
 			return received, err
 		}
-		if goesBack(event, s.from) {
+		if !l.fake && goesBack(event, s.from) {
 			return received, errNewHistory
 		}
 		if err := l.Sink.Receive(event); err != nil {
@@ -388,6 +392,9 @@ func (l *Loop) stallTimeout() time.Duration {
 }
 
 func (l *Loop) patience(s *stream) time.Duration {
+	if l.fake {
+		return noLimit
+	}
 	if s.probe {
 		return s.timeout + min(probeGrace, l.stallTimeout())
 	}
@@ -400,7 +407,7 @@ func (l *Loop) watchTimeout() time.Duration {
 	switch {
 	case l.policy.silent():
 		return probeTimeout
-	case !l.bookmarks:
+	case !l.bookmarks && !l.fake:
 		quiet := time.Duration(quietWatchPart * float64(l.stallTimeout()))
 		return max(min(quiet, timeout), time.Second)
 	default:

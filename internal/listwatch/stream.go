@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"runtime/debug"
 	"time"
 
@@ -45,10 +46,16 @@ func newStream(ctx context.Context, cancel context.CancelCauseFunc, events event
 	return &stream{events: events, ctx: ctx, cancel: cancel, silence: silence, opened: time.Now(), timeout: timeout}
 }
 
+// noLimit is the patience with a stream that cannot stall. No timer runs, so that the bubble
+// of a test does not jump to its end.
+const noLimit time.Duration = math.MaxInt64
+
 // next waits for an event, for no longer than patience. If the stream was given
 // up it returns the cause of that.
 func (s *stream) next(patience time.Duration) (watch.Event, error) {
-	s.silence.Reset(patience)
+	if patience != noLimit {
+		s.silence.Reset(patience)
+	}
 	event, err := s.events.next()
 	s.silence.Stop()
 	if err != nil && s.ctx.Err() != nil {
@@ -92,6 +99,9 @@ type clientEvents struct {
 func newClientEvents(ctx context.Context, open func(context.Context) (watch.Interface, error)) (events, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w, err := open(ctx)
+	if err == nil && w == nil {
+		err = errNilWatch
+	}
 	if err != nil {
 		cancel()
 		return nil, err
