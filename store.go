@@ -444,11 +444,15 @@ func (s *Store) WaitFor(ctx context.Context, cond func(Snapshot) bool) (Snapshot
 // scheduler reads its own write. An event or a bookmark may bring the version. With a
 // [SharedWatch] an event of any application does.
 //
-// It fails like WaitFor. If the version cannot be compared, for example the empty
-// version of client-go's fake clientset, it fails at once with a
-// resourceversion.InvalidResourceVersion.
+// It fails like WaitFor. If the version cannot be compared, it fails at once with a
+// resourceversion.InvalidResourceVersion. The pods that client-go's fake clientset
+// creates have an empty version: wait for the pod with WaitFor, or test with the package
+// watchtest.
 func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Snapshot, error) {
 	if _, err := resourceversion.CompareResourceVersion(version, version); err != nil {
+		if version == "" {
+			err = noVersionError{err}
+		}
 		return s.Snapshot(), fmt.Errorf("watchsource: wait for resource version %q: %w", version, err)
 	}
 	stop := func() {}
