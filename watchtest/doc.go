@@ -27,6 +27,23 @@
 // returns the pods that a LIST would return now. [Server.Requests] and [Server.Count]
 // return the requests that the server has received.
 //
+// # Kubelet
+//
+// By default a pod stays as the test or the clientset has written it. After
+// [Server.StartKubelet] a simulated scheduler and kubelet bind each pod to a node, pull its
+// image, run it, and remove it once it is deleted. A [Lifecycle] says what else happens to a
+// pod: how long it runs, with which exit code it ends, whether its image can be pulled, and
+// whether it is evicted or deleted by another client. It comes from the annotations of the
+// pod, or from a function of the test if the code under test does not write them:
+//
+//	stop := srv.StartKubelet(func(pod *corev1.Pod) watchtest.Lifecycle {
+//		if pod.Labels["spark-exec-id"] == "2" {
+//			return watchtest.Lifecycle{RunFor: time.Minute, ExitCode: 137}
+//		}
+//		return watchtest.LifecycleOf(pod)
+//	})
+//	defer stop()
+//
 // # Time
 //
 // A server has no sockets and no goroutines, and waits only on channels and timers of the
@@ -132,7 +149,8 @@
 // Pods are the only resource, and status is the only subresource. Clients are not
 // authenticated. Pods are not validated and get no defaults, except a grace period of 30
 // seconds. Namespaces need not exist. There is no dry run, JSON patch, server-side apply,
-// table or metadata-only output, or compression. There are no controllers and no kubelet.
+// table or metadata-only output, or compression. There are no controllers. The kubelet never
+// restarts a container, and ends all containers of a pod at the same time.
 // A request for a future version is refused at once, and a real server would wait for
 // three seconds. Test everything else against a real server.
 package watchtest

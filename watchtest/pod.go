@@ -86,6 +86,9 @@ func (s *Server) commit(c *change) *corev1.Pod {
 		c.after.Size() // makes each Quantity cache its text now, and not while readers share the pod
 	}
 	s.publish(c)
+	if s.kubelet != nil {
+		s.kubelet.observe(c)
+	}
 	if c.after != nil {
 		return c.after
 	}

@@ -32,6 +32,7 @@ type Server struct {
 	requests []Request
 	faults   []*injection
 	streams  []*Stream // the open ones, oldest first
+	kubelet  *kubelet  // nil while none runs
 }
 
 // config holds the settings that an [Option] can change.
@@ -161,6 +162,10 @@ func (s *Server) Backup() (restore func()) {
 		for _, st := range slices.Clone(s.streams) {
 			st.body.discard(Reset().err)
 			st.unregister()
+		}
+		if s.kubelet != nil {
+			s.kubelet.abandonAll()
+			s.kubelet.adoptAll()
 		}
 	}
 }

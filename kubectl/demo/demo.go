@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/embedded"
 	"github.com/executorpods/watchsource/internal/sleep"
 	"github.com/executorpods/watchsource/watchtest"
 	corev1 "k8s.io/api/core/v1"
@@ -30,8 +29,6 @@ const (
 	// Namespace is where the executors are.
 	Namespace = "jobs"
 
-	// maxExecutors bounds the executors of an application that have prepared accidents.
-	maxExecutors = 10_000
 	// driverInterval is the time between two reconciliations of a driver.
 	driverInterval = 400 * time.Millisecond
 	// keepEnded is how long a driver keeps the pod of an ended executor.
@@ -48,48 +45,42 @@ const (
 // them, and waits until they have ended.
 func Start() (client kubernetes.Interface, stop func()) {
 	server := watchtest.NewServer()
-	cluster := embedded.New(server, troubles())
+	stopKubelet := server.StartKubelet(lifecycle)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { cluster.Run(ctx) })
 	running.Go(func() { outages(ctx, server) })
 	for _, driver := range []driver{
 		{appID: AppID, wanted: 24, lifetime: 20 * time.Second},
 		{appID: "spark-etl", wanted: 6, lifetime: 45 * time.Second},
 		{appID: "spark-report", wanted: 3, lifetime: 4 * time.Second, last: 12},
 	} {
-		driver.client = cluster.Client()
+		driver.client = server.Client()
 		_ = driver.reconcile(ctx) // a failure is repaired by the next one
 		running.Go(func() { driver.run(ctx) })
 	}
 	return server.Client(), func() {
 		cancel()
 		running.Wait()
+		stopKubelet()
 	}
 }
 
-// troubles returns the faults from outside, by executor id.
-func troubles() embedded.Troubles {
-	troubles := embedded.Troubles{}
-	for id := 1; id <= maxExecutors; id++ {
-		var t embedded.Trouble
-		switch {
-		case id%17 == 0:
-			t.EvictAfter = 7 * time.Second
-		case id%13 == 0:
-			t.DeleteAfter = 9 * time.Second
-		case id%11 == 0:
-			t.PullFailsFor = 8 * time.Second
-		default:
-			continue
-		}
-		troubles[strconv.Itoa(id)] = t
+// lifecycle adds the faults from outside, by executor id, to what the annotations of a pod say.
+func lifecycle(pod *corev1.Pod) watchtest.Lifecycle {
+	l := watchtest.LifecycleOf(pod)
+	switch id, _ := strconv.Atoi(pod.Labels[watchsource.LabelExecutorID]); {
+	case id%17 == 0:
+		l.EvictAfter = 7 * time.Second
+	case id%13 == 0:
+		l.DeleteAfter = 9 * time.Second
+	case id%11 == 0:
+		l.PullFailsFor = 8 * time.Second
 	}
-	return troubles
+	return l
 }
 
 // outages breaks the watches of the applications off, and refuses new ones, again and again.
-// The kubelet and the drivers go on, because their requests have another selector.
+// The drivers go on, because their requests have another selector, and so does the kubelet.
 func outages(ctx context.Context, server *watchtest.Server) {
 	for sleep.For(ctx, outageEvery) {
 		lift := server.Inject(watchtest.Fault{
@@ -167,7 +158,7 @@ func endOf(pod *corev1.Pod) (ended bool, at time.Time) {
 }
 
 func (d *driver) pod(id int) *corev1.Pod {
-	runFor, exitCode := d.lifetime+time.Duration(id%7)*time.Second, 0
+	runFor, exitCode := d.lifetime+time.Duration(id%7)*time.Second, int32(0)
 	switch {
 	case id%9 == 0:
 		runFor, exitCode = 5*time.Second, 137
@@ -185,10 +176,7 @@ func (d *driver) pod(id int) *corev1.Pod {
 				watchsource.LabelRole:       watchsource.RoleExecutor,
 				watchsource.LabelExecutorID: strconv.Itoa(id),
 			},
-			Annotations: map[string]string{
-				embedded.RunForAnnotation:   runFor.String(),
-				embedded.ExitCodeAnnotation: strconv.Itoa(exitCode),
-			},
+			Annotations: watchtest.Lifecycle{RunFor: runFor, ExitCode: exitCode}.Annotations(),
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever,

@@ -4,17 +4,16 @@ package scheduler
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/executorpods/watchsource/internal/embedded"
+	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -33,7 +32,7 @@ func connect(cfg config) (*cluster, error) {
 	if cfg.kubeconfig != "" || cfg.inCluster || inPod {
 		return realCluster(cfg)
 	}
-	return embeddedCluster(cfg, watchtest.NewServer(), demoTroubles()), nil
+	return embeddedCluster(cfg, watchtest.NewServer(), demoLifecycle), nil
 }
 
 func realCluster(cfg config) (*cluster, error) {
@@ -71,30 +70,28 @@ func credentials(kubeconfig string) (*rest.Config, string, error) {
 	return restConfig, namespace, err
 }
 
-// embeddedCluster starts a cluster in this process. Its close function waits until all
-// goroutines of the cluster have ended.
-func embeddedCluster(cfg config, server *watchtest.Server, troubles embedded.Troubles) *cluster {
-	simulated := embedded.New(server, troubles)
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { simulated.Run(ctx) })
+// embeddedCluster starts a cluster in this process: the API server of watchtest with its
+// kubelet. lifecycle says what happens to a pod; nil: what its annotations say.
+func embeddedCluster(cfg config, server *watchtest.Server, lifecycle func(*corev1.Pod) watchtest.Lifecycle) *cluster {
 	return &cluster{
 		name:      "an embedded cluster",
-		client:    simulated.Client(),
+		client:    server.Client(),
 		namespace: cmp.Or(cfg.namespace, "default"),
-		close: func() {
-			stop()
-			running.Wait()
-		},
+		close:     server.StartKubelet(lifecycle),
 	}
 }
 
-// demoTroubles returns the external faults for executors of the embedded cluster. On a real
-// cluster, use "kubectl delete pod".
-func demoTroubles() embedded.Troubles {
-	return embedded.Troubles{
-		"1": {EvictAfter: 5400 * time.Millisecond},
-		"5": {DeleteAfter: 3700 * time.Millisecond},
-		"7": {PullFailsFor: 1500 * time.Millisecond},
+// demoLifecycle adds external faults to what the annotations of a pod say. On a real cluster,
+// use "kubectl delete pod".
+func demoLifecycle(pod *corev1.Pod) watchtest.Lifecycle {
+	lifecycle := watchtest.LifecycleOf(pod)
+	switch pod.Labels[watchsource.LabelExecutorID] {
+	case "1":
+		lifecycle.EvictAfter = 5400 * time.Millisecond
+	case "5":
+		lifecycle.DeleteAfter = 3700 * time.Millisecond
+	case "7":
+		lifecycle.PullFailsFor = 1500 * time.Millisecond
 	}
+	return lifecycle
 }

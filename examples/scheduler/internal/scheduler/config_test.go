@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/executorpods/watchsource/internal/embedded"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -46,9 +49,9 @@ func TestWorkIsTheSameEverywhere(t *testing.T) {
 	if got, want := w.command(), []string{"sh", "-c", "trap 'exit 143' TERM; sleep 2.5 & wait $!; exit 137"}; !slices.Equal(got, want) {
 		t.Errorf("command = %q, want %q", got, want)
 	}
-	annotations := w.annotations()
-	if annotations[embedded.RunForAnnotation] != "2.5s" || annotations[embedded.ExitCodeAnnotation] != "137" {
-		t.Errorf("annotations = %v, want run-for 2.5s and exit-code 137", annotations)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: w.annotations()}}
+	if got, want := watchtest.LifecycleOf(pod), (watchtest.Lifecycle{RunFor: w.runFor, ExitCode: 137}); got != want {
+		t.Errorf("the annotations say %+v, want %+v", got, want)
 	}
 	if forever := (work{}).annotations(); forever != nil {
 		t.Errorf("annotations of endless work = %v, want none", forever)

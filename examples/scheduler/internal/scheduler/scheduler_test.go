@@ -13,16 +13,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/executorpods/watchsource/internal/embedded"
+	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
 // run is one application on its own embedded cluster. It must be made in a bubble.
 type run struct {
-	config   config
-	troubles embedded.Troubles
-	prepare  func(*watchtest.Server) // before the application starts
-	ctx      context.Context
+	config    config
+	lifecycle func(*corev1.Pod) watchtest.Lifecycle // nil for what the annotations say
+	prepare   func(*watchtest.Server)               // before the application starts
+	ctx       context.Context
 
 	out  strings.Builder
 	err  error
@@ -49,7 +49,7 @@ func (r *run) run(t *testing.T) {
 	t.Helper()
 	server := watchtest.NewServer()
 	r.prepare(server)
-	cluster := embeddedCluster(r.config, server, r.troubles)
+	cluster := embeddedCluster(r.config, server, r.lifecycle)
 	defer cluster.close()
 	r.err = runApplication(r.ctx, r.config, cluster.client, newReport(&r.out))
 	r.left = server.List("")
@@ -110,7 +110,7 @@ func (r *run) cleanedUp(t *testing.T) {
 func TestDemo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(t)
-		r.config.work, r.troubles = demoWork, demoTroubles()
+		r.config.work, r.lifecycle = demoWork, demoLifecycle
 		start := time.Now()
 		r.run(t)
 		if r.err != nil {
@@ -204,7 +204,12 @@ func TestReportsAnImageThatCannotBePulled(t *testing.T) {
 		r := newRun(t)
 		r.config.executors = 2
 		r.config.image = "registry.example/nowhere"
-		r.troubles = embedded.Troubles{"2": {PullFailsFor: time.Hour}}
+		r.lifecycle = func(pod *corev1.Pod) watchtest.Lifecycle {
+			if pod.Labels[watchsource.LabelExecutorID] == "2" {
+				return watchtest.Lifecycle{PullFailsFor: time.Hour}
+			}
+			return watchtest.Lifecycle{}
+		}
 		r.run(t)
 		want := "only 1 of 2 executors came up within 1m0s; the others wait: ImagePullBackOff"
 		if r.err == nil || r.err.Error() != want {
@@ -362,7 +367,6 @@ func TestSurvivesTheLossOfItsWatch(t *testing.T) {
 			time.AfterFunc(2500*time.Millisecond, func() {
 				lift := server.Inject(watchtest.Fault{
 					On: watchtest.Watch | watchtest.StreamingList | watchtest.List,
-					If: func(r watchtest.Request) bool { return r.Namespace != "" }, // not the kubelet's
 					Do: watchtest.Answer(apierrors.NewServiceUnavailable("out of order")),
 				})
 				server.Strike(watchtest.Cut())

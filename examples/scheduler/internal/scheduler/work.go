@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/executorpods/watchsource/internal/embedded"
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 // work says how long an executor runs, and with which exit code it ends. With the zero
@@ -44,11 +44,5 @@ func (w work) command() []string {
 
 // annotations returns the work for the simulated kubelet, which runs no containers.
 func (w work) annotations() map[string]string {
-	if w.runFor == 0 {
-		return nil
-	}
-	return map[string]string{
-		embedded.RunForAnnotation:   w.runFor.String(),
-		embedded.ExitCodeAnnotation: strconv.Itoa(w.exitCode),
-	}
+	return watchtest.Lifecycle{RunFor: w.runFor, ExitCode: int32(w.exitCode)}.Annotations()
 }
