@@ -93,8 +93,9 @@
 // could not be reached, it is reported as gone in its last known state. Different pods
 // have no order.
 //
-// client-go's fake clientset has no resource versions. With it, guarantees 2 and 5 do not
-// hold across an interruption, because the source lists again.
+// client-go's fake clientset gives its pods no resource versions. Its lists have none (0.35)
+// or those of a counter of the fake (0.36 and later), which no pod has. With it, guarantees 2
+// and 5 do not hold across an interruption, because the source lists again.
 //
 // # Concurrency
 //
@@ -124,8 +125,15 @@
 // # Testing
 //
 // Test your scheduler with client-go's fake clientset or with the package watchtest.
-// watchtest is an API server for pods in memory, with resource versions, bookmarks and
-// faults, and runs in a testing/synctest bubble.
+// watchtest is an API server for pods in memory, with resource versions, bookmarks, faults
+// and a simulated kubelet, and runs in a testing/synctest bubble.
+//
+// A client is taken for a fake if its CoreV1().RESTClient() is nil, as that of client-go's fake
+// is, also inside a wrapper that embeds it. The view is complete, whether the fake's watch
+// begins with nothing (0.35), with the pods that are newer than the list (0.36, 0.37), or also
+// with the deletions since then (0.38). The watch of a fake has no stall timeout, so a
+// watcher that a test returns from a reactor may be quiet. Wait for a new pod with
+// [Store.WaitFor]: [Store.WaitForResourceVersion] needs a version.
 //
 // # Not here
 //

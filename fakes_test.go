@@ -3,10 +3,12 @@
 package watchsource_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,6 +285,45 @@ func testFakeChangesBetweenListAndWatch(t *testing.T, newSource modeltest.NewSou
 			t.Errorf("%s: snapshot %q, want %q", name, got, want)
 		}
 		source.Stop()
+	}
+}
+
+// The watch of the fake of client-go 0.38 repeats deletions too, and that of any fake shows one
+// that comes between it and the second list. The pod is reported gone once.
+func TestFakeDeletionIsReportedOnce(t *testing.T) { eachFake(t, testFakeDeletionIsReportedOnce) }
+
+func testFakeDeletionIsReportedOnce(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
+	client := fake.NewClientset(pod("1"), pod("2"))
+	first := true
+	watches := reactWithWatchers(client, func() watch.Interface {
+		w := watch.NewRaceFreeFake()
+		if !first {
+			must(t, client.Tracker().Delete(podsResource, podtest.Namespace, "exec-1"))
+			w.Delete(pod("1"))
+		}
+		first = false
+		return w
+	})
+	store := watchsource.NewStore()
+	source := newSource(store, form(client))
+	start(t, source, "app")
+	var lines []string
+	ctx, cancel := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for batch := range store.Batches(ctx, 0) {
+			lines = append(lines, changeLines(batch.Changes))
+		}
+	})
+	synctest.Wait()
+	watches.last().Stop()
+	time.Sleep(time.Second)
+	source.Stop()
+	cancel()
+	reading.Wait()
+	shown := strings.Join(lines, ", ")
+	if strings.Count(shown, "exec-1") != 2 || strings.Count(shown, "exec-1 Pending>Deleted") != 1 {
+		t.Errorf("the reader was shown %q, want one arrival and one deletion of exec-1", lines)
 	}
 }
 

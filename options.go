@@ -135,8 +135,8 @@ func WithStartTimeout(d time.Duration) Option {
 }
 
 // WithStallTimeout sets how long a watch may be silent, without an event or a
-// bookmark, before the source gives it up and opens another. If d <= 0 the default
-// applies: two and a half minutes. kube-apiserver sends a bookmark about once a
+// bookmark, before the source gives it up and opens another. It does not apply to a fake
+// clientset. If d <= 0 the default applies: two and a half minutes. kube-apiserver sends a bookmark about once a
 // minute, but it sends none on a resumed watch while the resource version stays the
 // same.
 //

@@ -5,9 +5,9 @@
 //
 // # Why
 //
-// client-go's fake clientset has no resource versions. Its watches cannot be resumed, do
-// not expire, send no bookmarks and ignore selectors, and its connections never break. So
-// it cannot show the faults that a watch meets in production. With a [Server], the code
+// client-go's fake clientset gives its pods no resource versions. Its watches cannot be
+// resumed, send no bookmarks and ignore selectors, and its connections never break. So it
+// cannot show the faults that a watch meets in production. With a [Server], the code
 // under test uses a real clientset, which sends real requests and decodes real bytes.
 //
 // # Usage

@@ -213,7 +213,7 @@ func (r *podRun) start() {
 	}) // which observe sees
 }
 
-// awaitEnd waits for what comes first in the life of a pod that runs.
+// awaitEnd waits for the first end that the lifecycle of a running pod has.
 func (r *podRun) awaitEnd() {
 	r.started = true
 	for _, end := range []struct {

@@ -16,9 +16,9 @@ import (
 //
 // The loop does not trust a fake with these:
 //
-//   - Resource versions. Its pods have those of the test, if any, and its lists have none or
-//     those of a counter of its own. So it cannot resume, and versions are not compared: after
-//     each watch, and after each refusal, the loop lists.
+//   - Resource versions. Its pods have those that the test gives them. Its lists have none
+//     (client-go 0.35) or those of a counter in the fake (0.36 and later). So the loop does not
+//     resume and compares no versions: it lists after each watch and after each refusal.
 //   - Streaming lists. It ignores sendInitialEvents, and the end of the list never comes.
 //   - The changes between a list and the watch that follows, see [Loop.fakeView].
 //

@@ -65,7 +65,7 @@ func (a *allocator) fill(ctx context.Context, view watchsource.Snapshot) ([]int,
 
 // readsOwnWrites reports whether a view contains every creation. Waiting with
 // store.WaitForResourceVersion would also work, but would block the loop. With client-go's
-// fake clientset, which has no versions, it looks for the pods themselves.
+// fake clientset, whose pods have no versions, it looks for the pods themselves.
 func (a *allocator) readsOwnWrites(view watchsource.Snapshot) bool {
 	for name, creation := range a.unseen {
 		if _, there := view.Get(name); !there && !view.Contains(creation.version) {
