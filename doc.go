@@ -86,7 +86,7 @@
 //     [WithBacklogLimit] bounds the memory and reports the loss.
 //  9. A snapshot is immutable, O(1) to take, and shows how fresh and how complete it is.
 //  10. After Stop nothing runs and nothing is called.
-//  11. A malformed pod (no labels, no status, odd id, unknown phase) is tracked and
+//  11. A malformed pod (no labels, no phase, odd id, unknown phase) is tracked and
 //     reported, and does not affect others.
 //
 // Intermediate states may be missed. If a pod ran and was deleted while the API server

@@ -167,7 +167,8 @@ const (
 	// Unknown is the phase Unknown, no phase, or a phase that Kubernetes does not define
 	// (Spark has a state for the phase Terminating).
 	Unknown = State(podstate.Unknown)
-	// Pending is a pod that waits for a node, an image or a volume.
+	// Pending is a pod that waits for a node, an image or a volume, and a pod without any
+	// status, as client-go's fake clientset makes it.
 	Pending = State(podstate.Pending)
 	// Running is a pod whose executor container has not ended.
 	Running = State(podstate.Running)

@@ -128,7 +128,12 @@ func TestExecutorState(t *testing.T) {
 		{name: "failed", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, ended(1, "Error"))), want: want{state: watchsource.Failed, exitCode: 1, reason: "Error"}},
 		{name: "unknown to Kubernetes too", pod: pod("1", phase(corev1.PodUnknown)), want: want{state: watchsource.Unknown, exitCode: none}},
 		{name: "no phase Kubernetes defines", pod: pod("1", phase("Dreaming")), want: want{state: watchsource.Unknown, exitCode: none}},
-		{name: "no status", pod: pod("1", phase("")), want: want{state: watchsource.Unknown, exitCode: none}},
+		{name: "no status, as with a fake clientset", pod: pod("1", phase("")), want: want{state: watchsource.Pending, exitCode: none}},
+		{name: "no status and deleted", pod: pod("1", phase(""), deleting), want: want{state: watchsource.Pending, terminating: true, exitCode: none}},
+		{name: "no phase beside a reason", pod: pod("1", phase(""), status("Evicted", "")), want: want{state: watchsource.Unknown, exitCode: none, reason: "Evicted"}},
+		{name: "no phase beside a condition", pod: pod("1", phase(""), condition(corev1.PodScheduled, corev1.ConditionTrue, "")), want: want{state: watchsource.Unknown, exitCode: none}},
+		{name: "no phase beside a container that runs", pod: pod("1", phase(""), container(executorContainer, running())), want: want{state: watchsource.Unknown, exitCode: none}},
+		{name: "no phase beside an init container", pod: pod("1", phase(""), initContainer("fetch", "", running())), want: want{state: watchsource.Unknown, exitCode: none}},
 
 		{name: "executor done, sidecar alive",
 			pod:  pod("1", phase(corev1.PodRunning), container("sidecar", running()), container(executorContainer, ended(0, "Completed"))),
@@ -573,12 +578,12 @@ func TestGuarantee11BadPods(t *testing.T) {
 		problem string
 	}{
 		{name: "no labels", pod: pod("a", func(p *corev1.Pod) { p.Labels = nil }), state: watchsource.Pending, problem: "no label spark-exec-id"},
-		{name: "no status", pod: pod("2", func(p *corev1.Pod) { p.Status = corev1.PodStatus{} }), id: "2", state: watchsource.Unknown, problem: `unknown phase ""`},
+		{name: "no phase", pod: pod("2", phase(""), status("Evicted", "")), id: "2", state: watchsource.Unknown, problem: `unknown phase ""`},
 		{name: "placeholder", pod: pod("EXECID"), state: watchsource.Pending, problem: "label spark-exec-id holds the placeholder EXECID"},
 		{name: "no number", pod: pod("x"), id: "x", state: watchsource.Pending, problem: `label spark-exec-id is not a number: "x"`},
 		{name: "unknown phase", pod: pod("3", phase("Dreaming")), id: "3", state: watchsource.Unknown, problem: `unknown phase "Dreaming"`},
 		{name: "two at once", pod: pod("y", phase("Dreaming")), id: "y", state: watchsource.Unknown, problem: `label spark-exec-id is not a number: "y"; unknown phase "Dreaming"`},
-		{name: "nothing at all", pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-bare"}}, state: watchsource.Unknown, problem: `no label spark-exec-id; unknown phase ""`},
+		{name: "nothing at all", pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-bare"}}, state: watchsource.Pending, problem: "no label spark-exec-id"},
 	}
 	log := &logLines{}
 	store := watchsource.NewStore(watchsource.WithLogger(log.logger(0)))

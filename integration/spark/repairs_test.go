@@ -43,7 +43,10 @@ var repairs = []repair{
 		return c.plain, before == nothing && c.badID && strings.Contains(c.ours.Problem, "label "+watchsource.LabelExecutorID)
 	}},
 	{name: "no phase", doc: "Unknown is the phase Unknown, no phase, or", apply: func(c *comparison, before outcome) (outcome, bool) {
-		return unknown, c.phase() == ""
+		return unknown, c.phase() == "" && c.hasStatus()
+	}},
+	{name: "no status", doc: "a pod without any status", apply: func(c *comparison, before outcome) (outcome, bool) {
+		return pending, c.phase() == "" && !c.hasStatus()
 	}},
 	{name: "phase Terminating", doc: "a phase that Kubernetes does not define", apply: func(c *comparison, before outcome) (outcome, bool) {
 		return unknown, c.phase() == "terminating"
@@ -209,6 +212,11 @@ func (o outcome) contradicts(end outcome) bool {
 func (c *comparison) run() string { return c.main.status.ContainerID }
 
 func (c *comparison) phase() string { return strings.ToLower(string(c.pod.Status.Phase)) }
+
+func (c *comparison) hasStatus() bool {
+	status := &c.pod.Status
+	return status.Reason != "" || len(status.Conditions)+len(status.ContainerStatuses)+len(status.InitContainerStatuses) > 0
+}
 
 func (c *comparison) isStarting() bool { return c.phase() == "pending" || c.phase() == "running" }
 

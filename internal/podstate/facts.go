@@ -45,7 +45,7 @@ type facts struct {
 }
 
 func (r *Rules) factsOf(pod *corev1.Pod) facts {
-	f := facts{pod: pod, rules: r, phase: phaseOf(pod.Status.Phase), deleting: pod.DeletionTimestamp != nil}
+	f := facts{pod: pod, rules: r, phase: phaseOf(&pod.Status), deleting: pod.DeletionTimestamp != nil}
 	f.main, f.problem = r.executorContainer(pod)
 	f.final = f.deleting || f.phase == corev1.PodFailed || f.phase == corev1.PodSucceeded
 	f.verdict = f.phase == corev1.PodFailed && pod.Status.Reason != ""
@@ -58,14 +58,24 @@ func (r *Rules) factsOf(pod *corev1.Pod) facts {
 	return f
 }
 
-// phaseOf ignores case, as Spark does.
-func phaseOf(phase corev1.PodPhase) corev1.PodPhase {
+// phaseOf ignores case, as Spark does. A pod without any status, as client-go's fake clientset
+// makes it, is Pending: the API server gives that phase to a new pod.
+func phaseOf(status *corev1.PodStatus) corev1.PodPhase {
 	for _, known := range [...]corev1.PodPhase{corev1.PodRunning, corev1.PodPending, corev1.PodSucceeded, corev1.PodFailed, corev1.PodUnknown} {
-		if phase == known || strings.EqualFold(string(phase), string(known)) {
+		if status.Phase == known || strings.EqualFold(string(status.Phase), string(known)) {
 			return known
 		}
 	}
+	if status.Phase == "" && isEmpty(status) {
+		return corev1.PodPending
+	}
 	return ""
+}
+
+// isEmpty looks at the fields that the pods of a store without pods have too.
+func isEmpty(status *corev1.PodStatus) bool {
+	return status.Reason == "" && status.Message == "" && status.PodIP == "" &&
+		len(status.Conditions) == 0 && len(status.ContainerStatuses) == 0 && len(status.InitContainerStatuses) == 0
 }
 
 // executorContainer finds the status of the executor container, which may be a
