@@ -53,10 +53,18 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) readi
 		ID:              id,
 		Node:            pod.Spec.NodeName,
 		PodIP:           pod.Status.PodIP,
+		State:           State(now.Reading.State),
 		Terminating:     pod.DeletionTimestamp != nil,
+		ExitCode:        now.Reading.ExitCode,
+		Restarts:        now.Reading.Restarts,
+		Reason:          now.Reading.Reason,
+		Message:         now.Reading.Message,
+		Disruption:      now.Reading.Disruption,
 		CreatedAt:       pod.CreationTimestamp.Time,
+		StartedAt:       now.Reading.StartedAt,
+		FinishedAt:      now.Reading.FinishedAt,
 		ResourceVersion: pod.ResourceVersion,
-		Problem:         problem,
+		Problem:         joined(problem, now.Reading.Problem),
 	}
 	if !r.dropPods {
 		e.Pod = pod
@@ -65,23 +73,26 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) readi
 	}
 	result := reading{executor: e, ends: now.Ends, replaced: now.Replaced}
 	if now.Missed != nil {
-		missed := *e
-		missed.set(now.Missed)
-		result.missed = &missed
+		result.missed = e.endedBefore(now.Missed, problem)
 	}
-	e.set(&now.Reading)
 	return result
 }
 
-// set copies a reading to an executor that has only the problem of its id.
-func (e *Executor) set(r *podstate.Reading) {
-	e.State, e.ExitCode, e.Restarts = State(r.State), r.ExitCode, r.Restarts
-	e.Reason, e.Message, e.Disruption = r.Reason, r.Message, r.Disruption
-	e.StartedAt, e.FinishedAt = r.StartedAt, r.FinishedAt
-	if e.Problem != "" && r.Problem != "" {
-		e.Problem += "; "
+func joined(problem, other string) string {
+	if problem != "" && other != "" {
+		return problem + "; " + other
 	}
-	e.Problem += r.Problem
+	return problem + other
+}
+
+// endedBefore returns the executor at the end of an earlier run.
+func (e *Executor) endedBefore(end *podstate.Reading, problem string) *Executor {
+	missed := *e
+	missed.State, missed.ExitCode, missed.Restarts = State(end.State), end.ExitCode, end.Restarts
+	missed.Reason, missed.Message = end.Reason, end.Message
+	missed.StartedAt, missed.FinishedAt = end.StartedAt, end.FinishedAt
+	missed.Problem = joined(problem, end.Problem)
+	return &missed
 }
 
 // reading returns what the executor has of its last reading.

@@ -18,7 +18,7 @@ func (k *Known) isReplacedBy(f *facts) bool {
 		return false
 	case !f.pod.CreationTimestamp.Time.Equal(k.CreatedAt):
 		return true
-	case !k.Reading.State.Ended() || f.decide().State.Ended():
+	case !k.Reading.State.Ended() || f.state().Ended():
 		return false
 	default:
 		return f.main == nil || f.main.LastTerminationState.Terminated == nil && f.main.RestartCount <= k.Reading.Restarts
@@ -40,14 +40,13 @@ func (c *comparison) continues() bool {
 
 // complete adds what the pod does not say any more of its current run.
 func (c *comparison) complete(now *Reading) {
-	if !c.continues() {
+	hasLostStart := c.main == nil || c.own != nil && isLost(c.own)
+	if !hasLostStart || !c.continues() {
 		return
 	}
+	now.StartedAt = c.known.Reading.StartedAt
 	if c.main == nil {
-		now.Restarts, now.StartedAt = c.known.Reading.Restarts, c.known.Reading.StartedAt
-	}
-	if c.own != nil && isLost(c.own) {
-		now.StartedAt = c.known.Reading.StartedAt
+		now.Restarts = c.known.Reading.Restarts
 	}
 }
 
@@ -56,38 +55,48 @@ func (c *comparison) complete(now *Reading) {
 // cannot change it: the kubelet drops the statuses of a pod that it rejects after a restart,
 // even if the pod had succeeded (kubernetes#117955).
 func (c *comparison) keepEnd(now *Reading) {
-	end, ok := c.shownEnd(now)
-	if !ok || !now.contradicts(&end) {
+	shown := c.shownEnd(now)
+	if shown == nil || !now.contradicts(shown) {
 		return
 	}
+	end := *shown
 	end.Problem, end.Disruption = now.Problem, now.Disruption
 	if now.State != end.State || c.own != nil && !isLost(c.own) { // or the pod has only lost the end
-		end.addProblem(c.contradiction(&end, now))
+		end.addProblem(c.contradiction(shown, now))
 	}
 	*now = end
 }
 
-// shownEnd returns the executor at the end that was shown of its current run. ok is false if
-// there is none, or if the pod has gone on from it.
-func (c *comparison) shownEnd(now *Reading) (end Reading, ok bool) {
+// shownEnd returns the executor at the end that was shown of its current run. It returns nil
+// if there is none, or if the pod has gone on from it.
+func (c *comparison) shownEnd(now *Reading) *Reading {
 	ends := &c.known.Ends
 	switch {
 	case !ends.over || ends.untold || !c.continues():
-		return end, false
+		return nil
 	case c.known.Reading.State.Ended():
 		isAboutToRun := c.main != nil && c.main.State.Running == nil && c.own == nil && !c.final
-		return c.known.Reading, !isAboutToRun
-	case !ends.last.own || !now.State.Ended():
-		return end, false
+		if isAboutToRun {
+			return nil
+		}
+		return &c.known.Reading
+	case ends.last.own && now.State.Ended():
+		return c.endBeforeRestart(now, ends.last.exitCode)
+	default:
+		return nil
 	}
-	// The container was to be started again after this end, and then the pod ended.
-	end = *now
-	end.State, end.ExitCode = stateOf(ends.last.exitCode), ends.last.exitCode
+}
+
+// endBeforeRestart returns the executor at an end after which the container was to be started
+// again. Then the pod ended.
+func (c *comparison) endBeforeRestart(now *Reading, exitCode int32) *Reading {
+	end := *now
+	end.State, end.ExitCode = stateOf(exitCode), exitCode
 	end.Reason, end.Message = "", ""
-	if c.own != nil && c.own.ExitCode == end.ExitCode {
+	if c.own != nil && c.own.ExitCode == exitCode {
 		end.Reason, end.Message = c.own.Reason, c.own.Message
 	}
-	return end, true
+	return &end
 }
 
 // contradicts reports whether the reading differs from an end. An exit code adds to an end

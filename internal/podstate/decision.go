@@ -8,9 +8,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// decide reads the executor from the facts of its pod alone.
-func (f *facts) decide() Reading {
-	now := Reading{ExitCode: UnknownExitCode, Disruption: f.disruption, Problem: f.problem}
+// decide reads the executor from the facts of its pod alone, into an empty reading.
+func (f *facts) decide(now *Reading) {
+	now.ExitCode, now.Disruption, now.Problem = UnknownExitCode, f.disruption, f.problem
 	if f.main != nil {
 		now.readContainer(f.main, f.own)
 	}
@@ -19,7 +19,6 @@ func (f *facts) decide() Reading {
 		now.addProblem(fmt.Sprintf("unknown phase %q", f.pod.Status.Phase))
 	}
 	now.Reason, now.Message = f.explain(now.State)
-	return now
 }
 
 func (r *Reading) readContainer(status *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) {

@@ -44,8 +44,10 @@ type facts struct {
 	allRestarting                 bool   // the condition AllContainersRestarting (KEP-5532)
 }
 
-func (r *Rules) factsOf(pod *corev1.Pod) facts {
-	f := facts{pod: pod, rules: r, phase: phaseOf(&pod.Status), deleting: pod.DeletionTimestamp != nil}
+// read looks up the facts of a pod.
+func (f *facts) read(pod *corev1.Pod, r *Rules) {
+	f.pod, f.rules = pod, r
+	f.phase, f.deleting = phaseOf(&pod.Status), pod.DeletionTimestamp != nil
 	f.main, f.problem = r.executorContainer(pod)
 	f.final = f.deleting || f.phase == corev1.PodFailed || f.phase == corev1.PodSucceeded
 	f.verdict = f.phase == corev1.PodFailed && pod.Status.Reason != ""
@@ -55,7 +57,6 @@ func (r *Rules) factsOf(pod *corev1.Pod) facts {
 		f.past = f.pastEnd()
 		f.lost = f.isLost()
 	}
-	return f
 }
 
 // phaseOf ignores case, as Spark does. A pod without any status, as client-go's fake clientset

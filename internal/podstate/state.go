@@ -85,21 +85,22 @@ type Result struct {
 }
 
 // Read reads a pod. Every field of the pod may be missing.
-func (r *Rules) Read(pod *corev1.Pod, known *Known) Result {
-	f := r.factsOf(pod)
+func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
+	var f facts
+	f.read(pod, r)
 	if known.isReplacedBy(&f) {
-		result := f.compare(&Known{})
-		result.Replaced = true
-		return result
+		known, result.Replaced = &Known{}, true
 	}
-	return f.compare(known)
+	f.compare(known, &result)
+	return result
 }
 
 // compare decides the state of the executor, and compares it with what is known.
-func (f *facts) compare(known *Known) Result {
+func (f *facts) compare(known *Known, result *Result) {
 	known.Ends.disown(f)
 	f.findRun()
-	result := Result{Reading: f.decide(), Ends: known.Ends}
+	f.decide(&result.Reading)
+	result.Ends = known.Ends
 	c := comparison{facts: f, known: known, isCurrent: known.Ends.isCurrent(f)}
 	past, news := result.Ends.observe(f, known.Seen, c.isCurrent, result.Reading.State.Ended())
 	if news {
@@ -108,5 +109,4 @@ func (f *facts) compare(known *Known) Result {
 	c.complete(&result.Reading)
 	c.keepEnd(&result.Reading)
 	result.sight = c.sight()
-	return result
 }
