@@ -58,7 +58,8 @@ type Batch struct {
 // time is shown the last batch when it returns. After Stop the last batch has what the
 // store had received by then, even if the source has been started again.
 //
-// Before the first Start, and while Start fails, the sequence waits. If a range begins
+// If a range begins before the first Start, its first batch is empty, with a Snapshot that
+// is not Complete. Then the sequence waits, also while Start fails. If a range begins
 // after Stop and before the next Start has returned, its first batch may be the only one,
 // with the view that Stop left: range over Batches again after Start. If ctx is over
 // before a range begins, there is no batch. A store without a source never stops.

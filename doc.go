@@ -120,7 +120,8 @@
 //
 // Messages go to the handler of slog.Default, or to the logger of [WithLogger]. Debug
 // messages, including one per pod event, have verbosity 4, which is slog's LevelDebug.
-// The library never logs a pod's spec or environment.
+// The beginning and the end of a fault have slog's LevelInfo, and a silence of the API server
+// for three minutes has LevelError. The library never logs a pod's spec or environment.
 //
 // # Testing
 //

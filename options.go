@@ -102,7 +102,7 @@ func newStoreOptions(opts []StoreOption) storeOptions {
 func defaultLogger() logr.Logger { return logr.FromSlogHandler(slog.Default().Handler()) }
 
 // WithNamespace restricts the watch to one namespace. The default is all namespaces,
-// which needs a ClusterRole.
+// which needs a ClusterRole. A namespace that does not exist has no pods and causes no error.
 func WithNamespace(namespace string) Option {
 	return sourceOption(func(o *sourceOptions) { o.namespace = namespace })
 }
@@ -110,7 +110,7 @@ func WithNamespace(namespace string) Option {
 // WithSelector sets the selector of an application's executor pods. The default
 // selects by Spark's labels. Start fails if the function or the selector is nil, if the
 // selector selects every pod, or if it selects none, because such a selector cannot be
-// sent to the API server.
+// sent to the API server. A [SharedWatch] needs more of the function, see there.
 func WithSelector(selector func(appID string) labels.Selector) Option {
 	return sourceOption(func(o *sourceOptions) { o.selector = selector })
 }

@@ -24,9 +24,9 @@ import (
 //     has received. A pod that was created just before is added a moment later. To wait for
 //     it, use [Store.WaitForResourceVersion].
 //   - An event advances the resource version of its application only. The versions of the
-//     others advance with a bookmark, about once a minute, with a list, and at once while
-//     [Store.WaitForResourceVersion] waits. A store that is not a Store has to wait for
-//     the bookmark.
+//     others advance with a bookmark, about once a minute, with a list, and, while
+//     [Store.WaitForResourceVersion] waits, with each event. A store that is not a Store
+//     has to wait for the bookmark.
 //   - A store that is not a [Store] is called by a separate goroutine, so that it cannot
 //     delay other applications. If more than a thousand calls wait for it, the states of
 //     a pod are merged, and all lists but the oldest and the newest are dropped. No end
@@ -77,7 +77,8 @@ func (w *SharedWatch) Status() Status { return w.currentStatus().prefixed() }
 
 // Healthy returns nil if the API server was heard within maxSilence, as
 // [WatchSnapshotSource.Healthy] does for one source. Use it in the liveness probe of a
-// program that has many sources. While no source is started the watch is not healthy.
+// program that has many sources. While no source is started the watch is not healthy: if
+// the program may have no application, let the probe pass while the Phase is Stopped.
 func (w *SharedWatch) Healthy(maxSilence time.Duration) error {
 	return w.currentStatus().healthy(maxSilence)
 }

@@ -102,7 +102,8 @@ func (s Snapshot) ResourceVersion() string {
 // It returns false if either version is unknown or cannot be compared.
 //
 // If the snapshot contains the version at which an executor was created but not the
-// executor, the executor has already been deleted.
+// executor, the executor has already been deleted, or the source does not watch
+// its namespace or its labels.
 func (s Snapshot) Contains(version string) bool {
 	order, err := resourceversion.CompareResourceVersion(s.ResourceVersion(), version)
 	return err == nil && order >= 0

@@ -80,11 +80,18 @@
 //	srv.Inject(watchtest.Fault{Times: 3, Do: watchtest.Refuse()})
 //	srv.Inject(watchtest.Fault{Times: 1, Do: watchtest.Answer(apierrors.NewServiceUnavailable("starting"))})
 //
+//	// The server cannot be reached for five minutes. The fault comes before the strike,
+//	// or a client may reconnect in between.
+//	lift := srv.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+//	srv.Strike(watchtest.Reset())
+//	time.Sleep(5 * time.Minute)
+//	lift()
+//
 //	// A streaming list that breaks off in its third initial event.
 //	srv.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Times: 1, Do: watchtest.Tear()})
 //
 //	// No permission to LIST or WATCH, for a while.
-//	lift := srv.Inject(watchtest.Fault{
+//	lift = srv.Inject(watchtest.Fault{
 //		On: watchtest.List | watchtest.Watch | watchtest.StreamingList,
 //		Do: watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role"))),
 //	})

@@ -188,7 +188,7 @@ func (s *Server) List(selector string) []corev1.Pod {
 	return pods
 }
 
-// Requests returns the requests that clients have content so far, in order.
+// Requests returns the requests that the server has received so far, in order.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
