@@ -67,7 +67,7 @@ func TestBlindnessIsLogged(t *testing.T) {
 					wantLines(t, log, outage, restoredLine)
 					lift()
 					time.Sleep(10 * time.Minute)
-					wantLines(t, log, outage+1, restoredLine, test.whose)
+					wantLines(t, log, outage+1, restoredLine, test.whose, `"after"="1h`)
 					if err := source.Healthy(3 * time.Minute); err != nil {
 						t.Errorf("Healthy = %v after the outage, want nil", err)
 					}

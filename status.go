@@ -174,7 +174,7 @@ func (b *statusBoard) awaited() error {
 func (b *statusBoard) record(e listwatch.Event) {
 	since, restored := b.update(e)
 	if restored {
-		b.watch.logger.Info("Watch restored", "since", since)
+		b.watch.logger.Info("Watch restored", "after", time.Since(since).Round(time.Millisecond))
 	}
 }
 
