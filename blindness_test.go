@@ -255,3 +255,34 @@ func TestSharedWatchStatusAfterAFailedStart(t *testing.T) {
 		}
 	})
 }
+
+// A watch that is accepted and ended again and again, as behind a proxy that passes lists
+// only, is a fault. A line "Watch restored" follows a line that says what was wrong.
+func TestRestoredFollowsATrouble(t *testing.T) { eachConstructor(t, testRestoredFollowsATrouble) }
+
+func testRestoredFollowsATrouble(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server, log := watchtest.NewServer(), new(logLines)
+		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+		lift := server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Cut()})
+		server.Strike(watchtest.Cut())
+		time.Sleep(10 * time.Minute)
+		lift()
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if got := source.Status(); got.Err == nil || got.Phase != watchsource.Watching {
+			t.Errorf("phase %v, error %v, want Watching and the error of the fault", got.Phase, got.Err)
+		}
+		troubled := false
+		for i, line := range log.matching() {
+			restored := strings.Contains(line, restoredLine)
+			if restored && !troubled {
+				t.Fatalf("line %d follows no line of a trouble: %s", i+1, line)
+			}
+			troubled = !restored
+		}
+		if len(log.matching()) == 0 {
+			t.Error("no line about the fault")
+		}
+	})
+}

@@ -424,8 +424,9 @@ func testExpiredVersionCostsNoTime(t *testing.T, newSource modeltest.NewSource) 
 			if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
 				t.Errorf("%d relists, phase %v, want at least 1 and Watching", got.Relists, got.Phase)
 			}
-			if all, restored := log.matching(), log.matching("Watch restored"); len(all) > len(restored) {
-				t.Errorf("logged %s, want only %s", all, restored)
+			all, began, restored := log.matching(), log.matching("Watch interrupted"), log.matching("Watch restored")
+			if len(began) != len(restored) || len(all) != len(began)+len(restored) {
+				t.Errorf("logged %s, want the beginning and the end of each interruption", all)
 			}
 		})
 	}

@@ -139,6 +139,11 @@ func (b *statusBoard) read() Status {
 func (b *statusBoard) write(change func(*Status)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.change(change)
+}
+
+// change is write for a caller that holds b.mu.
+func (b *statusBoard) change(change func(*Status)) {
 	before := b.status.Phase
 	change(&b.status)
 	if b.status.Phase != before {
@@ -288,19 +293,31 @@ func (b *statusBoard) fail(err error) {
 // would stay Watching while the server neither refuses nor answers the request for the
 // next watch. The caller holds b.mu.
 func (b *statusBoard) watchEnded(err error) {
+	w := b.watch
 	var timer *time.Timer
-	timer = time.AfterFunc(retryingAfter, func() {
-		b.write(func(s *Status) {
-			if b.watch == nil || b.watch.noWatchTimer != timer {
-				return
-			}
-			s.Phase = Retrying
-			if err == nil {
-				s.Err, s.ErrAt = errNoWatch, time.Now()
-			}
-		})
+	timer = time.AfterFunc(retryingAfter, func() { b.noWatch(w, timer, err) })
+	w.noWatchTimer = timer
+}
+
+// noWatch begins the phase Retrying and logs it, unless another watch has opened. err is why
+// the last watch ended, nil if it ended normally.
+func (b *statusBoard) noWatch(w *watchRecord, timer *time.Timer, err error) {
+	b.mu.Lock()
+	if b.watch != w || w.noWatchTimer != timer {
+		b.mu.Unlock()
+		return
+	}
+	b.change(func(s *Status) {
+		s.Phase = Retrying
+		if err == nil {
+			err = errNoWatch
+			s.Err, s.ErrAt = err, time.Now()
+		}
 	})
-	b.watch.noWatchTimer = timer
+	w.logging.Lock()
+	defer w.logging.Unlock()
+	b.mu.Unlock()
+	w.logger.Info("Watch interrupted, retrying", "err", err)
 }
 
 // enter begins a phase and stops the timer. The caller holds b.mu.
