@@ -55,6 +55,7 @@ type connection struct {
 	passedVersion   string                // up to which the sessions have received everything
 	waiting         map[*session]int      // calls of a store that wait for a version
 	ready           bool                  // a watch is open
+	wasReady        bool                  // a watch has been open
 	sessions        map[string][]*session // by application; a slice is replaced, not changed
 	owners          map[types.UID]string  // the application of each pod
 	pods            map[string]int        // the number of pods of each application
@@ -322,7 +323,14 @@ func (c *connection) report(e listwatch.Event) {
 func (c *connection) setReady(ready bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ready = ready
+	c.ready, c.wasReady = ready, c.wasReady || ready
+}
+
+// isInterrupted reports whether no watch is open although one has been.
+func (c *connection) isInterrupted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wasReady && !c.ready
 }
 
 // view returns the version up to which the watch has shown everything, and whether it

@@ -72,13 +72,19 @@ func (s *session) prepare() {
 	s.Watcher = newWatcher(store, s.selector, s.source.options)
 }
 
-// admit lets a session begin if the watch is open.
+// admit lets a session begin if the watch is open. If the watch is interrupted, a list of the
+// application shows whether Start can succeed.
 func (s *session) admit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	resourceVersion, has, ready := s.connection.view(s.appID)
 	switch {
-	case !ready, s.stage == ended, s.stage == awaitingList:
+	case s.stage == ended, s.stage == awaitingList:
+		return
+	case !ready && s.stage == awaitingWatch && s.connection.isInterrupted():
+		s.connection.list(s) // its answer is not needed, its error may end Start
+		return
+	case !ready:
 		return
 	case s.stage == current:
 	case s.first != nil:
@@ -171,9 +177,9 @@ func (s *session) receiveList(pods []*corev1.Pod, resourceVersion string) {
 func (s *session) listFailed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.stage != awaitingList:
-	case s.begun, !s.attempts.Fatal(err):
+	switch waitsForWatch := s.stage == awaitingWatch && !s.begun; {
+	case s.stage != awaitingList && !waitsForWatch:
+	case s.begun, waitsForWatch && listwatch.Unreachable(err), !s.attempts.Fatal(err):
 		s.repeatList(err)
 	default:
 		s.cancel(err)

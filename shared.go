@@ -31,6 +31,8 @@ import (
 //     delay other applications. If more than a thousand calls wait for it, the states of
 //     a pod are merged, and all lists but the oldest and the newest are dropped. No end
 //     is lost.
+//   - A Start while the watch is interrupted waits for it until the start timeout, also if the
+//     API server is not reached. A missing right ends it at once.
 //   - A pod that is relabelled from one application to another is reported as gone in its
 //     new state.
 //

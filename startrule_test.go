@@ -299,3 +299,30 @@ func TestErrorOfTheVersionCheck(t *testing.T) {
 		}
 	})
 }
+
+// A missing right ends a Start that finds the shared watch interrupted. If the server is not
+// reached, Start waits for the watch.
+func TestStartOnAnInterruptedWatch(t *testing.T) {
+	for name, test := range map[string]struct {
+		do      watchtest.Effect
+		is      func(error) bool
+		timeout bool // the watch may come back until then
+	}{
+		"unauthorized": {do: watchtest.Answer(unauthorized), is: apierrors.IsUnauthorized},
+		"forbidden":    {do: watchtest.Answer(forbidden), is: apierrors.IsForbidden},
+		"refused":      {do: watchtest.Refuse(), is: errorIs(syscall.ECONNREFUSED), timeout: true},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			server := watchtest.NewServer()
+			shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithNamespace("jobs"), watchsource.WithStartTimeout(2*time.Minute))
+			startShared(t, shared, "first")
+			server.Inject(watchtest.Fault{Do: test.do})
+			server.Strike(watchtest.Reset())
+			time.Sleep(time.Minute)
+			err := shared.Source(watchsource.NewStore()).Start("late")
+			if err == nil || !test.is(err) || apierrors.IsTimeout(err) != test.timeout {
+				t.Errorf("Start = %v, want the error of the requests, after the start timeout: %v", err, test.timeout)
+			}
+		})
+	}
+}

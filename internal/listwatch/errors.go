@@ -95,9 +95,9 @@ func connectionBroke(err error) bool {
 	return strings.Contains(text, "GOAWAY") || strings.Contains(text, "stream error: stream ID ")
 }
 
-// unreachable reports whether a request did not reach the API server, for a reason that may
+// Unreachable reports whether a request did not reach the API server, for a reason that may
 // pass: a proxy or a network that is just coming up, or a server that restarts.
-func unreachable(err error) bool {
+func Unreachable(err error) bool {
 	if connectionBroke(err) || utilnet.IsTimeout(err) && !errors.Is(err, errNoAnswer) {
 		return true
 	}

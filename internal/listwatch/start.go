@@ -35,13 +35,13 @@ type StartAttempts struct {
 // more than maxUnauthorized with 401, and at once after any other error: a missing right or
 // a wrong configuration stays until an operator acts.
 func (a *StartAttempts) Fatal(err error) bool {
-	if !unreachable(err) {
+	if !Unreachable(err) {
 		a.unreachable = 0
 	}
 	switch {
 	case asksToWait(err), versionGone(err):
 		return false
-	case unreachable(err):
+	case Unreachable(err):
 		a.unreachable++
 		return a.unreachable > maxUnreachable
 	case apierrors.IsUnauthorized(err):
@@ -54,7 +54,7 @@ func (a *StartAttempts) Fatal(err error) bool {
 
 // startDelay bounds the delay after an error of a Start.
 func startDelay(delay time.Duration, err error) time.Duration {
-	if !unreachable(err) || asksToWait(err) {
+	if !Unreachable(err) || asksToWait(err) {
 		return delay
 	}
 	return min(delay, wait.Jitter(maxUnreachableDelay, delayJitter))
