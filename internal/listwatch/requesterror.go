@@ -48,7 +48,7 @@ func (e *requestError) request() string {
 	case watchRequest:
 		return "watch pods in " + e.where()
 	case versionRequest:
-		return "check the resource version in " + e.where()
+		return "ask for the resource version of the server, with a list in " + e.where()
 	default:
 		return "list pods in " + e.where()
 	}
