@@ -48,6 +48,7 @@ var deliveries = []struct {
 	late    bool // the reader reads once, after the last state
 	leaves  bool // the pod is deleted in its last state
 	merged  bool // newer states take the place of older ones, as for a slow store of a shared watch
+	behind  bool // the store has received the first state before it became slow
 	deliver func(*watchsource.Watcher, *corev1.Pod) error
 }{
 	{name: "updates", deliver: updateWith},
@@ -59,6 +60,7 @@ var deliveries = []struct {
 	{name: "late reader of lists", late: true, deliver: replaceWith},
 	{name: "deleted", leaves: true, deliver: updateWith},
 	{name: "merged", merged: true, late: true, deliver: updateWith},
+	{name: "merged behind the first", merged: true, behind: true, late: true, deliver: updateWith},
 }
 
 func updateWith(w *watchsource.Watcher, p *corev1.Pod) error { return w.Receive(modified(p)) }
@@ -88,6 +90,7 @@ func TestEndsOfRuns(t *testing.T) {
 	expired := func(p *corev1.Pod) { isFailed(p); status("DeadlineExceeded", "")(p) }
 	crashed, done := endedIn("a", 1, "Error", 1), endedIn("a", 0, "Completed", 1)
 	backOff, creating := waiting("CrashLoopBackOff"), waiting("ContainerCreating")
+	created := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}
 	failed := func(code int32) shownEnd { return shownEnd{watchsource.Failed, code} }
 	succeeded := shownEnd{watchsource.Succeeded, 0}
 	for _, test := range []struct {
@@ -198,6 +201,12 @@ func TestEndsOfRuns(t *testing.T) {
 			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("a", 1, running(), lost)), states(mainStatus("a", 1, done), phase(corev1.PodSucceeded))},
 			ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137,
 			problem: "the executor has ended (Failed, exit code 137), and the pod is reported as Succeeded, exit code 0, Completed"},
+		{name: "lost before a run that ends, and then with its pod", policies: always,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running())), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), lost)),
+				states(mainStatus("b", 1, backOff, endedIn("b", 2, "Error", 9)), expired),
+			},
+			ends: []shownEnd{failed(137), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "DeadlineExceeded"},
 		{name: "lost after a run whose end is known", policies: all,
 			pods: []*corev1.Pod{
 				states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, running(), crashed)),
@@ -216,6 +225,43 @@ func TestEndsOfRuns(t *testing.T) {
 		{name: "terminated while it waits to be restarted", policies: always,
 			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("a", 0, backOff, crashed)), states(mainStatus("a", 0, lost, crashed), evicted)},
 			ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Evicted"},
+
+		// A container that was created, and not started.
+		{name: "created, then started", policies: always,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running())), states(mainStatus("b", 1, created, crashed)), states(mainStatus("b", 1, running(), crashed)),
+				states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "Error"},
+		{name: "created, and deleted with its pod", policies: always,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, done)), states(mainStatus("b", 1, created, done)), states(mainStatus("b", 1, created, done), deleting),
+				states(mainStatus("b", 1, lost, done), deleting, isFailed),
+			},
+			ends: []shownEnd{succeeded, failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "ContainerStatusUnknown"},
+		{name: "created as its pod is deleted", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("b", 1, created, done), deleting)},
+			ends: []shownEnd{succeeded}, state: watchsource.Running, exitCode: none},
+		{name: "created, and evicted with its pod", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("b", 1, created, done)), states(mainStatus("b", 1, created, done), evicted)},
+			ends: []shownEnd{succeeded, failed(none)}, state: watchsource.Failed, exitCode: none, reason: "Evicted"},
+		{name: "created and evicted in one step", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("b", 1, created, done), evicted), states(mainStatus("b", 1, lost, done), evicted)},
+			ends: []shownEnd{succeeded, failed(none)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
+
+		// A server that was restored to an earlier run.
+		{name: "back to an earlier run, and again", policies: always,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)), states(mainStatus("a", 0, running())),
+				states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "Error"},
+		{name: "back to the end of an earlier run, and again", policies: always,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)), states(mainStatus("a", 0, crashed)),
+				states(mainStatus("a", 0, backOff, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "Error"},
 
 		// A node that has lost its records (kubernetes#12485).
 		{name: "the restart count goes back", policies: all,
@@ -364,7 +410,7 @@ func TestEndsOfRuns(t *testing.T) {
 				}
 				for i, p := range test.pods {
 					switch {
-					case way.merged:
+					case way.merged && (i > 0 || !way.behind):
 						queue.put(p)
 					case way.leaves && i == last:
 						deliver(p, deleteWith)

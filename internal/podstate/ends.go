@@ -129,15 +129,19 @@ func (a runEnd) older(b runEnd) bool {
 	return a.restarts < b.restarts || a.finishedAt != 0 && b.finishedAt != 0 && a.finishedAt < b.finishedAt
 }
 
-// disown removes the end of the executor from the facts if it is known to be that of an
-// earlier run. The kubelet then has lost the newest run, and shows the last state of the
-// run before.
+// disown removes the end of the executor from the facts if it is that of an earlier run. The
+// kubelet has created the newest run and not started it, or has lost it, and shows the last
+// state of the run before.
 func (ends *Ends) disown(f *facts) {
-	if f.own == nil || f.own != f.main.LastTerminationState.Terminated || f.main.ContainerID != "" {
+	if f.own == nil || f.own != f.main.LastTerminationState.Terminated {
 		return
 	}
-	id := idOf(f.own.ContainerID)
-	if id != 0 && ends.current.id != 0 && id != ends.current.id && ends.recognises(id) {
+	switch id := idOf(f.own.ContainerID); {
+	case id == 0 || ends.current.id == 0:
+	case f.main.ContainerID != "" && f.main.ContainerID != f.own.ContainerID:
+		f.own = nil
+		f.past = f.pastEnd()
+	case f.main.ContainerID == "" && id != ends.current.id && ends.recognises(id):
 		f.own = nil
 	}
 }
@@ -206,7 +210,8 @@ func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, n
 func (ends *Ends) advance(f *facts, isCurrent bool) {
 	switch now := f.run; {
 	case !isCurrent:
-		ends.current, ends.over, ends.untold = now, false, false
+		isKnown := now.id != 0 && now.id == ends.last.id // the server was restored in between
+		ends.current, ends.over, ends.untold = now, isKnown, false
 	case now.id != 0, ends.current.id == 0 && f.main != nil && !f.lost:
 		ends.current = now
 	}
@@ -266,6 +271,8 @@ func (ends *Ends) isNews(past *runEnd, f *facts, isCurrent bool) bool {
 // observePresent notes the end that the state of the executor is.
 func (ends *Ends) observePresent(end runEnd) {
 	switch {
+	case !ends.over && ends.recognises(end.id):
+		// The server was restored to a run before the last one.
 	case !ends.over:
 		ends.add(end)
 		ends.over = true

@@ -18,9 +18,10 @@ type Waiting struct {
 
 // A sight says what a state shows of its run.
 type sight struct {
-	begins bool // it is the first state of the run
-	named  bool // it has the ID of the run
-	hidden bool // the kubelet has lost the container
+	begins   bool // it is the first state of the run
+	named    bool // it has the ID of the run
+	hidden   bool // the kubelet has lost the container
+	nameless bool // its last state is the end of a run without an ID
 }
 
 func (c *comparison) sight() sight {
@@ -29,9 +30,10 @@ func (c *comparison) sight() sight {
 	}
 	named, last := c.main.ContainerID != "", c.main.LastTerminationState.Terminated
 	return sight{
-		begins: !c.isCurrent || !c.known.Seen,
-		named:  named,
-		hidden: !named && (c.lost || last != nil && last.ContainerID != ""),
+		begins:   !c.isCurrent || !c.known.Seen,
+		named:    named,
+		hidden:   !named && (c.lost || last != nil && last.ContainerID != ""),
+		nameless: c.past != nil && c.past.ContainerID == "",
 	}
 }
 
@@ -68,6 +70,8 @@ func (w *Waiting) Absorb(last *Waiting) bool {
 		return false
 	case last.hidden && !last.anchored:
 		return false // only the store knows which run the state is about
+	case last.nameless && !w.nameless && !last.before.Seen:
+		return false // only the store knows whether that end is news
 	}
 	w.before = last.before
 	w.newEnd, w.begins = w.newEnd || last.newEnd, w.begins || last.begins
