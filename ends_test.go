@@ -454,6 +454,56 @@ func TestEndsOfRuns(t *testing.T) {
 	}
 }
 
+// A server that was restored lists an earlier state of a pod, and then the kubelet writes the
+// newest one again. A reader is shown no end twice, and each end of the new history.
+func TestEndsAfterARestore(t *testing.T) {
+	states := func(version int, changes ...func(*corev1.Pod)) *corev1.Pod {
+		p := pod("1", append([]func(*corev1.Pod){uid("u"), phase(corev1.PodRunning), restartPolicyAlways}, changes...)...)
+		p.ResourceVersion = fmt.Sprint(version)
+		return p
+	}
+	a, b, c := endedIn("a", 1, "Error", 1), endedIn("b", 2, "Error", 20), endedIn("c", 3, "Error", 40)
+	d := endedIn("d", 4, "Error", 60)
+	before := []*corev1.Pod{
+		states(10, mainStatus("a", 0, a)), states(11, mainStatus("b", 1, b, a)), states(12, mainStatus("c", 2, running(), b)), states(13, mainStatus("c", 2, c, b)),
+	}
+	for _, test := range []struct {
+		name     string
+		restored *corev1.Pod
+		after    *corev1.Pod
+		want     []int32 // exit codes of the ends after the restore
+	}{
+		{name: "to a run", restored: states(5, mainStatus("b", 1, running(), a)), after: states(6, mainStatus("c", 2, c, b))},
+		{name: "to an end", restored: states(5, mainStatus("b", 1, b, a)), after: states(6, mainStatus("c", 2, c, b))},
+		{name: "to a wait", restored: states(5, mainStatus("b", 1, waiting("CrashLoopBackOff"), b)), after: states(6, mainStatus("c", 2, c, b))},
+		{name: "to a pending pod", restored: states(5, phase(corev1.PodPending)), after: states(6, mainStatus("c", 2, c, b))},
+		{name: "to another history", restored: states(5, mainStatus("d", 3, running(), c)), after: states(6, mainStatus("d", 3, d, c)), want: []int32{4}},
+		{name: "to a history of two more runs", restored: states(5, mainStatus("e", 4, running(), d)), after: states(6, mainStatus("e", 4, running(), d)), want: []int32{4}},
+	} {
+		for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
+			store := watchsource.NewStore(options...)
+			reader := newBatchReader(t, store, 0)
+			reader.next()
+			for _, p := range before {
+				store.UpdatePod(p)
+			}
+			reader.next()
+			store.ReplaceSnapshot([]*corev1.Pod{test.restored})
+			store.UpdatePod(test.after)
+			batch, _ := reader.next()
+			var got []int32
+			for _, change := range batch.Changes {
+				if change.Ended() {
+					got = append(got, change.After.ExitCode)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("%s: shown ends with the exit codes %v after the restore, want %v", test.name, got, test.want)
+			}
+		}
+	}
+}
+
 // A pod that is reported gone and comes back, because its labels moved to another application
 // and back (airflow#35800), is another executor to the store. Its end is shown again, with
 // the same UID and start.

@@ -306,7 +306,8 @@ func (s *session) catchStore() {
 }
 
 // keptEvents holds the newest event of each pod, and those before it that show an end, or
-// that the pod left.
+// that the pod left. That it left takes the place of no other event, because a store ignores
+// it if it does not have the pod.
 type keptEvents struct {
 	events []keptEvent
 	last   map[types.UID]int // the index of a pod's newest event
@@ -323,7 +324,7 @@ func (k *keptEvents) put(event keptEvent, rules *podstate.Rules) {
 	key := podKeyOf(event.pod)
 	if i, ok := k.last[key]; ok && !k.events[i].left {
 		event.state = rules.Wait(k.events[i].state, event.pod)
-		if event.state.Absorb(k.events[i].state) {
+		if !event.left && event.state.Absorb(k.events[i].state) {
 			k.events[i] = event
 			return
 		}

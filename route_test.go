@@ -121,6 +121,31 @@ func TestPodLeavesDuringALateList(t *testing.T) {
 	})
 }
 
+// A pod that is created, ends and is deleted while the application is listed is shown with its
+// end, although the list does not have it.
+func TestPodLivesDuringALateList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(podtest.Pod("2"))
+		var calls callNames
+		shared := startShared(t, server, &calls)
+		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: 1, Times: 1})
+
+		receive(t, shared, partOf(t, server.Update(podtest.Namespace, "exec-2", podtest.Phase(corev1.PodRunning))))
+		time.Sleep(5 * time.Second)
+		receive(t, shared, server.Create(podtest.Pod("1", podtest.Phase(corev1.PodRunning))))
+		receive(t, shared, server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodFailed)))
+		if err := shared.open.Receive(watch.Event{Type: watch.Deleted, Object: server.Delete(podtest.Namespace, "exec-1")}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if want := (callNames{"replace", "replace", "update exec-1", "delete exec-1"}); !slices.Equal(calls, want) {
+			t.Errorf("the store received %q, want %q", calls, want)
+		}
+	})
+}
+
 // callNames is a store that records its calls.
 type callNames []string
 

@@ -2,11 +2,7 @@
 
 package podstate
 
-import (
-	"fmt"
-
-	"github.com/executorpods/watchsource/internal/rv"
-)
+import "fmt"
 
 // isReplacedBy reports whether the pod is another pod than the known one. The caller knows
 // pods by their UIDs. A pod without one, as client-go's fake clientset makes it, may be a new
@@ -35,7 +31,7 @@ type comparison struct {
 // continues reports whether the pod is about the current run, and not in an earlier state of
 // it, as after a restore of the server.
 func (c *comparison) continues() bool {
-	return c.isCurrent && c.known.Seen && !rv.Older(c.pod.ResourceVersion, c.known.ResourceVersion)
+	return c.isCurrent && c.known.Seen && !c.older
 }
 
 // complete adds what the pod does not say any more of its current run.

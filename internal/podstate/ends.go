@@ -16,7 +16,8 @@ import (
 //   - Shown counts each run at most once. An end that is history in the first status of a
 //     pod does not count; if it is of the current run, it is untold until the pod ends.
 //   - A status shows at most two ends: that of the current run, and the one in the last state.
-//     So last and lastState are enough to recognise both.
+//     So last and lastState are enough to recognise both. If the server was restored to an
+//     earlier state, they stay those of the newest, which the kubelet writes again.
 //   - Two container IDs alone decide whether two runs are the same. Restart counts and times
 //     are evidence only where an ID is missing: a node that has lost its records counts
 //     from 0 again, and the clocks of nodes jump.
@@ -197,7 +198,7 @@ func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, n
 	default:
 		ends.advance(f, isCurrent)
 	}
-	if f.past != nil {
+	if f.past != nil && !f.older {
 		ends.lastState = idOf(f.past.ContainerID)
 	}
 	if ended {
@@ -259,6 +260,8 @@ func (ends *Ends) isOfCurrent(past *runEnd, f *facts, isCurrent bool) bool {
 // not known yet.
 func (ends *Ends) isNews(past *runEnd, f *facts, isCurrent bool) bool {
 	switch {
+	case f.older && f.main.RestartCount <= ends.current.restarts:
+		return false // a run before the last two, which were shown
 	case past.id != 0 && ends.last.id != 0, !ends.Known():
 		return true
 	case isCurrent && f.main.ContainerID != "" && isLost(f.past):

@@ -38,7 +38,8 @@ type facts struct {
 	// nil if a rule has started the container again after it.
 	past *corev1.ContainerStateTerminated
 
-	run run // that the status is about, see findRun
+	run   run  // that the status is about, see findRun
+	older bool // than the known state, as after a restore of the server; set by compare
 
 	disruption, disruptionMessage string // why Kubernetes, or else Kueue, ends the pod
 	allRestarting                 bool   // the condition AllContainersRestarting (KEP-5532)

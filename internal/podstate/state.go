@@ -6,6 +6,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/rv"
 )
 
 // A State is the condition of an executor. The root package documents the rules.
@@ -97,6 +99,7 @@ func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
 
 // compare decides the state of the executor, and compares it with what is known.
 func (f *facts) compare(known *Known, result *Result) {
+	f.older = known.Seen && rv.Older(f.pod.ResourceVersion, known.ResourceVersion)
 	known.Ends.disown(f)
 	f.findRun()
 	f.decide(&result.Reading)
