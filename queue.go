@@ -109,7 +109,7 @@ func (q *callQueue) DeletePod(pod *corev1.Pod) {
 }
 
 // ReplaceSnapshot queues a list. If too much waits, it keeps the oldest list and drops all
-// other states but the ends.
+// other states but the ends, see ends.
 func (q *callQueue) ReplaceSnapshot(pods []*corev1.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -119,24 +119,55 @@ func (q *callQueue) ReplaceSnapshot(pods []*corev1.Pod) {
 		return
 	}
 	q.lists = 2
+	q.waiting = q.ends()
+}
+
+// ends returns the calls that wait without most of those that show no end. Before a state that
+// shows an end, or the deletion of a pod, it leaves the newest of the pod's other states: a
+// store that does not have the pod would not understand the end.
+func (q *callQueue) ends() []*call {
 	var kept []*call
+	others := map[types.UID]*call{} // the newest state of a pod that was not kept
+	keepOther := func(key types.UID) {
+		if other := others[key]; other != nil {
+			delete(others, key)
+			other.version = "" // newer ones may have been observed
+			kept = append(kept, other)
+		}
+	}
+	put := func(c *call) {
+		key := podKeyOf(c.pod)
+		if c.kind == updatePod && !c.state.HasToPass() {
+			others[key] = c
+			return
+		}
+		keepOther(key)
+		kept = append(kept, c)
+	}
 	listed := false // the oldest list is kept
 	for _, c := range q.waiting {
-		switch {
-		case c.kind == replaceSnapshot && !listed:
-			listed = true
-			kept = append(kept, c)
-		case c.kind == replaceSnapshot:
+		switch c.kind {
+		case updatePod, deletePod:
+			put(c)
+		case replaceSnapshot:
 			for _, pod := range c.pods {
-				if now := q.session.rules.Wait(nil, pod); now.HasToPass() {
-					kept = append(kept, &call{kind: updatePod, pod: pod, state: now})
+				now := q.session.rules.Wait(nil, pod)
+				if listed {
+					put(&call{kind: updatePod, pod: pod, state: now})
+				} else if now.HasToPass() {
+					keepOther(podKeyOf(pod))
 				}
 			}
-		case c.kind != updatePod || c.state.HasToPass():
+			if !listed {
+				listed = true
+				clear(others)
+				kept = append(kept, c)
+			}
+		default:
 			kept = append(kept, c)
 		}
 	}
-	q.waiting = kept
+	return kept
 }
 
 func (q *callQueue) ObserveResourceVersion(resourceVersion string) {
