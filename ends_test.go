@@ -136,6 +136,10 @@ func TestEndsOfRuns(t *testing.T) {
 			pods: []*corev1.Pod{states(mainStatus("", 0, ended(0, "Completed"))), states(mainStatus("", 0, timeless))},
 			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
 			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 1"},
+		{name: "is said to have ended otherwise at the same time, without an ID", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("", 0, ended(0, "Completed"))), states(mainStatus("", 0, ended(1, "Error")))},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 1, Error"},
 		{name: "evicted, which shows later", policies: all,
 			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("a", 0, crashed), evicted)},
 			ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Evicted"},
@@ -192,6 +196,12 @@ func TestEndsOfRuns(t *testing.T) {
 				states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("b", 0, endedIn("b", 3, "Error", 9)), isFailed),
 			},
 			ends: []shownEnd{failed(137), failed(3)}, state: watchsource.Failed, exitCode: 3, reason: "Error"},
+		{name: "ended unseen and removed before its pod fails", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("", 1, creating, endedIn("b", 2, "Error", 9)), isFailed)},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "Error"},
+		{name: "lost after its end was shown", policies: all,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("", 0, lost), isFailed)},
+			ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Error"},
 		{name: "lost twice", policies: all,
 			pods: []*corev1.Pod{
 				states(mainStatus("a", 0, running())), states(mainStatus("", 1, creating, lost)), states(mainStatus("b", 1, running(), lost)), states(mainStatus("", 2, creating, lost)),
@@ -239,6 +249,10 @@ func TestEndsOfRuns(t *testing.T) {
 				states(mainStatus("b", 1, lost, done), deleting, isFailed),
 			},
 			ends: []shownEnd{succeeded, failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "ContainerStatusUnknown"},
+		{name: "created and deleted at first sight", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("b", 1, created, done), deleting), states(mainStatus("b", 1, lost, done), deleting, isFailed)},
+			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
+			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 137, ContainerStatusUnknown"},
 		{name: "created as its pod is deleted", policies: always,
 			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("b", 1, created, done), deleting)},
 			ends: []shownEnd{succeeded}, state: watchsource.Running, exitCode: none},
@@ -316,6 +330,9 @@ func TestEndsOfRuns(t *testing.T) {
 			pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("a", 0, backOff, done)), states(mainStatus("a", 0, backOff, done), evicted)},
 			ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
 			problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 0, Evicted"},
+		{name: "evicted as it waits to run again, which is how it was first seen", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("a", 0, backOff, done)), states(mainStatus("a", 0, backOff, done), evicted)},
+			ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "Evicted"},
 		{name: "a verdict, then exit code 0", policies: all,
 			pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 0, running()), expired), states(mainStatus("a", 0, done), expired)},
 			ends: []shownEnd{failed(none)}, state: watchsource.Failed, exitCode: none, reason: "DeadlineExceeded",
@@ -536,15 +553,30 @@ func TestEndOfAPodThatComesBack(t *testing.T) {
 // The start of a run that the kubelet has lost is known.
 func TestStartOfALostRun(t *testing.T) {
 	for _, lost := range []*corev1.Pod{
-		pod("1", uid("u"), phase(corev1.PodFailed), mainStatus("", 1, lostEnd(), lostEnd())),
+		pod("1", uid("u"), phase(corev1.PodFailed), mainStatus("", 3, lostEnd(), lostEnd())),
 		pod("1", uid("u"), phase(corev1.PodFailed)),
 	} {
 		store := watchsource.NewStore()
-		store.UpdatePod(pod("1", uid("u"), phase(corev1.PodRunning), mainStatus("a", 0, running())))
+		store.UpdatePod(pod("1", uid("u"), phase(corev1.PodRunning), mainStatus("a", 3, running())))
 		store.UpdatePod(lost)
-		if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Failed || !e.StartedAt.Equal(running().Running.StartedAt.Time) || !e.FinishedAt.IsZero() {
-			t.Errorf("got %+v, want Failed with the start of the run, and without an end", e)
+		if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Failed || e.Restarts != 3 || !e.StartedAt.Equal(running().Running.StartedAt.Time) || !e.FinishedAt.IsZero() {
+			t.Errorf("got %+v, want Failed with the start and the restarts of the run, and without an end", e)
 		}
+	}
+}
+
+// An end that is kept beside a status that contradicts it has the disruption, the other problems
+// and the restarts that the pod shows, or has shown.
+func TestDetailsOfAKeptEnd(t *testing.T) {
+	store := watchsource.NewStore()
+	store.UpdatePod(pod("1", uid("u"), version("1"), phase(corev1.PodRunning), mainStatus("a", 2, endedIn("a", 0, "Completed", 1))))
+	store.UpdatePod(pod("1", uid("u"), version("2"), phase(corev1.PodFailed), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "EvictionByEvictionAPI"),
+		container("worker", running()), container("sidecar", running())))
+	const problem = "no container is named spark-kubernetes-executor; set WithExecutorContainer; " +
+		"the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, EvictionByEvictionAPI"
+	e, _ := store.Snapshot().Get("exec-1")
+	if e.State != watchsource.Succeeded || e.Disruption != "EvictionByEvictionAPI" || e.Restarts != 2 || e.Problem != problem {
+		t.Errorf("got %v, disruption %q, %d restarts, problem %q;\nwant Succeeded, EvictionByEvictionAPI, 2, %q", e.State, e.Disruption, e.Restarts, e.Problem, problem)
 	}
 }
 

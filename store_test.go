@@ -184,6 +184,10 @@ func TestRecreatedPodWithoutUID(t *testing.T) {
 			want: "", state: watchsource.Succeeded},
 		{name: "the same pod, started again", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), lastEnd(0, "Completed", 1)),
 			want: "exec-1 Succeeded>Running", state: watchsource.Running},
+		{name: "the same pod, started again without a last state", again: pod("1", phase(corev1.PodRunning), mainStatus("", 1, running())),
+			want: "exec-1 Succeeded>Running", state: watchsource.Running},
+		{name: "the same pod, about to be started again", again: pod("1", phase(corev1.PodRunning), mainStatus("", 0, waiting("CrashLoopBackOff"), ended(0, "Completed"))),
+			want: "exec-1 Succeeded>Running", state: watchsource.Running},
 	} {
 		for _, way := range []struct {
 			name    string

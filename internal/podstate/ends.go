@@ -119,7 +119,7 @@ func (a runEnd) same(b runEnd) bool {
 	case a.own && b.own && a.restarts != b.restarts:
 		return false
 	case a.finishedAt != 0 && b.finishedAt != 0:
-		return a.finishedAt == b.finishedAt && a.exitCode == b.exitCode
+		return a.finishedAt == b.finishedAt // another exit code contradicts the end
 	default:
 		return true
 	}
@@ -198,11 +198,11 @@ func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, n
 	default:
 		ends.advance(f, isCurrent)
 	}
-	if f.past != nil && !f.older {
-		ends.lastState = idOf(f.past.ContainerID)
-	}
 	if ended {
 		ends.observePresent(f.presentEnd(ends.current))
+	}
+	if f.main != nil && f.main.LastTerminationState.Terminated != nil && !f.older {
+		ends.lastState = idOf(f.main.LastTerminationState.Terminated.ContainerID)
 	}
 	return past, news
 }
