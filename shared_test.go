@@ -288,19 +288,27 @@ func TestSharedWatchBlockedStoreReceivesEachEnd(t *testing.T) {
 		server.Update("jobs", "slow-2", run("run-2", 1, running(), endedRun("run-1", 3)))
 		server.Update("jobs", "slow-2", run("run-2", 1, endedRun("run-2", 4), endedRun("run-1", 3)))
 		server.Update("jobs", "slow-2", run("run-3", 2, endedRun("run-3", 5), endedRun("run-2", 4)))
+		server.Create(podOf("slow", "3"))
+		server.Update("jobs", "slow-3", run("run-1", 0, endedRun("run-1", 6), corev1.ContainerState{}))
+		server.Update("jobs", "slow-3", run("run-2", 1, running(), endedRun("run-1", 6)))
+		server.Update("jobs", "slow-3", run("run-2", 1, endedRun("run-2", 7), endedRun("run-1", 6)))
+		server.Update("jobs", "slow-3", run("run-2", 1, waiting("CrashLoopBackOff"), endedRun("run-2", 7)))
 		for i := range 10 {
 			server.Update("jobs", "slow-1", annotate("step", fmt.Sprint(i)))
 		}
-		if got, want := ends(), []int32{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
+		if got, want := ends(), []int32{1, 2, 3, 4, 5, 6, 7}; !slices.Equal(got, want) {
 			t.Errorf("the reader was shown the exit codes %v, want %v", got, want)
 		}
 		var states []string
 		for _, call := range gated.calls {
-			if strings.HasPrefix(call, "update slow-2") {
+			if strings.HasPrefix(call, "update slow-2") || strings.HasPrefix(call, "update slow-3") {
 				states = append(states, call)
 			}
 		}
-		want := []string{"update slow-2 Pending ended 3", "update slow-2 Pending ended 4", "update slow-2 Pending ended 5"}
+		want := []string{
+			"update slow-2 Pending ended 3", "update slow-2 Pending ended 4", "update slow-2 Pending ended 5",
+			"update slow-3 Pending ended 6", "update slow-3 Pending ended 7", "update slow-3 Pending",
+		}
 		if !slices.Equal(states, want) {
 			t.Errorf("the store received %q, want %q", states, want)
 		}
