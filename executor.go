@@ -143,7 +143,8 @@ func (e *Executor) gone() *Executor {
 //     apart by the ID of the container, and by restart counts and times only where an ID is
 //     missing.
 //   - If a pod starts no container again (it has ended, or is deleted), a container that
-//     waits has ended, and its last state is the end.
+//     waits has ended, and its last state is the end. If the kubelet had created the next
+//     container before, and the store knows the run in the last state, the pod decides.
 //   - An end does not count if a restart rule then starts the container again, or all
 //     containers (KEP-5307, KEP-5532): the executor is Running. If only a policy
 //     restarts the container, the end counts, and the next run may have another.

@@ -147,6 +147,18 @@ func TestByIDOfPodsOfOneSecond(t *testing.T) {
 			update(s, of("b", "2"))
 			update(s, of("a", "3"))
 		}},
+		{name: "the first created again while nobody watched", want: "a", fill: func(s *watchsource.Store) {
+			replace(s, of("a", "1"), of("b", "2"))
+			replace(s, of("a", "9", rejected, uid("again")), of("b", "8", rejected))
+		}},
+		{name: "created a second later, but seen first", want: "b", fill: func(s *watchsource.Store) {
+			update(s, of("b", "1", rejected, func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_001, 0)) }))
+			update(s, of("a", "2"))
+		}},
+		{name: "one without a version", want: "a", fill: func(s *watchsource.Store) {
+			update(s, of("a", ""))
+			update(s, of("b", "2", rejected))
+		}},
 		{name: "without versions", want: "b", fill: func(s *watchsource.Store) {
 			replace(s, of("a", "", rejected), of("b", ""))
 		}},
@@ -211,6 +223,22 @@ func TestRecreatedPodWithoutUID(t *testing.T) {
 				t.Errorf("%s by %s: changes %q, then %v, problem %q; want %q, %v, none", test.name, way.name, got, e.State, e.Problem, test.want, test.state)
 			}
 		}
+	}
+}
+
+// The deletion of the second pod of a name, of which the store knows the first only, shows the
+// first as gone, in its own last state.
+func TestDeletionOfARecreatedPodWithoutUID(t *testing.T) {
+	store := watchsource.NewStore()
+	store.UpdatePod(pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))))
+	reader := newBatchReader(t, store, 0)
+	reader.next()
+	store.DeletePod(pod("1", phase(corev1.PodFailed), container(executorContainer, ended(3, "Error")), func(p *corev1.Pod) {
+		p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0))
+	}))
+	batch, _ := reader.next()
+	if got := changeLines(batch.Changes); got != "exec-1 Succeeded>Deleted" || batch.Changes[0].After.ExitCode != 0 {
+		t.Errorf("changes %q, want exec-1 Succeeded>Deleted with exit code 0", got)
 	}
 }
 
