@@ -217,6 +217,12 @@ func TestEndsOfRuns(t *testing.T) {
 				states(mainStatus("b", 1, backOff, endedIn("b", 2, "Error", 9)), expired),
 			},
 			ends: []shownEnd{failed(137), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "DeadlineExceeded"},
+		{name: "ended before a run that ends, and then with its pod", policies: always,
+			pods: []*corev1.Pod{
+				states(mainStatus("a", 0, running())), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)),
+				states(mainStatus("b", 1, backOff, endedIn("b", 2, "Error", 9)), expired),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "DeadlineExceeded"},
 		{name: "lost after a run whose end is known", policies: all,
 			pods: []*corev1.Pod{
 				states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, running(), crashed)),

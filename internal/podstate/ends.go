@@ -202,7 +202,10 @@ func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, n
 		ends.observePresent(f.presentEnd(ends.current))
 	}
 	if f.main != nil && f.main.LastTerminationState.Terminated != nil && !f.older {
-		ends.lastState = idOf(f.main.LastTerminationState.Terminated.ContainerID)
+		// The end in the last state may also be the present one, see presentEnd.
+		if id := idOf(f.main.LastTerminationState.Terminated.ContainerID); f.past != nil || id != ends.current.id {
+			ends.lastState = id
+		}
 	}
 	return past, news
 }
