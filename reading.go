@@ -25,7 +25,7 @@ type rules struct {
 	dropPods bool
 }
 
-// reading is an executor read from its pod and from what was known of it.
+// reading is an executor read from its pod and its earlier state.
 type reading struct {
 	executor *Executor
 	ends     podstate.Ends

@@ -43,9 +43,9 @@ func (s Snapshot) Get(name string) (Executor, bool) {
 
 // ByID returns the executor with the given executor id. If several pods have the id,
 // for example after a scheduler has replaced an executor, ByID returns the pod that
-// was created last. Creation times have a precision of a second. Of pods that were created in
-// the same second, ByID returns the one that the store saw last for the first time, by the
-// resource versions, or else the one that has not ended.
+// was created last. Creation times have a precision of a second. Among pods of the same
+// second, ByID compares the resource versions at which the store first saw them, and then
+// prefers an executor that has not ended.
 func (s Snapshot) ByID(executorID string) (Executor, bool) {
 	if s.view == nil || executorID == "" {
 		return Executor{}, false

@@ -21,7 +21,7 @@ func (k *Known) isReplacedBy(f *facts) bool {
 	}
 }
 
-// A comparison is a pod beside what is known of it.
+// A comparison has the facts of a pod beside the last reading of its executor.
 type comparison struct {
 	*facts
 	known     *Known
@@ -31,10 +31,10 @@ type comparison struct {
 // continues reports whether the pod is about the current run, and not in an earlier state of
 // it, as after a restore of the server.
 func (c *comparison) continues() bool {
-	return c.isCurrent && c.known.Seen && !c.older
+	return c.isCurrent && c.known.Seen && !c.isOlder()
 }
 
-// complete adds what the pod does not say any more of its current run.
+// complete adds the start and the restart count of the current run if the pod has lost them.
 func (c *comparison) complete(now *Reading) {
 	hasLostStart := c.main == nil || c.own != nil && isLost(c.own)
 	if !hasLostStart || !c.continues() {
@@ -63,8 +63,8 @@ func (c *comparison) keepEnd(now *Reading) {
 	*now = end
 }
 
-// shownEnd returns the executor at the end that was shown of its current run. It returns nil
-// if there is none, or if the pod has gone on from it.
+// shownEnd returns the executor at the end that readers were shown of its current run. It
+// returns nil if they were shown no end, or if the pod has gone on from it.
 func (c *comparison) shownEnd(now *Reading) *Reading {
 	ends := &c.known.Ends
 	switch {

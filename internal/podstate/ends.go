@@ -8,16 +8,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Ends is what is known of the ends of one executor's runs. The zero value knows none.
+// Ends records which runs of one executor have ended. The zero value has no run.
 //
 // Invariant:
 //   - current is the newest run that a status was about. It is over once its end is known;
 //     then last is that end.
 //   - Shown counts each run at most once. An end that is history in the first status of a
 //     pod does not count; if it is of the current run, it is untold until the pod ends.
-//   - A status shows at most two ends: that of the current run, and the one in the last state.
-//     So last and lastState are enough to recognise both. If the server was restored to an
-//     earlier state, they stay those of the newest, which the kubelet writes again.
+//   - A status shows at most two ends: the end of the current run, and the end in the last
+//     state. So last and lastState are enough to recognise both. If the server was restored to
+//     an earlier state, they keep their values, because the kubelet writes the newest status
+//     again.
 //   - Two container IDs alone decide whether two runs are the same. Restart counts and times
 //     are evidence only where an ID is missing: a node that has lost its records counts
 //     from 0 again, and the clocks of nodes jump.
@@ -130,7 +131,7 @@ func (a runEnd) older(b runEnd) bool {
 	return a.restarts < b.restarts || a.finishedAt != 0 && b.finishedAt != 0 && a.finishedAt < b.finishedAt
 }
 
-// disown removes the end of the executor from the facts if it is that of an earlier run. The
+// disown removes the executor's own end from the facts if an earlier run has ended in it. The
 // kubelet has created the newest run and not started it, or has lost it, and shows the last
 // state of the run before.
 func (ends *Ends) disown(f *facts) {
@@ -173,7 +174,7 @@ func (ends *Ends) isCurrent(f *facts) bool {
 	}
 }
 
-// hasEnded reports whether an end is that of the run: by the IDs, or by the restart
+// hasEnded reports whether the run has ended in the given end: by the IDs, or by the restart
 // count if an ID is missing.
 func (r run) hasEnded(end runEnd) bool {
 	if r.id != 0 && end.id != 0 {
@@ -201,7 +202,7 @@ func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, n
 	if ended {
 		ends.observePresent(f.presentEnd(ends.current))
 	}
-	if f.main != nil && f.main.LastTerminationState.Terminated != nil && !f.older {
+	if f.main != nil && f.main.LastTerminationState.Terminated != nil && !f.isOlder() {
 		// The end in the last state may also be the present one, see presentEnd.
 		if id := idOf(f.main.LastTerminationState.Terminated.ContainerID); f.past != nil || id != ends.current.id {
 			ends.lastState = id
@@ -245,7 +246,7 @@ func (ends *Ends) recognises(id uint64) bool {
 	return id != 0 && (id == ends.last.id || id == ends.lastState)
 }
 
-// isOfCurrent reports whether the end in the last state is that of the current run.
+// isOfCurrent reports whether the current run has ended in the end of the last state.
 func (ends *Ends) isOfCurrent(past *runEnd, f *facts, isCurrent bool) bool {
 	switch {
 	case f.lost, isLost(f.past) && !isCurrent:
@@ -259,11 +260,11 @@ func (ends *Ends) isOfCurrent(past *runEnd, f *facts, isCurrent bool) bool {
 	}
 }
 
-// isNews reports whether the end in the last state, which is not that of the current run, is
-// not known yet.
+// isNews reports whether an end in the last state is not recorded yet. The end is of another
+// run than the current one.
 func (ends *Ends) isNews(past *runEnd, f *facts, isCurrent bool) bool {
 	switch {
-	case f.older && f.main.RestartCount <= ends.current.restarts:
+	case f.isOlder() && f.main.RestartCount <= ends.current.restarts:
 		return false // a run before the last two, which were shown
 	case past.id != 0 && ends.last.id != 0, !ends.Known():
 		return true

@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource/internal/rv"
 )
 
 // facts are what a pod says, before anything is concluded from it.
@@ -38,8 +40,8 @@ type facts struct {
 	// nil if a rule has started the container again after it.
 	past *corev1.ContainerStateTerminated
 
-	run   run  // that the status is about, see findRun
-	older bool // than the known state, as after a restore of the server; set by compare
+	run          run    // that the status is about, see findRun
+	knownVersion string // the resource version of the known state, "" if there is none
 
 	disruption, disruptionMessage string // why Kubernetes, or else Kueue, ends the pod
 	allRestarting                 bool   // the condition AllContainersRestarting (KEP-5532)
@@ -215,6 +217,10 @@ func (f *facts) isLost() bool {
 		return f.main.State.Waiting != nil && last != nil && isLost(last)
 	}
 }
+
+// isOlder reports whether the pod is in an earlier state than the known one, as after a restore
+// of the server.
+func (f *facts) isOlder() bool { return rv.Older(f.pod.ResourceVersion, f.knownVersion) }
 
 // timeOf returns a time, and the zero time for the Unix epoch. The kubelet writes the
 // epoch as the start of a container that could not be started.

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/executorpods/watchsource/internal/rv"
 )
 
 // A State is the condition of an executor. The root package documents the rules.
@@ -61,8 +59,8 @@ type Rules struct {
 	ContainerOnly bool   // the failure of another container does not fail the executor
 }
 
-// Known is what is known of an executor before a pod is read. The zero value is an
-// executor that has not been seen.
+// Known holds the last reading of an executor and its ends. The zero value is an executor
+// that has not been seen.
 type Known struct {
 	Seen            bool
 	ResourceVersion string
@@ -71,7 +69,7 @@ type Known struct {
 	Ends            Ends
 }
 
-// A Result is what is known after a pod was read.
+// A Result is a new reading of an executor, and its ends after it.
 type Result struct {
 	Reading Reading
 	Ends    Ends
@@ -97,9 +95,9 @@ func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
 	return result
 }
 
-// compare decides the state of the executor, and compares it with what is known.
+// compare decides the state of the executor, and compares it with the last reading.
 func (f *facts) compare(known *Known, result *Result) {
-	f.older = known.Seen && rv.Older(f.pod.ResourceVersion, known.ResourceVersion)
+	f.knownVersion = known.ResourceVersion
 	known.Ends.disown(f)
 	f.findRun()
 	f.decide(&result.Reading)
