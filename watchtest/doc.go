@@ -120,7 +120,7 @@
 //     with [Idle], when the stream has sent nothing for a time;
 //   - an answer that does not end: [Silence], [Slow];
 //   - the wrong bytes in it: [SendRaw], [Malform];
-//   - the wrong events in it: [SendError], [OmitInitialEventsEnd],
+//   - the wrong events in it: [SendError], [Lose], [OmitInitialEventsEnd],
 //     [OmitBookmarks].
 //
 // # Same as a real server
@@ -149,14 +149,15 @@
 //     an update of the status ignores the rest. An update from an old version is a
 //     conflict. An update that changes nothing is not a write.
 //  9. The server supports protobuf and JSON, and uses the first of these in the Accept
-//     header. Errors are a metav1.Status with the code, reason and details of a real server.
+//     header. It answers GET, LIST and WATCH with the metadata only if the header asks for
+//     PartialObjectMetadata or PartialObjectMetadataList (meta.k8s.io, v1). Errors are a metav1.Status with the code, reason and details of a real server.
 //
 // # Different from a real server
 //
 // Pods are the only resource, and status is the only subresource. Clients are not
 // authenticated. Pods are not validated and get no defaults, except a grace period of 30
 // seconds. Namespaces need not exist. There is no dry run, JSON patch, server-side apply,
-// table or metadata-only output, or compression. There are no controllers. The kubelet never
+// table output, or compression. There are no controllers. The kubelet never
 // restarts a container, and ends all containers of a pod at the same time.
 // A request for a future version is refused at once, and a real server would wait for
 // three seconds. Test everything else against a real server.

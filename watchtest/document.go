@@ -72,6 +72,9 @@ func bookmark(version string, initialEnd bool) *event {
 // events.
 func (e *event) periodicBookmark() bool { return e.kind == watch.Bookmark && !e.initialEnd }
 
+// changesPod reports whether the event is about a pod.
+func (e *event) changesPod() bool { return e.kind != watch.Bookmark && e.kind != watch.Error }
+
 // withTypeMeta returns a copy of the pod with its kind and API version. Stored pods have
 // neither, like pods that client-go has decoded. The copy is shallow, because pods in the
 // store are not modified.

@@ -24,6 +24,7 @@ type Effect struct {
 	status metav1.Status // answering, sending
 	raw    []byte        // sendingRaw
 	bytes  int           // slow
+	events int           // lose
 	pause  time.Duration // slow, delay, idle
 	then   *Effect       // idle
 }
@@ -44,6 +45,7 @@ const (
 	sendingRaw
 	omitInitialEnd
 	omitBookmarks
+	lose
 	idle
 )
 
@@ -139,6 +141,13 @@ func OmitInitialEventsEnd() Effect {
 // version does not move, and none to a watch from a future version until it is reached.
 func OmitBookmarks() Effect {
 	return Effect{kind: omitBookmarks}
+}
+
+// Lose removes the next n events from a stream, as a server or a proxy with a defect does. The
+// events after them and all bookmarks arrive, and nothing shows the loss to the client. It does
+// not affect other requests.
+func Lose(n int) Effect {
+	return Effect{kind: lose, events: n}
 }
 
 // Idle applies another effect to a stream each time that the stream has sent nothing for d,

@@ -561,3 +561,19 @@ func TestOmitBookmarks(t *testing.T) {
 		expect(t, w, "BOOKMARK 99990 end", "ADDED a 99991", "closed")
 	})
 }
+
+func TestLose(t *testing.T) {
+	inBoth(t, func(t *testing.T, client func(*watchtest.Server) kubernetes.Interface) {
+		srv := watchtest.NewServer()
+		opts := streamingList()
+		opts.TimeoutSeconds = new(int64(300))
+		w := openWatch(t, client(srv), opts)
+		srv.Create(executor("a"))
+		srv.Strike(watchtest.Lose(2))
+		time.Sleep(time.Minute + time.Second) // after a bookmark, which is not lost
+		srv.Create(executor("b"))
+		srv.Delete("default", "a")
+		srv.Create(executor("c"))
+		expect(t, w, "BOOKMARK 99990 end", "ADDED a 99991", "BOOKMARK 99991", "ADDED c 99994")
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -18,6 +19,7 @@ import (
 // media encodes objects in one media type: JSON or protobuf.
 type media struct {
 	index       int
+	as          string // the kind that a client asked for, "" for the object itself
 	contentType string
 	streamType  string // content type of a watch
 	object      runtime.Serializer
@@ -28,12 +30,20 @@ type media struct {
 const (
 	jsonIndex = iota
 	protobufIndex
+	jsonMetadataIndex
+	protobufMetadataIndex
 	mediaCount
 )
 
 var (
 	jsonMedia     = newMedia(jsonIndex, runtime.ContentTypeJSON, "")
 	protobufMedia = newMedia(protobufIndex, runtime.ContentTypeProtobuf, ";stream=watch")
+)
+
+// The kinds of answers that contain only metadata.
+const (
+	metadataKind     = "PartialObjectMetadata"
+	metadataListKind = "PartialObjectMetadataList"
 )
 
 func newMedia(index int, contentType, streamSuffix string) *media {
@@ -51,8 +61,18 @@ func newMedia(index int, contentType, streamSuffix string) *media {
 	}
 }
 
+// metadataMedia returns the media type with a kind that contains only metadata.
+func (m *media) metadataMedia(kind string) *media {
+	with := *m
+	with.index += jsonMetadataIndex - jsonIndex
+	with.as = kind
+	with.contentType += ";as=" + kind + ";g=" + metav1.GroupName + ";v=v1"
+	with.streamType = m.streamType + ";as=" + kind + ";g=" + metav1.GroupName + ";v=v1"
+	return &with
+}
+
 // negotiate returns the first media type in the Accept header that the server supports. It
-// skips entries with a transformation ("as=Table"), because the server supports none.
+// skips entries with a transformation ("as=Table") that the server does not support.
 func negotiate(header http.Header) (*media, bool) {
 	accept := header.Get("Accept")
 	if accept == "" {
@@ -60,27 +80,82 @@ func negotiate(header http.Header) (*media, bool) {
 	}
 	for entry := range strings.SplitSeq(accept, ",") {
 		name, params, err := mime.ParseMediaType(entry)
-		if err != nil || params["as"] != "" {
+		if err != nil {
 			continue
 		}
+		var found *media
 		switch name {
 		case runtime.ContentTypeProtobuf:
-			return protobufMedia, true
+			found = protobufMedia
 		case runtime.ContentTypeJSON, "application/*", "*/*":
-			return jsonMedia, true
+			found = jsonMedia
+		default:
+			continue
+		}
+		switch as := params["as"]; {
+		case as == "":
+			return found, true
+		case (as == metadataKind || as == metadataListKind) && params["g"] == metav1.GroupName && params["v"] == "v1":
+			return found.metadataMedia(as), true
 		}
 	}
 	return nil, false
+}
+
+// fits reports whether a verb returns the kind that the client asked for.
+func (m *media) fits(verb Verb) bool {
+	switch m.as {
+	case metadataKind:
+		return verb&(Get|Watch|StreamingList) != 0
+	case metadataListKind:
+		return verb == List
+	default:
+		return true
+	}
 }
 
 // encode encodes one object. The object must contain its kind and API version, because
 // these serializers do not set them. So they do not modify objects, which can be shared.
 func (m *media) encode(object runtime.Object) []byte {
 	var out bytes.Buffer
+	if m.as != "" {
+		object = metadataOf(object)
+	}
 	if err := m.object.Encode(object, &out); err != nil {
 		panic(fmt.Sprintf("watchtest: encode %T: %v", object, err))
 	}
 	return out.Bytes()
+}
+
+// metadataOf returns the metadata of a pod or of the pods in a list, and any other object as it
+// is.
+func metadataOf(object runtime.Object) runtime.Object {
+	switch object := object.(type) {
+	case *corev1.Pod:
+		partial := partialOf(object)
+		return &partial
+	case *corev1.PodList:
+		list := &metav1.PartialObjectMetadataList{
+			TypeMeta: metav1.TypeMeta{Kind: metadataListKind, APIVersion: metadataVersion},
+			ListMeta: object.ListMeta,
+			Items:    []metav1.PartialObjectMetadata{},
+		}
+		for i := range object.Items {
+			list.Items = append(list.Items, partialOf(&object.Items[i]))
+		}
+		return list
+	default:
+		return object
+	}
+}
+
+const metadataVersion = metav1.GroupName + "/v1"
+
+func partialOf(pod *corev1.Pod) metav1.PartialObjectMetadata {
+	return metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{Kind: metadataKind, APIVersion: metadataVersion},
+		ObjectMeta: pod.ObjectMeta,
+	}
 }
 
 // frame wraps an encoded object in an event, and the event in a frame.
@@ -99,7 +174,7 @@ func (m *media) frame(eventType string, object []byte) []byte {
 // malform returns the object with a part that no decoder can read. It does not change the
 // metadata of a pod.
 func (m *media) malform(encoded []byte) []byte {
-	if m.index == jsonIndex {
+	if m.object == jsonMedia.object {
 		return malformJSON(encoded)
 	}
 	return malformProtobuf(encoded)

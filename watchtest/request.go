@@ -94,6 +94,10 @@ func newCall(req *http.Request) (*call, *apierrors.StatusError) {
 	if !c.readVerb(req.Method) {
 		return c, apierrors.NewMethodNotSupported(podResource, strings.ToLower(req.Method))
 	}
+	if !c.media.fits(c.Verb) {
+		c.media = jsonMedia
+		return c, notAcceptable()
+	}
 	c.opts = c.Options
 	var err *apierrors.StatusError
 	c.selection, err = newSelection(c.Namespace, c.Options)

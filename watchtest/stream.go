@@ -26,6 +26,7 @@ type Stream struct {
 	due            []activeEffect // effects that wait for more frames
 	omitInitialEnd bool
 	omitBookmarks  bool
+	lose           int // events to come
 	ended          bool
 	timeout        *time.Timer
 	bookmark       *time.Timer
@@ -121,6 +122,10 @@ func (st *Stream) send(e *event) {
 	if st.ended || e.initialEnd && st.omitInitialEnd || e.periodicBookmark() && st.omitBookmarks {
 		return
 	}
+	if st.lose > 0 && e.changesPod() {
+		st.lose--
+		return
+	}
 	st.body.push(item{document: e})
 	st.frames++
 	for _, timer := range st.idles {
@@ -145,6 +150,8 @@ func (st *Stream) apply(a activeEffect) {
 		st.omitInitialEnd = true
 	case omitBookmarks:
 		st.omitBookmarks = true
+	case lose:
+		st.lose += a.effect.events
 	case answering, sending:
 		st.body.push(item{document: errorEvent(a.effect.status)})
 	case hang:
