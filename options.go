@@ -30,6 +30,7 @@ type sourceOptions struct {
 	form         podwire.Form
 	startTimeout time.Duration
 	stallTimeout time.Duration // 0 for the default
+	verifyEvery  time.Duration // 0 for no verification
 	observer     func(Observation)
 }
 
@@ -42,6 +43,7 @@ func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.
 		Form:         o.form,
 		StartTimeout: o.startTimeout,
 		StallTimeout: o.stallTimeout,
+		VerifyEvery:  o.verifyEvery,
 		Logger:       logger,
 	}
 }
@@ -149,6 +151,20 @@ func WithStartTimeout(d time.Duration) Option {
 // version, which is a list of one name.
 func WithStallTimeout(d time.Duration) Option {
 	return sourceOption(func(o *sourceOptions) { o.stallTimeout = max(d, 0) })
+}
+
+// minVerification is the shortest time between two verifications.
+const minVerification = 5 * time.Second
+
+// WithVerification makes the source compare, at this interval, the names and versions of its
+// pods with a list of the server.
+func WithVerification(every time.Duration) Option {
+	return sourceOption(func(o *sourceOptions) {
+		o.verifyEvery = 0
+		if every > 0 {
+			o.verifyEvery = max(every, minVerification)
+		}
+	})
 }
 
 // WithObserver sets a function that receives an [Observation] of everything that happens

@@ -30,12 +30,14 @@ type podClient interface {
 	Watch(ctx context.Context, options metav1.ListOptions) (events, error)
 	// Version returns the newest resource version of the server.
 	Version(ctx context.Context, selector string) (string, error)
+	// Metadata lists the metadata of pods, one page.
+	Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
 }
 
 // newPodClient returns the cheapest client that the caller's client allows.
 func newPodClient(c *Config, fake bool) podClient {
 	note := func(reason string) { c.Logger.V(4).Info("Pods are decoded by client-go", "reason", reason) }
-	typed := &typedPods{c.Client.CoreV1().Pods(c.Namespace), c.Client.CoreV1().Pods(versionNamespace(c.Namespace))}
+	typed := &typedPods{c.Client.CoreV1().Pods(c.Namespace), c.Client.CoreV1().Pods(versionNamespace(c.Namespace)), c}
 	if fake {
 		return typed // nothing is decoded
 	}
@@ -79,6 +81,7 @@ func versionOf(list runtime.Object, err error) (string, error) {
 type typedPods struct {
 	typedcorev1.PodInterface
 	version typedcorev1.PodInterface
+	config  *Config
 }
 
 func (c *typedPods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -92,6 +95,23 @@ func (c *typedPods) Watch(ctx context.Context, options metav1.ListOptions) (even
 func (c *typedPods) Version(ctx context.Context, selector string) (string, error) {
 	list, err := c.version.List(ctx, versionOptions(selector))
 	return versionOf(list, err)
+}
+
+// Metadata asks the REST client below a client that is wrapped, because the typed client has no
+// list of metadata. A fake has no REST client, and lists pods.
+func (c *typedPods) Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	if client := c.config.Client.CoreV1().RESTClient(); !isNil(client) {
+		return metadata(ctx, client, c.config.Namespace, jsonMetadata, options)
+	}
+	pods, err := c.PodInterface.List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	list := &metav1.PartialObjectMetadataList{ListMeta: pods.ListMeta}
+	for i := range pods.Items {
+		list.Items = append(list.Items, metav1.PartialObjectMetadata{ObjectMeta: pods.Items[i].ObjectMeta})
+	}
+	return list, nil
 }
 
 // restPods sends the requests that client-go's typed client would send, but
@@ -115,6 +135,14 @@ func (c *restPods) Version(ctx context.Context, selector string) (string, error)
 	list := &corev1.PodList{}
 	err := podRequest(c.client, versionNamespace(c.namespace), versionOptions(selector)).Do(ctx).Into(list)
 	return versionOf(list, err)
+}
+
+func (c *restPods) Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	accept := jsonMetadata
+	if strings.HasPrefix(accepted(c.client), runtime.ContentTypeProtobuf) {
+		accept = protobufMetadata
+	}
+	return metadata(ctx, c.client, c.namespace, accept, options)
 }
 
 // wirePods sends the same requests over the same connections, and reads the
@@ -146,8 +174,12 @@ func (c *wirePods) Version(ctx context.Context, selector string) (string, error)
 	return versionOf(podRequest(c.lists, versionNamespace(c.namespace), versionOptions(selector)).Do(ctx).Get())
 }
 
+func (c *wirePods) Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	return metadata(ctx, c.lists, c.namespace, protobufMetadata, options)
+}
+
 // podRequest prepares a request as client-go's typed client does (gentype).
-func podRequest(client *rest.RESTClient, namespace string, options metav1.ListOptions) *rest.Request {
+func podRequest(client rest.Interface, namespace string, options metav1.ListOptions) *rest.Request {
 	var timeout time.Duration
 	if options.TimeoutSeconds != nil {
 		timeout = time.Duration(*options.TimeoutSeconds) * time.Second

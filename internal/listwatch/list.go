@@ -203,8 +203,8 @@ type podKey struct {
 	uid types.UID
 }
 
-func keyOf(pod *corev1.Pod) podKey {
-	return podKey{types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, pod.UID}
+func keyOf(pod metav1.Object) podKey {
+	return podKey{types.NamespacedName{Namespace: pod.GetNamespace(), Name: pod.GetName()}, pod.GetUID()}
 }
 
 func (p *podList) put(pod *corev1.Pod) {

@@ -98,8 +98,8 @@ type Event struct {
 	Trouble bool // Refused: the view may be out of date, and an operator may have to act
 }
 
-// A Config says what a [Loop] does. All fields but Filter, SpecCache and
-// StallTimeout are required.
+// A Config says what a [Loop] does. All fields but Filter, SpecCache,
+// StallTimeout and VerifyEvery are required.
 type Config struct {
 	Client       kubernetes.Interface
 	Namespace    string // empty for all
@@ -109,10 +109,12 @@ type Config struct {
 	SpecCache    podwire.SpecCache // of a sink that does not keep the pods, nil otherwise
 	StartTimeout time.Duration
 	StallTimeout time.Duration // 0 for the default
+	VerifyEvery  time.Duration // 0 for no verification
 	Logger       logr.Logger
 
 	Sink Sink
-	// Report is called with all that happens, by the goroutine of Run.
+	// Report is called with all that happens, by the goroutine of Run, and by that of a
+	// verification that fails. No two calls of the sink and of Report overlap.
 	Report func(Event)
 	// Begin is called before the first call of the sink. If it returns false the
 	// sink is not called.
@@ -126,6 +128,8 @@ type Loop struct {
 	pods       podClient
 	fake       bool // see isFake
 	plainLists bool // the client says that it cannot stream a list
+
+	verifier *verifier // nil for none
 
 	// Owned by the goroutine of Run.
 	policy      *retryPolicy
@@ -148,6 +152,7 @@ func New(c Config) *Loop {
 		policy:     newRetryPolicy(time.Now()),
 	}
 	l.pods = newPodClient(&l.Config, l.fake)
+	l.verifier = newVerifier(l)
 	return l
 }
 
@@ -261,6 +266,7 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}
+	l.verifier.listed(&view)
 	l.Sink.Replace(view.pods, view.resourceVersion)
 	l.Report(Event{
 		Kind: Listed, ResourceVersion: view.resourceVersion, Pods: len(view.pods), Relist: l.started, Took: took, Heard: true,
@@ -325,8 +331,10 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 	if wire, ok := s.events.(*wireEvents); ok {
 		wire.ListPassed()
 	}
+	stopVerifying := l.verifier.start(s)
 	received, err := l.receive(s)
 	s.close()
+	stopVerifying()
 	version := l.Sink.ResourceVersion()
 	end := streamEnd{err: err, age: time.Since(s.opened), timeout: s.timeout, progressed: version != from, received: received}
 	if ctx.Err() != nil {
@@ -361,15 +369,29 @@ func (l *Loop) receive(s *stream) (received bool, err error) {
 		if !l.fake && goesBack(event, s.from) {
 			return received, errNewHistory
 		}
-		if err := l.Sink.Receive(event); err != nil {
+		if err := l.pass(event); err != nil {
 			return received, err
 		}
 		received = true
 		if event.Type == watch.Bookmark && time.Since(s.opened) < s.timeout-lastBookmarkTime {
 			l.bookmarks = true
 		}
-		l.Report(Event{Kind: Received, ResourceVersion: l.Sink.ResourceVersion(), Type: event.Type, Heard: true})
 	}
+}
+
+// pass passes an event to the sink, and reports it.
+func (l *Loop) pass(event watch.Event) error {
+	l.verifier.lock()
+	defer l.verifier.unlock()
+	if err := l.Sink.Receive(event); err != nil {
+		return err
+	}
+	version := l.Sink.ResourceVersion()
+	if l.verifier != nil {
+		l.verifier.ledger.receive(event, version)
+	}
+	l.Report(Event{Kind: Received, ResourceVersion: version, Type: event.Type, Heard: true})
+	return nil
 }
 
 // goesBack reports whether an event is older than the version that its stream

@@ -125,7 +125,10 @@ func (p *retryPolicy) checked(now time.Time) { p.verified, p.unverified = now, f
 // afterStream decides after a stream that was accepted has ended.
 func (p *retryPolicy) afterStream(now time.Time, end streamEnd) nextStep {
 	p.count(end)
+	_, lost := errors.AsType[lostEvents](end.err)
 	switch {
+	case lost:
+		return p.relist(now, end.err)
 	case versionGone(end.err), errors.Is(end.err, ErrNotUnderstood), errors.Is(end.err, errNewHistory):
 		return p.relist(now, end.err)
 	case p.emptyStreams >= maxEmptyStreams:

@@ -30,7 +30,8 @@ type requestKind int
 const (
 	listRequest requestKind = iota
 	watchRequest
-	versionRequest // the list of one name that returns the server's version
+	versionRequest  // the list of one name that returns the server's version
+	metadataRequest // the list with which a verification compares
 )
 
 func (e *requestError) Error() string {
@@ -49,6 +50,8 @@ func (e *requestError) request() string {
 		return "watch pods in " + e.where()
 	case versionRequest:
 		return "ask for the resource version of the server, with a list in " + e.where()
+	case metadataRequest:
+		return "list the metadata of pods in " + e.where()
 	default:
 		return "list pods in " + e.where()
 	}
