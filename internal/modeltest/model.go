@@ -60,11 +60,11 @@ func Run(t *testing.T, newSource NewSource, first uint64, n int) {
 // totals counts what happened in all schedules. check fails if anything was too rare to be
 // tested.
 type totals struct {
-	Events, Batches, Resumes, Relists, Stalls, Errors, FailedStarts, Stops, Restores int
+	Events, Batches, Resumes, Relists, Stalls, Errors, FailedStarts, Stops, Restores, Verifications int
 }
 
 func (s *totals) check(t *testing.T) {
-	for _, n := range []int{s.Events, s.Batches, s.Resumes, s.Relists, s.Stalls, s.Errors, s.FailedStarts, s.Stops, s.Restores} {
+	for _, n := range []int{s.Events, s.Batches, s.Resumes, s.Relists, s.Stalls, s.Errors, s.FailedStarts, s.Stops, s.Restores, s.Verifications} {
 		if n < 20 {
 			t.Errorf("the schedules had a total of %d, want at least 20: %+v", n, *s)
 		}

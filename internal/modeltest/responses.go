@@ -25,6 +25,7 @@ type responseMonitor struct {
 	shortStreams      int // consecutive streams without events that ended within shortStreamAge
 	abandonedVersions int // versions that the source may give up because watches from them fail
 	silentStreams     int // consecutive streams without events that the client closed
+	verifications     int // requests that were answered
 	refusals          int // consecutive responses for which mayConcernVersion is true
 }
 
@@ -62,6 +63,9 @@ func (m *responseMonitor) numLostVersions() int {
 }
 
 func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList") {
+		return m.verify(r)
+	}
 	m.mu.Lock()
 	m.countLastStream()
 	m.mu.Unlock()
@@ -97,6 +101,21 @@ func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.lostVersions++ // counted here because the client may not read the body
 		body.lossCounted = true
 	}
+	return response, nil
+}
+
+// verify passes on a request of a verification, which gives no reason for a list: no event is
+// lost.
+func (m *responseMonitor) verify(r *http.Request) (*http.Response, error) {
+	response, err := m.next.RoundTrip(r)
+	if err != nil {
+		m.trace.add("    verification at %q: %v", r.URL.Query().Get("resourceVersion"), err)
+		return nil, err
+	}
+	m.trace.add("    verification at %q: %s", r.URL.Query().Get("resourceVersion"), response.Status)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.verifications++
 	return response, nil
 }
 

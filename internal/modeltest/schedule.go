@@ -66,8 +66,10 @@ func newSchedule(t *testing.T, newSource NewSource, seed uint64, totals *totals)
 	if trimmed {
 		options = append(options, watchsource.WithTrimmedPods())
 	}
+	verified := time.Duration(max(0, r.IntN(4)-1)) * 20 * time.Second
+	options = append(options, watchsource.WithVerification(verified))
 	s.source = newSource(s.store, s.client(json), options...)
-	trace.add("JSON %v, trimmed %v, namespace %q, transport faults only %v", json, trimmed, namespace, transportOnly)
+	trace.add("JSON %v, trimmed %v, namespace %q, transport faults only %v, verified each %v", json, trimmed, namespace, transportOnly, verified)
 	return s
 }
 
@@ -314,6 +316,7 @@ func (s *schedule) finish() {
 		r.cancel()
 	}
 	s.totals.Events += s.store.numCalls()
+	s.totals.Verifications += s.monitor.verifications
 	s.goroutines.Wait()
 }
 
