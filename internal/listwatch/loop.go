@@ -387,9 +387,7 @@ func (l *Loop) pass(event watch.Event) error {
 		return err
 	}
 	version := l.Sink.ResourceVersion()
-	if l.verifier != nil {
-		l.verifier.ledger.receive(event, version)
-	}
+	l.verifier.received(event, version)
 	l.Report(Event{Kind: Received, ResourceVersion: version, Type: event.Type, Heard: true})
 	return nil
 }

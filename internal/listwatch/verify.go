@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/sleep"
@@ -44,7 +45,7 @@ func newVerifier(l *Loop) *verifier {
 		return nil
 	}
 	v := &verifier{loop: l, every: l.VerifyEvery, calls: make(chan struct{}, 1)}
-	if !l.served { // a fake ignores the selector of a watch
+	if l.fake { // which ignores the selector of a watch
 		v.ledger.selector, _ = labels.Parse(l.Selector)
 	}
 	return v
@@ -66,9 +67,24 @@ func (v *verifier) unlock() {
 // listed notes a complete list, which is as good as a verification.
 func (v *verifier) listed(view *fullView) {
 	if v != nil {
-		v.ledger.replace(view.pods, view.resourceVersion)
+		v.ledger.replace(view.pods, v.ordered(view.resourceVersion))
 		v.due = time.Now().Add(v.every)
 	}
+}
+
+// received notes an event that the sink has received, and the version that it is at since then.
+func (v *verifier) received(event watch.Event, resourceVersion string) {
+	if v != nil {
+		v.ledger.receive(event, v.ordered(resourceVersion))
+	}
+}
+
+// ordered returns a resource version, or "" for that of a fake, because those cannot be compared.
+func (v *verifier) ordered(resourceVersion string) string {
+	if v.loop.fake {
+		return ""
+	}
+	return resourceVersion
 }
 
 // start verifies while a stream is open, until the function that it returns is called. If
@@ -164,8 +180,8 @@ func (v *verifier) verify(ctx context.Context) error {
 
 // await gives the events up to a version the time to arrive.
 func (v *verifier) await(ctx context.Context, version string) {
-	if v.ledger.at() == "" || version == "" {
-		sleep.For(ctx, verifyWait) // the versions of a fake have no order
+	if v.loop.fake { // without versions by which to wait
+		sleep.For(ctx, verifyWait)
 		return
 	}
 	v.ledger.awaitVersion(ctx, version, verifyWait)
