@@ -54,7 +54,8 @@
 //
 //  1. After Start the store has the complete state, and later it equals a LIST at the
 //     same resource version. A complete list always replaces the view, even if its
-//     versions are older.
+//     versions are older. An event that the server or a proxy has lost is noticed and
+//     repaired with [WithVerification].
 //  2. The states of one pod arrive in the order in which the API server produced them,
 //     and never go back to an older state. This holds within one history of the server.
 //     A server that is restored from a backup begins a new history, and the view then
@@ -69,7 +70,7 @@
 //  5. A fault of the transport costs a resume from the last resource version, not a
 //     list. A list is needed only if that version is gone (410), if the server refuses
 //     it three times in a row or sends nothing from it, if the server has begun a new
-//     history, or if an answer cannot be understood. Lists are spaced out. After an
+//     history, if an answer cannot be understood, or if events were lost. Lists are spaced out. After an
 //     outage or a long silence the source checks the server's version, with a list of
 //     one name.
 //  6. A watch that has died silently is noticed and replaced, even if a proxy keeps the

@@ -47,8 +47,8 @@ type Status struct {
 	ErrAt time.Time
 
 	// LastContact is when the API server last answered with a list, an event or a
-	// bookmark, or last opened a watch. A refusal does not count, and neither does the
-	// opening of a watch right after a silent one. While the watch of a fake clientset is
+	// bookmark, or last opened a watch. A refusal does not count, and neither does a
+	// verification or the opening of a watch right after a silent one. While the watch of a fake clientset is
 	// open it is now.
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
@@ -359,7 +359,7 @@ type Observation struct {
 	Event           watch.EventType // Received: the type, BOOKMARK included
 	Took            time.Duration   // Listed and Refused: the request; Closed: the age of the watch
 	// Err is always set for Refused. For Closed it is nil if the watch ended
-	// normally or Stop ended it. When client-go decodes the pods itself, a broken
+	// normally or Stop ended it, and says what was lost if a verification ended it. When client-go decodes the pods itself, a broken
 	// connection also looks like a normal end.
 	Err error
 }
@@ -379,7 +379,7 @@ const (
 	Opened   = ObservationKind(listwatch.Opened)   // a watch is open
 	Received = ObservationKind(listwatch.Received) // an event or a bookmark arrived
 	Closed   = ObservationKind(listwatch.Closed)   // a watch has ended, or the source gave it up
-	Refused  = ObservationKind(listwatch.Refused)  // the server refused a list or a watch, or did not answer
+	Refused  = ObservationKind(listwatch.Refused)  // the server refused a list, a watch or a verification, or did not answer
 )
 
 // String returns the name of the constant.

@@ -681,6 +681,51 @@ func testVerificationWithShortWatches(t *testing.T, newSource modeltest.NewSourc
 	})
 }
 
+// G5: a watch that a list shows to be silent is resumed, not replaced by a list.
+func TestVerificationOfASilentWatch(t *testing.T) { eachConstructor(t, testVerificationOfASilentWatch) }
+
+func testVerificationOfASilentWatch(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server, log := watchtest.NewServer(), new(logLines)
+		podsBeforeLosses(server)
+		store := watchsource.NewStore()
+		source := startSource(t, newSource, server, store, watchsource.WithVerification(2*time.Minute),
+			watchsource.WithStallTimeout(time.Hour), watchsource.WithLogger(log.logger(0)))
+		server.Strike(watchtest.Silence())
+		server.Delete("jobs", "exec-1")
+		time.Sleep(2*time.Minute + 141*time.Second) // less than the shortest watch
+		wantEqualToList(t, server, store)
+		status := source.Status()
+		if status.Lists != 1 || status.Stalls != 1 || status.Err == nil || !strings.Contains(status.Err.Error(), "the watch went silent: after 1m10s it lacks what a list shows: pod jobs/exec-1 is gone") {
+			t.Errorf("%+v, want a stall that names exec-1, and one list", status)
+		}
+		wantLines(t, log, 0, lostLine)
+	})
+}
+
+// An event that each watch loses, of a server without bookmarks, costs a list after the second
+// verification.
+func TestVerificationOfAnEventThatEachWatchLoses(t *testing.T) {
+	eachConstructor(t, testVerificationOfAnEventThatEachWatchLoses)
+}
+
+func testVerificationOfAnEventThatEachWatchLoses(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server, log := watchtest.NewServer(), new(logLines)
+		podsBeforeLosses(server)
+		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+		store := watchsource.NewStore()
+		startSource(t, newSource, server, store, watchsource.WithVerification(verifyEvery), watchsource.WithLogger(log.logger(0)))
+		time.Sleep(time.Hour)
+		server.Strike(watchtest.Lose(1))
+		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Lose(1)})
+		server.Delete("jobs", "exec-1")
+		time.Sleep(2*noticed + 2*71*time.Second)
+		wantEqualToList(t, server, store)
+		wantLines(t, log, 1, lostLine, "exec-1 is gone")
+	})
+}
+
 // An interval that is not positive is none, and a very short one is five seconds.
 func TestVerificationInterval(t *testing.T) { eachConstructor(t, testVerificationInterval) }
 

@@ -65,9 +65,7 @@ func newMedia(index int, contentType, streamSuffix string) *media {
 func (m *media) metadataMedia(kind string) *media {
 	with := *m
 	with.index += jsonMetadataIndex - jsonIndex
-	with.as = kind
-	with.contentType += ";as=" + kind + ";g=" + metav1.GroupName + ";v=v1"
-	with.streamType = m.streamType + ";as=" + kind + ";g=" + metav1.GroupName + ";v=v1"
+	with.as = kind // kube-apiserver does not repeat it in the Content-Type
 	return &with
 }
 

@@ -29,9 +29,9 @@ type ledger struct {
 	// Guarded by mu, which is never held while the sink or Report is called.
 	mu      sync.Mutex
 	pods    podVersions
-	version string              // up to which the sink has received everything, "" if unknown
-	touched map[podKey]struct{} // by events since begin, nil if no verification works
-	moved   chan struct{}       // closed at the next event or bookmark, nil if none waits for it
+	version string        // up to which the sink has received everything, "" if unknown
+	touched podKeys       // by events since begin, nil if no verification works
+	moved   chan struct{} // closed at the next event or bookmark, nil if none waits for it
 }
 
 // replace notes a complete list.
@@ -82,7 +82,7 @@ func (l *ledger) put(event watch.EventType, pod *corev1.Pod) {
 func (l *ledger) begin() (version string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.touched = map[podKey]struct{}{}
+	l.touched = podKeys{}
 	return l.version
 }
 
@@ -116,13 +116,15 @@ func (l *ledger) awaitEvent(ctx context.Context, limit time.Duration) bool {
 	return false
 }
 
-// awaitVersion waits until the ledger has reached a version, for no longer than limit.
-func (l *ledger) awaitVersion(ctx context.Context, version string, limit time.Duration) {
+// awaitVersion waits until the ledger has reached a version, for no longer than limit, and
+// reports whether it has.
+func (l *ledger) awaitVersion(ctx context.Context, version string, limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); rv.Older(l.at(), version); {
 		if !l.awaitEvent(ctx, time.Until(deadline)) {
-			return
+			return false
 		}
 	}
+	return true
 }
 
 func (l *ledger) at() string {

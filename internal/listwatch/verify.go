@@ -5,6 +5,8 @@ package listwatch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,7 +39,10 @@ type verifier struct {
 	// Owned by the goroutine of Run, and by that of the verifier while a stream is open.
 	due     time.Time // when the next verification begins
 	trouble string    // the one last logged, "" for none
+	behind  podKeys   // for which the last stream was given up
 }
+
+type podKeys map[podKey]struct{}
 
 // newVerifier returns nil if the loop does not verify. The methods of a nil verifier do nothing.
 func newVerifier(l *Loop) *verifier {
@@ -69,6 +74,7 @@ func (v *verifier) listed(view *fullView) {
 	if v != nil {
 		v.ledger.replace(view.pods, v.ordered(view.resourceVersion))
 		v.due = time.Now().Add(v.every)
+		v.behind = nil
 	}
 }
 
@@ -116,13 +122,13 @@ func (v *verifier) run(ctx context.Context, s *stream) {
 		if now := time.Now(); v.due.Before(now) {
 			v.due = now
 		}
-		_, lost := errors.AsType[lostEvents](err)
-		switch {
-		case lost:
+		if _, lost := errors.AsType[lostEvents](err); lost {
 			v.loop.Logger.Error(err, "Watch has lost events, listing")
 			s.cancel(err)
 			return
-		case errors.Is(err, errNewHistory):
+		}
+		switch {
+		case errors.Is(err, errNewHistory), errors.Is(err, ErrStalled):
 			s.cancel(err)
 			return
 		case err != nil:
@@ -148,13 +154,15 @@ func (v *verifier) failed(err error, took time.Duration) {
 	v.loop.Report(Event{Kind: Refused, Took: took, Err: err})
 }
 
-// verify returns an error if events were lost, if the server has begun a new history, or if
-// it does not list.
+// verify returns an error if events were lost, if the stream is behind the server (ErrStalled),
+// if the server has begun a new history, or if it does not list.
 //
 // An exact list shows what was lost up to its version. The server is therefore asked for the
 // version of an event or a bookmark that has just come: that version is not older than the
-// loss of an event before. If none comes, or if the server does not list the version, the most
-// recent list is compared, once the watch has reached its version or has had the time to.
+// loss of an event before. If none comes, or if the server does not list the version, the
+// most recent list is compared, once the watch has reached its version. A stream that does not
+// reach it is given up like one that is silent: the next one brings the events after the
+// version held. If a pod still differs at the next verification, its event is lost.
 func (v *verifier) verify(ctx context.Context) error {
 	fresh := v.ledger.awaitEvent(ctx, time.Until(v.due)+verifyWait) // also if it began with another stream
 	version := v.ledger.begin()
@@ -167,24 +175,42 @@ func (v *verifier) verify(ctx context.Context) error {
 		return errNewHistory
 	}
 	changes := v.ledger.compare(listed.pods)
+	reached := true
 	if len(changes) > 0 && listed.resourceVersion != version {
-		v.await(ctx, listed.resourceVersion)
+		reached = v.await(ctx, listed.resourceVersion)
 		changes = v.ledger.compare(listed.pods)
 	}
-	if len(changes) > 0 {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	behind := v.behind
+	v.behind = nil
+	switch {
+	case len(changes) == 0:
+	case reached, slices.ContainsFunc(changes, func(c podChange) bool { _, again := behind[c.podKey]; return again }):
 		return lostEvents(changes)
+	default:
+		v.behind = keysOf(changes)
+		return fmt.Errorf("%w: after %v it lacks what a list shows: pod %s %s", ErrStalled, verifyWait, changes[0].NamespacedName, changes[0].what)
 	}
 	v.loop.Logger.V(4).Info("Verified", "pods", len(listed.pods), "resourceVersion", listed.resourceVersion)
 	return nil
 }
 
-// await gives the events up to a version the time to arrive.
-func (v *verifier) await(ctx context.Context, version string) {
+// await gives the events up to a version the time to arrive, and reports whether they have.
+func (v *verifier) await(ctx context.Context, version string) bool {
 	if v.loop.fake { // without versions by which to wait
-		sleep.For(ctx, verifyWait)
-		return
+		return sleep.For(ctx, verifyWait)
 	}
-	v.ledger.awaitVersion(ctx, version, verifyWait)
+	return v.ledger.awaitVersion(ctx, version, verifyWait)
+}
+
+func keysOf(changes []podChange) podKeys {
+	keys := podKeys{}
+	for _, c := range changes {
+		keys[c.podKey] = struct{}{}
+	}
+	return keys
 }
 
 // versionList are the versions of the selected pods at a resource version.
