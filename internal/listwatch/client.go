@@ -31,7 +31,7 @@ type podClient interface {
 	// Version returns the newest resource version of the server.
 	Version(ctx context.Context, selector string) (string, error)
 	// Metadata lists the metadata of pods, one page.
-	Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
+	Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error)
 }
 
 // newPodClient returns the cheapest client that the caller's client allows.
@@ -99,7 +99,7 @@ func (c *typedPods) Version(ctx context.Context, selector string) (string, error
 
 // Metadata asks the REST client below a client that is wrapped, because the typed client has no
 // list of metadata. A fake has no REST client, and lists pods.
-func (c *typedPods) Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+func (c *typedPods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
 	if client := c.config.Client.CoreV1().RESTClient(); !isNil(client) {
 		return metadata(ctx, client, c.config.Namespace, jsonMetadata, options)
 	}
@@ -107,11 +107,11 @@ func (c *typedPods) Metadata(ctx context.Context, options metav1.ListOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	list := &metav1.PartialObjectMetadataList{ListMeta: pods.ListMeta}
+	page := &versionPage{ListMeta: pods.ListMeta, pods: podVersions{}}
 	for i := range pods.Items {
-		list.Items = append(list.Items, metav1.PartialObjectMetadata{ObjectMeta: pods.Items[i].ObjectMeta})
+		page.pods[keyOf(&pods.Items[i])] = pods.Items[i].ResourceVersion
 	}
-	return list, nil
+	return page, nil
 }
 
 // restPods sends the requests that client-go's typed client would send, but
@@ -137,7 +137,7 @@ func (c *restPods) Version(ctx context.Context, selector string) (string, error)
 	return versionOf(list, err)
 }
 
-func (c *restPods) Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+func (c *restPods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
 	accept := jsonMetadata
 	if strings.HasPrefix(accepted(c.client), runtime.ContentTypeProtobuf) {
 		accept = protobufMetadata
@@ -174,7 +174,7 @@ func (c *wirePods) Version(ctx context.Context, selector string) (string, error)
 	return versionOf(podRequest(c.lists, versionNamespace(c.namespace), versionOptions(selector)).Do(ctx).Get())
 }
 
-func (c *wirePods) Metadata(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+func (c *wirePods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
 	return metadata(ctx, c.lists, c.namespace, protobufMetadata, options)
 }
 

@@ -3,14 +3,17 @@
 package listwatch
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // The media types in which metadata is asked for. A server or a proxy that does not know them
@@ -21,8 +24,14 @@ const (
 	protobufMetadata = runtime.ContentTypeProtobuf + asMetadata + "," + jsonMetadata
 )
 
-// metadata lists the metadata of pods.
-func metadata(ctx context.Context, client rest.Interface, namespace, accept string, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+// A versionPage is one page of a list of metadata.
+type versionPage struct {
+	metav1.ListMeta
+	pods podVersions
+}
+
+// metadata lists the metadata of pods, one page.
+func metadata(ctx context.Context, client rest.Interface, namespace, accept string, options metav1.ListOptions) (*versionPage, error) {
 	result := podRequest(client, namespace, options).SetHeader("Accept", accept).Do(ctx)
 	if err := result.Error(); err != nil {
 		return nil, err
@@ -31,37 +40,59 @@ func metadata(ctx context.Context, client rest.Interface, namespace, accept stri
 	if err != nil {
 		return nil, err
 	}
-	list, err := readMetadata(body)
+	page, err := readMetadata(body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: a list of metadata: %w", ErrNotUnderstood, err)
 	}
-	return list, nil
+	return page, nil
 }
 
-var protobufPrefix = []byte("k8s\x00")
+// jsonList is what a verification reads of a list in JSON.
+type jsonList struct {
+	Kind     string          `json:"kind"`
+	Metadata metav1.ListMeta `json:"metadata"`
+	Items    []struct {
+		Metadata struct {
+			Namespace       string    `json:"namespace"`
+			Name            string    `json:"name"`
+			UID             types.UID `json:"uid"`
+			ResourceVersion string    `json:"resourceVersion"`
+		} `json:"metadata"`
+	} `json:"items"`
+}
 
-// readMetadata reads the metadata of a list of pods. The fields of whole pods that it does not
-// know it leaves out.
-func readMetadata(body []byte) (*metav1.PartialObjectMetadataList, error) {
-	list := new(metav1.PartialObjectMetadataList)
-	kind := &list.TypeMeta
-	if raw, ok := bytes.CutPrefix(body, protobufPrefix); ok {
-		var envelope runtime.Unknown
-		if err := envelope.Unmarshal(raw); err != nil {
+// readMetadata reads a list of metadata, or of whole pods.
+func readMetadata(body []byte) (*versionPage, error) {
+	page := &versionPage{pods: podVersions{}}
+	var kind string
+	if podwire.IsProtobuf(body) {
+		var pods []podwire.Identity
+		var err error
+		if kind, page.ListMeta, pods, err = podwire.ReadIdentities(body); err != nil {
 			return nil, err
 		}
-		*kind = metav1.TypeMeta{Kind: envelope.Kind, APIVersion: envelope.APIVersion}
-		if err := list.Unmarshal(envelope.Raw); err != nil {
+		for _, pod := range pods {
+			page.put(pod.Namespace, pod.Name, pod.UID, pod.ResourceVersion)
+		}
+	} else {
+		var list jsonList
+		if err := json.Unmarshal(body, &list); err != nil {
 			return nil, err
 		}
-	} else if err := json.Unmarshal(body, list); err != nil {
-		return nil, err
+		kind, page.ListMeta = list.Kind, list.Metadata
+		for _, item := range list.Items {
+			page.put(item.Metadata.Namespace, item.Metadata.Name, item.Metadata.UID, item.Metadata.ResourceVersion)
+		}
 	}
-	if kind.Kind != "PartialObjectMetadataList" && kind.Kind != "PodList" {
-		return nil, fmt.Errorf("kind %q", kind.Kind)
+	if kind != "PartialObjectMetadataList" && kind != "PodList" {
+		return nil, fmt.Errorf("kind %q", kind)
 	}
-	if list.ResourceVersion == "" {
-		return nil, fmt.Errorf("no resource version")
+	if page.ResourceVersion == "" {
+		return nil, errors.New("no resource version")
 	}
-	return list, nil
+	return page, nil
+}
+
+func (p *versionPage) put(namespace, name string, uid types.UID, resourceVersion string) {
+	p.pods[podKey{types.NamespacedName{Namespace: namespace, Name: name}, uid}] = resourceVersion
 }

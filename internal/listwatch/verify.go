@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -247,10 +248,7 @@ func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versi
 		if err != nil {
 			return listed, v.loop.failed(metadataRequest, err)
 		}
-		for i := range page.Items {
-			pod := &page.Items[i]
-			listed.pods[keyOf(pod)] = pod.ResourceVersion
-		}
+		maps.Copy(listed.pods, page.pods)
 		listed.resourceVersion = page.ResourceVersion
 		if page.Continue == "" {
 			return listed, nil
@@ -259,9 +257,9 @@ func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versi
 	}
 }
 
-func (v *verifier) page(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+func (v *verifier) page(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, noAnswer(openTimeout))
 	defer cancel()
-	list := func() (*metav1.PartialObjectMetadataList, error) { return v.loop.pods.Metadata(ctx, options) }
-	return request(ctx, list, func(*metav1.PartialObjectMetadataList) {})
+	list := func() (*versionPage, error) { return v.loop.pods.Metadata(ctx, options) }
+	return request(ctx, list, func(*versionPage) {})
 }
