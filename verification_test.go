@@ -681,6 +681,27 @@ func testVerificationWithShortWatches(t *testing.T, newSource modeltest.NewSourc
 	})
 }
 
+// A verification also notices an event that was lost just before it and after which nothing has
+// come.
+func TestVerificationOfTheLastEvent(t *testing.T) { eachConstructor(t, testVerificationOfTheLastEvent) }
+
+func testVerificationOfTheLastEvent(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		podsBeforeLosses(server)
+		store := watchsource.NewStore()
+		source := startSource(t, newSource, server, store, watchsource.WithVerification(130*time.Second))
+		time.Sleep(129 * time.Second)
+		server.Strike(watchtest.Lose(1))
+		server.Delete("jobs", "exec-1")
+		time.Sleep(71 * time.Second)
+		wantEqualToList(t, server, store)
+		if n := len(verifications(server)); n != 1 || source.Status().Relists != 1 {
+			t.Errorf("%d verifications and %d relists, want one and one", n, source.Status().Relists)
+		}
+	})
+}
+
 // G5: a watch that a list shows to be silent is resumed, not replaced by a list.
 func TestVerificationOfASilentWatch(t *testing.T) { eachConstructor(t, testVerificationOfASilentWatch) }
 
