@@ -165,15 +165,16 @@ const minVerification = 5 * time.Second
 // first such pod, the observer receives a Closed with the error, and one list repairs the view.
 // The source stays healthy, because the server answers. A lost event is noticed after at most
 // the interval and 70 seconds: the verification first waits for the next event or bookmark,
-// which kube-apiserver sends once a minute. If the server sends none for so long, it may take
-// two intervals.
+// which kube-apiserver sends once a minute. If the server sends none for so long, a loss may
+// take two intervals and some minutes.
 //
 // The list has the metadata of the pods only, at the version that the source holds. A recent
 // kube-apiserver answers it from its watch cache. If the server does not list that version, the
 // source compares with the most recent list. With 10,000 pods the answers have 0.57 of the
 // bytes of a list, and reading them takes about 0.15 of its CPU (BenchmarkVerification in
-// internal/listwatch). The source also keeps the names and versions of its pods once more. A client without protobuf
-// asks for JSON, a wrapped client for JSON through its RESTClient, and a fake clientset lists pods.
+// internal/listwatch). The source also keeps the names and versions of its pods once more. A
+// client without protobuf asks for JSON, a wrapped client for JSON through its RESTClient, and
+// a fake clientset lists pods.
 //
 // If a verification is refused or not answered, Status.Err has the error, the observer receives
 // a Refused, the log says so once, and the watch goes on. The next verification is made after

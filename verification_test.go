@@ -747,7 +747,7 @@ func testVerificationOfAnEventThatEachWatchLoses(t *testing.T, newSource modelte
 	})
 }
 
-// An interval that is not positive is none, and a very short one is five seconds.
+// An interval that is not positive turns verification off, and a very short one counts as five seconds.
 func TestVerificationInterval(t *testing.T) { eachConstructor(t, testVerificationInterval) }
 
 func testVerificationInterval(t *testing.T, newSource modeltest.NewSource) {

@@ -37,7 +37,7 @@ type verifier struct {
 	ledger ledger
 	calls  chan struct{} // holds a token while the sink or Report is called; a mutex would stop the clock of a synctest bubble
 
-	// Owned by the goroutine of Run, and by that of the verifier while a stream is open.
+	// Owned by the goroutine of Run, and by the verifier's goroutine while a stream is open.
 	due     time.Time // when the next verification begins
 	trouble string    // the one last logged, "" for none
 	behind  podKeys   // for which the last stream was given up
@@ -158,14 +158,15 @@ func (v *verifier) failed(err error, took time.Duration) {
 // verify returns an error if events were lost, if the stream is behind the server (ErrStalled),
 // if the server has begun a new history, or if it does not list.
 //
-// An exact list shows what was lost up to its version. The server is therefore asked for the
+// An exact list shows each loss up to its version. The server is therefore asked for the
 // version of an event or a bookmark that has just come: that version is not older than the
 // loss of an event before. If none comes, or if the server does not list the version, the
 // most recent list is compared, once the watch has reached its version. A stream that does not
-// reach it is given up like one that is silent: the next one brings the events after the
+// reach it is given up like a silent stream, and the next stream brings the events after the
 // version held. If a pod still differs at the next verification, its event is lost.
 func (v *verifier) verify(ctx context.Context) error {
-	fresh := v.ledger.awaitEvent(ctx, time.Until(v.due)+verifyWait) // also if it began with another stream
+	// The time is counted from due, because another stream may have begun to wait.
+	fresh := v.ledger.awaitEvent(ctx, time.Until(v.due)+verifyWait)
 	version := v.ledger.begin()
 	defer v.ledger.end()
 	listed, err := v.list(ctx, version, fresh)
