@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -424,9 +425,9 @@ func testStopDuringAVerification(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			podsBeforeLosses(server)
 			server.Inject(fault)
-			var stopped bool
+			var stopped atomic.Bool
 			source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithVerification(verifyEvery), watchsource.WithObserver(func(o watchsource.Observation) {
-				if stopped {
+				if stopped.Load() {
 					t.Errorf("the observer saw %v after Stop", o.Kind)
 				}
 			}))
@@ -434,7 +435,7 @@ func testStopDuringAVerification(t *testing.T, newSource modeltest.NewSource) {
 			time.Sleep(verifyEvery + 50*time.Second)
 			before := time.Now()
 			source.Stop()
-			stopped = true
+			stopped.Store(true)
 			if took := time.Since(before); took > time.Second {
 				t.Errorf("Stop took %v, want no wait for the verification", took)
 			}
@@ -623,11 +624,11 @@ func testVerificationNoticesAnEarlierHistory(t *testing.T, newSource modeltest.N
 	synctest.Test(t, func(t *testing.T) {
 		server, earlier := watchtest.NewServer(), watchtest.NewServer()
 		podsBeforeLosses(server)
-		var restored bool
+		var restored atomic.Bool
 		config := server.Config()
 		config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 			return roundTripper(func(r *http.Request) (*http.Response, error) {
-				if restored {
+				if restored.Load() {
 					return earlier.RoundTrip(r)
 				}
 				return next.RoundTrip(r)
@@ -637,7 +638,7 @@ func testVerificationNoticesAnEarlierHistory(t *testing.T, newSource modeltest.N
 		source := newSource(store, clientFor(t, config), watchsource.WithVerification(time.Minute))
 		start(t, source, "app")
 		defer source.Stop()
-		restored = true
+		restored.Store(true)
 		time.Sleep(time.Minute + 71*time.Second) // less than the shortest watch
 		wantPods(t, store)
 		if err := source.Status().Err; err == nil || !strings.Contains(err.Error(), "gone back to an earlier version") {
