@@ -4,23 +4,6 @@ package podstate
 
 import "fmt"
 
-// isReplacedBy reports whether the pod is another pod than the known one. The caller knows
-// pods by their UIDs. A pod without one, as client-go's fake clientset makes it, may be a new
-// pod of the same name: it was created at another time, or it has neither ended nor been
-// restarted although the known one has ended.
-func (k *Known) isReplacedBy(f *facts) bool {
-	switch {
-	case !k.Seen || f.pod.UID != "":
-		return false
-	case !f.pod.CreationTimestamp.Time.Equal(k.CreatedAt):
-		return true
-	case !k.Reading.State.Ended() || f.state().Ended():
-		return false
-	default:
-		return f.main == nil || f.main.LastTerminationState.Terminated == nil && f.main.RestartCount <= k.Reading.Restarts
-	}
-}
-
 // A comparison has the facts of a pod beside the last reading of its executor.
 type comparison struct {
 	*facts
@@ -32,6 +15,15 @@ type comparison struct {
 // it, as after a restore of the server.
 func (c *comparison) continues() bool {
 	return c.isCurrent && c.known.Seen && !c.isOlder()
+}
+
+// endedBefore returns the reading at the end of an earlier run.
+func (r Reading) endedBefore(f *facts, restarts int32) *Reading {
+	r.State = stateOf(f.past.ExitCode)
+	r.readContainer(f.main, f.past)
+	r.Restarts = restarts
+	r.Reason, r.Message = f.past.Reason, f.past.Message
+	return &r
 }
 
 // complete adds the start and the restart count of the current run if the pod has lost them.

@@ -64,12 +64,3 @@ func stateOf(exitCode int32) State {
 	}
 	return Failed
 }
-
-// endedBefore returns the reading at the end of an earlier run.
-func (r Reading) endedBefore(f *facts, restarts int32) *Reading {
-	r.State = stateOf(f.past.ExitCode)
-	r.readContainer(f.main, f.past)
-	r.Restarts = restarts
-	r.Reason, r.Message = f.past.Reason, f.past.Message
-	return &r
-}
