@@ -104,6 +104,7 @@ type watchRecord struct {
 	calling      *atomic.Int32 // the callee that the watch goroutine waits for
 	unanswered   error         // of the request that Start waits for, nil for none
 	noWatchTimer *time.Timer   // runs from the end of a watch to the next phase, nil otherwise
+	watches      int           // that have ended
 	blindTimer   *time.Timer   // runs since the API server was first heard, nil before
 	blindAfter   time.Duration
 	blind        bool       // logged, and the API server has not been heard since
@@ -294,16 +295,16 @@ func (b *statusBoard) fail(err error) {
 // next watch. The caller holds b.mu.
 func (b *statusBoard) watchEnded(err error) {
 	w := b.watch
-	var timer *time.Timer
-	timer = time.AfterFunc(retryingAfter, func() { b.noWatch(w, timer, err) })
-	w.noWatchTimer = timer
+	w.watches++
+	ended := w.watches
+	w.noWatchTimer = time.AfterFunc(retryingAfter, func() { b.noWatch(w, ended, err) })
 }
 
-// noWatch begins the phase Retrying and logs it, unless another watch has opened. err is why
-// the last watch ended, nil if it ended normally.
-func (b *statusBoard) noWatch(w *watchRecord, timer *time.Timer, err error) {
+// noWatch begins the phase Retrying and logs it, unless another watch has opened since the
+// one that ended. err is why that one ended, nil if it ended normally.
+func (b *statusBoard) noWatch(w *watchRecord, ended int, err error) {
 	b.mu.Lock()
-	if b.watch != w || w.noWatchTimer != timer {
+	if b.watch != w || w.noWatchTimer == nil || w.watches != ended {
 		b.mu.Unlock()
 		return
 	}
