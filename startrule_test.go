@@ -285,7 +285,7 @@ func TestErrorOfTheVersionCheck(t *testing.T) {
 		server.Strike(watchtest.Reset())
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		want := `ask for the resource version of the server, with a list in namespace "default": `
+		want := `ask for the version in namespace "default": `
 		if len(errs) != 2 || !strings.HasPrefix(errs[1], want) {
 			t.Errorf("the observer received %q, want a second error that begins with %q", errs, want)
 		}

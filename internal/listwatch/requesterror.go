@@ -49,7 +49,7 @@ func (e *requestError) request() string {
 	case watchRequest:
 		return "watch pods in " + e.where()
 	case versionRequest:
-		return "ask for the resource version of the server, with a list in " + e.where()
+		return "ask for the version in " + e.where()
 	case metadataRequest:
 		return "list the metadata of pods in " + e.where()
 	default:
