@@ -177,8 +177,9 @@ func TestByIDOfPodsOfOneSecond(t *testing.T) {
 // A pod without a UID, as client-go's fake clientset makes it, that was deleted and created
 // again while nothing was watched is another pod (client-go#835).
 func TestRecreatedPodWithoutUID(t *testing.T) {
-	done := pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed")))
+	first := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_600_000_000, 0)) }
 	later := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0)) }
+	done := pod("1", first, phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed")))
 	for _, test := range []struct {
 		name  string
 		again *corev1.Pod
@@ -191,6 +192,8 @@ func TestRecreatedPodWithoutUID(t *testing.T) {
 			want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
 		{name: "ended in another way, created later", again: pod("1", later, phase(corev1.PodFailed), container(executorContainer, ended(1, "Error"))),
 			want: "exec-1 Succeeded>Deleted, exec-1 nothing>Failed", state: watchsource.Failed},
+		{name: "the same pod, without the time of its creation", again: pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))),
+			want: "", state: watchsource.Succeeded},
 		{name: "the same pod", again: done, want: "", state: watchsource.Succeeded},
 		{name: "the same pod, which is deleted", again: pod("1", phase(corev1.PodSucceeded), deleting, container(executorContainer, ended(0, "Completed"))),
 			want: "", state: watchsource.Succeeded},

@@ -7,10 +7,11 @@ package podstate
 // pod of the same name: it was created at another time, or it has neither ended nor been
 // restarted although the known one has ended.
 func (k *Known) isReplacedBy(f *facts) bool {
+	created := f.pod.CreationTimestamp.Time
 	switch {
 	case !k.Seen || f.pod.UID != "":
 		return false
-	case !f.pod.CreationTimestamp.Time.Equal(k.CreatedAt):
+	case !created.IsZero() && !k.CreatedAt.IsZero() && !created.Equal(k.CreatedAt):
 		return true
 	case !k.Reading.State.Ended() || f.state().Ended():
 		return false
