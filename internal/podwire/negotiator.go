@@ -63,9 +63,9 @@ type objectDecoder struct {
 	memory     *podMemory // nil if the pods of events may be kept
 }
 
-// Decode implements [runtime.Decoder]. It turns a panic into an error, because the
-// generated code panics on some lengths that are out of range, for example in a
-// resource.Quantity.
+// Decode implements [runtime.Decoder]. It turns a panic into an error, because the generated
+// Unmarshal of resource.Quantity panics on some lengths that are out of range (seen in
+// k8s.io/apimachinery 0.37.2).
 func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (object runtime.Object, kind *schema.GroupVersionKind, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
