@@ -38,7 +38,7 @@ func TestEachEndOnce(t *testing.T) {
 	if n < 1000 {
 		return
 	}
-	for _, what := range []string{"ends", "lost", "counts back", "verdicts", "runs again", "other exit code", "merged"} {
+	for _, what := range []string{"ends", "lost", "counts back", "verdicts", "runs again", "other exit code", "created", "merged"} {
 		if counts[what] < int(n)/50 {
 			t.Errorf("%s: %d in %d lives, want more", what, counts[what], n)
 		}
@@ -57,6 +57,7 @@ type podLife struct {
 
 	pod     *corev1.Pod
 	runs    []containerRun // the newest is the last
+	created bool           // the newest container was created and not started
 	version int
 
 	// What the statuses shown so far say.
@@ -229,7 +230,7 @@ func (l *podLife) step() {
 		return
 	}
 	main := l.main()
-	switch choice := l.random.IntN(16); {
+	switch choice := l.random.IntN(18); {
 	case choice < 3 && main.State.Running != nil:
 		main.State = l.terminated(l.newest())
 	case choice < 5 && main.State.Terminated != nil && !l.final():
@@ -257,6 +258,10 @@ func (l *podLife) step() {
 		l.lose()
 	case choice == 15 && l.random.IntN(2) == 0:
 		l.terminatePod()
+	case choice > 15 && main.State.Running == nil && !l.created && !l.final():
+		l.start()
+		main.State, l.created = waiting("RunContainerError"), true
+		l.counts["created"]++
 	}
 }
 
@@ -264,6 +269,10 @@ func (l *podLife) step() {
 // and knows no last state. Its clock may jump.
 func (l *podLife) start() {
 	main := l.main()
+	if l.created && main.ContainerID != "" {
+		main.State, l.created = running(), false
+		return
+	}
 	if main.State.Terminated != nil {
 		main.LastTerminationState = main.State
 	}
@@ -375,6 +384,12 @@ func (l *podLife) expect() {
 	}
 	isOwn := l.final() && main.State.Waiting != nil
 	switch {
+	case isOwn && lastRun >= 0 && lastRun != l.seen && main.ContainerID != "": // the container was not started
+		l.end(lastRun)
+		if failed {
+			l.endPresent(l.seen)
+		}
+		return
 	case isOwn && lastRun >= 0 && lastRun != l.seen && l.hasEnded(lastRun): // the kubelet has lost the run after it
 		if failed {
 			l.endPresent(l.seen)
