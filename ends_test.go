@@ -304,6 +304,14 @@ func TestEndsOfRuns(t *testing.T) {
 				states(), states(mainStatus("", 5, running(), timeless)), states(mainStatus("", 0, running())), states(mainStatus("", 1, running(), timeless)),
 			},
 			ends: []shownEnd{failed(1), failed(1)}, state: watchsource.Running, exitCode: none},
+		{name: "the restart count goes back beside an end, without IDs", policies: all,
+			pods: []*corev1.Pod{
+				states(), states(mainStatus("", 5, running(), ended(1, "Error"))), states(mainStatus("", 1, running(), endedIn("", 2, "Error", 999))),
+			},
+			ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Running, exitCode: none},
+		{name: "runs after its end, without an ID", policies: always,
+			pods: []*corev1.Pod{states(mainStatus("", 0, ended(1, "Error"))), states(mainStatus("", 0, running()))},
+			ends: []shownEnd{failed(1)}, state: watchsource.Running, exitCode: none},
 		{name: "the clock of the node goes back", policies: all,
 			pods: []*corev1.Pod{
 				states(mainStatus("a", 0, endedIn("a", 1, "Error", 500))), states(mainStatus("b", 1, running(), endedIn("a", 1, "Error", 500))),
@@ -564,7 +572,10 @@ func TestStartOfALostRun(t *testing.T) {
 	} {
 		store := watchsource.NewStore()
 		store.UpdatePod(pod("1", uid("u"), phase(corev1.PodRunning), mainStatus("a", 3, running())))
+		reader := newBatchReader(t, store, 0)
+		reader.next()
 		store.UpdatePod(lost)
+		reader.want(t, "exec-1 Running>Failed")
 		if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Failed || e.Restarts != 3 || !e.StartedAt.Equal(running().Running.StartedAt.Time) || !e.FinishedAt.IsZero() {
 			t.Errorf("got %+v, want Failed with the start and the restarts of the run, and without an end", e)
 		}

@@ -176,22 +176,13 @@ func (f *facts) ownEnd() *corev1.ContainerStateTerminated {
 	}
 }
 
-// pastEnd returns the end of an earlier run. It returns nil if the last state is about the
-// same run as the state.
+// pastEnd returns the end in the last state, if it is not the executor's own.
 func (f *facts) pastEnd() *corev1.ContainerStateTerminated {
-	state, last := f.main.State.Terminated, f.main.LastTerminationState.Terminated
-	switch {
-	case last == nil, last == f.own, f.isRestartedByRule(f.main, last):
+	last := f.main.LastTerminationState.Terminated
+	if last == nil || last == f.own || f.isRestartedByRule(f.main, last) {
 		return nil
-	case state == nil:
-		return last
-	case f.main.ContainerID == "" && isLost(state) && isLost(last):
-		return nil // the kubelet has written both for one container that it has lost
-	case last.ContainerID != "" && last.ContainerID == state.ContainerID:
-		return nil
-	default:
-		return last
 	}
+	return last
 }
 
 // lostReason is the reason that the kubelet gives to the end of a container that it
