@@ -36,8 +36,8 @@ type facts struct {
 	// lost is true if the kubelet cannot find the container any more. The status is then about
 	// the newest run that there was.
 	lost bool
-	// past is the end of an earlier run, which the container's last state shows. It is
-	// nil if a rule has started the container again after it.
+	// past is the end in the container's last state. It is nil if it is own, or if a rule has
+	// started the container again after it.
 	past *corev1.ContainerStateTerminated
 
 	run          run    // that the status is about, see findRun
