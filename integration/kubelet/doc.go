@@ -9,8 +9,8 @@
 // its status has the real exit code. Without one no container runs, and two annotations
 // say how the executor container lives:
 //
-//	watchsource.example/run-for: "2s"     it ends by itself after this time
-//	watchsource.example/exit-code: "137"  with this exit code instead of 0
+//	watchtest/run-for: "2s"     it ends by itself after this time
+//	watchtest/exit-code: "137"  with this exit code instead of 0
 //
 // A pod without run-for runs until it is deleted. Exit code 137 is reported as OOMKilled.
 //

@@ -15,9 +15,9 @@ import (
 
 const (
 	// AnnotationRunFor says how long the executor container runs.
-	AnnotationRunFor = "watchsource.example/run-for"
+	AnnotationRunFor = "watchtest/run-for"
 	// AnnotationExitCode says with which code it ends.
-	AnnotationExitCode = "watchsource.example/exit-code"
+	AnnotationExitCode = "watchtest/exit-code"
 
 	executorContainer = "spark-kubernetes-executor"
 
