@@ -158,6 +158,7 @@ type comparison struct {
 	only      bool   // WithExecutorContainerOnly, and no checkAllContainers
 	main      executorStatus
 	last      lastEnd
+	knowsRun  bool // an earlier state has shown a run of the executor container
 	ours      watchsource.Executor
 	spark     Answer
 
@@ -244,7 +245,9 @@ func (c *comparison) ownEnd() *corev1.ContainerStateTerminated {
 
 func (c *comparison) lastStateEnd() *corev1.ContainerStateTerminated {
 	if s := c.main.status; s != nil && s.State.Terminated == nil && s.State.Running == nil && c.isFinal() {
-		return s.LastTerminationState.Terminated
+		if end := s.LastTerminationState.Terminated; end != nil && !(c.knowsRun && end.ContainerID != s.ContainerID) {
+			return end // otherwise a run before a container that was created and not started
+		}
 	}
 	return nil
 }

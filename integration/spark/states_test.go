@@ -152,13 +152,15 @@ func compare(s sequence, answers [][]Answer, name int, container string, only bo
 	store := watchsource.NewStore(options...)
 	var comparisons []*comparison
 	var last lastEnd
+	knowsRun := false
 	for i, pod := range s.states {
 		if i%2 == 0 {
 			store.UpdatePod(pod)
 		} else {
 			store.ReplaceSnapshot([]*corev1.Pod{pod})
 		}
-		c := &comparison{pod: pod, container: container, only: only, main: findExecutor(pod, container), last: last}
+		c := &comparison{pod: pod, container: container, only: only, main: findExecutor(pod, container), last: last, knowsRun: knowsRun}
+		knowsRun = knowsRun || c.main.status != nil
 		c.ours, _ = store.Snapshot().Get(pod.Name)
 		c.read(answers[2*i][name], answers[2*i+1][name])
 		comparisons = append(comparisons, c)
@@ -202,7 +204,7 @@ func (c *comparison) want() (want outcome, by string) {
 func (c *comparison) lastEnd(first bool) lastEnd {
 	now := lastEnd{own: c.last.own, run: c.last.run, restarts: c.last.restarts}
 	if c.main.status != nil {
-		now.own, now.run, now.restarts = c.last.own && c.isOfLastRun() || c.end() != nil, c.run(), c.main.status.RestartCount
+		now.own, now.run, now.restarts = c.last.own && c.isOfLastRun() || c.endsItsRun(), c.run(), c.main.status.RestartCount
 	}
 	switch {
 	case c.ours.State.Ended():
@@ -215,6 +217,12 @@ func (c *comparison) lastEnd(first bool) lastEnd {
 		now.own = false
 	}
 	return now
+}
+
+// endsItsRun reports whether the end of the executor is of the run that the status is about.
+func (c *comparison) endsItsRun() bool {
+	end := c.end()
+	return end != nil && (end.ContainerID == "" || end.ContainerID == c.run())
 }
 
 // showsItsEndInTheLastState reports whether the last state is the end of the run that the
