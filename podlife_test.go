@@ -261,6 +261,9 @@ func (l *podLife) step() {
 	case choice > 15 && main.State.Running == nil && !l.created && !l.final():
 		l.start()
 		main.State, l.created = waiting("RunContainerError"), true
+		if last := main.LastTerminationState.Terminated; last != nil && last.ContainerID == "" {
+			main.LastTerminationState = corev1.ContainerState{} // which the runtime does not know
+		}
 		l.counts["created"]++
 	}
 }
