@@ -27,8 +27,10 @@ import (
 
 var (
 	seed     = flag.Uint64("seed", 0, "seed of the random tests, 0 for a random one")
-	podLives = flag.Int("lives", 3000, "number of lives of TestEachEndOnce")
+	podLives = flag.Int("lives", defaultLives, "number of lives of TestEachEndOnce, from -seed on")
 )
+
+const defaultLives = 3000
 
 // random returns a source of random numbers that -seed replays.
 func random(t *testing.T) *rand.Rand {

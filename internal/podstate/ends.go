@@ -168,7 +168,7 @@ func (ends *Ends) isCurrent(f *facts) bool {
 	case f.main.State.Running != nil:
 		return false // a container that runs after its own end was started again
 	case f.own == nil:
-		return true
+		return now.id == 0 // a container with an ID was created after an end without one
 	default:
 		return ends.last.same(f.presentEnd(now))
 	}
@@ -190,6 +190,9 @@ func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, n
 	switch {
 	case !seen:
 		*ends = Ends{current: f.run, last: past, over: ofNow, untold: ofNow}
+		if f.lost && !f.deleting {
+			ends.current.restarts-- // the kubelet has counted the loss as a restart
+		}
 	case ofNow:
 		ends.advance(f, isCurrent)
 		news = ends.observeEarlier(&past, f, true)

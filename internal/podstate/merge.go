@@ -12,7 +12,8 @@ type Waiting struct {
 	sight
 	newEnd bool // it shows an end that the state before does not show
 	needed bool // without it the store would understand the next state in another way
-	// anchored is true if one of the states that wait, up to this one, has the ID of its run.
+	// anchored is true if one of the states that wait, up to this one, has the ID of a run that
+	// has started.
 	anchored bool
 }
 
@@ -20,7 +21,7 @@ type Waiting struct {
 type sight struct {
 	begins   bool // it is the first state of the run
 	named    bool // it has the ID of the run
-	hidden   bool // the kubelet has lost the container
+	hidden   bool // the container was lost, or created and not started, so the state is about an earlier run too
 	nameless bool // its last state is the end of a run without an ID
 }
 
@@ -29,10 +30,11 @@ func (c *comparison) sight() sight {
 		return sight{begins: !c.isCurrent}
 	}
 	named, last := c.main.ContainerID != "", c.main.LastTerminationState.Terminated
+	isOfAnother := last != nil && last.ContainerID != "" && last.ContainerID != c.main.ContainerID
 	return sight{
 		begins:   !c.isCurrent || !c.known.Seen,
 		named:    named,
-		hidden:   !named && (c.lost || last != nil && last.ContainerID != ""),
+		hidden:   c.lost || isOfAnother && (!named || c.main.State.Waiting != nil),
 		nameless: c.past != nil && c.past.ContainerID == "",
 	}
 }
@@ -44,7 +46,7 @@ func (r *Rules) Wait(last *Waiting, pod *corev1.Pod) *Waiting {
 		w.before, w.anchored = last.known, last.anchored
 	}
 	now := r.Read(pod, &w.before)
-	w.sight, w.anchored = now.sight, w.anchored || now.named
+	w.sight, w.anchored = now.sight, w.anchored || now.named && !now.hidden
 	if now.Replaced || !w.before.Seen {
 		w.newEnd = now.Ends.Known()
 	} else {
