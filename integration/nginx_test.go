@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// nginx speaks HTTP/1.0 to its upstream unless it is told otherwise (before 1.29.7). It then
-// passes lists and no watches, and Start says so.
+// By default nginx before 1.29.7 speaks HTTP/1.0 to its upstream. It then passes lists and no
+// watches, and Start says so.
 func TestStartThroughNginx(t *testing.T) {
 	for _, test := range []struct {
 		name     string

@@ -19,9 +19,11 @@ type Waiting struct {
 
 // A sight says what a state shows of its run.
 type sight struct {
-	begins   bool // it is the first state of the run
-	named    bool // it has the ID of the run
-	hidden   bool // the container was lost, or created and not started, so the state is about an earlier run too
+	begins bool // it is the first state of the run
+	named  bool // it has the ID of the run
+	// hidden is true if the kubelet has lost the container, or has created it and not started
+	// it. Such a state is also about the run before.
+	hidden   bool
 	nameless bool // its last state is the end of a run without an ID
 }
 

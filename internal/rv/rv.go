@@ -21,7 +21,7 @@ func Older(a, b string) bool {
 	return err == nil && order < 0
 }
 
-// Number returns a version as a number, and 0 if it is none.
+// Number returns a version as a number. It returns 0 for a version that cannot be parsed.
 func Number(version string) uint64 {
 	n, err := strconv.ParseUint(version, 10, 64)
 	if err != nil {
