@@ -277,8 +277,18 @@ func fieldsOf(manager, subresource, fields string) metav1.ManagedFieldsEntry {
 		Time:        &created,
 		FieldsType:  "FieldsV1",
 		Subresource: subresource,
-		FieldsV1:    metav1.NewFieldsV1(fields),
+		FieldsV1:    fieldsV1(fields),
 	}
+}
+
+// fieldsV1 makes one with any client-go: NewFieldsV1 is new in 0.36, and the field Raw is gone
+// in 0.38.
+func fieldsV1(json string) *metav1.FieldsV1 {
+	fields := new(metav1.FieldsV1)
+	if err := fields.UnmarshalJSON([]byte(json)); err != nil {
+		panic(err)
+	}
+	return fields
 }
 
 func specFields(container *corev1.Container) string {

@@ -136,6 +136,30 @@ func TestOddContainers(t *testing.T) {
 	}
 }
 
+// The fields of a manager as no server should send them. They are not decoded, and still the
+// damage is found with each client-go.
+func TestOddManagedFields(t *testing.T) {
+	c := newComparison()
+	for name, fields := range map[string][]byte{
+		"none":                      {},
+		"empty":                     {fieldsRaw<<3 | bytesKind, 0},
+		"as they should be":         {fieldsRaw<<3 | bytesKind, 2, '{', '}'},
+		"two times":                 {fieldsRaw<<3 | bytesKind, 0, fieldsRaw<<3 | bytesKind, 0},
+		"that are a number":         {fieldsRaw<<3 | varintKind, 2},
+		"that are four bytes":       {fieldsRaw<<3 | fixed32Kind, 1, 2, 3, 4},
+		"cut short":                 {fieldsRaw<<3 | bytesKind, 9, '{', '}'},
+		"of a newer API":            {2<<3 | varintKind, 1},
+		"a field with the number 0": {0<<3 | bytesKind, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			entry := append([]byte{7<<3 | bytesKind, byte(len(fields))}, fields...)
+			metadata := binary.AppendUvarint([]byte{metaUID<<3 | bytesKind, 1, 'u'}, metaManagedFields<<3|bytesKind)
+			metadata = append(append(metadata, byte(len(entry))), entry...)
+			c.object(t, wrapped("Pod", append([]byte{podMetadata<<3 | bytesKind, byte(len(metadata))}, metadata...)))
+		})
+	}
+}
+
 // Labels as they may differ from those of the pod before in the same memory.
 func TestLabelsOfTheNextPod(t *testing.T) {
 	c := newComparison()

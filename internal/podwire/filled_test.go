@@ -36,6 +36,16 @@ func fill(v reflect.Value, r *rand.Rand) {
 	case *time.Duration:
 		*value = time.Duration(r.Int64())
 		return
+	case *metav1.FieldsV1: // its field is not exported from client-go 0.38 on
+		raw := []byte{fieldsRaw<<3 | bytesKind, 0}
+		for range r.IntN(4) {
+			raw = append(raw, byte(r.Uint32()))
+			raw[1]++
+		}
+		if err := value.Unmarshal(raw); err != nil {
+			panic(err)
+		}
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:

@@ -66,6 +66,9 @@ func (s *shape) fitsField(f field) bool {
 	return part.kind == f.kind && (part.shape == nil || part.shape.fits(f.value))
 }
 
+// fieldsRaw is the only field of FieldsV1.
+const fieldsRaw = 1
+
 // shapes are derived from the Go types and the field numbers in their tags. The wire types in
 // the tags are not always those that the generated code accepts.
 type shapes map[reflect.Type]*shape
@@ -87,6 +90,9 @@ func (made shapes) of(t reflect.Type) *shape {
 		if number, err := strconv.Atoi(tag[1]); err == nil {
 			s.put(number, made.fieldSpec(field.Type))
 		}
+	}
+	if t == reflect.TypeFor[metav1.FieldsV1]() {
+		s.put(fieldsRaw, fieldSpec{known: true, kind: bytesKind}) // without a tag from client-go 0.38 on
 	}
 	if t == reflect.TypeFor[resource.Quantity]() {
 		s.unmarshal = func(m message) error { return new(resource.Quantity).Unmarshal(m) }
