@@ -139,7 +139,7 @@ func (c *restPods) Version(ctx context.Context, selector string) (string, error)
 
 func (c *restPods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
 	accept := jsonMetadata
-	if strings.HasPrefix(accepted(c.client), runtime.ContentTypeProtobuf) {
+	if theirs, err := accepted(c.client); err == nil && strings.HasPrefix(theirs, runtime.ContentTypeProtobuf) {
 		accept = protobufMetadata
 	}
 	return metadata(ctx, c.client, c.namespace, accept, options)
@@ -213,10 +213,18 @@ func restClientOf(client kubernetes.Interface) (*rest.RESTClient, error) {
 // HTTP client with everything in it, its address and its rate limit. The error
 // says why the first has to decode by itself.
 func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)) (*wirePods, error) {
-	if accept := accepted(theirs); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
+	accept, err := accepted(theirs)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
 		return nil, fmt.Errorf("it asks for %s", accept)
 	}
-	if handler := setting(theirs, "warningHandler"); handler.Kind() != reflect.Interface || !handler.IsNil() {
+	handler, err := warningHandler.of(theirs)
+	if err != nil {
+		return nil, err
+	}
+	if !handler.IsNil() {
 		return nil, errors.New("it has a warning handler of its own")
 	}
 	address := theirs.Get().URL()
@@ -244,24 +252,47 @@ func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)
 	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: c.Namespace}, nil
 }
 
-// accepted is the media type that a client's requests for pods ask for.
-func accepted(client *rest.RESTClient) string {
-	return cmp.Or(
-		setting(client, "content", "base", "AcceptContentTypes").String(),
-		setting(client, "content", "base", "ContentType").String(),
-		runtime.ContentTypeProtobuf, // see UseProtobufAsDefault
-	)
+// accepted returns the media type that a client's requests for pods ask for.
+func accepted(client *rest.RESTClient) (string, error) {
+	accept, err := acceptContentTypes.of(client)
+	if err != nil {
+		return "", err
+	}
+	content, err := contentType.of(client)
+	if err != nil {
+		return "", err
+	}
+	return cmp.Or(accept.String(), content.String(), runtime.ContentTypeProtobuf), nil // see UseProtobufAsDefault
 }
 
-// setting reads an unexported field of a client. If client-go renames the field
-// the result is an invalid value, and the caller uses client-go's own decoder.
-func setting(client *rest.RESTClient, path ...string) reflect.Value {
+// A setting is an unexported field of a rest.RESTClient, which client-go shows in no other way.
+type setting struct {
+	path string
+	kind reflect.Kind
+}
+
+// The settings that newWirePods reads.
+var (
+	acceptContentTypes = setting{"content.base.AcceptContentTypes", reflect.String}
+	contentType        = setting{"content.base.ContentType", reflect.String}
+	warningHandler     = setting{"warningHandler", reflect.Interface}
+)
+
+// of returns the value that a client has. The error names a field that this client-go does not
+// have, or has as another kind. The caller then uses client-go's own decoder.
+func (s setting) of(client *rest.RESTClient) (reflect.Value, error) {
 	value := reflect.ValueOf(client).Elem()
-	for _, name := range path {
-		if value.Kind() != reflect.Struct {
-			return reflect.Value{}
+	for name := range strings.SplitSeq(s.path, ".") {
+		owner := value.Type()
+		if owner.Kind() == reflect.Struct {
+			value = value.FieldByName(name)
 		}
-		value = value.FieldByName(name)
+		if owner.Kind() != reflect.Struct || !value.IsValid() {
+			return reflect.Value{}, fmt.Errorf("client-go's %v has no field %s, for %s", owner, name, s.path)
+		}
 	}
-	return value
+	if value.Kind() != s.kind {
+		return reflect.Value{}, fmt.Errorf("client-go's field %s is a %v, not a %v", s.path, value.Type(), s.kind)
+	}
+	return value, nil
 }
