@@ -1,4 +1,4 @@
-.PHONY: quick test race bench integration
+.PHONY: quick test race bench integration versions
 
 quick: ## before each commit
 	.ci/run quick
@@ -14,3 +14,6 @@ bench:
 
 integration:
 	.ci/run integration
+
+versions: ## with other releases of client-go and Go
+	.ci/run versions
