@@ -73,6 +73,31 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 }
 
+// awaitFirst waits until a Read would return at once, or until lifted is closed.
+func (b *body) awaitFirst(lifted <-chan struct{}) {
+	for {
+		silence, ready := b.readable()
+		if ready {
+			return
+		}
+		select {
+		case <-b.wake:
+		case <-silence:
+		case <-lifted:
+			return
+		}
+	}
+}
+
+// readable reports whether a Read would return at once, or else the silence that it would
+// wait for.
+func (b *body) readable() (silence <-chan struct{}, ready bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ready = b.advance() || b.err != nil
+	return b.silence, ready
+}
+
 // Close ends a Read in progress and removes the stream from the server.
 func (b *body) Close() error {
 	b.stop()

@@ -25,8 +25,8 @@ type Effect struct {
 	raw    []byte        // sendingRaw
 	bytes  int           // slow
 	events int           // lose
-	pause  time.Duration // slow, delay, idle
-	then   *Effect       // idle
+	pause  time.Duration // slow, delay, idle, limit
+	then   *Effect       // idle, limit
 }
 
 type effectKind int
@@ -47,6 +47,8 @@ const (
 	omitBookmarks
 	lose
 	idle
+	limit
+	holdHeaders
 )
 
 // errTorn is the error of Go's HTTP client for a connection that ends too early.
@@ -155,6 +157,19 @@ func Lose(n int) Effect {
 // Idle(d, Reset()) breaks their connections. It does not affect other requests.
 func Idle(d time.Duration, then Effect) Effect {
 	return Effect{kind: idle, pause: d, then: &then}
+}
+
+// Limit applies another effect to a stream once it has been open for d, however much it has
+// sent, like a proxy with a limit for the whole request. It does not affect other requests.
+func Limit(d time.Duration, then Effect) Effect {
+	return Effect{kind: limit, pause: d, then: &then}
+}
+
+// HoldHeaders holds back the answer to a WATCH until the stream has sent its first byte, or
+// has ended. nginx does this with an upstream that speaks HTTP/1.1. It does not affect open
+// streams.
+func HoldHeaders() Effect {
+	return Effect{kind: holdHeaders}
 }
 
 // failure sets the fields without which a client does not treat a status as an error.

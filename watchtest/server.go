@@ -31,8 +31,9 @@ type Server struct {
 	created  int // pods ever created, for unique names
 	requests []Request
 	faults   []*injection
-	streams  []*Stream // the open ones, oldest first
-	kubelet  *kubelet  // nil while none runs
+	streams  []*Stream  // the open ones, oldest first
+	kubelet  *kubelet   // nil while none runs
+	lost     *lostStore // nil while the server has its etcd
 }
 
 // config holds the settings that an [Option] can change.
@@ -228,7 +229,14 @@ func (s *Server) RoundTrip(req *http.Request) (*http.Response, error) {
 		return c.refuse(refusal, effects), nil
 	}
 	if c.Verb&(Watch|StreamingList) != 0 {
-		return s.watch(c, effects), nil
+		return s.watch(c, effects)
+	}
+	refusal, err = s.awaitStore(c, requestPatience)
+	if err != nil {
+		return nil, err
+	}
+	if refusal != nil {
+		return c.refuse(refusal, effects), nil
 	}
 	code, object, refusal := s.serve(c)
 	effects, response, err = c.applyLate(effects)

@@ -19,6 +19,7 @@ type Stream struct {
 	call    *call
 	body    *body
 	from    uint64 // the stream receives only changes newer than this version
+	opened  time.Time
 	expires time.Time
 
 	// Guarded by Server.mu.
@@ -31,6 +32,8 @@ type Stream struct {
 	timeout        *time.Timer
 	bookmark       *time.Timer
 	idles          []idleTimer
+	limits         []*time.Timer
+	held           *activeEffect // holds the answer back, nil for none
 }
 
 // idleTimer applies an effect when the stream has sent nothing for a time.
@@ -110,10 +113,13 @@ func (st *Stream) scheduleBookmark() {
 		s := st.server
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !st.ended {
-			st.send(bookmark(versionString(s.store.version), false))
-			st.scheduleBookmark()
+		if st.ended {
+			return
 		}
+		if !s.lacksBookmarks(st) {
+			st.send(bookmark(versionString(s.store.version), false))
+		}
+		st.scheduleBookmark()
 	})
 }
 
@@ -162,6 +168,10 @@ func (st *Stream) apply(a activeEffect) {
 		st.unregister()
 	case idle:
 		st.idles = append(st.idles, st.newIdleTimer(a))
+	case limit:
+		st.limits = append(st.limits, st.newLimitTimer(a))
+	case holdHeaders:
+		st.held = &a
 	default:
 		st.body.queueEffect(a)
 	}
@@ -183,6 +193,16 @@ func (st *Stream) newIdleTimer(a activeEffect) idleTimer {
 	return idleTimer{timer, a.effect.pause}
 }
 
+func (st *Stream) newLimitTimer(a activeEffect) *time.Timer {
+	return time.AfterFunc(a.effect.pause-time.Since(st.opened), func() {
+		st.server.mu.Lock()
+		defer st.server.mu.Unlock()
+		if !st.ended && !closed(a.lifted) {
+			st.apply(activeEffect{effect: *a.effect.then, lifted: a.lifted})
+		}
+	})
+}
+
 // end ends the stream from the server's side.
 func (st *Stream) end(err error) {
 	st.body.finish(err)
@@ -198,6 +218,9 @@ func (st *Stream) unregister() {
 		}
 	}
 	for _, timer := range st.idles {
+		timer.Stop()
+	}
+	for _, timer := range st.limits {
 		timer.Stop()
 	}
 	s := st.server

@@ -17,14 +17,36 @@ import (
 // random time between 30 and 60 minutes.
 const defaultTimeout = 45 * time.Minute
 
-// watch opens a stream. It holds mu, so the initial events are queued before any later
-// change.
-func (s *Server) watch(c *call, effects []activeEffect) *http.Response {
+// watch answers a WATCH or a streaming list.
+func (s *Server) watch(c *call, effects []activeEffect) (*http.Response, error) {
+	unavailable, err := s.awaitStore(c, streamingListPatience)
+	if err != nil {
+		return nil, err
+	}
+	st, refusal := s.openStream(c, effects, unavailable)
+	if refusal != nil {
+		return c.refuse(refusal, effects), nil
+	}
+	if st.held != nil {
+		st.body.awaitFirst(st.held.lifted)
+		if err := c.http.Context().Err(); err != nil {
+			return nil, err
+		}
+	}
+	return c.response(http.StatusOK, http.Header{}, c.media.streamType, st.body), nil
+}
+
+// openStream opens a stream. If unavailable is not nil the stream has this error only. It
+// holds mu, so the initial events are queued before any later change.
+func (s *Server) openStream(c *call, effects []activeEffect, unavailable *apierrors.StatusError) (*Stream, *apierrors.StatusError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first, err := s.firstEvents(c)
+	if unavailable != nil {
+		first, err = nil, unavailable
+	}
 	if err != nil && (apierrors.IsBadRequest(err) || s.config.expiredAtConnect && apierrors.IsResourceExpired(err)) {
-		return c.refuse(err, effects)
+		return nil, err
 	}
 	st := s.newStream(c, effects)
 	for _, e := range first {
@@ -37,13 +59,14 @@ func (s *Server) watch(c *call, effects []activeEffect) *http.Response {
 		st.end(io.EOF)
 	}
 	st.start()
-	return c.response(http.StatusOK, http.Header{}, c.media.streamType, st.body)
+	return st, nil
 }
 
 func (s *Server) newStream(c *call, effects []activeEffect) *Stream {
 	st := &Stream{
 		server:  s,
 		call:    c,
+		opened:  time.Now(),
 		expires: time.Now().Add(timeoutOf(c.opts)),
 		due:     effects,
 	}
