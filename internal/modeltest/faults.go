@@ -110,7 +110,16 @@ func (f *faults) effect(open bool) namedEffect {
 }
 
 func (f *faults) transportEffect() namedEffect {
-	switch f.random.IntN(13) {
+	switch f.random.IntN(17) {
+	case 13, 14:
+		d, cut, name := time.Duration(1+f.random.IntN(60))*time.Second, watchtest.Cut(), "cut"
+		if f.random.IntN(2) == 0 {
+			cut, name = watchtest.Reset(), "reset"
+		}
+		return namedEffect{watchtest.Limit(d, cut), fmt.Sprintf("%s after %v", name, d)}
+	case 15, 16:
+		f.maybeSilent = true
+		return namedEffect{watchtest.HoldHeaders(), "headers held back"}
 	case 11, 12:
 		d, cut, name := time.Duration(100+f.random.IntN(5000))*time.Millisecond, watchtest.Cut(), "cut"
 		if f.random.IntN(2) == 0 {
@@ -145,6 +154,27 @@ func (f *faults) transportEffect() namedEffect {
 		d := time.Duration(1+f.random.IntN(90)) * time.Second
 		return namedEffect{watchtest.Delay(d), fmt.Sprintf("late by %v", d)}
 	}
+}
+
+// putBack ends all streams as a server does whose database was put back while it ran, and
+// refuses the next requests.
+func (f *faults) putBack() {
+	refused := []watchtest.Verb{0, watchtest.Watch, watchtest.List | watchtest.StreamingList}[f.random.IntN(3)]
+	f.trace.add("all streams end, and the next requests (%v) are refused", refused)
+	f.lifts = append(f.lifts, f.server.Inject(watchtest.Fault{
+		On: refused, Times: 1 + f.random.IntN(2), Do: watchtest.Answer(apierrors.NewTooManyRequests("storage is (re)initializing", 1)),
+	}))
+	f.server.Strike(watchtest.Cut())
+}
+
+// loseStore lets some time pass in which the server has lost its etcd.
+func (f *faults) loseStore() {
+	d := []time.Duration{3 * time.Second, 40 * time.Second, 5 * time.Minute}[f.random.IntN(3)]
+	f.trace.add("the server has lost its store for %v", d)
+	f.maybeSilent = true
+	restore := f.server.LoseStore()
+	time.Sleep(d)
+	restore()
 }
 
 func (f *faults) garbage() []byte {

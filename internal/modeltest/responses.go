@@ -74,6 +74,11 @@ func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
 	streaming, list := query.Get("watch") != "", query.Get("sendInitialEvents") != ""
 	if err != nil {
 		m.trace.add("    request: watch %v, streaming list %v, from %q: %v", streaming, list, query.Get("resourceVersion"), err)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if streaming && errors.Is(err, context.Canceled) {
+			m.countSilentStream() // the client took an unanswered watch for open
+		}
 		return nil, err
 	}
 	m.trace.add("    request: watch %v, streaming list %v, from %q: %s", streaming, list, query.Get("resourceVersion"), response.Status)
@@ -131,9 +136,7 @@ func (m *responseMonitor) countLastStream() {
 	if b.closedByClient && advanced {
 		m.silentStreams = 1 // the stream had events first and was silent afterwards
 	} else if b.closedByClient {
-		if m.silentStreams++; m.silentStreams > 1 {
-			m.abandonedVersions++
-		}
+		m.countSilentStream()
 	} else if advanced {
 		m.silentStreams = 0
 	}
@@ -143,6 +146,13 @@ func (m *responseMonitor) countLastStream() {
 	}
 	if m.shortStreams++; m.shortStreams == maxShortStreams {
 		m.shortStreams = 0
+		m.abandonedVersions++
+	}
+}
+
+// countSilentStream counts a stream that the client gave up without an event.
+func (m *responseMonitor) countSilentStream() {
+	if m.silentStreams++; m.silentStreams > 1 {
 		m.abandonedVersions++
 	}
 }

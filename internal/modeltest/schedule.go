@@ -143,7 +143,7 @@ func (s *schedule) logTrace() {
 // step performs one random step. The random numbers that it draws must not depend on the
 // source, or a seed would not always give the same schedule.
 func (s *schedule) step() {
-	switch s.random.IntN(20) {
+	switch s.random.IntN(21) {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
 		s.history.randomChange()
 	case 8, 9:
@@ -162,6 +162,8 @@ func (s *schedule) step() {
 		s.startOrStop()
 	case 15, 16:
 		s.backUpOrRestore()
+	case 17:
+		s.faults.loseStore()
 	default:
 		s.sleep()
 	}
@@ -179,6 +181,9 @@ func (s *schedule) backUpOrRestore() {
 	case h.backup.restore != nil:
 		s.faults.liftAll()
 		synctest.Wait()
+		if s.random.IntN(2) == 0 {
+			s.faults.putBack()
+		}
 		h.restoreBackup()
 		s.faults.maybeSilent = true // a watch from a future version is silent
 		s.totals.Restores++
