@@ -47,7 +47,7 @@ func TestBlindnessIsLogged(t *testing.T) {
 		}{
 			"refused":     {do: watchtest.Refuse(), err: "connection refused"},
 			"no answer":   {do: watchtest.Hang(), err: "no answer"},
-			"no new data": {do: watchtest.Silence(), err: "went silent"},
+			"no new data": {do: watchtest.Silence(), err: "ask for the version in namespace"},
 		} {
 			inBubble(t, test.name+"/"+fault, func(t *testing.T) {
 				server, log := watchtest.NewServer(), new(logLines)
@@ -129,7 +129,7 @@ func testBlindnessBehindAnObserver(t *testing.T, newSource modeltest.NewSource) 
 		start(t, source, "app")
 		defer source.Stop()
 		server.Strike(watchtest.Reset()) // an old error
-		time.Sleep(time.Minute)
+		time.Sleep(61 * time.Second)     // for a bookmark
 		if source.Status().Err == nil {
 			t.Fatal("Status has no error after a reset, want one")
 		}

@@ -71,16 +71,18 @@
 //     list. A list is needed only if that version is gone (410), if the server refuses
 //     it three times in a row or sends nothing from it, if the server has begun a new
 //     history, if an answer cannot be understood, or if events were lost. Lists are spaced out. After an
-//     outage or a long silence the source checks the server's version, with a list of
-//     one name.
+//     outage, an early end in good order or a silence of a minute the source checks the
+//     server's version, with a list of one name. If a proxy cuts streams early, the source
+//     asks for their end just before, so that its version does not grow old.
 //  6. A watch that has died silently is noticed and replaced, even if a proxy keeps the
 //     connection alive. A quiet watch is not mistaken for a dead one.
 //  7. Every fault is visible: in [WatchSnapshotSource.Status] and
 //     [WatchSnapshotSource.Healthy], in the log once per change of condition and as an
 //     error after three minutes, and to an observer, see [WithObserver]. A cluster in
-//     which nothing happens is healthy. A source that receives only errors from the API
-//     server, or nothing, is not healthy, and the error of Healthy contains the last
-//     error, if there is one.
+//     which nothing happens is healthy, also behind a proxy that holds answers back or cuts
+//     idle streams. A source that receives only errors from the API server, or nothing, is
+//     not healthy, also if an API server without its etcd goes on opening watches. The error
+//     of Healthy contains the last error, if there is one.
 //  8. A slow reader delays no other code. Its backlog needs memory for each executor
 //     with changes that it has not seen, not for each event. The store logs the name of
 //     a reader that lags. [Store.Backlogs] returns how far it lags, and

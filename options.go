@@ -52,7 +52,7 @@ func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.
 // called.
 func (o *sourceOptions) report(e listwatch.Event, status *statusBoard, calling *atomic.Int32) {
 	status.record(e)
-	if o.observer != nil && e.Kind != listwatch.Unanswered {
+	if o.observer != nil && e.Kind < listwatch.Unanswered {
 		calling.Store(theObserver)
 		o.observer(observationOf(e))
 		calling.Store(nothing)
@@ -138,9 +138,9 @@ func WithStartTimeout(d time.Duration) Option {
 
 // WithStallTimeout sets how long a watch may be silent, without an event or a
 // bookmark, before the source gives it up and opens another. It does not apply to a fake
-// clientset. If d <= 0 the default applies: two and a half minutes. kube-apiserver sends a bookmark about once a
-// minute, but it sends none on a resumed watch while the resource version stays the
-// same.
+// clientset. If d <= 0 the default applies: two and a half minutes. kube-apiserver sends a
+// bookmark about once a minute, but it sends none on a resumed watch while the resource
+// version stays the same.
 //
 // After a silent watch the source asks the server to end the next one after two
 // seconds. If that watch ends in time, the server still answers. As long as no

@@ -33,8 +33,6 @@ import (
 // The tests of the guarantees and the model test run over sources of a shared watch too.
 // This file tests what several applications on one watch add.
 
-const anyList = watchtest.List | watchtest.StreamingList
-
 // podOf makes an executor pod of an application.
 func podOf(app, id string, options ...func(*corev1.Pod)) *corev1.Pod {
 	p := pod(id, append(options, label(watchsource.LabelApp, app))...)
@@ -482,14 +480,14 @@ func TestSharedWatchBlockedStoreReceivesEndsOfLists(t *testing.T) {
 		server, gated, ends := startBlocked(t)
 		relist := func(whileClosed func()) {
 			synctest.Wait()
-			lists := server.Count(anyList)
+			lists := completeLists(server)
 			changeWhileAway(server, func() {
 				whileClosed()
 				server.Advance(1)
 				server.Compact()
 			})
 			time.Sleep(2 * time.Minute)
-			if n := server.Count(anyList) - lists; n != 1 {
+			if n := completeLists(server) - lists; n != 1 {
 				t.Fatalf("%d lists after the version was compacted, want 1", n)
 			}
 		}
@@ -612,7 +610,7 @@ func TestSharedWatchRelist(t *testing.T) {
 		synctest.Wait()
 		replaced := len(empty.all())
 
-		lists := server.Count(anyList)
+		lists := completeLists(server)
 		changeWhileAway(server, func() {
 			server.Delete("jobs", "one-1")
 			server.Create(podOf("two", "2"))
@@ -621,7 +619,7 @@ func TestSharedWatchRelist(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantPods(t, one)
 		wantPods(t, two, "two-1", "two-2")
-		if n := server.Count(anyList) - lists; n != 1 {
+		if n := completeLists(server) - lists; n != 1 {
 			t.Errorf("%d lists after a 410, want 1", n)
 		}
 		if got := empty.all()[replaced:]; len(got) == 0 || !strings.HasPrefix(got[0], "replace") {

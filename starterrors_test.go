@@ -130,6 +130,10 @@ func testStartErrorsOfServers(t *testing.T, newSource modeltest.NewSource) {
 			"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>")), want: startError{
 			is: apierrors.IsBadRequest, says: []string{"plain HTTP request was sent to HTTPS port", "with https"},
 		}},
+		{name: "an API server that has lost its etcd", config: plainServer(answer(504, "text/plain; charset=utf-8",
+			`{"metadata":{},"status":"Failure","message":"Timeout: request did not complete within requested timeout","reason":"Timeout","code":504}`)), want: startError{
+			is: apierrors.IsTimeout, says: []string{"Timeout: request did not complete within requested timeout"}, not: []string{"load balancer", "{"},
+		}},
 		{name: "http to a TLS port of another server", config: rawServer("\x15\x03\x03\x00\x02\x02\x46"), want: startError{
 			is: errorAs[*url.Error], says: []string{"malformed HTTP response", "http or https"},
 		}},

@@ -46,10 +46,10 @@ type Status struct {
 	Err   error
 	ErrAt time.Time
 
-	// LastContact is when the API server last answered with a list, an event or a
-	// bookmark, or last opened a watch. A refusal does not count, and neither does a
-	// verification or the opening of a watch right after a silent one. While the watch of a fake clientset is
-	// open it is now.
+	// LastContact is when the API server last showed that it sees the pods: with a list, an
+	// event, a bookmark or a check of its version. The opening of a watch counts only for a server
+	// without bookmarks, for five minutes after a check. A refusal does not count, and neither
+	// does a verification. While the watch of a fake clientset is open it is now.
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
 
@@ -80,7 +80,7 @@ func (s Status) healthy(maxSilence time.Duration) error {
 	}
 	silence := time.Since(heard)
 	switch {
-	case silence <= maxSilence:
+	case silence < maxSilence:
 		return nil
 	case s.Err == nil:
 		return fmt.Errorf("watchsource: nothing heard from the API server for %v", silence)
@@ -103,6 +103,7 @@ type watchRecord struct {
 	logger       logr.Logger
 	calling      *atomic.Int32 // the callee that the watch goroutine waits for
 	unanswered   error         // of the request that Start waits for, nil for none
+	opened       time.Time     // when the last watch opened
 	noWatchTimer *time.Timer   // runs from the end of a watch to the next phase, nil otherwise
 	watches      int           // that have ended
 	blindTimer   *time.Timer   // runs since the API server was first heard, nil before
@@ -188,7 +189,9 @@ func (b *statusBoard) record(e listwatch.Event) {
 // since when that lasted.
 func (b *statusBoard) update(e listwatch.Event) (since time.Time, restored bool) {
 	b.write(func(s *Status) {
-		b.watch.unanswered = nil
+		if e.Kind != listwatch.Checked {
+			b.watch.unanswered = nil
+		}
 		since, restored = s.Since, e.Kind == listwatch.Opened && s.Phase == Retrying && !b.watch.blind
 		if e.Heard && b.watch.blind {
 			since, restored = s.LastContact, true
@@ -202,7 +205,7 @@ func (b *statusBoard) update(e listwatch.Event) (since time.Time, restored bool)
 		case e.Kind == listwatch.Unanswered:
 			b.watch.unanswered = e.Err
 		case e.Kind == listwatch.Opened:
-			b.watch.isFake = e.Fake
+			b.watch.isFake, b.watch.opened = e.Fake, time.Now()
 			b.enter(s, Watching)
 		case e.Trouble:
 			b.enter(s, Retrying)
@@ -244,7 +247,7 @@ func (b *statusBoard) logBlindness(w *watchRecord) {
 	}
 	w.blind = true
 	err, lastContact := b.status.Err, b.status.LastContact
-	if b.status.ErrAt.Before(lastContact) {
+	if b.status.ErrAt.Before(lastContact) || !b.status.ErrAt.After(w.opened) {
 		err = nil // of an earlier trouble
 	}
 	w.logging.Lock()
@@ -279,7 +282,7 @@ func (b *statusBoard) count(s *Status, e listwatch.Event) {
 			s.Errors++
 		}
 		return
-	case listwatch.Unanswered:
+	case listwatch.Unanswered, listwatch.Checked:
 		return
 	}
 	s.ResourceVersion = e.ResourceVersion

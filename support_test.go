@@ -209,3 +209,15 @@ func modifiedObject(object runtime.Object) watch.Event {
 }
 
 func unknownEvent(p *corev1.Pod) watch.Event { return watch.Event{Type: "RENAMED", Object: p} }
+
+// completeLists returns how many lists the server has received that are not of one name. After
+// an outage the source asks for the server's version by a list of one name.
+func completeLists(server *watchtest.Server) int {
+	n := 0
+	for _, r := range server.Requests() {
+		if r.Verb&allLists != 0 && r.Options.FieldSelector == "" {
+			n++
+		}
+	}
+	return n
+}

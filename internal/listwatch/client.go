@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/executorpods/watchsource/internal/podwire"
 )
@@ -58,6 +59,18 @@ func newPodClient(c *Config, fake bool) podClient {
 // API server looks up by its key. A client that watches all namespaces may list
 // in any of them.
 const versionName = "watchsource-version"
+
+// unlimited is the rate limit of a version check, which belongs to the watch that it delays.
+var unlimited = flowcontrol.NewFakeAlwaysRateLimiter()
+
+// askVersion prepares a request for the server's version. The server is asked to answer within
+// checkTimeout, so that it says what is wrong before the client gives up. Request.Timeout would
+// end the request on both sides at once.
+func askVersion(client rest.Interface, namespace, selector string) *rest.Request {
+	return podRequest(client, versionNamespace(namespace), versionOptions(selector)).
+		Param("timeout", checkTimeout.String()).
+		Throttle(unlimited)
+}
 
 func versionNamespace(namespace string) string { return cmp.Or(namespace, metav1.NamespaceDefault) }
 
@@ -133,7 +146,7 @@ func (c *restPods) Watch(ctx context.Context, options metav1.ListOptions) (event
 
 func (c *restPods) Version(ctx context.Context, selector string) (string, error) {
 	list := &corev1.PodList{}
-	err := podRequest(c.client, versionNamespace(c.namespace), versionOptions(selector)).Do(ctx).Into(list)
+	err := askVersion(c.client, c.namespace, selector).Do(ctx).Into(list)
 	return versionOf(list, err)
 }
 
@@ -171,7 +184,7 @@ func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (event
 }
 
 func (c *wirePods) Version(ctx context.Context, selector string) (string, error) {
-	return versionOf(podRequest(c.lists, versionNamespace(c.namespace), versionOptions(selector)).Do(ctx).Get())
+	return versionOf(askVersion(c.lists, c.namespace, selector).Do(ctx).Get())
 }
 
 func (c *wirePods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
@@ -207,6 +220,16 @@ func restClientOf(client kubernetes.Interface) (*rest.RESTClient, error) {
 		return nil, fmt.Errorf("its REST client is a %T", core.RESTClient())
 	}
 	return theirs, nil
+}
+
+// clientTimeout is the time after which a client cuts each of its requests, 0 for none. It is
+// that of rest.Config.Timeout.
+func clientTimeout(client kubernetes.Interface) time.Duration {
+	theirs, ok := client.CoreV1().RESTClient().(*rest.RESTClient)
+	if !ok || theirs == nil || theirs.Client == nil {
+		return 0
+	}
+	return theirs.Client.Timeout
 }
 
 // newWirePods makes a second client from the reachable parts of the first: its

@@ -65,6 +65,9 @@ func lacksRights(err error) bool {
 // mayConcernVersion reports whether the API server has refused a request for a
 // reason that may be its resource version.
 func mayConcernVersion(err error) bool {
+	if isVersionRequest(err) {
+		return false // it has none
+	}
 	if apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
 		return true // although it asks to come later
 	}
@@ -76,6 +79,19 @@ func mayConcernVersion(err error) bool {
 func answered(err error) bool {
 	_, ok := statusOf(err)
 	return ok && !byGateway(err)
+}
+
+// isVersionRequest reports whether a check of the server's version has failed.
+func isVersionRequest(err error) bool {
+	failed, ok := errors.AsType[*requestError](err)
+	return ok && failed.kind == versionRequest
+}
+
+// refusesClient reports whether the API server refuses a request because of what it asks for or
+// who asks, and will refuse it again.
+func refusesClient(err error) bool {
+	code := statusCode(err)
+	return answered(err) && code >= 400 && code < 500 && !asksToWait(err) && !apierrors.IsUnauthorized(err)
 }
 
 // connectionBroke reports whether a connection ended before the answer, as that
@@ -113,7 +129,7 @@ func Unreachable(err error) bool {
 // byGateway reports whether a proxy or a load balancer says that it did not reach the API
 // server.
 func byGateway(err error) bool {
-	if !apierrors.IsUnexpectedServerError(err) { // the server would send a Status
+	if _, foreign := foreignBody(err); !foreign { // the server sends a Status
 		return false
 	}
 	code := statusCode(err)

@@ -103,7 +103,7 @@ func unsupported(err error) bool {
 // streamList opens a watch that begins with every selected pod.
 func (l *Loop) streamList(ctx context.Context) (fullView, error) {
 	began := time.Now()
-	s, err := l.open(ctx, fullTimeout(), l.streamListLimit(), metav1.ListOptions{
+	s, err := l.open(ctx, l.longestTimeout(), l.streamListLimit(), metav1.ListOptions{
 		SendInitialEvents:    new(true),
 		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
 		AllowWatchBookmarks:  true,

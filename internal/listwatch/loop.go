@@ -80,6 +80,7 @@ const (
 	Closed                 // a watch has ended, or was given up
 	Refused                // a list or a watch was refused or not answered
 	Unanswered             // the first watch is requested, and Err is its error if Start ends now
+	Checked                // a check of the server's version was answered
 )
 
 // An Event is one thing that happened between the loop and the API server.
@@ -114,7 +115,8 @@ type Config struct {
 
 	Sink Sink
 	// Report is called with all that happens, by the goroutine of Run, and by that of a
-	// verification that fails. No two calls of the sink and of Report overlap.
+	// verification that fails. No two of these calls, and of the calls of the sink, overlap.
+	// Only that with Checked may come from another goroutine at any time.
 	Report func(Event)
 	// Begin is called before the first call of the sink. If it returns false the
 	// sink is not called.
@@ -138,6 +140,7 @@ type Loop struct {
 	bookmarks   bool          // the server sends bookmarks regularly
 	checkDue    bool          // the server's version is to be compared before the next watch
 	silent      bool          // because nothing comes
+	holdsBack   bool          // a proxy holds the answer to a watch back until the first event
 	plainUntil  time.Time     // no streaming lists before
 	busyStreams int           // streaming lists in a row that the server asked to repeat later
 	trouble     string        // the one last logged, "" for none
@@ -151,6 +154,7 @@ func New(c Config) *Loop {
 		plainLists: refusesStreamingLists(c.Client),
 		policy:     newRetryPolicy(time.Now()),
 	}
+	l.policy.cuts.clientTimeout = clientTimeout(c.Client)
 	l.pods = newPodClient(&l.Config, l.fake)
 	l.verifier = newVerifier(l)
 	return l
@@ -175,6 +179,9 @@ func isNil(v any) bool {
 // Run works until ctx ends, and returns the cause of that. Before the first
 // watch is open it also returns with an error that waiting will not cure.
 func (l *Loop) Run(ctx context.Context) error {
+	if timeout := l.policy.cuts.clientTimeout; timeout > 0 && timeout < maxWatchTimeout {
+		l.Logger.Info("Client ends each watch early, set rest.Config.Timeout to 0", "timeout", timeout)
+	}
 	for {
 		began := time.Now()
 		stream, err := l.connect(ctx)
@@ -200,12 +207,13 @@ func (l *Loop) Run(ctx context.Context) error {
 // connect opens a stream, from where the last one ended or after a list.
 func (l *Loop) connect(ctx context.Context) (*stream, error) {
 	from := l.Sink.ResourceVersion()
-	if from != "" && l.checkDue {
+	checked := false
+	if from != "" && (l.checkDue || !l.fake && !l.policy.contact.mayResume(time.Now())) {
 		gone, err := l.wentBack(ctx, from)
 		if err != nil {
 			return nil, err
 		}
-		l.checkDue, l.silent = false, false
+		l.checkDue, l.silent, checked = false, false, true
 		if gone {
 			l.Logger.V(4).Info("The server may be at an older version than the one held, listing", "resourceVersion", from)
 			l.Sink.Forget()
@@ -217,7 +225,7 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 	}
 	stream, err := l.watch(ctx, from)
 	if err == nil {
-		l.Report(Event{Kind: Opened, ResourceVersion: from, Resumed: true, Heard: !l.policy.silent()})
+		l.Report(Event{Kind: Opened, ResourceVersion: from, Resumed: true, Heard: (checked || l.policy.contact.opened(time.Now())) && !l.policy.silent()})
 	}
 	return stream, err
 }
@@ -227,18 +235,42 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 // does not answer the question, for example because the client has only the right
 // to watch, may be in it too.
 func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, noAnswer(openTimeout))
-	defer cancel()
-	now, err := request(ctx, func() (string, error) { return l.pods.Version(ctx, l.Selector) }, func(string) {})
+	now, err := l.version(ctx)
 	switch {
 	case err == nil:
-		l.policy.checked(time.Now())
+		l.policy.checked(time.Now(), now)
 		return rv.Older(now, held), nil
-	case answered(err) && !asksToWait(err) && !apierrors.IsUnauthorized(err):
+	case refusesClient(err):
+		l.policy.checked(time.Now(), held)
 		return l.silent, nil
 	default:
-		return false, &requestError{kind: versionRequest, namespace: versionNamespace(l.Namespace), err: err}
+		return false, err
 	}
+}
+
+// version returns the server's version.
+func (l *Loop) version(ctx context.Context) (string, error) {
+	ctx, cancel := versionContext(ctx)
+	defer cancel()
+	version, err := l.askVersion(ctx).await(ctx)
+	if err != nil && !refusesClient(err) {
+		l.policy.contact.failed()
+	}
+	if err != nil {
+		return "", &requestError{kind: versionRequest, namespace: versionNamespace(l.Namespace), err: err}
+	}
+	return version, nil
+}
+
+// versionContext bounds a request for the server's version.
+func versionContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	const limit = checkTimeout + checkGrace
+	return context.WithTimeoutCause(ctx, limit, noAnswer(limit))
+}
+
+// askVersion asks for the server's version.
+func (l *Loop) askVersion(ctx context.Context) *pendingRequest[string] {
+	return send(func() (string, error) { return l.pods.Version(ctx, l.Selector) }, func(string) {})
 }
 
 // relist lists every selected pod and opens the stream that continues from there.
@@ -249,7 +281,7 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 		return nil, err
 	}
 	took := time.Since(began)
-	l.policy.listed(time.Now())
+	l.policy.listed(time.Now(), view.resourceVersion)
 	l.checkDue, l.silent = false, false
 	stream := view.stream
 	if stream == nil {
@@ -331,25 +363,34 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 	if wire, ok := s.events.(*wireEvents); ok {
 		wire.ListPassed()
 	}
-	stopVerifying := l.verifier.start(s)
+	stopVerifying, stopChecking := l.verifier.start(s), l.watchStore(s)
 	received, err := l.receive(s)
 	s.close()
 	stopVerifying()
+	stopChecking()
 	version := l.Sink.ResourceVersion()
-	end := streamEnd{err: err, age: time.Since(s.opened), timeout: s.timeout, progressed: version != from, received: received}
+	end := streamEnd{
+		err: err, age: time.Since(s.opened), asked: time.Since(s.requested), silence: time.Since(s.heard), timeout: s.timeout,
+		progressed: version != from, received: received,
+	}
 	if ctx.Err() != nil {
 		l.Report(Event{Kind: Closed, ResourceVersion: version, Took: end.age})
 		return 0
 	}
+	if refusal, ok := errors.AsType[lateRefusal](err); ok {
+		l.Report(Event{Kind: Closed, ResourceVersion: version, Took: end.age})
+		return l.refused(refusal.error, end.age)
+	}
 	if errors.Is(err, ErrStalled) {
 		l.bookmarks = false
 	}
+	l.learnHeld(s)
 	step := l.policy.afterStream(time.Now(), end)
 	if step.relist || l.fake { // the fake clientset has no version to resume from
 		l.Sink.Forget()
 	}
 	l.checkDue = step.check && !l.fake
-	l.silent = l.checkDue
+	l.silent = l.checkDue && (end.asAsked() || errors.Is(err, ErrStalled))
 	l.Report(Event{Kind: Closed, ResourceVersion: l.Sink.ResourceVersion(), Took: end.age, Err: err})
 	l.Logger.V(4).Info("Watch ended", "err", err, "resourceVersion", version, "relist", step.relist, "delay", step.delay)
 	return step.delay
@@ -360,6 +401,9 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 func (l *Loop) receive(s *stream) (received bool, err error) {
 	for {
 		event, err := s.next(l.patience(s))
+		if !received {
+			s.quietAtFirst = time.Since(s.opened)
+		}
 		if errors.Is(err, io.EOF) {
 			return received, nil
 		}
@@ -369,18 +413,31 @@ func (l *Loop) receive(s *stream) (received bool, err error) {
 		if !l.fake && goesBack(event, s.from) {
 			return received, errNewHistory
 		}
-		if err := l.pass(event); err != nil {
+		if err := l.pass(event, l.showsStore(event)); err != nil {
 			return received, err
 		}
-		received = true
+		received, s.heard = true, time.Now()
 		if event.Type == watch.Bookmark && time.Since(s.opened) < s.timeout-lastBookmarkTime {
 			l.bookmarks = true
 		}
 	}
 }
 
+// showsStore reports whether an event shows that the server has its store.
+func (l *Loop) showsStore(event watch.Event) bool {
+	pod, err := PodOf(event)
+	switch {
+	case err != nil:
+		return false // the sink returns the error
+	case event.Type == watch.Bookmark && !l.fake:
+		return l.policy.contact.bookmark(time.Now(), pod.ResourceVersion)
+	}
+	l.policy.contact.received(time.Now(), pod.ResourceVersion)
+	return true
+}
+
 // pass passes an event to the sink, and reports it.
-func (l *Loop) pass(event watch.Event) error {
+func (l *Loop) pass(event watch.Event, heard bool) error {
 	l.verifier.lock()
 	defer l.verifier.unlock()
 	if err := l.Sink.Receive(event); err != nil {
@@ -388,7 +445,7 @@ func (l *Loop) pass(event watch.Event) error {
 	}
 	version := l.Sink.ResourceVersion()
 	l.verifier.received(event, version)
-	l.Report(Event{Kind: Received, ResourceVersion: version, Type: event.Type, Heard: true})
+	l.Report(Event{Kind: Received, ResourceVersion: version, Type: event.Type, Heard: heard})
 	return nil
 }
 
@@ -423,7 +480,7 @@ func (l *Loop) patience(s *stream) time.Duration {
 
 // watchTimeout draws the time after which the server is asked to end a watch.
 func (l *Loop) watchTimeout() time.Duration {
-	timeout := fullTimeout()
+	timeout := l.longestTimeout()
 	switch {
 	case l.policy.silent():
 		return probeTimeout
@@ -435,7 +492,15 @@ func (l *Loop) watchTimeout() time.Duration {
 	}
 }
 
-func fullTimeout() time.Duration { return minWatchTimeout + rand.N(maxWatchTimeout-minWatchTimeout) }
+// longestTimeout draws the time after which the server is asked to end a watch that nothing
+// but a cut will end before.
+func (l *Loop) longestTimeout() time.Duration {
+	timeout := minWatchTimeout + rand.N(maxWatchTimeout-minWatchTimeout)
+	if bound := l.policy.cuts.bound(); bound > 0 {
+		return min(bound, timeout)
+	}
+	return timeout
+}
 
 // emptyWatch is what client-go returns, without an error, if the connection was
 // closed each time before there was an answer (rest.Request.Watch).
@@ -463,7 +528,9 @@ func (l *Loop) open(ctx context.Context, timeout, patience time.Duration, option
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := time.AfterFunc(patience, func() { cancel(noAnswer(patience)) })
 	defer limit.Stop()
-	opened, err := request(ctx, func() (events, error) { return l.pods.Watch(ctx, options) }, events.close)
+	began := time.Now()
+	pending := send(func() (events, error) { return l.pods.Watch(ctx, options) }, events.close)
+	opened, held, err := l.awaitOpened(ctx, cancel, pending, options.ResourceVersion)
 	if c, ok := opened.(*clientEvents); ok && !l.fake && reflect.TypeOf(c.Interface) == emptyWatch {
 		err = errHungUp
 	}
@@ -471,7 +538,12 @@ func (l *Loop) open(ctx context.Context, timeout, patience time.Duration, option
 		cancel(nil)
 		return nil, l.failed(watchRequest, err)
 	}
-	return newStream(ctx, cancel, opened, timeout), nil
+	s := newStream(ctx, cancel, opened, timeout)
+	s.requested, s.heard = began, began
+	if held {
+		s.opened, s.held = began, true
+	}
+	return s, nil
 }
 
 // Unanswered is the error of a list that has not been answered when Start ends.

@@ -53,9 +53,6 @@ const (
 	// relistResetAge is how long no relist must have been decided on for the
 	// next one to be immediate again.
 	relistResetAge = time.Minute
-	// silenceCheckInterval is the shortest time between two lists, or two checks
-	// of the server's version, that are made only because nothing comes.
-	silenceCheckInterval = 5 * time.Minute
 )
 
 // retryPolicy decides what the loop does after a stream has ended or a request
@@ -72,9 +69,11 @@ type retryPolicy struct {
 	immediate       int       // attempts left that need no delay
 	immediateFilled time.Time // up to when the budget was refilled
 
-	verified      time.Time // when the server last showed that it has the version
 	unverified    bool      // a stream broke, so the server may be another one
 	silenceListed time.Time // when silence last cost a list
+
+	contact contact
+	cuts    cuts
 }
 
 // A nextStep is what the loop does next, after delay.
@@ -88,6 +87,8 @@ type nextStep struct {
 type streamEnd struct {
 	err        error         // nil in good order
 	age        time.Duration // since it was opened
+	asked      time.Duration // since it was requested
+	silence    time.Duration // since the last event or bookmark, or since it was requested
 	timeout    time.Duration // after which the server was asked to end it
 	progressed bool          // the version to resume from has moved
 	received   bool          // an event or a bookmark came
@@ -96,7 +97,7 @@ type streamEnd struct {
 // asAsked reports whether the server ended the stream in good order when it
 // was asked to. This shows that the server can still be heard.
 func (e streamEnd) asAsked() bool {
-	return e.err == nil && e.age > 0 && e.age >= e.timeout-time.Second
+	return e.err == nil && e.asked > 0 && e.asked >= e.timeout-time.Second
 }
 
 func (e streamEnd) heard() bool { return e.received || e.asAsked() }
@@ -114,16 +115,22 @@ func newBackoff() wait.Backoff {
 func (p *retryPolicy) silent() bool { return p.stalls > 0 }
 
 // listed notes a complete list.
-func (p *retryPolicy) listed(now time.Time) {
+func (p *retryPolicy) listed(now time.Time, version string) {
 	p.stalls = 0
-	p.checked(now)
+	p.unverified = false
+	p.contact.received(now, version)
 }
 
 // checked notes that the server has the version held.
-func (p *retryPolicy) checked(now time.Time) { p.verified, p.unverified = now, false }
+func (p *retryPolicy) checked(now time.Time, version string) {
+	p.unverified = false
+	p.contact.answered(now, version)
+}
 
 // afterStream decides after a stream that was accepted has ended.
 func (p *retryPolicy) afterStream(now time.Time, end streamEnd) nextStep {
+	outage := p.endsOutage(end)
+	p.cuts.ended(now, end)
 	p.count(end)
 	_, lost := errors.AsType[lostEvents](end.err)
 	switch {
@@ -138,7 +145,18 @@ func (p *retryPolicy) afterStream(now time.Time, end streamEnd) nextStep {
 		p.silenceListed = now
 		return p.relist(now, end.err)
 	}
-	return nextStep{check: p.checkDue(now, end), delay: p.resumeDelay(now, end)}
+	return nextStep{check: outage || p.checkDue(now, end), delay: p.resumeDelay(now, end)}
+}
+
+// endsOutage reports whether the end of a stream is that of an outage. A server asks to come
+// later in an ERROR event, or ends all streams in good order before it is asked to:
+// kube-apiserver does if its database was put back, and then accepts the version held although
+// it has not reached it. A proxy that ends streams in this way does it at one age.
+func (p *retryPolicy) endsOutage(end streamEnd) bool {
+	if asksToWait(end.err) {
+		return true
+	}
+	return end.err == nil && !end.asAsked() && !p.cuts.isKnown(end)
 }
 
 // count updates the rows of streams of one kind.
@@ -156,7 +174,7 @@ func (p *retryPolicy) count(end streamEnd) {
 	case end.heard():
 		p.stalls = 0
 	}
-	if end.progressed || stalled || end.age >= steadyAge {
+	if end.progressed || stalled || end.age >= steadyAge || end.asAsked() {
 		p.emptyStreams = 0
 	} else {
 		p.emptyStreams++
@@ -173,7 +191,7 @@ func (p *retryPolicy) checkDue(now time.Time, end streamEnd) bool {
 	if end.received || !end.asAsked() && !errors.Is(end.err, ErrStalled) {
 		return false
 	}
-	return p.unverified || now.Sub(p.verified) >= silenceCheckInterval
+	return p.unverified || !p.contact.mayResume(now)
 }
 
 func (p *retryPolicy) resumeDelay(now time.Time, end streamEnd) time.Duration {
@@ -203,9 +221,10 @@ func (p *retryPolicy) afterRefusal(now time.Time, err error) nextStep {
 		return p.relist(now, err)
 	}
 	p.unverified = true
-	// A server that was away may come back restored from a backup. That it has a
-	// new history shows only until its versions pass the one held.
-	away := !answered(err) || apierrors.IsServiceUnavailable(err)
+	// A server that was away, or asks to come later, may come back restored from a
+	// backup. That it has a new history shows only until its versions pass the one
+	// held.
+	away := !answered(err) || asksToWait(err) && !mayConcernVersion(err)
 	step := nextStep{check: away, delay: p.attemptDelay(err)}
 	if !mayConcernVersion(err) {
 		return step

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -32,21 +33,25 @@ type moment struct {
 	stream *streamEnd    // nil for a refusal
 	err    error         // of a refusal
 	listed bool          // a list has arrived first
+	failed bool          // a check was not answered first
+	answer bool          // a check was answered first
 
 	relist, check bool
 	min, max      time.Duration // of the delay
 }
 
 func ended(age time.Duration) *streamEnd {
-	return &streamEnd{age: age, timeout: 5 * time.Minute, received: true, progressed: true}
+	return &streamEnd{age: age, asked: age, silence: age, timeout: age, received: true, progressed: true}
 }
 
 func broken(err error, age time.Duration) *streamEnd {
-	return &streamEnd{err: err, age: age, timeout: 5 * time.Minute}
+	return &streamEnd{err: err, age: age, asked: age, silence: age, timeout: 5 * time.Minute}
 }
 
 // quiet is a stream that ended when it was asked to, and brought nothing.
-func quiet() *streamEnd { return &streamEnd{age: 2 * time.Minute, timeout: 2 * time.Minute} }
+func quiet() *streamEnd {
+	return &streamEnd{age: 2 * time.Minute, asked: 2 * time.Minute, silence: 2 * time.Minute, timeout: 2 * time.Minute}
+}
 
 // repeated returns n moments of one kind.
 func repeated(n int, m moment) []moment {
@@ -70,8 +75,19 @@ func TestRetryPolicy(t *testing.T) {
 		}},
 		{name: "a stream that lived for a second is resumed at once, however it ended", moments: append(
 			repeated(20, moment{after: time.Second, stream: broken(errReset, time.Second)}),
-			repeated(20, moment{after: time.Second, stream: broken(nil, time.Second)})...,
+			repeated(20, moment{after: time.Second, stream: broken(nil, time.Second)})..., // at the age of the cuts before
 		)},
+		{name: "an end in good order before it was asked for is checked", moments: []moment{
+			{stream: broken(nil, time.Minute), check: true},
+			{stream: broken(nil, time.Minute+time.Second)}, // a proxy cuts at one age
+			{stream: broken(nil, 2*time.Minute), check: true},
+			{stream: ended(time.Minute)},
+		}},
+		{name: "a refusal that asks to come later is checked", moments: []moment{
+			{err: errBusy, check: true, min: 20 * time.Second, max: cap},
+			{err: apierrors.NewServiceUnavailable("starting"), check: true, min: first, max: cap},
+			{stream: broken(apierrors.NewServiceUnavailable("starting"), time.Minute), check: true},
+		}},
 		{name: "a young stream is resumed at once from a budget", moments: []moment{
 			{stream: broken(errReset, time.Millisecond)},
 			{stream: broken(errReset, time.Millisecond)},
@@ -84,7 +100,7 @@ func TestRetryPolicy(t *testing.T) {
 		{name: "an error in a stream is no reason to list", moments: []moment{
 			{stream: broken(errInternal, time.Minute)},
 			{stream: broken(io.ErrUnexpectedEOF, time.Minute)},
-			{stream: broken(errBusy, time.Minute), min: 20 * time.Second, max: 20 * time.Second},
+			{stream: broken(errBusy, time.Minute), check: true, min: 20 * time.Second, max: 20 * time.Second},
 		}},
 		{name: "a version that is gone costs a list at once, the next ones are spaced", moments: []moment{
 			{stream: broken(errExpired, time.Minute), relist: true},
@@ -119,11 +135,26 @@ func TestRetryPolicy(t *testing.T) {
 			{stream: ended(5 * time.Minute)},
 			{stream: stall},
 		}},
-		{name: "silence is checked every five minutes", moments: []moment{
+		{name: "silence is checked at once, and after an answer every five minutes", moments: []moment{
 			{stream: quiet()},
+			{after: 3 * time.Minute, stream: quiet(), check: true},
+			{answer: true, after: 2 * time.Minute, stream: quiet()},
 			{after: 2 * time.Minute, stream: quiet()},
 			{after: 4 * time.Minute, stream: quiet(), check: true},
 			{listed: true, stream: quiet()},
+		}},
+		{name: "a server that sends bookmarks is checked at once when they cease", moments: []moment{
+			{after: 3 * time.Minute, stream: quiet(), check: true},
+			{answer: true, stream: ended(time.Minute)},
+			{after: 6 * time.Minute, stream: ended(time.Minute)},
+			{after: time.Minute, stream: ended(time.Minute)},
+			{after: time.Minute, stream: ended(time.Minute)},
+			{after: 3 * time.Minute, stream: quiet(), check: true},
+		}},
+		{name: "so is a server that did not answer before", moments: []moment{
+			{after: 3 * time.Minute, stream: quiet(), check: true},
+			{failed: true, answer: true, stream: quiet()},
+			{after: 3 * time.Minute, stream: quiet(), check: true},
 		}},
 		{name: "silence after a stream that broke is checked", moments: []moment{
 			{stream: broken(errReset, time.Minute)},
@@ -142,7 +173,7 @@ func TestRetryPolicy(t *testing.T) {
 			{err: errInternal, min: first, max: cap},
 			{err: errDenied, min: first, max: cap},
 			{err: errReset, check: true, min: first, max: cap},
-			{err: errBusy, min: 20 * time.Second, max: cap},
+			{err: errBusy, check: true, min: 20 * time.Second, max: cap},
 			{err: apierrors.NewBadRequest("version"), min: first, max: cap},
 			{err: errInternal, relist: true, min: first, max: cap},
 			{err: errInternal, min: first, max: cap},
@@ -158,21 +189,30 @@ func TestRetryPolicy(t *testing.T) {
 			err: apierrors.NewGenericServerResponse(502, "get", corev1.Resource("pods"), "", "<html>", 0, true), check: true, min: first, max: cap,
 		})},
 		{name: "a server's delay is bounded", moments: []moment{
-			{err: apierrors.NewTooManyRequests("never", 1<<31-1), min: maxServerDelay, max: maxServerDelay},
-			{stream: broken(apierrors.NewTooManyRequests("never", 1<<31-1), time.Minute), min: maxServerDelay, max: maxServerDelay},
+			{err: apierrors.NewTooManyRequests("never", 1<<31-1), check: true, min: maxServerDelay, max: maxServerDelay},
+			{stream: broken(apierrors.NewTooManyRequests("never", 1<<31-1), time.Minute), check: true, min: maxServerDelay, max: maxServerDelay},
 		}},
 		{name: "a missing right is asked for again soon", moments: repeated(30, moment{err: errDenied, min: first, max: maxRefusedDelay * 3 / 2})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			now := begin
 			p := newRetryPolicy(now)
-			p.checked(now)
+			p.checked(now, "1")
 			for i, m := range test.moments {
 				now = now.Add(m.after)
 				if m.listed {
-					p.listed(now)
+					p.listed(now, "1")
+				}
+				if m.failed {
+					p.contact.failed()
+				}
+				if m.answer {
+					p.checked(now, "1")
 				}
 				var got nextStep
+				if m.stream != nil && m.stream.received {
+					p.contact.bookmark(now, strconv.Itoa(i+2))
+				}
 				if m.stream != nil {
 					got = p.afterStream(now, *m.stream)
 				} else {

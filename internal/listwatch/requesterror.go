@@ -3,6 +3,7 @@
 package listwatch
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -69,6 +70,9 @@ func cause(err error) string {
 	if mediaType, ok := foreignType(err); ok {
 		return fmt.Sprintf("%v: %s instead of pods", ErrNotUnderstood, mediaType)
 	}
+	if message, ok := statusMessage(err); ok {
+		return oneLine(message)
+	}
 	if body, ok := foreignBody(err); ok {
 		code := statusCode(err)
 		text := strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
@@ -111,6 +115,14 @@ func foreignType(err error) (mediaType string, ok bool) {
 // foreignBody returns the body of a refusal that has no Status. An API server sends one with
 // nearly all of its refusals, a proxy or gateway does not.
 func foreignBody(err error) (body string, ok bool) {
+	if _, own := statusMessage(err); own {
+		return "", false
+	}
+	return unexpectedBody(err)
+}
+
+// unexpectedBody returns the body of a refusal that client-go did not understand.
+func unexpectedBody(err error) (body string, ok bool) {
 	if !apierrors.IsUnexpectedServerError(err) {
 		return "", false
 	}
@@ -121,6 +133,17 @@ func foreignBody(err error) (body string, ok bool) {
 		}
 	}
 	return body, true
+}
+
+// statusMessage returns the message of a Status that client-go did not understand. If
+// kube-apiserver cannot finish a request in time it sends one without its kind.
+func statusMessage(err error) (message string, ok bool) {
+	body, ok := unexpectedBody(err)
+	var status metav1.Status
+	if !ok || json.Unmarshal([]byte(body), &status) != nil || status.Status != metav1.StatusFailure {
+		return "", false
+	}
+	return status.Message, status.Message != ""
 }
 
 var (

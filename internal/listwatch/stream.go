@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
@@ -38,6 +39,12 @@ type stream struct {
 	timeout time.Duration // after which the server was asked to end it
 	from    string        // the version it was opened from, "" with a streaming list
 	probe   bool          // it was opened to see whether the server is there
+	held    bool          // it was taken for open before it was answered
+
+	waiting      atomic.Bool // for an event
+	requested    time.Time
+	heard        time.Time     // when the last event came, or the request was made
+	quietAtFirst time.Duration // from the opening to the first event, or to the end
 }
 
 func newStream(ctx context.Context, cancel context.CancelCauseFunc, events events, timeout time.Duration) *stream {
@@ -56,7 +63,9 @@ func (s *stream) next(patience time.Duration) (watch.Event, error) {
 	if patience != noLimit {
 		s.silence.Reset(patience)
 	}
+	s.waiting.Store(true)
 	event, err := s.events.next()
+	s.waiting.Store(false)
 	s.silence.Stop()
 	if err != nil && s.ctx.Err() != nil {
 		err = context.Cause(s.ctx)
@@ -163,58 +172,98 @@ func PanicOf(recovered any) *CaughtPanic {
 // ended. An answer of a client that ignores its context is discarded after that.
 // A panic of the client continues in the calling goroutine.
 func request[T any](ctx context.Context, ask func() (T, error), discard func(T)) (T, error) {
-	type answer struct {
-		value    T
-		err      error
-		panicked *CaughtPanic
-	}
-	answers := make(chan answer)
-	left := make(chan struct{})
-	go func() {
-		var a answer
-		var returned bool
-		defer func() {
-			if r := recover(); r != nil {
-				a.panicked = PanicOf(r)
-			} else if !returned {
-				return // runtime.Goexit, as by a test that fails in a fake
-			}
-			select {
-			case answers <- a:
-			case <-left:
-				if a.err == nil && a.panicked == nil {
-					discard(a.value)
-				}
-			}
-		}()
-		a.value, a.err = ask()
-		returned = true
-	}()
+	return send(ask, discard).await(ctx)
+}
 
-	var none T
+// A pendingRequest is a request whose answer nobody has taken yet.
+type pendingRequest[T any] struct {
+	discard func(T)
+	answers chan answer[T] // receives the answer, once
+	left    chan struct{}  // closed when nobody waits any more
+}
+
+type answer[T any] struct {
+	value    T
+	err      error
+	panicked *CaughtPanic
+}
+
+// send sends a request in another goroutine.
+func send[T any](ask func() (T, error), discard func(T)) *pendingRequest[T] {
+	r := &pendingRequest[T]{discard: discard, answers: make(chan answer[T]), left: make(chan struct{})}
+	go r.run(ask)
+	return r
+}
+
+func (r *pendingRequest[T]) run(ask func() (T, error)) {
+	var a answer[T]
+	var returned bool
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			a.panicked = PanicOf(recovered)
+		} else if !returned {
+			return // runtime.Goexit, as by a test that fails in a fake
+		}
+		select {
+		case r.answers <- a:
+		case <-r.left:
+			if a.err == nil && a.panicked == nil {
+				r.discard(a.value)
+			}
+		}
+	}()
+	a.value, a.err = ask()
+	returned = true
+}
+
+// await waits for the answer. It is called once.
+func (r *pendingRequest[T]) await(ctx context.Context) (T, error) {
 	select {
-	case a := <-answers:
-		if a.panicked != nil {
-			panic(a.panicked)
-		}
-		if a.err != nil && ctx.Err() != nil {
-			return none, context.Cause(ctx)
-		}
-		return a.value, a.err
+	case a := <-r.answers:
+		return a.take(ctx)
 	case <-ctx.Done():
+		r.abandon()
+		var none T
+		return none, context.Cause(ctx)
 	}
+}
+
+// within waits for the answer, for no longer than a time.
+func (r *pendingRequest[T]) within(limit time.Duration) (answer[T], bool) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case a := <-r.answers:
+		return a, true
+	case <-timer.C:
+		return answer[T]{}, false
+	}
+}
+
+// take returns an answer, or the cause for which ctx ended.
+func (a answer[T]) take(ctx context.Context) (T, error) {
+	if a.panicked != nil {
+		panic(a.panicked)
+	}
+	if a.err != nil && ctx.Err() != nil {
+		return a.value, context.Cause(ctx)
+	}
+	return a.value, a.err
+}
+
+// abandon discards the answer. The context of the request has ended.
+func (r *pendingRequest[T]) abandon() {
 	timer := time.NewTimer(cancelGrace)
 	defer timer.Stop()
 	select {
-	case a := <-answers:
+	case a := <-r.answers:
 		if a.panicked != nil {
 			panic(a.panicked)
 		}
 		if a.err == nil {
-			discard(a.value)
+			r.discard(a.value)
 		}
 	case <-timer.C:
-		close(left)
+		close(r.left)
 	}
-	return none, context.Cause(ctx)
 }
