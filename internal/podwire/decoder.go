@@ -91,6 +91,9 @@ func (d *decoder) list(list *metainternal.List, m message) bool {
 		case listMetadata:
 			ok = list.ListMeta.Unmarshal(f.value) == nil
 		case listItems:
+			if _, _, other := d.inOtherShard(f.value); other {
+				continue
+			}
 			pod := d.pod(f.value, nil)
 			ok = pod != nil
 			list.Items = append(list.Items, pod)

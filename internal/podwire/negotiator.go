@@ -52,7 +52,7 @@ func (n *Negotiator) StreamDecoder(mediaType string, params map[string]string) (
 
 func (n *Negotiator) streamDecoder(mediaType string, params map[string]string) (*objectDecoder, runtime.Serializer, runtime.Framer, error) {
 	fallback, serializer, framer, err := n.ClientNegotiator.StreamDecoder(mediaType, params)
-	return &objectDecoder{Decoder: fallback, negotiator: n, mediaType: mediaType}, serializer, framer, err
+	return &objectDecoder{Decoder: fallback, negotiator: n, mediaType: mediaType, passed: n.decoder.newPassed()}, serializer, framer, err
 }
 
 // objectDecoder decodes the body of an answer, or the object of an event.
@@ -60,7 +60,8 @@ type objectDecoder struct {
 	runtime.Decoder
 	negotiator *Negotiator
 	mediaType  string
-	memory     *podMemory // nil if the pods of events may be kept
+	memory     *podMemory  // nil if the pods of events may be kept
+	passed     *corev1.Pod // the memory of the pods of events in other shards
 }
 
 // Decode implements [runtime.Decoder]. It turns a panic into an error, because the generated
@@ -74,6 +75,9 @@ func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, i
 	}()
 	decoder := d.negotiator.decoder
 	if into == nil && d.mediaType == runtime.ContentTypeProtobuf {
+		if pod := decoder.passOver(data, d.passed); pod != nil {
+			return pod, nil, nil
+		}
 		if object := decoder.object(data, d.memory); object != nil {
 			return object, nil, nil
 		}

@@ -29,10 +29,8 @@ func (d *decoder) pod(m message, memory *podMemory) *corev1.Pod {
 	if !ok {
 		return nil
 	}
-	if d.filter != nil {
-		if pod := d.partial(parts.metadata); pod != nil {
-			return pod
-		}
+	if pod := d.partial(parts.metadata); pod != nil {
+		return pod
 	}
 	if d.form == Summary {
 		return d.summary(parts, memory)
