@@ -130,7 +130,8 @@
 //     The version of the first write is 99991, so versions soon have one digit more.
 //  2. LIST and WATCH support label selectors, and field selectors of the fields that pods
 //     have. If a pod leaves a selection, its watchers receive DELETED with the previous
-//     state. If a pod enters, they receive ADDED.
+//     state. If a pod enters, they receive ADDED. They ignore the parameter shardSelector, as a
+//     server does whose feature gate ShardedListAndWatch is off, without [WithShardSelector].
 //  3. LIST supports resourceVersion, resourceVersionMatch, limit and continue. All pages
 //     have the version of the first. After [Server.Compact] the server answers the next page
 //     with 410 and a token to continue with inconsistent pages. It answers a future version

@@ -63,6 +63,9 @@ type Request struct {
 	// Options of a LIST, WATCH or delete collection: selectors, resource
 	// version, limit, continue, timeout.
 	Options metav1.ListOptions
+	// ShardSelector is the parameter shardSelector of a LIST or a WATCH. ListOptions has such a
+	// field since Kubernetes 1.36.
+	ShardSelector string
 
 	Header http.Header
 }
@@ -88,7 +91,9 @@ func newCall(req *http.Request) (*call, *apierrors.StatusError) {
 	if !c.readPath(req.URL.Path) {
 		return c, unknownPath(req.URL.Path)
 	}
-	if err := scheme.ParameterCodec.DecodeParameters(req.URL.Query(), corev1.SchemeGroupVersion, &c.Options); err != nil {
+	query := req.URL.Query()
+	c.ShardSelector = query.Get("shardSelector")
+	if err := scheme.ParameterCodec.DecodeParameters(query, corev1.SchemeGroupVersion, &c.Options); err != nil {
 		return c, apierrors.NewBadRequest(err.Error())
 	}
 	if !c.readVerb(req.Method) {

@@ -18,6 +18,7 @@ type selection struct {
 	namespace string // empty for all
 	labels    labels.Selector
 	fields    fields.Selector
+	shards    []shardRange // none for all
 }
 
 func newSelection(namespace string, opts metav1.ListOptions) (selection, *apierrors.StatusError) {
@@ -39,12 +40,15 @@ func newSelection(namespace string, opts metav1.ListOptions) (selection, *apierr
 }
 
 // everything reports whether the selection matches every pod of the namespace.
-func (s selection) everything() bool { return s.labels.Empty() && s.fields.Empty() }
+func (s selection) everything() bool {
+	return s.labels.Empty() && s.fields.Empty() && s.shards == nil
+}
 
 func (s selection) matches(pod *corev1.Pod) bool {
 	return (s.namespace == "" || s.namespace == pod.Namespace) &&
 		s.labels.Matches(labels.Set(pod.Labels)) &&
-		(s.fields.Empty() || s.fields.Matches(selectableFields(pod)))
+		(s.fields.Empty() || s.fields.Matches(selectableFields(pod))) &&
+		inShards(s.shards, pod)
 }
 
 func selectableFields(pod *corev1.Pod) fields.Set {

@@ -41,6 +41,7 @@ type config struct {
 	bookmarks        time.Duration
 	streamingLists   bool
 	expiredAtConnect bool
+	shards           bool
 	history          int
 }
 
@@ -71,6 +72,14 @@ func WithExpiredAtConnect() Option {
 // default it keeps all changes until [Server.Compact] is called.
 func WithHistory(n int) Option {
 	return func(c *config) { c.history = n }
+}
+
+// WithShardSelector makes the server select pods by the parameter shardSelector of a LIST or a
+// WATCH, like kube-apiserver 1.38 and, with the feature gate ShardedListAndWatch, 1.36 and 1.37
+// (KEP-5866). By default the server ignores the parameter, also an invalid one, as kube-apiserver
+// does without the gate.
+func WithShardSelector() Option {
+	return func(c *config) { c.shards = true }
 }
 
 // NewServer returns a server with no pods and no faults.
@@ -224,6 +233,9 @@ func (s *Server) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if refusal == nil {
 		refusal = c.validate(s.config.streamingLists)
+	}
+	if refusal == nil && s.config.shards {
+		refusal = c.selectShard()
 	}
 	if refusal != nil {
 		return c.refuse(refusal, effects), nil
