@@ -14,8 +14,8 @@ import (
 // has all namespaces.
 type Range struct{ first, last uint64 } // both included
 
-// Of returns one of count ranges that together have each namespace once. The index is from 0
-// to count-1.
+// Of returns one of count ranges that together have each namespace once: the one with the
+// namespaces of which hash * count / 2^64, rounded down, is index. The index is from 0 to count-1.
 func Of(index, count int) *Range {
 	r := &Range{first: border(index, count), last: math.MaxUint64}
 	if index+1 < count {
@@ -24,9 +24,12 @@ func Of(index, count int) *Range {
 	return r
 }
 
-// border returns the first hash of a range, index * 2^64 / count rounded down.
+// border returns the first hash of a range, index * 2^64 / count rounded up.
 func border(index, count int) uint64 {
-	quotient, _ := bits.Div64(uint64(index), 0, uint64(count))
+	quotient, remainder := bits.Div64(uint64(index), 0, uint64(count))
+	if remainder > 0 {
+		quotient++
+	}
 	return quotient
 }
 

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/big"
+	"math/bits"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -46,13 +47,14 @@ func TestRangesHaveEachHashOnce(t *testing.T) {
 	}
 }
 
-// exactBorder is index * 2^64 / count in numbers of any size.
+// exactBorder is index * 2^64 / count rounded up, in numbers of any size.
 func exactBorder(index, count int) *big.Int {
 	product := new(big.Int).Lsh(big.NewInt(int64(index)), 64)
+	product.Add(product, big.NewInt(int64(count)-1))
 	return product.Div(product, big.NewInt(int64(count)))
 }
 
-// Each namespace is in exactly one shard, as a string and as bytes.
+// Each namespace is in exactly one shard, the documented one, as a string and as bytes.
 func TestEachNamespaceInOneShard(t *testing.T) {
 	namespaces := []string{"", "default", "kube-system", "a", rand.String(63)}
 	for i := range 500 {
@@ -66,6 +68,9 @@ func TestEachNamespaceInOneShard(t *testing.T) {
 				owns := r.Owns(namespace)
 				if owns {
 					owners++
+				}
+				if part, _ := bits.Mul64(hash(namespace), uint64(count)); owns != (part == uint64(index)) {
+					t.Errorf("shard %d of %d: Owns(%q) = %v, want it in shard %d", index, count, namespace, owns, part)
 				}
 				if r.OwnsBytes([]byte(namespace)) != owns {
 					t.Errorf("shard %d of %d: Owns(%q) = %v, OwnsBytes differs", index, count, namespace, owns)
@@ -110,9 +115,9 @@ func TestSelector(t *testing.T) {
 	}{
 		{0, 2, "shardRange(object.metadata.namespace, '0x0000000000000000', '0x8000000000000000')"},
 		{1, 2, "shardRange(object.metadata.namespace, '0x8000000000000000', '0x10000000000000000')"},
-		{1, 3, "shardRange(object.metadata.namespace, '0x5555555555555555', '0xaaaaaaaaaaaaaaaa')"},
-		{2, 3, "shardRange(object.metadata.namespace, '0xaaaaaaaaaaaaaaaa', '0x10000000000000000')"},
-		{0, 100, "shardRange(object.metadata.namespace, '0x0000000000000000', '0x028f5c28f5c28f5c')"},
+		{1, 3, "shardRange(object.metadata.namespace, '0x5555555555555556', '0xaaaaaaaaaaaaaaab')"},
+		{2, 3, "shardRange(object.metadata.namespace, '0xaaaaaaaaaaaaaaab', '0x10000000000000000')"},
+		{0, 100, "shardRange(object.metadata.namespace, '0x0000000000000000', '0x028f5c28f5c28f5d')"},
 	} {
 		if got := Of(test.index, test.count).Selector(); got != test.want {
 			t.Errorf("the selector of shard %d of %d is %s, want %s", test.index, test.count, got, test.want)
