@@ -3,6 +3,7 @@
 package watchsource
 
 import (
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/shard"
 )
 
 // An Option changes how a [WatchSnapshotSource] works. A nil Option changes nothing.
@@ -25,6 +27,7 @@ type StoreOption interface{ applyToStore(*storeOptions) }
 
 type sourceOptions struct {
 	namespace    string
+	shard        *shardOption // nil for all namespaces
 	logger       logr.Logger
 	selector     func(appID string) labels.Selector
 	form         podwire.Form
@@ -39,6 +42,7 @@ func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.
 	return listwatch.Config{
 		Client:       client,
 		Namespace:    o.namespace,
+		Shard:        o.shard.namespaces(),
 		Selector:     selector.String(),
 		Form:         o.form,
 		StartTimeout: o.startTimeout,
@@ -107,6 +111,68 @@ func defaultLogger() logr.Logger { return logr.FromSlogHandler(slog.Default().Ha
 // which needs a ClusterRole. A namespace that does not exist has no pods and causes no error.
 func WithNamespace(namespace string) Option {
 	return sourceOption(func(o *sourceOptions) { o.namespace = namespace })
+}
+
+// WithShard makes a source watch only a part of all namespaces, so that several processes can
+// divide them. With a count of n, the namespaces are divided into n shards, and the source sees
+// the pods of shard index, from 0 to n-1. A count of 1 is the same as no WithShard.
+//
+// A namespace is in the shard that is its hash times count divided by 2^64, rounded down. The
+// hash is the 64-bit FNV-1a of the name. So each namespace is in exactly one shard, whatever the
+// count is, and all processes must have the same count. To change the count, restart all
+// processes with another one: each then lists again. While some still have the old
+// count, a namespace may be in the shards of several processes or of none.
+//
+// Names that differ only in their last characters have hashes near each other. Of 100
+// namespaces team-00 to team-99, all are in one shard of 2, 4 or 16. Look at how your namespaces
+// divide before you use shards. Names with a random part divide evenly. The same is true of
+// the parameter shardSelector of the Kubernetes API (KEP-5866).
+//
+// The source requests its shard with that parameter. kube-apiserver then sends the pods of the
+// shard only, from version 1.38 on, and in 1.36 and 1.37 with the feature gate
+// ShardedListAndWatch. Other servers ignore the parameter and send all pods. So the source
+// drops the pods of other shards itself, and without decoding them if the client is an ordinary
+// clientset. A client that is wrapped sends the parameter if its ListOptions has it, from
+// k8s.io/apimachinery 0.36 on. The events that the source drops show that the server is there,
+// and an observer receives at most one of them a second, as a bookmark.
+//
+// A store never receives a pod of another shard, and all guarantees hold for the pods of the
+// shard. If the namespaces of an application are in another shard, its source starts with an
+// empty view, without an error. Keep the executors of an application in one namespace.
+//
+// Start fails if the count is below 1, or if the index is not from 0 to count-1. It also fails if
+// the count is above 1 and [WithNamespace] names a namespace: only one of the processes could
+// ever see a pod of it.
+func WithShard(index, count int) Option {
+	return sourceOption(func(o *sourceOptions) { o.shard = &shardOption{index, count} })
+}
+
+// A shardOption is what WithShard was called with.
+type shardOption struct{ index, count int }
+
+// namespaces returns those of a valid option, nil for all.
+func (s *shardOption) namespaces() *shard.Range {
+	if s == nil || s.count == 1 {
+		return nil
+	}
+	return shard.Of(s.index, s.count)
+}
+
+// checkShard returns why a source cannot watch its shard.
+func (o *sourceOptions) checkShard() error {
+	switch s := o.shard; {
+	case s == nil:
+		return nil
+	case s.count < 1:
+		return fmt.Errorf("WithShard(%d, %d): the count must be at least 1", s.index, s.count)
+	case s.index < 0 || s.index >= s.count:
+		return fmt.Errorf("WithShard(%d, %d): the index must be from 0 to %d", s.index, s.count, s.count-1)
+	case s.count > 1 && o.namespace != metav1.NamespaceAll:
+		return fmt.Errorf("WithShard(%d, %d) divides all namespaces and cannot be used with WithNamespace(%q): leave one of them out",
+			s.index, s.count, o.namespace)
+	default:
+		return nil
+	}
 }
 
 // WithSelector sets the selector of an application's executor pods. The default

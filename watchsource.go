@@ -193,6 +193,9 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	if err := checkAppID(appID); err != nil {
 		return nil, err
 	}
+	if err := s.options.checkShard(); err != nil {
+		return nil, fmt.Errorf("watchsource: start: %w", err)
+	}
 	if s.options.selector == nil {
 		return nil, errors.New("watchsource: start: the function of WithSelector is nil")
 	}

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/shard"
 )
 
 // podClient lists and watches the pods of a namespace, or of all.
@@ -50,7 +51,7 @@ func newPodClient(c *Config, fake bool) podClient {
 	wire, err := newWirePods(theirs, c, func(mediaType string) { note("an answer in " + mediaType) })
 	if err != nil {
 		note(err.Error())
-		return &restPods{theirs, c.Namespace}
+		return &restPods{theirs, c.Namespace, c.Shard}
 	}
 	return wire
 }
@@ -98,10 +99,11 @@ type typedPods struct {
 }
 
 func (c *typedPods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	return c.PodInterface.List(ctx, options)
+	return c.PodInterface.List(ctx, shardedOptions(options, c.config.Shard))
 }
 
 func (c *typedPods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
+	options = shardedOptions(options, c.config.Shard)
 	return newClientEvents(ctx, func(ctx context.Context) (watch.Interface, error) { return c.PodInterface.Watch(ctx, options) })
 }
 
@@ -114,7 +116,7 @@ func (c *typedPods) Version(ctx context.Context, selector string) (string, error
 // list of metadata. A fake has no REST client, and lists pods.
 func (c *typedPods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
 	if client := c.config.Client.CoreV1().RESTClient(); !isNil(client) {
-		return metadata(ctx, client, c.config.Namespace, jsonMetadata, options)
+		return metadata(ctx, inShard(podRequest(client, c.config.Namespace, options), c.config.Shard), jsonMetadata)
 	}
 	pods, err := c.PodInterface.List(ctx, options)
 	if err != nil {
@@ -132,16 +134,22 @@ func (c *typedPods) Metadata(ctx context.Context, options metav1.ListOptions) (*
 type restPods struct {
 	client    *rest.RESTClient
 	namespace string
+	shard     *shard.Range
+}
+
+// request prepares a request for the pods of the shard.
+func (c *restPods) request(options metav1.ListOptions) *rest.Request {
+	return inShard(podRequest(c.client, c.namespace, options), c.shard)
 }
 
 func (c *restPods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	list := &corev1.PodList{}
-	return list, podRequest(c.client, c.namespace, options).Do(ctx).Into(list)
+	return list, c.request(options).Do(ctx).Into(list)
 }
 
 func (c *restPods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
 	options.Watch = true
-	return newClientEvents(ctx, podRequest(c.client, c.namespace, options).Watch)
+	return newClientEvents(ctx, c.request(options).Watch)
 }
 
 func (c *restPods) Version(ctx context.Context, selector string) (string, error) {
@@ -155,7 +163,7 @@ func (c *restPods) Metadata(ctx context.Context, options metav1.ListOptions) (*v
 	if theirs, err := accepted(c.client); err == nil && strings.HasPrefix(theirs, runtime.ContentTypeProtobuf) {
 		accept = protobufMetadata
 	}
-	return metadata(ctx, c.client, c.namespace, accept, options)
+	return metadata(ctx, c.request(options), accept)
 }
 
 // wirePods sends the same requests over the same connections, and reads the
@@ -165,10 +173,16 @@ type wirePods struct {
 	lists      *rest.RESTClient
 	watches    *rest.RESTClient // without a rate limit, like client-go's watches
 	namespace  string
+	shard      *shard.Range
+}
+
+// request prepares a request for the pods of the shard.
+func (c *wirePods) request(client *rest.RESTClient, options metav1.ListOptions) *rest.Request {
+	return inShard(podRequest(client, c.namespace, options), c.shard)
 }
 
 func (c *wirePods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	return podRequest(c.lists, c.namespace, options).Do(ctx).Get()
+	return c.request(c.lists, options).Do(ctx).Get()
 }
 
 // Watch asks for the body instead of client-go's watch of it. That one is read in
@@ -176,7 +190,7 @@ func (c *wirePods) List(ctx context.Context, options metav1.ListOptions) (runtim
 // opened without an error if there was no answer.
 func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
 	options.Watch = true
-	body, err := podRequest(c.watches, c.namespace, options).Stream(ctx)
+	body, err := c.request(c.watches, options).Stream(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +202,7 @@ func (c *wirePods) Version(ctx context.Context, selector string) (string, error)
 }
 
 func (c *wirePods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
-	return metadata(ctx, c.lists, c.namespace, protobufMetadata, options)
+	return metadata(ctx, c.request(c.lists, options), protobufMetadata)
 }
 
 // podRequest prepares a request as client-go's typed client does (gentype).
@@ -257,7 +271,7 @@ func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)
 	}
 	address.Path = prefix
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
-	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.Filter, c.SpecCache, note)
+	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.podFilter(), c.SpecCache, note)
 	content := rest.ClientContentConfig{
 		AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
 		ContentType:        runtime.ContentTypeProtobuf,
@@ -272,7 +286,7 @@ func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)
 	if err != nil {
 		return nil, err
 	}
-	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: c.Namespace}, nil
+	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: c.Namespace, shard: c.Shard}, nil
 }
 
 // accepted returns the media type that a client's requests for pods ask for.

@@ -156,12 +156,13 @@ func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
 		if err != nil {
 			return fullView{}, err
 		}
-		switch event.Type {
-		case watch.Added, watch.Modified:
+		switch {
+		case l.ofOtherShard(event):
+		case event.Type == watch.Added, event.Type == watch.Modified:
 			pods.put(pod)
-		case watch.Deleted:
+		case event.Type == watch.Deleted:
 			pods.remove(pod)
-		case watch.Bookmark:
+		case event.Type == watch.Bookmark:
 			if pod.Annotations[metav1.InitialEventsAnnotationKey] == "true" {
 				return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
 			}
@@ -264,7 +265,9 @@ func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error)
 		if !ok {
 			return fmt.Errorf("%w: %T in a list of pods", ErrNotUnderstood, object)
 		}
-		view.pods = append(view.pods, pod)
+		if l.Shard.Owns(pod.Namespace) {
+			view.pods = append(view.pods, pod)
+		}
 		return nil
 	})
 	return view, err

@@ -27,6 +27,7 @@ import (
 
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
+	"github.com/executorpods/watchsource/internal/shard"
 	"github.com/executorpods/watchsource/internal/sleep"
 )
 
@@ -99,12 +100,13 @@ type Event struct {
 	Trouble bool // Refused: the view may be out of date, and an operator may have to act
 }
 
-// A Config says what a [Loop] does. All fields but Filter, SpecCache,
+// A Config says what a [Loop] does. All fields but Shard, Filter, SpecCache,
 // StallTimeout and VerifyEvery are required.
 type Config struct {
 	Client       kubernetes.Interface
 	Namespace    string // empty for all
 	Selector     string
+	Shard        *shard.Range // of the namespaces, nil for all
 	Form         podwire.Form
 	Filter       *podwire.Filter   // which pods are decoded completely, nil for all
 	SpecCache    podwire.SpecCache // of a sink that does not keep the pods, nil otherwise
@@ -144,6 +146,7 @@ type Loop struct {
 	plainUntil  time.Time     // no streaming lists before
 	busyStreams int           // streaming lists in a row that the server asked to repeat later
 	trouble     string        // the one last logged, "" for none
+	others      otherShards
 }
 
 // New returns a loop that has not made a request yet.
@@ -413,7 +416,13 @@ func (l *Loop) receive(s *stream) (received bool, err error) {
 		if !l.fake && goesBack(event, s.from) {
 			return received, errNewHistory
 		}
-		if err := l.pass(event, l.showsStore(event)); err != nil {
+		shown := l.showsStore(event)
+		if l.ofOtherShard(event) {
+			err = l.passVersion(event)
+		} else {
+			err = l.pass(event, shown)
+		}
+		if err != nil {
 			return received, err
 		}
 		received, s.heard = true, time.Now()

@@ -31,8 +31,8 @@ type versionPage struct {
 }
 
 // metadata lists the metadata of pods, one page.
-func metadata(ctx context.Context, client rest.Interface, namespace, accept string, options metav1.ListOptions) (*versionPage, error) {
-	result := podRequest(client, namespace, options).SetHeader("Accept", accept).Do(ctx)
+func metadata(ctx context.Context, request *rest.Request, accept string) (*versionPage, error) {
+	result := request.SetHeader("Accept", accept).Do(ctx)
 	if err := result.Error(); err != nil {
 		return nil, err
 	}

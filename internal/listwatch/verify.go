@@ -250,6 +250,7 @@ func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versi
 			return listed, v.loop.failed(metadataRequest, err)
 		}
 		maps.Copy(listed.pods, page.pods)
+		maps.DeleteFunc(listed.pods, func(key podKey, _ string) bool { return !v.loop.Shard.Owns(key.Namespace) })
 		listed.resourceVersion = page.ResourceVersion
 		if page.Continue == "" {
 			return listed, nil

@@ -33,16 +33,17 @@ func IsPartial(pod *corev1.Pod) bool { return pod.Kind == partialKind }
 
 // inOtherShard returns the namespace and the version of a pod whose namespace the shard lacks.
 // It is not ok if the shard has the namespace, or if the pod is unusual. The object of a
-// bookmark has no namespace.
+// bookmark has no namespace. The API server writes the metadata first, and in it the namespace
+// before the version.
 func (d *decoder) inOtherShard(pod message) (namespace, resourceVersion []byte, ok bool) {
 	if !d.isSharded() {
 		return nil, nil, false
 	}
-	parts, ok := partsOf(pod)
-	if !ok {
+	metadata, ok := pod.next()
+	if !ok || metadata.key() != podMetadata {
 		return nil, nil, false
 	}
-	for m := parts.metadata; len(m) > 0; {
+	for m := message(metadata.value); len(m) > 0 && resourceVersion == nil; {
 		f, ok := m.next()
 		if !ok {
 			return nil, nil, false
@@ -50,14 +51,11 @@ func (d *decoder) inOtherShard(pod message) (namespace, resourceVersion []byte, 
 		switch f.key() {
 		case metaNamespace:
 			namespace = f.value
-			if d.filter.Shard.OwnsBytes(namespace) {
-				return nil, nil, false
-			}
 		case metaResourceVersion:
 			resourceVersion = f.value
 		}
 	}
-	return namespace, resourceVersion, len(namespace) > 0
+	return namespace, resourceVersion, len(namespace) > 0 && !d.filter.Shard.OwnsBytes(namespace)
 }
 
 func (d *decoder) isSharded() bool { return d.filter != nil && d.filter.Shard != nil }
