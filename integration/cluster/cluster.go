@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +34,12 @@ type Cluster struct {
 // Start builds the programs if need be, starts them, and returns when pods can
 // be created in the namespace default. It tells report what takes long.
 func Start(ctx context.Context, report func(string)) (*Cluster, error) {
+	return StartWith(ctx, report)
+}
+
+// StartWith is Start with further flags of kube-apiserver, each a name and a value:
+// "feature-gates=ShardedListAndWatch=true".
+func StartWith(ctx context.Context, report func(string), flags ...string) (*Cluster, error) {
 	programs, err := findBinaries(ctx, report)
 	if err != nil {
 		return nil, err
@@ -44,6 +51,10 @@ func Start(ctx context.Context, report func(string)) (*Cluster, error) {
 	c, err := newCluster(dir, programs)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	for _, flag := range flags {
+		name, value, _ := strings.Cut(flag, "=")
+		c.plane.APIServer.Configure().Set(name, value)
 	}
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(err, c.Stop())
