@@ -55,7 +55,7 @@ func (a *application) stopActing() {
 
 // watch begins to watch an application, and starts the source again if its start fails.
 func (r *Replica) watch(id string) {
-	bucket := BucketOf(id)
+	bucket := r.bucketOf(id)
 	if r.shared[bucket] == nil {
 		r.shared[bucket] = r.newSharedWatch(bucket)
 	}
@@ -76,7 +76,19 @@ func (r *Replica) watch(id string) {
 
 func (r *Replica) newSharedWatch(bucket int) *watchsource.SharedWatch {
 	options := append([]watchsource.Option{watchsource.WithLogger(r.config.Logger)}, r.config.Options...)
-	return watchsource.NewSharedWatch(r.config.Pods, append(options, watchsource.WithSelector(selectorOf(bucket)))...)
+	division := watchsource.WithSelector(selectorOf(bucket))
+	if r.config.NamespaceOf != nil {
+		division = watchsource.WithShard(bucket, Buckets)
+	}
+	return watchsource.NewSharedWatch(r.config.Pods, append(options, division)...)
+}
+
+// bucketOf returns the bucket of an application.
+func (r *Replica) bucketOf(id string) int {
+	if r.config.NamespaceOf != nil {
+		return ShardOf(r.config.NamespaceOf(id))
+	}
+	return BucketOf(id)
 }
 
 // act begins to call Act for an application.

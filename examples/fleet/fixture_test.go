@@ -27,6 +27,9 @@ type cluster struct {
 	leases *leaseServer
 	pods   *watchtest.Server
 	apps   []string
+	// namespaceOf is the one of the replicas. If it is nil, all pods are in "default", with the
+	// bucket label.
+	namespaceOf func(app string) string
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -54,14 +57,20 @@ type process struct {
 
 // newCluster returns a cluster with one running executor for each application.
 func newCluster(t *testing.T, apps int) *cluster {
+	return newDividedCluster(t, apps, watchtest.NewServer(), nil)
+}
+
+// newDividedCluster is newCluster for replicas that divide the applications by namespace.
+func newDividedCluster(t *testing.T, apps int, pods *watchtest.Server, namespaceOf func(app string) string) *cluster {
 	c := &cluster{
-		t:      t,
-		leases: newLeaseServer(),
-		pods:   watchtest.NewServer(),
-		takes:  map[string]time.Duration{},
-		busy:   map[string]string{},
-		last:   map[string]call{},
-		ended:  map[string]bool{},
+		t:           t,
+		leases:      newLeaseServer(),
+		pods:        pods,
+		namespaceOf: namespaceOf,
+		takes:       map[string]time.Duration{},
+		busy:        map[string]string{},
+		last:        map[string]call{},
+		ended:       map[string]bool{},
 	}
 	for i := range apps {
 		app := fmt.Sprint("app-", i)
@@ -76,12 +85,13 @@ func (c *cluster) start(name string) *process {
 	c.t.Helper()
 	p := &process{name: name}
 	replica, err := New(Config{
-		Client:    c.leases.client(&p.network),
-		Pods:      c.pods.Client(),
-		Namespace: "platform",
-		Fleet:     "test",
-		Name:      name,
-		Act:       func(ctx context.Context, app string, batch watchsource.Batch) { c.act(ctx, p, app, batch) },
+		Client:      c.leases.client(&p.network),
+		Pods:        c.pods.Client(),
+		Namespace:   "platform",
+		Fleet:       "test",
+		Name:        name,
+		NamespaceOf: c.namespaceOf,
+		Act:         func(ctx context.Context, app string, batch watchsource.Batch) { c.act(ctx, p, app, batch) },
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -143,26 +153,37 @@ func (c *cluster) setDuration(p *process, d time.Duration) {
 
 func podName(app string, executor int) string { return fmt.Sprintf("%s-exec-%d", app, executor) }
 
+// namespace returns the namespace of an application.
+func (c *cluster) namespace(app string) string {
+	if c.namespaceOf == nil {
+		return "default"
+	}
+	return c.namespaceOf(app)
+}
+
 func (c *cluster) createPod(app string, executor int) {
-	c.pods.Create(&corev1.Pod{
+	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:      podName(app, executor),
-			Namespace: "default",
+			Namespace: c.namespace(app),
 			Labels: map[string]string{
 				watchsource.LabelRole:       watchsource.RoleExecutor,
 				watchsource.LabelApp:        app,
 				watchsource.LabelExecutorID: strconv.Itoa(executor),
-				BucketLabel:                 strconv.Itoa(BucketOf(app)),
 			},
 		},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning},
-	})
+	}
+	if c.namespaceOf == nil {
+		pod.Labels[BucketLabel] = strconv.Itoa(BucketOf(app))
+	}
+	c.pods.Create(pod)
 }
 
 // failPods makes an executor of each application fail, and creates the next one.
 func (c *cluster) failPods(executor int) {
 	for _, app := range c.apps {
-		c.pods.Update("default", podName(app, executor), func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed })
+		c.pods.Update(c.namespace(app), podName(app, executor), func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed })
 		c.createPod(app, executor+1)
 	}
 }

@@ -3,10 +3,10 @@
 // Package fleet divides applications among the replicas of a platform. It is an example
 // for [watchsource.SharedWatch].
 //
-// An application belongs to one of [Buckets] buckets, by a hash of its id. The live
-// replicas divide the buckets by rendezvous hashing. Each replica opens one SharedWatch
-// per bucket that it owns, so that the API server sends it the pods of its own
-// applications only.
+// An application belongs to one of [Buckets] buckets, by a hash of its id or of its
+// namespace. The live replicas divide the buckets by rendezvous hashing. Each replica opens
+// one SharedWatch per bucket that it owns, so that the API server sends it the pods of its
+// own applications only.
 //
 // A replica has a Lease, which shows that it lives and which buckets it acts for. Two
 // replicas may watch the same bucket for a moment, but only one acts. See the README for
@@ -49,7 +49,13 @@ type Config struct {
 	// more. Act should return soon then: no other replica takes over before, unless this
 	// one has lost its Lease.
 	Act func(ctx context.Context, appID string, batch watchsource.Batch)
-	// Options apply to the watches, except WithSelector, which the fleet sets.
+	// NamespaceOf returns the namespace in which an application has its executors. If it is
+	// set, the bucket of an application is [ShardOf] its namespace, a bucket is watched with
+	// WithShard in all namespaces, and no pod needs the bucket label. All replicas must do the
+	// same. The function must always return the same namespace for an application, and several
+	// goroutines may call it. If it is nil, the bucket is [BucketOf] the application.
+	NamespaceOf func(appID string) string
+	// Options apply to the watches, except WithSelector and WithShard, which the fleet sets.
 	Options []watchsource.Option
 	// Logger gets the changes of the fleet. The default discards them.
 	Logger logr.Logger

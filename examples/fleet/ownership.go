@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"hash/fnv"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -25,6 +26,14 @@ const (
 // BucketOf returns the bucket of an application, from 0 to Buckets-1.
 func BucketOf(appID string) int { return int(hash(appID) % Buckets) }
 
+// ShardOf returns the bucket of the applications in a namespace if the fleet divides them by
+// namespace, from 0 to Buckets-1. The API server and WithShard know no other hash than FNV-1a,
+// so namespaces whose names differ only in the last characters are in the same bucket.
+func ShardOf(namespace string) int {
+	shard, _ := bits.Mul64(fnv1a(namespace), Buckets)
+	return int(shard)
+}
+
 // OwnerOf returns the replica that should own an application, if these replicas are live.
 // The order of the names does not matter.
 func OwnerOf(appID string, replicas []string) string {
@@ -40,12 +49,16 @@ func ownerOf(bucket int, members []string) string {
 // hash is FNV-1a with the finalizer of MurmurHash3. FNV alone maps names that differ only
 // in their last digit to neighbours.
 func hash(s string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(s))
-	x := h.Sum64()
+	x := fnv1a(s)
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd
 	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
 	return x ^ x>>33
+}
+
+func fnv1a(s string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return h.Sum64()
 }
 
 // selectorOf selects the executors of an application in a bucket. The API server then

@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -57,6 +58,25 @@ func TestBuckets(t *testing.T) {
 		if got < 60 || got > 140 {
 			t.Errorf("bucket %d has %d applications, want about %d", bucket, got, apps/Buckets)
 		}
+	}
+}
+
+// Names with different beginnings are spread over the shards. Names that differ in their last
+// characters are not: the README warns of that.
+func TestShards(t *testing.T) {
+	const namespaces = 100 * Buckets
+	var sizes, similar [Buckets]int
+	for i := range namespaces {
+		sizes[ShardOf(fmt.Sprintf("%d-jobs", i))]++
+		similar[ShardOf(fmt.Sprintf("team-%02d", i%100))]++
+	}
+	for bucket, got := range sizes {
+		if got < 60 || got > 140 {
+			t.Errorf("bucket %d has %d namespaces, want about %d", bucket, got, namespaces/Buckets)
+		}
+	}
+	if got := slices.Max(similar[:]); got < namespaces/2 {
+		t.Errorf("the fullest bucket has %d of %d similar names, want most: has the hash changed?", got, namespaces)
 	}
 }
 

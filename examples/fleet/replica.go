@@ -90,7 +90,7 @@ func (r *Replica) list(ctx context.Context) {
 func (r *Replica) reconcile() {
 	added := r.applications()
 	for id := range added {
-		if r.running[id] == nil && r.wanted[BucketOf(id)] {
+		if r.running[id] == nil && r.wanted[r.bucketOf(id)] {
 			r.watch(id)
 		}
 	}

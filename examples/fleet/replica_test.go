@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 var seeds = flag.Int("seeds", 20, "how many random courses TestRandomFaults runs")
@@ -65,6 +67,40 @@ func TestReplicaStops(t *testing.T) {
 			t.Errorf("status of the stopped replica: %+v, want no buckets", status)
 		}
 	})
+}
+
+// Applications are divided by namespace: a replica watches the shards of its buckets, with a
+// server that selects by shard and with one that does not. Only the buckets of a new replica
+// move, and no end is lost.
+func TestByNamespace(t *testing.T) {
+	for name, pods := range map[string][]watchtest.Option{
+		"selected by the server": {watchtest.WithShardSelector()},
+		"ignored by the server":  nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newDividedCluster(t, apps, watchtest.NewServer(pods...), func(app string) string { return app + "-jobs" })
+				a, b := c.start("a"), c.start("b")
+				next := c.sleep(0, settle)
+				before := c.owners(a, b)
+				d := c.start("d")
+				next = c.sleep(next, settle)
+				after := c.owners(a, b, d)
+				requireMoves(t, before, after, func(_, after string) bool { return after == "d" })
+				c.requireEnds(next)
+				for app, call := range c.lastCalls() {
+					if owner := after[ShardOf(app+"-jobs")]; call.replica != owner {
+						t.Errorf("%s acts for %s, want the owner of the shard, %s", call.replica, app, owner)
+					}
+				}
+				for _, request := range c.pods.Requests() {
+					if request.Verb&(watchtest.List|watchtest.Watch|watchtest.StreamingList) != 0 && request.ShardSelector == "" {
+						t.Errorf("%v without a shard", request)
+					}
+				}
+			})
+		})
+	}
 }
 
 // A replica that cannot reach the Leases, but still sees the pods, stops to act before the

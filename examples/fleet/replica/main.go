@@ -5,8 +5,9 @@
 //
 //	replica -kubeconfig ~/.kube/config -name replica-0 -apps apps.txt
 //
-// The file has one application id per line. In a pod, leave out -kubeconfig and -name. On
-// SIGINT or SIGTERM it releases its Lease and ends.
+// The file has one application id per line, with its namespace if -by-namespace is given:
+// "jobs/app-1". In a pod, leave out -kubeconfig and -name. On SIGINT or SIGTERM it releases its
+// Lease and ends.
 package main
 
 import (
@@ -40,17 +41,18 @@ func main() {
 	fleetName := flag.String("fleet", "example", "`name` of the fleet")
 	name := flag.String("name", hostname, "`name` of this replica")
 	apps := flag.String("apps", "", "`path` of a file with one application id per line (required)")
+	byNamespace := flag.Bool("by-namespace", false, "watch all namespaces and divide them; a line of -apps is then NAMESPACE/ID")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	if err := run(ctx, *kubeconfig, *namespace, *fleetName, *name, *apps); err != nil {
+	if err := run(ctx, *kubeconfig, *namespace, *fleetName, *name, *apps, *byNamespace); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, kubeconfig, namespace, fleetName, name, apps string) error {
-	ids, err := os.ReadFile(apps)
+func run(ctx context.Context, kubeconfig, namespace, fleetName, name, apps string, byNamespace bool) error {
+	ids, namespaces, err := readApplications(apps, byNamespace)
 	if err != nil {
 		return fmt.Errorf("read the applications, see -apps: %w", err)
 	}
@@ -63,23 +65,51 @@ func run(ctx context.Context, kubeconfig, namespace, fleetName, name, apps strin
 	if err != nil {
 		return err
 	}
-	replica, err := fleet.New(fleet.Config{
+	config := fleet.Config{
 		Client:    leases,
 		Pods:      pods,
 		Namespace: namespace,
 		Fleet:     fleetName,
 		Name:      name,
 		Act:       newPrinter(os.Stdout, name).print,
-		Options:   []watchsource.Option{watchsource.WithNamespace(namespace), watchsource.WithTrimmedPods()},
+		Options:   []watchsource.Option{watchsource.WithTrimmedPods()},
 		Logger:    logr.FromSlogHandler(slog.Default().Handler()),
-	})
+	}
+	if byNamespace {
+		config.NamespaceOf = func(id string) string { return namespaces[id] }
+	} else {
+		config.Options = append(config.Options, watchsource.WithNamespace(namespace))
+	}
+	replica, err := fleet.New(config)
 	if err != nil {
 		return err
 	}
-	for id := range strings.FieldsSeq(string(ids)) {
+	for _, id := range ids {
 		replica.Add(id)
 	}
 	return replica.Run(ctx)
+}
+
+// readApplications reads the ids of applications, and the namespace of each if the lines have
+// it.
+func readApplications(path string, withNamespaces bool) (ids []string, namespaces map[string]string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	namespaces = map[string]string{}
+	for line := range strings.FieldsSeq(string(text)) {
+		id := line
+		if withNamespaces {
+			namespace, rest, found := strings.Cut(line, "/")
+			if !found {
+				return nil, nil, fmt.Errorf("%q is not NAMESPACE/ID", line)
+			}
+			id, namespaces[rest] = rest, namespace
+		}
+		ids = append(ids, id)
+	}
+	return ids, namespaces, nil
 }
 
 func newClient(kubeconfig string) (kubernetes.Interface, error) {
