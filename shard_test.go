@@ -433,7 +433,7 @@ func testEventsOfOtherShards(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-// A pod of another shard is not decoded: one that cannot be decoded ends no watch.
+// A pod of another shard is not decoded. If it is damaged, the watch goes on.
 func TestBadPodOfAnotherShard(t *testing.T) { eachConstructor(t, testBadPodOfAnotherShard) }
 
 func testBadPodOfAnotherShard(t *testing.T, newSource modeltest.NewSource) {
@@ -453,7 +453,7 @@ func testBadPodOfAnotherShard(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-// A verification misses no event of another shard, and repairs a lost event of its own.
+// A verification ignores a lost event of another shard, and repairs a lost event of the shard.
 func TestVerificationOfAShard(t *testing.T) {
 	eachShardServer(t, func(t *testing.T, newSource modeltest.NewSource, server *watchtest.Server) {
 		for _, namespace := range shardNamespaces {

@@ -10,6 +10,7 @@ import (
 	"math/bits"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,23 +33,43 @@ const (
 	podsPerNamespace   = 200
 )
 
-// Two sources that divide the namespaces have each executor once, on a server that selects by
-// shard and on one that ignores the parameter, and each has what the server lists. On the first
-// server a source receives about half of the bytes, on the second one all.
+// Two sources that divide the namespaces have each executor once, and each has what the server
+// lists. A source receives about half of the bytes from a server that selects by shard, and all
+// from a server that ignores the parameter.
 func TestShards(t *testing.T) {
-	t.Run("gate off", func(t *testing.T) { testShards(t, server, false) })
-	t.Run("gate on", func(t *testing.T) {
-		c, err := cluster.StartWith(t.Context(), func(line string) { t.Log(line) }, "feature-gates=ShardedListAndWatch=true")
-		if err != nil {
-			t.Fatal(err)
+	for name, selects := range map[string]bool{"gate off": false, "gate on": true} {
+		t.Run(name, func(t *testing.T) { testShards(t, shardCluster(t, selects), selects) })
+	}
+}
+
+// shardCluster returns a server with the feature gate ShardedListAndWatch on or off. Kubernetes has
+// the gate since 1.36, and it is on by default since 1.38.
+func shardCluster(t *testing.T, on bool) *cluster.Cluster {
+	t.Helper()
+	version, err := admin(t).Discovery().ServerVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	minor, err := strconv.Atoi(version.Minor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case on == (minor >= 38):
+		return server
+	case on && minor < 36:
+		t.Skipf("%s does not have the feature gate", version)
+	}
+	c, err := cluster.StartWith(t.Context(), func(line string) { t.Log(line) }, fmt.Sprint("feature-gates=ShardedListAndWatch=", on))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
 		}
-		t.Cleanup(func() {
-			if err := c.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		testShards(t, c, true)
 	})
+	return c
 }
 
 func testShards(t *testing.T, c *cluster.Cluster, selects bool) {

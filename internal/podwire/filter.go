@@ -68,8 +68,8 @@ func (d *decoder) newPassed() *corev1.Pod {
 	return new(corev1.Pod)
 }
 
-// passOver returns a pod with what is decoded of one in another shard, nil for any other object.
-// The memory is that of the pod before, or nil to pass over nothing.
+// passOver decodes the namespace and the version of a pod in another shard into memory, and
+// returns it. It returns nil for any other object, and if memory is nil.
 func (d *decoder) passOver(data []byte, memory *corev1.Pod) *corev1.Pod {
 	if memory == nil {
 		return nil
