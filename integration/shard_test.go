@@ -60,7 +60,7 @@ func shardCluster(t *testing.T, on bool) *cluster.Cluster {
 	case on && minor < 36:
 		t.Skipf("%s does not have the feature gate", version)
 	}
-	c, err := cluster.StartWith(t.Context(), func(line string) { t.Log(line) }, fmt.Sprint("feature-gates=ShardedListAndWatch=", on))
+	c, err := cluster.Start(t.Context(), cluster.Setup{Store: cluster.Etcd, Flags: []string{fmt.Sprint("feature-gates=ShardedListAndWatch=", on)}}, func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,54 +5,77 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
-// BackupEtcd copies the data of etcd, which is away meanwhile. The function that
-// it returns stops both programs, puts the copy back and starts them, as an
-// operator does who restores a cluster: the API server then counts resource
-// versions again from those of the copy.
-func (c *Cluster) BackupEtcd(ctx context.Context) (restore func(context.Context) error, err error) {
-	backup, err := os.MkdirTemp(c.dir, "etcd-backup-*")
-	if err != nil {
-		return nil, fmt.Errorf("back up etcd: %w", err)
-	}
-	copied := filepath.Join(backup, "data")
-	if err := c.withoutEtcd(ctx, func() error { return os.CopyFS(copied, os.DirFS(c.plane.Etcd.DataDir)) }); err != nil {
-		return nil, fmt.Errorf("back up etcd: %w", err)
-	}
-	restore = func(ctx context.Context) error {
-		if err := c.StopAPIServer(); err != nil {
-			return fmt.Errorf("restore etcd: %w", err)
-		}
-		err := c.withoutEtcd(ctx, func() error {
-			if err := os.RemoveAll(c.plane.Etcd.DataDir); err != nil {
-				return err
-			}
-			return os.CopyFS(c.plane.Etcd.DataDir, os.DirFS(copied))
-		})
-		if err != nil {
-			return fmt.Errorf("restore etcd: %w", err)
-		}
-		return c.StartAPIServer(ctx)
-	}
-	return restore, nil
+// A Backup is an older state of the store: a copy of its data, or a replica that has fallen
+// behind if the store is PostgreSQL.
+type Backup struct {
+	cluster *Cluster
+	dir     string
 }
 
-// withoutEtcd ends etcd, does work, and starts etcd again.
-func (c *Cluster) withoutEtcd(ctx context.Context, work func() error) error {
-	if err := kill(ctx, c.plane.Etcd.DataDir); err != nil {
+// Backup makes a backup. The store may be away meanwhile.
+func (c *Cluster) Backup(ctx context.Context) (*Backup, error) {
+	folder, err := os.MkdirTemp(c.dir, "backup-*")
+	if err != nil {
+		return nil, fmt.Errorf("back up the store: %w", err)
+	}
+	b := &Backup{cluster: c, dir: filepath.Join(folder, "data")}
+	if err := c.store.save(ctx, b.dir); err != nil {
+		return nil, fmt.Errorf("back up the store: %w", err)
+	}
+	return b, nil
+}
+
+// Restore stops the API server and the store, puts the backup in place and starts them, as an
+// operator does who restores a cluster: the API server then counts resource versions again
+// from those of the backup.
+func (b *Backup) Restore(ctx context.Context) error {
+	if err := b.cluster.StopAPIServer(); err != nil {
+		return fmt.Errorf("restore the store: %w", err)
+	}
+	if err := b.PutBack(ctx); err != nil {
 		return err
 	}
-	err := work()
-	if startErr := c.plane.Etcd.Start(); startErr != nil {
-		return startErr
-	}
-	return err
+	return b.cluster.StartAPIServer(ctx)
 }
+
+// PutBack kills the store and puts the backup in its place, while the API server runs on.
+func (b *Backup) PutBack(ctx context.Context) error {
+	if err := b.cluster.store.kill(ctx); err != nil {
+		return fmt.Errorf("put back the store: %w", err)
+	}
+	if err := b.cluster.store.putBack(ctx, b.dir); err != nil {
+		return fmt.Errorf("put back the store: %w", err)
+	}
+	return nil
+}
+
+// RestartStore ends the store as a crash does, leaves it away for a while, and brings
+// it back with the data that it had.
+func (c *Cluster) RestartStore(ctx context.Context, away time.Duration) error {
+	if err := c.store.kill(ctx); err != nil {
+		return fmt.Errorf("kill the store: %w", err)
+	}
+	select {
+	case <-time.After(away):
+	case <-ctx.Done():
+	}
+	// Even if ctx has ended: without the store the other processes cannot stop normally.
+	if err := c.store.start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start the store: %w", err)
+	}
+	return ctx.Err()
+}
+
+// ErrNotEtcd is the error of what only etcd can do.
+var ErrNotEtcd = errors.New("the store is not etcd")
 
 // AdvanceVersion raises the resource version by n, by writes to a key of etcd
 // that no resource has.

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -23,24 +25,21 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
-// A Cluster is one etcd and one kube-apiserver. Only the API server's port
+// A Cluster is one store, by default an etcd, and one kube-apiserver. Only the API server's port
 // authenticates clients, by certificate or token, and it authorizes them by RBAC.
 type Cluster struct {
-	plane *envtest.ControlPlane
-	dir   string // certificates and data, which outlive a restart
-	admin *envtest.AuthenticatedUser
+	setup   Setup
+	store   store
+	plane   *envtest.ControlPlane
+	dir     string // certificates and data, which outlive a restart
+	admin   *envtest.AuthenticatedUser
+	version *version.Info
 }
 
 // Start builds the programs if need be, starts them, and returns when pods can
 // be created in the namespace default. It tells report what takes long.
-func Start(ctx context.Context, report func(string)) (*Cluster, error) {
-	return StartWith(ctx, report)
-}
-
-// StartWith is Start with further flags of kube-apiserver, each a name and a value:
-// "feature-gates=ShardedListAndWatch=true".
-func StartWith(ctx context.Context, report func(string), flags ...string) (*Cluster, error) {
-	programs, err := findBinaries(ctx, report)
+func Start(ctx context.Context, setup Setup, report func(string)) (*Cluster, error) {
+	programs, err := findBinaries(ctx, setup, report)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +47,11 @@ func StartWith(ctx context.Context, report func(string), flags ...string) (*Clus
 	if err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	c, err := newCluster(dir, programs)
+	c, err := newCluster(setup, dir, programs)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	for _, flag := range flags {
+	for _, flag := range setup.Flags {
 		name, value, _ := strings.Cut(flag, "=")
 		c.plane.APIServer.Configure().Set(name, value)
 	}
@@ -62,22 +61,16 @@ func StartWith(ctx context.Context, report func(string), flags ...string) (*Clus
 	return c, nil
 }
 
-func newCluster(dir string, programs binaries) (*Cluster, error) {
-	etcd, err := guarded(dir, programs.etcd)
-	if err != nil {
-		return nil, err
-	}
+func newCluster(setup Setup, dir string, programs binaries) (*Cluster, error) {
 	apiserver, err := guarded(dir, programs.apiserver)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir, plane: &envtest.ControlPlane{
-		Etcd: &envtest.Etcd{
-			Path:         etcd,
-			DataDir:      filepath.Join(dir, "etcd-data"),
-			StartTimeout: startTimeout,
-			StopTimeout:  stopTimeout,
-		},
+	store, err := newStore(setup.Store, dir, programs)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{setup: setup, store: store, dir: dir, plane: &envtest.ControlPlane{
 		APIServer: &envtest.APIServer{
 			Path:         apiserver,
 			CertDir:      filepath.Join(dir, "apiserver-certificates"),
@@ -96,20 +89,25 @@ func newCluster(dir string, programs binaries) (*Cluster, error) {
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	for _, dir := range []string{c.plane.Etcd.DataDir, c.plane.APIServer.CertDir} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make data directory: %w", err)
-		}
+	if err := os.MkdirAll(c.plane.APIServer.CertDir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
 	}
-	if err := c.plane.Start(); err != nil {
-		return fmt.Errorf("start control plane: %w", err)
+	if err := c.store.start(ctx); err != nil {
+		return fmt.Errorf("start store: %w", err)
+	}
+	c.plane.APIServer.EtcdURL = c.store.url()
+	if err := c.plane.APIServer.Start(); err != nil {
+		return fmt.Errorf("start API server: %w", err)
 	}
 	admin, err := c.plane.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, unthrottled())
 	if err != nil {
 		return fmt.Errorf("add administrator: %w", err)
 	}
 	c.admin = admin
-	return c.waitForNamespace(ctx)
+	if err := c.waitForNamespace(ctx); err != nil {
+		return err
+	}
+	return c.askVersion()
 }
 
 // unthrottled is for clients that have the server to themselves.
@@ -133,6 +131,39 @@ func (c *Cluster) waitForNamespace(ctx context.Context) error {
 	return nil
 }
 
+// askVersion learns the server's version, which is not that of the setup if the programs were
+// given by KUBEBUILDER_ASSETS.
+func (c *Cluster) askVersion() error {
+	client, err := kubernetes.NewForConfig(c.Config())
+	if err != nil {
+		return fmt.Errorf("make client: %w", err)
+	}
+	c.version, err = client.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("ask for the version of the API server: %w", err)
+	}
+	return nil
+}
+
+// Version is the API server's, for example v1.34.4.
+func (c *Cluster) Version() string { return c.version.GitVersion }
+
+// Minor is the second number of the API server's version.
+func (c *Cluster) Minor() int {
+	minor, err := strconv.Atoi(c.version.Minor)
+	if err != nil {
+		panic(fmt.Sprintf("minor version %q of the API server: %v", c.version.Minor, err))
+	}
+	return minor
+}
+
+// StreamsLists reports whether the API server answers a streaming list. Its gate WatchList was on in
+// 1.32, off in 1.33, and is on since 1.34.
+func (c *Cluster) StreamsLists() bool { return c.Minor() == 32 || c.Minor() >= 34 }
+
+// Store is what the API server keeps its objects in.
+func (c *Cluster) Store() Store { return c.setup.Store }
+
 // Config is the administrator's, without client-side throttling.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.admin.Config()) }
 
@@ -145,7 +176,7 @@ func (c *Cluster) AddUser(name string) (*rest.Config, error) {
 	return rest.CopyConfig(user.Config()), nil
 }
 
-// StopAPIServer takes the API server away and leaves etcd, as an upgrade of a
+// StopAPIServer takes the API server away and leaves the store, as an upgrade of a
 // control plane with one node does. StartAPIServer brings it back at the same
 // address, with the same certificates and users.
 func (c *Cluster) StopAPIServer() error {
@@ -165,6 +196,6 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 
 // Stop ends both programs, waits for them and removes their data.
 func (c *Cluster) Stop() error {
-	err := c.plane.Stop()
+	err := errors.Join(c.plane.Stop(), c.store.stop())
 	return errors.Join(err, os.RemoveAll(c.dir))
 }

@@ -33,11 +33,14 @@ func (c *Cluster) CompactEtcd(ctx context.Context) error {
 }
 
 func (c *Cluster) askEtcd(ctx context.Context, path string, question, answer any) error {
+	if c.setup.Store != Etcd {
+		return ErrNotEtcd
+	}
 	body, err := json.Marshal(question)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.plane.Etcd.URL.JoinPath(path).String(), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.store.url().JoinPath(path).String(), bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cluster runs a real etcd and a real kube-apiserver on the loopback
-// interface, for tests and for trying things out.
+// interface, for tests and for trying things out. Another version of kube-apiserver
+// can be chosen, and kine with SQLite or PostgreSQL in place of etcd.
 //
-// Both programs are built from the versions that this module's go.mod names,
-// so nothing is downloaded that the Go module proxy and go.sum do not vouch
-// for. There is no controller manager, no scheduler and no kubelet: a pod stays
+// The programs of this module's go.mod are built with its go.sum, which vouches for
+// them. Another program gets a module in the cache directory, whose go.sum begins as a
+// copy of servers.sum: that vouches for the versions that .ci/run servers names. For a
+// version that it does not have Go's checksum database vouches, and if that is switched
+// off the build fails. PostgreSQL is the one that is installed. There is no controller manager, no scheduler and no kubelet: a pod stays
 // Pending until a client writes its status, which package kubelet next to this
 // one does.
 package cluster

@@ -25,23 +25,6 @@ func (c *Cluster) KillAPIServer(ctx context.Context) error {
 	return nil
 }
 
-// RestartEtcd ends etcd as a crash does, leaves it away for a while, and brings
-// it back with the data that it had.
-func (c *Cluster) RestartEtcd(ctx context.Context, away time.Duration) error {
-	if err := kill(ctx, c.plane.Etcd.DataDir); err != nil {
-		return fmt.Errorf("kill etcd: %w", err)
-	}
-	select {
-	case <-time.After(away):
-	case <-ctx.Done():
-	}
-	// Even if ctx has ended: without etcd the other processes cannot stop normally.
-	if err := c.plane.Etcd.Start(); err != nil {
-		return fmt.Errorf("start etcd: %w", err)
-	}
-	return ctx.Err()
-}
-
 // PauseAPIServer makes the API server stand still, with all its connections
 // open, until resume is called or this process has ended.
 func (c *Cluster) PauseAPIServer(ctx context.Context) (resume func() error, err error) {

@@ -13,7 +13,8 @@ import (
 )
 
 // RunTests runs the tests of a package, a testing.M, on a Cluster that it hands
-// to use first, and returns the code to exit with.
+// to use first, and returns the code to exit with. The flags -server and -store say which
+// server it is, and what it keeps its objects in.
 func RunTests(tests interface{ Run() int }, use func(*Cluster)) (code int) {
 	code, err := runTests(tests, use)
 	if err != nil {
@@ -26,7 +27,8 @@ func RunTests(tests interface{ Run() int }, use func(*Cluster)) (code int) {
 func runTests(tests interface{ Run() int }, use func(*Cluster)) (code int, err error) {
 	interrupted, stopListening := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stopListening()
-	c, err := Start(interrupted, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	flag.Parse()
+	c, err := Start(interrupted, chosen, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		return 0, err
 	}
@@ -45,7 +47,6 @@ func (c *Cluster) stopWhenCutShort(interrupted context.Context) (returned func()
 		c.Stop()
 		os.Exit(1)
 	})
-	flag.Parse()
 	timeout := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration)
 	if timeout == 0 {
 		return func() { forget() }

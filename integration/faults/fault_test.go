@@ -97,7 +97,7 @@ func (s *round) cutIdleStreams(t *testing.T) {
 // restoreEtcd loses some seconds of the application's life, and so many versions
 // that the new history does not reach the versions held within the round.
 func (s *round) restoreEtcd(t *testing.T) {
-	restore, err := server.BackupEtcd(t.Context())
+	backup, err := server.Backup(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (s *round) restoreEtcd(t *testing.T) {
 	s.application.mu.Lock()
 	defer s.application.mu.Unlock()
 	s.link.shut()
-	if err := restore(t.Context()); err != nil {
+	if err := backup.Restore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.application.stages = [executors]stage{}
@@ -149,7 +149,7 @@ func (s *round) pauseAPIServer(t *testing.T, from, to time.Duration) {
 }
 
 func (s *round) restartEtcd(t *testing.T) {
-	if err := server.RestartEtcd(t.Context(), s.between(0, 3*time.Second)); err != nil {
+	if err := server.RestartStore(t.Context(), s.between(0, 3*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -36,7 +36,7 @@ func TestStartOnARestoredServer(t *testing.T) {
 	}
 	source := newSource(t, s.identity.config("https://"+s.link.address), s.namespace, false)
 	source.ledger.historyChanges.Store(true)
-	restore, err := server.BackupEtcd(t.Context())
+	backup, err := server.Backup(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestStartOnARestoredServer(t *testing.T) {
 	}
 	a.converge(t, limit, source)
 	source.Stop()
-	if err := restore(t.Context()); err != nil {
+	if err := backup.Restore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := source.Start(appID); err != nil {

@@ -36,6 +36,7 @@ func main() {
 type options struct {
 	kubeconfig string
 	kubelet    bool
+	setup      cluster.Setup
 }
 
 func parse(args []string) (options, error) {
@@ -44,6 +45,7 @@ func parse(args []string) (options, error) {
 	var o options
 	flags.StringVar(&o.kubeconfig, "kubeconfig", filepath.Join(os.TempDir(), "watchsource.kubeconfig"), "write a kubeconfig to this `file`")
 	flags.BoolVar(&o.kubelet, "kubelet", true, "pretend a node, without which every pod stays Pending")
+	o.setup.AddFlags(flags)
 	return o, flags.Parse(args)
 }
 
@@ -52,7 +54,7 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := cluster.Start(ctx, func(line string) { fmt.Fprintln(out, line) })
+	server, err := cluster.Start(ctx, opts.setup, func(line string) { fmt.Fprintln(out, line) })
 	if err != nil {
 		return err
 	}
