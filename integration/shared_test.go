@@ -40,8 +40,12 @@ func TestManyApplicationsOnOneWatch(t *testing.T) {
 
 	first := consumers("first", 300)
 	createPods(t, client, first)
-	if n := startAll(t, first, requests); n > 3 {
-		t.Errorf("%d applications started with %d requests, want at most 3", len(first), n)
+	most := 3
+	if !server.StreamsLists() { // the gate WatchList is off: a refusal, pages of 500 of the 1,200 pods, and a watch
+		most = 5
+	}
+	if n := startAll(t, first, requests); n > most {
+		t.Errorf("%d applications started with %d requests, want at most %d", len(first), n, most)
 	}
 	agreeAll(t, client, first, "after Start")
 

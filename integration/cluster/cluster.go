@@ -8,13 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"regexp"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -28,12 +27,15 @@ const (
 // A Cluster is one store, by default an etcd, and one kube-apiserver. Only the API server's port
 // authenticates clients, by certificate or token, and it authorizes them by RBAC.
 type Cluster struct {
-	setup   Setup
-	store   store
-	plane   *envtest.ControlPlane
-	dir     string // certificates and data, which outlive a restart
-	admin   *envtest.AuthenticatedUser
-	version *version.Info
+	setup Setup
+	store store
+	plane *envtest.ControlPlane
+	dir   string // certificates and data, which outlive a restart
+	admin *envtest.AuthenticatedUser
+
+	// What the API server is, learnt after it has started.
+	version      string
+	streamsLists bool
 }
 
 // Start builds the programs if need be, starts them, and returns when pods can
@@ -107,7 +109,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.waitForNamespace(ctx); err != nil {
 		return err
 	}
-	return c.askVersion()
+	return c.askAbilities(ctx)
 }
 
 // unthrottled is for clients that have the server to themselves.
@@ -131,35 +133,33 @@ func (c *Cluster) waitForNamespace(ctx context.Context) error {
 	return nil
 }
 
-// askVersion learns the server's version, which is not that of the setup if the programs were
-// given by KUBEBUILDER_ASSETS.
-func (c *Cluster) askVersion() error {
+// askAbilities learns the server's version and gates, which the setup does not say if the
+// programs were given by KUBEBUILDER_ASSETS.
+func (c *Cluster) askAbilities(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(c.Config())
 	if err != nil {
 		return fmt.Errorf("make client: %w", err)
 	}
-	c.version, err = client.Discovery().ServerVersion()
+	version, err := client.Discovery().ServerVersion()
 	if err != nil {
 		return fmt.Errorf("ask for the version of the API server: %w", err)
 	}
+	metrics, err := client.CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the feature gates of the API server: %w", err)
+	}
+	c.version, c.streamsLists = version.GitVersion, watchListEnabled.Match(metrics)
 	return nil
 }
 
+var watchListEnabled = regexp.MustCompile(`(?m)^kubernetes_feature_enabled\{name="WatchList",[^}]*\} 1$`)
+
 // Version is the API server's, for example v1.34.4.
-func (c *Cluster) Version() string { return c.version.GitVersion }
+func (c *Cluster) Version() string { return c.version }
 
-// Minor is the second number of the API server's version.
-func (c *Cluster) Minor() int {
-	minor, err := strconv.Atoi(c.version.Minor)
-	if err != nil {
-		panic(fmt.Sprintf("minor version %q of the API server: %v", c.version.Minor, err))
-	}
-	return minor
-}
-
-// StreamsLists reports whether the API server answers a streaming list. Its gate WatchList was on in
-// 1.32, off in 1.33, and is on since 1.34.
-func (c *Cluster) StreamsLists() bool { return c.Minor() == 32 || c.Minor() >= 34 }
+// StreamsLists reports whether the API server answers a streaming list. By default its gate
+// WatchList is off in 1.31 and 1.33, and on in 1.32 and since 1.34.
+func (c *Cluster) StreamsLists() bool { return c.streamsLists }
 
 // Store is what the API server keeps its objects in.
 func (c *Cluster) Store() Store { return c.setup.Store }
