@@ -17,9 +17,9 @@ import (
 // look into them, so the server's certificate stays valid.
 type proxy struct {
 	address string
-	server  string
 
 	mu       sync.Mutex
+	server   string
 	listener net.Listener // nil while cut
 	conns    map[net.Conn]*flow
 	carrying sync.WaitGroup
@@ -27,11 +27,13 @@ type proxy struct {
 
 func newProxy(t *testing.T) *proxy {
 	t.Helper()
-	target, err := url.Parse(server.Config().Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{address: "127.0.0.1:0", server: target.Host, conns: map[net.Conn]*flow{}}
+	return newProxyTo(t, server.Config().Host)
+}
+
+func newProxyTo(t *testing.T, target string) *proxy {
+	t.Helper()
+	p := &proxy{address: "127.0.0.1:0", conns: map[net.Conn]*flow{}}
+	p.lead(t, target)
 	p.mend(t)
 	t.Cleanup(p.cut)
 	return p
@@ -99,7 +101,7 @@ func (p *proxy) lose() {
 }
 
 func (p *proxy) carry(from net.Conn) {
-	to, err := net.Dial("tcp", p.server)
+	to, err := net.Dial("tcp", p.leadsTo())
 	if err != nil {
 		from.Close()
 		return
@@ -113,6 +115,24 @@ func (p *proxy) carry(from net.Conn) {
 	copying.Go(func() { f.copy(from, to) })
 	f.copy(to, from)
 	copying.Wait()
+}
+
+// lead lets new connections lead to the server with this URL.
+func (p *proxy) lead(t *testing.T, target string) {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = to.Host
+}
+
+func (p *proxy) leadsTo() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.server
 }
 
 // A flow is what goes through a pair of connections.

@@ -80,14 +80,18 @@ func newCluster(setup Setup, dir string, programs binaries) (*Cluster, error) {
 			StopTimeout:  stopTimeout,
 		},
 	}}
-	c.plane.APIServer.Configure().
+	configure(c.plane.APIServer)
+	return c, nil
+}
+
+func configure(server *envtest.APIServer) {
+	server.Configure().
 		// A loopback address is refused as the endpoint of the service
 		// kubernetes, which is not used here. The server would log errors for ever.
 		Set("advertise-address", "127.0.0.1").
 		Set("endpoint-reconciler-type", "none").
 		// Otherwise an open watch keeps the server from stopping for a minute.
 		Set("shutdown-watch-termination-grace-period", "1s")
-	return c, nil
 }
 
 func (c *Cluster) start(ctx context.Context) error {
