@@ -5,6 +5,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -20,8 +21,11 @@ import (
 )
 
 // afterRefusal is how long a view may stay wrong after an API server that runs on has ended or
-// refused the first watch, or after one that was stopped is back.
+// refused the first watch.
 const afterRefusal = 5 * time.Second
+
+// noLimit is for an API server that was stopped: how long it is away decides.
+const noLimit = time.Duration(math.MaxInt64)
 
 // lostVersions is by how many changes the new history is behind. A replica of PostgreSQL skips up
 // to 32 numbers when it is promoted.
@@ -30,13 +34,7 @@ const lostVersions = 300
 // Guarantees 1, 2 and 4: an operator stops the API server, restores its store from a backup and
 // starts it. The executors that were created since do not exist any more.
 func TestRestoreFromABackup(t *testing.T) {
-	testOlderState(t, func(s *pastState, backup *cluster.Backup) error {
-		err := backup.Restore(t.Context())
-		for _, w := range s.witnesses {
-			w.setBegin(time.Now())
-		}
-		return err
-	})
+	testOlderState(t, (*cluster.Backup).Restore, noLimit)
 }
 
 // The same under an API server that runs on, as when the database of k3s fails over to a replica that
@@ -46,10 +44,10 @@ func TestOlderStateUnderTheServer(t *testing.T) {
 	if server.Store() == cluster.Etcd {
 		t.Skip("with etcd an operator restarts the API servers (TestRestoreFromABackup): only with -store=kine-sqlite or -store=kine-postgres")
 	}
-	testOlderState(t, func(_ *pastState, backup *cluster.Backup) error { return backup.PutBack(t.Context()) })
+	testOlderState(t, (*cluster.Backup).PutBack, afterRefusal)
 }
 
-func testOlderState(t *testing.T, putBack func(*pastState, *cluster.Backup) error) {
+func testOlderState(t *testing.T, putBack func(*cluster.Backup, context.Context) error, limit time.Duration) {
 	t.Helper()
 	client := admin(t)
 	s := newPastState(t, client)
@@ -62,11 +60,11 @@ func testOlderState(t *testing.T, putBack func(*pastState, *cluster.Backup) erro
 		w.mustAgree(t, client, "before the store is put back")
 		w.beginCounting()
 	}
-	if err := putBack(s, backup); err != nil {
+	if err := putBack(backup, t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitServer(t)
-	s.check(t)
+	s.check(t, limit)
 }
 
 // A pastState is an application whose executors change after the backup was made.
@@ -132,7 +130,7 @@ func (s *pastState) awaitServer(t *testing.T) {
 	})
 }
 
-func (s *pastState) check(t *testing.T) {
+func (s *pastState) check(t *testing.T, limit time.Duration) {
 	t.Helper()
 	for _, w := range s.witnesses {
 		w.mustAgree(t, s.client, "after the store was put back")
@@ -141,8 +139,8 @@ func (s *pastState) check(t *testing.T) {
 	for _, w := range s.witnesses {
 		w.mustAgree(t, s.client, "at the end")
 		w.waitForEnd(t, s.deleted.UID)
-		if took := w.took(t, len(s.lost)); took > afterRefusal {
-			t.Errorf("%s: the view was right %v after the first watch was ended or refused, want %v", w.name, took, afterRefusal)
+		if took := w.took(t, len(s.lost)); took > limit {
+			t.Errorf("%s: the view was right %v after the first watch was ended or refused, want %v", w.name, took, limit)
 		}
 		w.count(t, "executor that ended before the backup", s.ended, 1, 0)
 		w.count(t, "executor that was deleted and came back", s.deleted, 1, 1)
@@ -161,7 +159,7 @@ type witness struct {
 
 	mu         sync.Mutex
 	counting   bool      // the store is put back
-	began      time.Time // when the first watch was ended or refused, or the API server was back
+	began      time.Time // when the first watch was ended or refused
 	corrected  time.Time // when the reader was shown that the last executor is gone
 	lost       int       // executors that have left since the store was put back
 	steps      []string
@@ -190,12 +188,6 @@ func (w *witness) beginCounting() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counting = true
-}
-
-func (w *witness) setBegin(now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.began = now
 }
 
 func (w *witness) story() []string {
@@ -247,8 +239,7 @@ func (w *witness) waitForEnd(t *testing.T, uid types.UID) {
 	})
 }
 
-// took is how long it took until the reader was shown that n executors are gone, 0 if that was
-// before the API server was known to be back.
+// took is how long it took until the reader was shown that n executors are gone.
 func (w *witness) took(t *testing.T, n int) time.Duration {
 	t.Helper()
 	w.mu.Lock()
@@ -256,7 +247,7 @@ func (w *witness) took(t *testing.T, n int) time.Duration {
 	if w.lost != n {
 		t.Errorf("%s: a reader was shown that %d executors left, want %d", w.name, w.lost, n)
 	}
-	return max(0, w.corrected.Sub(w.began))
+	return w.corrected.Sub(w.began)
 }
 
 func (w *witness) count(t *testing.T, what string, pod *corev1.Pod, ends, gone int) {
