@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	startTimeout = time.Minute
+	startTimeout = 3 * time.Minute // on a machine that builds something at the same time
 	stopTimeout  = 30 * time.Second
 )
 
