@@ -103,7 +103,7 @@ func (g generated) vouch(ctx context.Context, sums []string) error {
 	}
 	database, err := goCommand(ctx, "", "env", "GOSUMDB")
 	if err == nil && strings.TrimSpace(database) == "off" {
-		err = fmt.Errorf("nothing vouches for the %d new modules of %s %s: GOSUMDB is off, and servers.sum does not have them", len(added), g.module, g.version)
+		err = fmt.Errorf("nothing vouches for %d checksums of the modules of %s %s: GOSUMDB is off, and servers.sum does not have them", len(added), g.module, g.version)
 	}
 	return err
 }
