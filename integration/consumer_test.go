@@ -20,6 +20,10 @@ import (
 // patience is how long anything may take to be seen.
 const patience = 30 * time.Second
 
+// forgetfulPatience is that for a consumer that has to list after each watch: the library makes up to 45
+// seconds of pause between such lists.
+const forgetfulPatience = patience + 45*time.Second
+
 // A consumer is a source and the store that it feeds.
 type consumer struct {
 	name      string
@@ -64,7 +68,15 @@ func (w *consumer) start(t *testing.T) {
 // waitFor fails the test if cond does not come true.
 func (w *consumer) waitFor(t *testing.T, what string, cond func(watchsource.Snapshot) bool) watchsource.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	if w.forgetful {
+		return w.waitWithin(t, forgetfulPatience, what, cond)
+	}
+	return w.waitWithin(t, patience, what, cond)
+}
+
+func (w *consumer) waitWithin(t *testing.T, limit time.Duration, what string, cond func(watchsource.Snapshot) bool) watchsource.Snapshot {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	snapshot, err := w.store.WaitFor(ctx, cond)
 	if err != nil {

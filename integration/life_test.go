@@ -172,7 +172,7 @@ func (a *application) watch(t *testing.T) {
 // read starts a quick and a slow reader of each consumer, except the consumer that sees the
 // other namespace too.
 func (a *application) read(t *testing.T) (results []<-chan readerCounts) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(cancel)
 	until := executorPod(a.namespace, appID, lastID).Name
 	for _, w := range a.consumers {
@@ -251,7 +251,8 @@ func (a *application) settle(t *testing.T, phase string) {
 	}
 	want["relabelled"] = want["deleted"]
 	want["replaced"] = want["deleted"]
-	w.waitFor(t, fmt.Sprintf("%s: %v", phase, want[phase]), func(s watchsource.Snapshot) bool {
+	const work = 2 * time.Minute // for the kubelet, on a machine that builds something at the same time
+	w.waitWithin(t, work, fmt.Sprintf("%s: %v", phase, want[phase]), func(s watchsource.Snapshot) bool {
 		return want[phase] == [4]int{s.Count(watchsource.Pending), s.Count(watchsource.Running), s.Count(watchsource.Succeeded), s.Count(watchsource.Failed)}
 	})
 }
