@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -97,6 +98,10 @@ func newPastState(t *testing.T, client kubernetes.Interface) *pastState {
 		w := &witness{ends: map[types.UID]int{}, gone: map[types.UID]int{}}
 		w.consumer = how.consumer(t, how.name, how.config, s.namespace, watchsource.WithObserver(w.observe))
 		w.read(t)
+		t.Cleanup(func() {
+			status := w.source.Status()
+			t.Logf("%-14s %s; %d relists, %d resumes, %d errors", w.name, strings.Join(w.story(), ", "), status.Relists, status.Resumes, status.Errors)
+		})
 		s.witnesses = append(s.witnesses, w)
 	}
 	return s
@@ -148,8 +153,6 @@ func (s *pastState) check(t *testing.T, limit time.Duration) {
 		for _, pod := range s.lost[1:] {
 			w.count(t, "executor that was created after the backup", pod, 0, 1)
 		}
-		status := w.source.Status()
-		t.Logf("%-14s %s; %d relists, %d resumes, %d errors", w.name, strings.Join(w.story(), ", "), status.Relists, status.Resumes, status.Errors)
 	}
 }
 
@@ -176,7 +179,7 @@ func (w *witness) observe(o watchsource.Observation) {
 	if w.began.IsZero() {
 		w.began = time.Now()
 	}
-	step := fmt.Sprintf("%.2f %v", time.Since(w.began).Seconds(), o.Kind)
+	step := fmt.Sprintf("%.2f %v at %s", time.Since(w.began).Seconds(), o.Kind, cmp.Or(o.ResourceVersion, "-"))
 	if o.Err != nil {
 		step += fmt.Sprintf(" (%v)", o.Err)
 	}
