@@ -124,13 +124,14 @@ func (s *pastState) goOn(t *testing.T) {
 	})
 }
 
-// awaitServer returns when the API server lists the older state.
+// awaitServer returns when the watch cache of the API server has the older state. Until then a list
+// without a version may have either state.
 func (s *pastState) awaitServer(t *testing.T) {
 	t.Helper()
 	eventually(t, "the API server lists the older state", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		list, err := s.client.CoreV1().Pods(s.namespace).List(ctx, metav1.ListOptions{})
+		list, err := s.client.CoreV1().Pods(s.namespace).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		return err == nil && len(list.Items) == 3
 	})
 }
