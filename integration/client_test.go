@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -155,17 +156,25 @@ func shortWatches(config *rest.Config) *rest.Config {
 	})
 }
 
-// refusingResumes answers like a server that has forgotten the past.
-func refusingResumes(next http.RoundTripper, request *http.Request) (*http.Response, error) {
-	query := request.URL.Query()
-	if !query.Has("watch") || query.Has("sendInitialEvents") {
-		return next.RoundTrip(request)
+// refusingResumes answers like a server that has forgotten the past. The watch that follows a list is no
+// resume: a server without streaming lists has to be asked for one.
+func refusingResumes() func(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+	var listed atomic.Bool
+	return func(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+		query := request.URL.Query()
+		if !query.Has("watch") {
+			listed.Store(true)
+			return next.RoundTrip(request)
+		}
+		if query.Has("sendInitialEvents") || listed.Swap(false) {
+			return next.RoundTrip(request)
+		}
+		return answer(request, metav1.Status{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+			Status:   metav1.StatusFailure,
+			Reason:   metav1.StatusReasonExpired,
+			Code:     http.StatusGone,
+			Message:  "too old resource version: 1 (2)",
+		})
 	}
-	return answer(request, metav1.Status{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
-		Status:   metav1.StatusFailure,
-		Reason:   metav1.StatusReasonExpired,
-		Code:     http.StatusGone,
-		Message:  "too old resource version: 1 (2)",
-	})
 }

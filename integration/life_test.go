@@ -146,7 +146,7 @@ func (a *application) watch(t *testing.T) {
 		{name: "protobuf, trimmed, all namespaces", config: protobuf, namespace: metav1.NamespaceAll, trimmed: true},
 		{name: "protobuf, plain lists", config: altered(protobuf, refusingStreamedLists), namespace: a.namespace},
 		{name: "protobuf, watches that last 2 s", config: shortWatches(protobuf), namespace: a.namespace},
-		{name: "protobuf, watches that cannot be resumed", config: altered(shortWatches(protobuf), refusingResumes), namespace: a.namespace, forgetful: true},
+		{name: "protobuf, watches that cannot be resumed", config: altered(shortWatches(protobuf), refusingResumes()), namespace: a.namespace, forgetful: true},
 		{name: "JSON", config: json, namespace: a.namespace},
 		{name: "JSON, trimmed", config: json, namespace: a.namespace, trimmed: true},
 		{name: "shared watch, protobuf", config: protobuf, namespace: a.namespace, shared: true},
