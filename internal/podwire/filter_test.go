@@ -160,3 +160,21 @@ func TestOtherShardsAreNotDecoded(t *testing.T) {
 		}
 	}
 }
+
+// A bookmark, which has no namespace, is decoded also if the shard lacks the empty name.
+func TestBookmarkIsOfEachShard(t *testing.T) {
+	end := framed(eventOf(t, string(watch.Bookmark), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+	}}))
+	for index := range 2 {
+		filter := &Filter{Shard: shard.Of(index, 2)}
+		s := NewNegotiator(clientGo(), Full, filter, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(end)))
+		event, err := s.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := event.Object.(*corev1.Pod); got.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
+			t.Errorf("shard %d: the bookmark has the annotations %v, want the one that ends a list", index, got.Annotations)
+		}
+	}
+}
