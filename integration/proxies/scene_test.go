@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxies
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/executorpods/watchsource/integration/cluster"
+	"github.com/executorpods/watchsource/internal/podtest"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	appID     = "spark-5f0c1a7e9b"
+	selector  = "spark-app-selector=" + appID + ",spark-role=executor"
+	executors = 3
+
+	// How many other pods change a second on a busy server.
+	otherChanges = 40
+)
+
+// A scene is an API server with an application and those who watch it.
+type scene struct {
+	name      string
+	upstream  string       // host and port
+	config    *rest.Config // of a service account; the proxies pass its token on
+	namespace string
+	pods      typedcorev1.PodInterface // as the administrator
+	viewers   []*viewer
+}
+
+func newScene(t *testing.T, name string, c *cluster.Cluster) *scene {
+	t.Helper()
+	admin := c.Config()
+	client, err := kubernetes.NewForConfig(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "proxies-"},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := cluster.AddServiceAccount(t.Context(), admin, namespace.Name, "scheduler",
+		rbacv1.PolicyRule{Verbs: []string{"list", "watch"}, APIGroups: []string{""}, Resources: []string{"pods"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(admin.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{name: name, upstream: target.Host, config: config, namespace: namespace.Name, pods: client.CoreV1().Pods(namespace.Name)}
+	for id := range executors {
+		if err := s.create(t.Context(), s.pod(appID, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func (s *scene) pod(app string, id int) *corev1.Pod {
+	return podtest.Pod(strconv.Itoa(id), podtest.Of(s.namespace, app), podtest.Runnable)
+}
+
+func (s *scene) create(ctx context.Context, pod *corev1.Pod) error {
+	_, err := s.pods.Create(ctx, pod, metav1.CreateOptions{})
+	return err
+}
+
+// touch changes a pod, and returns its new version.
+func (s *scene) touch(ctx context.Context, name string) (version string, err error) {
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"touched":%q}}}`, time.Now().Format(time.RFC3339Nano))
+	pod, err := s.pods.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		return "", err
+	}
+	return pod.ResourceVersion, nil
+}
+
+// change changes an executor, and lets each viewer note how long it takes until it sees that.
+func (s *scene) change(t *testing.T) {
+	t.Helper()
+	name := s.pod(appID, 1).Name
+	version, err := s.touch(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var waiting sync.WaitGroup
+	for _, v := range s.viewers {
+		waiting.Go(func() { v.await(t.Context(), name, version) })
+	}
+	waiting.Wait()
+}
+
+// crowd changes pods of another application until the function that it returns is called. That
+// returns how many changes were made a second.
+func (s *scene) crowd(t *testing.T) (stop func() float64) {
+	t.Helper()
+	var names []string
+	for id := range otherChanges {
+		pod := s.pod("spark-0000000000", id)
+		if err := s.create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, pod.Name)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var writing sync.WaitGroup
+	begin, changes := time.Now(), 0
+	writing.Go(func() {
+		tick := time.NewTicker(time.Second / otherChanges)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if _, err := s.touch(ctx, names[n%len(names)]); err == nil {
+				changes++
+			}
+		}
+	})
+	stop = sync.OnceValue(func() float64 {
+		cancel()
+		writing.Wait()
+		return float64(changes) / time.Since(begin).Seconds()
+	})
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// view starts viewers of all setups whose program is installed.
+func (s *scene) view(t *testing.T) {
+	t.Helper()
+	for _, p := range append([]*program{nil}, programs...) {
+		var asked []setup
+		var listeners []*listener
+		for _, w := range setups {
+			if w.program != p {
+				continue
+			}
+			for _, http2 := range []bool{false, true} {
+				asked = append(asked, w)
+				listeners = append(listeners, &listener{http2: http2, settings: w.settings})
+			}
+		}
+		if p == nil {
+			for i, w := range asked {
+				if listeners[i].http2 {
+					s.viewers = append(s.viewers, s.start(t, w, true, s.config))
+				}
+			}
+			continue
+		}
+		if !p.installed() {
+			continue
+		}
+		proxy := p.start(t, s.upstream, listeners)
+		for i, w := range asked {
+			s.viewers = append(s.viewers, s.start(t, w, listeners[i].http2, proxy.through(listeners[i], s.config)))
+		}
+	}
+}
+
+// viewReplaced starts a viewer through Envoy's defaults. The function that it returns puts
+// HAProxy in the place of Envoy.
+func (s *scene) viewReplaced(t *testing.T) (replace func()) {
+	t.Helper()
+	if !envoy.installed() || !haproxy.installed() {
+		return func() {}
+	}
+	l := &listener{}
+	first := envoy.start(t, s.upstream, []*listener{l})
+	w := setup{name: "envoy, then haproxy 50s", replaced: true}
+	s.viewers = append(s.viewers, s.start(t, w, l.http2, first.through(l, s.config)))
+	return func() {
+		first.stop()
+		haproxy.start(t, s.upstream, []*listener{{address: l.address, settings: "timeout client 50s; timeout server 50s"}})
+	}
+}
+
+func protocol(http2 bool) string {
+	if http2 {
+		return "h2"
+	}
+	return "h1"
+}
+
+func (s *scene) title(w setup, http2 bool) string {
+	words := []string{w.name, protocol(http2), s.name}
+	if w.program != nil {
+		words = append([]string{w.program.name}, words...)
+	}
+	return strings.Join(words, ", ")
+}
