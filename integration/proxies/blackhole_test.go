@@ -12,8 +12,7 @@ import (
 )
 
 // nginx stands still for longer than a watch may be silent, with all timers at their defaults.
-// Its connections stay open. Each source says so in time, and goes on where it was once nginx
-// does.
+// Its connections stay open. Each source says so in time, and resumes when nginx continues.
 func TestBlackHole(t *testing.T) {
 	const (
 		// A stream may be silent for 150 s, and the phase changes when no watch was open for
@@ -31,22 +30,16 @@ func TestBlackHole(t *testing.T) {
 	nginx.mustBeInstalled(t)
 	t.Parallel()
 	s := newScene(t, "black hole", quiet)
-	var asked []setup
-	var listeners []*listener
-	for _, w := range setups {
-		if w.program == nginx {
-			asked = append(asked, w, w)
-			listeners = append(listeners, &listener{settings: w.settings}, &listener{settings: w.settings, http2: true})
-		}
-	}
-	proxy := nginx.start(t, s.upstream, listeners)
-	for i, w := range asked {
-		s.viewers = append(s.viewers, s.start(t, w, listeners[i].http2, proxy.through(listeners[i], s.config)))
-	}
+	proxy := s.viewThrough(t, nginx)
 	// The first watches, with the initial events, end or are cut within this time, so
 	// that the heads of the next ones are held back.
 	time.Sleep(70 * time.Second)
 
+	for _, v := range s.viewers {
+		if phase := v.source.Status().Phase; phase != watchsource.Watching {
+			t.Errorf("%s: in phase %v before", v.title, phase)
+		}
+	}
 	proxy.signal(syscall.SIGSTOP)
 	begin := time.Now()
 	var looking sync.WaitGroup

@@ -39,7 +39,7 @@ type site struct {
 	listeners   []*listener
 }
 
-// A listener is a port of a proxy with settings of its own.
+// A listener is a port of a proxy, with its settings.
 type listener struct {
 	address  string
 	http2    bool   // HTTP/2 and TLS with the client, otherwise HTTP/1.1 without TLS

@@ -32,7 +32,7 @@ const (
 	otherChanges = 40
 )
 
-// A scene is an API server with an application and those who watch it.
+// A scene is an API server, an application on it, and its viewers.
 type scene struct {
 	name      string
 	upstream  string       // host and port
@@ -145,37 +145,46 @@ func (s *scene) crowd(t *testing.T) (stop func() float64) {
 	return stop
 }
 
-// view starts viewers of all setups whose program is installed.
+// view starts viewers of all setups whose program is installed. Where watches are cut, a
+// source of a SharedWatch watches too.
 func (s *scene) view(t *testing.T) {
 	t.Helper()
-	for _, p := range append([]*program{nil}, programs...) {
-		var asked []setup
-		var listeners []*listener
-		for _, w := range setups {
-			if w.program != p {
-				continue
-			}
-			for _, http2 := range []bool{false, true} {
-				asked = append(asked, w)
-				listeners = append(listeners, &listener{http2: http2, settings: w.settings})
-			}
-		}
-		if p == nil {
-			for i, w := range asked {
-				if listeners[i].http2 {
-					s.viewers = append(s.viewers, s.start(t, w, true, s.config))
-				}
-			}
-			continue
-		}
-		if !p.installed() {
-			continue
-		}
-		proxy := p.start(t, s.upstream, listeners)
-		for i, w := range asked {
-			s.viewers = append(s.viewers, s.start(t, w, listeners[i].http2, proxy.through(listeners[i], s.config)))
+	s.viewThrough(t, nil)
+	for _, p := range programs {
+		if p.installed() {
+			s.viewThrough(t, p)
 		}
 	}
+}
+
+// viewThrough starts a program and viewers of all its setups. With nil there is no proxy.
+func (s *scene) viewThrough(t *testing.T, p *program) (started *proxy) {
+	t.Helper()
+	var ways []setup
+	var listeners []*listener
+	for _, w := range setups {
+		if w.program == p {
+			ways = append(ways, w, w)
+			listeners = append(listeners, &listener{settings: w.settings}, &listener{settings: w.settings, http2: true})
+		}
+	}
+	if p != nil {
+		started = p.start(t, s.upstream, listeners)
+	}
+	for i, w := range ways {
+		l, config := listeners[i], s.config
+		switch {
+		case p != nil:
+			config = started.through(l, s.config)
+		case !l.http2:
+			continue // the server speaks HTTP/2
+		}
+		s.start(t, w, l.http2, config)
+		if !w.uncut {
+			s.startShared(t, w, l.http2, config)
+		}
+	}
+	return started
 }
 
 // viewReplaced starts a viewer through Envoy's defaults. The function that it returns puts
@@ -188,7 +197,7 @@ func (s *scene) viewReplaced(t *testing.T) (replace func()) {
 	l := &listener{}
 	first := envoy.start(t, s.upstream, []*listener{l})
 	w := setup{name: "envoy, then haproxy 50s", replaced: true}
-	s.viewers = append(s.viewers, s.start(t, w, l.http2, first.through(l, s.config)))
+	s.start(t, w, l.http2, first.through(l, s.config))
 	return func() {
 		first.stop()
 		haproxy.start(t, s.upstream, []*listener{{address: l.address, settings: "timeout client 50s; timeout server 50s"}})

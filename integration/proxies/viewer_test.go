@@ -47,22 +47,38 @@ type viewer struct {
 }
 
 // start starts a viewer until the test ends.
-func (s *scene) start(t *testing.T, w setup, http2 bool, config *rest.Config) *viewer {
+func (s *scene) start(t *testing.T, w setup, http2 bool, config *rest.Config) {
 	t.Helper()
-	v := &viewer{setup: w, title: s.title(w, http2), scene: s, store: watchsource.NewStore(), wire: &wire{}}
+	s.startWith(t, s.title(w, http2), watchsource.NewWatchSnapshotSource, w, config)
+}
+
+// startShared is start for a source of a SharedWatch.
+func (s *scene) startShared(t *testing.T, w setup, http2 bool, config *rest.Config) {
+	t.Helper()
+	construct := func(store watchsource.SnapshotsStore, client kubernetes.Interface, options ...watchsource.Option) *watchsource.WatchSnapshotSource {
+		return watchsource.NewSharedWatch(client, options...).Source(store)
+	}
+	s.startWith(t, s.title(w, http2)+", shared", construct, w, config)
+}
+
+type constructor func(watchsource.SnapshotsStore, kubernetes.Interface, ...watchsource.Option) *watchsource.WatchSnapshotSource
+
+func (s *scene) startWith(t *testing.T, title string, construct constructor, w setup, config *rest.Config) {
+	t.Helper()
+	v := &viewer{setup: w, title: title, scene: s, store: watchsource.NewStore(), wire: &wire{}}
 	config = rest.CopyConfig(config)
 	config.Timeout = w.timeout
 	client, err := kubernetes.NewForConfig(v.wire.tap(t, config))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.source = watchsource.NewWatchSnapshotSource(v.store, client,
+	v.source = construct(v.store, client,
 		watchsource.WithNamespace(s.namespace), watchsource.WithLogger(funcr.New(v.log.write, funcr.Options{})))
 	if err := v.source.Start(appID); err != nil {
 		t.Fatalf("%s: %v", v.title, err)
 	}
 	t.Cleanup(v.source.Stop)
-	return v
+	s.viewers = append(s.viewers, v)
 }
 
 // look looks at the status and the health until ctx ends.
@@ -106,7 +122,7 @@ func (v *viewer) await(ctx context.Context, name, version string) {
 	v.arrivals = append(v.arrivals, time.Since(begin))
 }
 
-// judge compares what was seen with what the library promises.
+// judge compares the record of the viewer with the promises of the library.
 func (v *viewer) judge(t *testing.T) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
