@@ -11,7 +11,10 @@ import (
 	"github.com/executorpods/watchsource/integration/cluster"
 )
 
-var length = flag.Duration("length", 20*time.Second, "how long each case watches")
+var (
+	length  = flag.Duration("length", 20*time.Second, "how long each case watches")
+	watches = flag.Bool("watches", false, "print every watch of every case, not only of those that fail")
+)
 
 // quiet is the API server where nothing happens but what a test does.
 var quiet *cluster.Cluster

@@ -147,7 +147,13 @@ func (v *viewer) judge(t *testing.T) {
 	if v.sickness != nil {
 		t.Errorf("unhealthy for %v: %v", v.sick, v.sickness)
 	}
-	if page := v.log.page(); page != "" && !v.replaced {
+	page := v.log.page()
+	switch {
+	case v.timeout != 0:
+		if v.log.len() != 1 || !strings.Contains(page, "rest.Config.Timeout") {
+			t.Errorf("logged, want one line on rest.Config.Timeout:\n%s", page)
+		}
+	case page != "" && !v.replaced:
 		t.Errorf("logged:\n%s", page)
 	}
 	if v.silent && v.scene.name == idle && status.Errors != 0 {
@@ -156,7 +162,7 @@ func (v *viewer) judge(t *testing.T) {
 	if cuts := v.wire.cuts(); v.uncut && len(cuts) != 0 {
 		t.Errorf("%d watches were cut: %v", len(cuts), cuts)
 	}
-	if t.Failed() {
+	if t.Failed() || *watches {
 		t.Logf("%+v\n%s", status, v.wire)
 	}
 }
