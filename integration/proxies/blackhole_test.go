@@ -37,7 +37,7 @@ func TestBlackHole(t *testing.T) {
 
 	for _, v := range s.viewers {
 		if phase := v.source.Status().Phase; phase != watchsource.Watching {
-			t.Errorf("%s: in phase %v before", v.title, phase)
+			t.Errorf("%s: in phase %v before", v.title(), phase)
 		}
 	}
 	proxy.signal(syscall.SIGSTOP)
@@ -49,9 +49,9 @@ func TestBlackHole(t *testing.T) {
 			phase := time.Since(begin)
 			until(begin.Add(standstill), func() bool { return v.source.Healthy(3*time.Minute) != nil })
 			health := time.Since(begin)
-			t.Logf("%s: Retrying after %v, unhealthy after %v: %v", v.title, phase.Round(time.Second/10), health.Round(time.Second/10), v.source.Healthy(3*time.Minute))
+			t.Logf("%s: Retrying after %v, unhealthy after %v: %v", v.title(), phase.Round(time.Second/10), health.Round(time.Second/10), v.source.Healthy(3*time.Minute))
 			if phase > noticed || health > reported {
-				t.Errorf("%s: noticed after %v, want %v; unhealthy after %v, want %v", v.title, phase, noticed, health, reported)
+				t.Errorf("%s: noticed after %v, want %v; unhealthy after %v, want %v", v.title(), phase, noticed, health, reported)
 			}
 		})
 	}
@@ -73,9 +73,9 @@ func TestBlackHole(t *testing.T) {
 	waiting.Wait()
 	for _, v := range s.viewers {
 		status, after := v.source.Status(), v.arrivals[0]
-		t.Logf("%s: back after %v: %+v\n%s\n%s", v.title, after.Round(time.Second/10), status, v.log.page(), v.wire)
+		t.Logf("%s: back after %v: %+v\n%s\n%s", v.title(), after.Round(time.Second/10), status, v.log.page(), v.wire)
 		if after > back || status.Phase != watchsource.Watching || status.Relists != 0 {
-			t.Errorf("%s: back after %v, want %v; phase %v, %d relists", v.title, after, back, status.Phase, status.Relists)
+			t.Errorf("%s: back after %v, want %v; phase %v, %d relists", v.title(), after, back, status.Phase, status.Relists)
 		}
 	}
 }

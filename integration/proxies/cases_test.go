@@ -20,6 +20,22 @@ type setup struct {
 	replaced bool
 }
 
+// way names a setup and the protocol of its client.
+func (w setup) way(http2 bool) string {
+	way := w.name + ", " + protocol(http2)
+	if w.program != nil {
+		way = w.program.name + ", " + way
+	}
+	return way
+}
+
+func protocol(http2 bool) string {
+	if http2 {
+		return "h2"
+	}
+	return "h1"
+}
+
 // The settings named "recommended" are those of the README.
 var setups = []setup{
 	{name: "direct", uncut: true, silent: true},

@@ -107,9 +107,9 @@ func (s *scene) change(t *testing.T) {
 	waiting.Wait()
 }
 
-// crowd changes pods of another application until the function that it returns is called. That
-// returns how many changes were made a second.
-func (s *scene) crowd(t *testing.T) (stop func() float64) {
+// crowd changes pods of another application until the function that it returns is called, or
+// the test ends.
+func (s *scene) crowd(t *testing.T) (leave func(*testing.T)) {
 	t.Helper()
 	var names []string
 	for id := range otherChanges {
@@ -136,13 +136,25 @@ func (s *scene) crowd(t *testing.T) (stop func() float64) {
 			}
 		}
 	})
-	stop = sync.OnceValue(func() float64 {
+	stop := sync.OnceValue(func() float64 {
 		cancel()
 		writing.Wait()
 		return float64(changes) / time.Since(begin).Seconds()
 	})
 	t.Cleanup(func() { stop() })
-	return stop
+	return func(t *testing.T) {
+		if rate := stop(); rate < otherChanges/2 {
+			t.Errorf("the server was not busy: %.0f changes a second, want %d", rate, otherChanges)
+		}
+	}
+}
+
+// judge judges all viewers, each in a test of its own, and adds their rows to a table.
+func (s *scene) judge(t *testing.T, table *strings.Builder) {
+	for _, v := range s.viewers {
+		t.Run(v.title(), v.judge)
+		table.WriteString(v.row())
+	}
 }
 
 // view starts viewers of all setups whose program is installed. Where watches are cut, a
@@ -202,19 +214,4 @@ func (s *scene) viewReplaced(t *testing.T) (replace func()) {
 		first.stop()
 		haproxy.start(t, s.upstream, []*listener{{address: l.address, settings: "timeout client 50s; timeout server 50s"}})
 	}
-}
-
-func protocol(http2 bool) string {
-	if http2 {
-		return "h2"
-	}
-	return "h1"
-}
-
-func (s *scene) title(w setup, http2 bool) string {
-	words := []string{w.name, protocol(http2), s.name}
-	if w.program != nil {
-		words = append([]string{w.program.name}, words...)
-	}
-	return strings.Join(words, ", ")
 }

@@ -32,7 +32,7 @@ const (
 // seen of it.
 type viewer struct {
 	setup
-	title  string
+	way    string
 	scene  *scene
 	source *watchsource.WatchSnapshotSource
 	store  *watchsource.Store
@@ -49,7 +49,7 @@ type viewer struct {
 // start starts a viewer until the test ends.
 func (s *scene) start(t *testing.T, w setup, http2 bool, config *rest.Config) {
 	t.Helper()
-	s.startWith(t, s.title(w, http2), watchsource.NewWatchSnapshotSource, w, config)
+	s.startWith(t, w.way(http2), watchsource.NewWatchSnapshotSource, w, config)
 }
 
 // startShared is start for a source of a SharedWatch.
@@ -58,14 +58,14 @@ func (s *scene) startShared(t *testing.T, w setup, http2 bool, config *rest.Conf
 	construct := func(store watchsource.SnapshotsStore, client kubernetes.Interface, options ...watchsource.Option) *watchsource.WatchSnapshotSource {
 		return watchsource.NewSharedWatch(client, options...).Source(store)
 	}
-	s.startWith(t, s.title(w, http2)+", shared", construct, w, config)
+	s.startWith(t, w.way(http2)+", shared", construct, w, config)
 }
 
 type constructor func(watchsource.SnapshotsStore, kubernetes.Interface, ...watchsource.Option) *watchsource.WatchSnapshotSource
 
-func (s *scene) startWith(t *testing.T, title string, construct constructor, w setup, config *rest.Config) {
+func (s *scene) startWith(t *testing.T, way string, construct constructor, w setup, config *rest.Config) {
 	t.Helper()
-	v := &viewer{setup: w, title: title, scene: s, store: watchsource.NewStore(), wire: &wire{}}
+	v := &viewer{setup: w, way: way, scene: s, store: watchsource.NewStore(), wire: &wire{}}
 	config = rest.CopyConfig(config)
 	config.Timeout = w.timeout
 	client, err := kubernetes.NewForConfig(v.wire.tap(t, config))
@@ -75,11 +75,13 @@ func (s *scene) startWith(t *testing.T, title string, construct constructor, w s
 	v.source = construct(v.store, client,
 		watchsource.WithNamespace(s.namespace), watchsource.WithLogger(funcr.New(v.log.write, funcr.Options{})))
 	if err := v.source.Start(appID); err != nil {
-		t.Fatalf("%s: %v", v.title, err)
+		t.Fatalf("%s: %v", v.title(), err)
 	}
 	t.Cleanup(v.source.Stop)
 	s.viewers = append(s.viewers, v)
 }
+
+func (v *viewer) title() string { return v.way + ", " + v.scene.name }
 
 // look looks at the status and the health until ctx ends.
 func (v *viewer) look(ctx context.Context) {
@@ -183,7 +185,7 @@ func (v *viewer) row() string {
 	if len(cuts) != 0 {
 		first = cuts[0]
 	}
-	return fmt.Sprintf("| %s | %.0f s | %.0f s | %d | %d | %d | %d | %d | %d | %d | %s | %s |\n", v.title, v.away.Seconds(), v.sick.Seconds(),
+	return fmt.Sprintf("| %s | %.0f s | %.0f s | %d | %d | %d | %d | %d | %d | %d | %s | %s |\n", v.title(), v.away.Seconds(), v.sick.Seconds(),
 		v.log.len(), v.wire.len(), len(cuts), status.Resumes, status.Relists, status.Stalls, status.Errors, strings.Join(after, ", "), first)
 }
 
