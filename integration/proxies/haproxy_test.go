@@ -10,6 +10,8 @@ import (
 
 var haproxy = &program{name: "haproxy", version: []string{"-v"}, command: func(t *testing.T, s site) []string {
 	var c strings.Builder
+	// Otherwise two listeners with the same port share its connections, also those of two processes.
+	c.WriteString("global\n\tnoreuseport\n")
 	c.WriteString("defaults\n\tmode http\n\ttimeout connect 5s\n")
 	for i, l := range s.listeners {
 		tls := ""

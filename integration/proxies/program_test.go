@@ -62,15 +62,21 @@ func (s site) write(t *testing.T, name, content string) string {
 	return path
 }
 
-// freeAddress returns a loopback address at which nothing listens.
-func freeAddress(t *testing.T) string {
+// address gives listeners without an address one at which nothing listens. All are taken before
+// the first is given back, so that no two are the same.
+func address(t *testing.T, listeners []*listener) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for _, l := range listeners {
+		if l.address != "" {
+			continue
+		}
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		l.address = taken.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (p *program) installed() bool {
@@ -106,11 +112,7 @@ func (p *program) start(t *testing.T, upstream string, listeners []*listener) *p
 	s := site{dir: t.TempDir(), upstream: upstream, listeners: listeners}
 	s.certificate, s.key = s.write(t, "tls.crt", string(certificate)), s.write(t, "tls.key", string(key))
 	s.both = s.write(t, "tls.pem", string(certificate)+string(key))
-	for _, l := range listeners {
-		if l.address == "" {
-			l.address = freeAddress(t)
-		}
-	}
+	address(t, listeners)
 	log, err := os.Create(filepath.Join(s.dir, "output"))
 	if err != nil {
 		t.Fatal(err)
