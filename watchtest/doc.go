@@ -151,8 +151,9 @@
 //     conflict. An update that changes nothing is not a write.
 //  9. The server supports protobuf and JSON, and uses the first of these in the Accept
 //     header. It answers GET, LIST and WATCH with the metadata only if the header asks for
-//     PartialObjectMetadata or PartialObjectMetadataList (meta.k8s.io, v1). Errors are a
-//     metav1.Status with the code, reason and details of a real server.
+//     PartialObjectMetadata or PartialObjectMetadataList (meta.k8s.io, v1). It omits
+//     managedFields if the header asks for that and [WithManagedFieldsOptOut] is set. Errors
+//     are a metav1.Status with the code, reason and details of a real server.
 //
 // # Different from a real server
 //

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,7 @@ import (
 type media struct {
 	index       int
 	as          string // the kind that a client asked for, "" for the object itself
+	unmanaged   bool   // without managedFields
 	contentType string
 	streamType  string // content type of a watch
 	object      runtime.Serializer
@@ -32,7 +34,8 @@ const (
 	protobufIndex
 	jsonMetadataIndex
 	protobufMetadataIndex
-	mediaCount
+	unmanagedIndex // the first of those without managedFields
+	mediaCount     = 2 * unmanagedIndex
 )
 
 var (
@@ -69,9 +72,18 @@ func (m *media) metadataMedia(kind string) *media {
 	return &with
 }
 
-// negotiate returns the first media type in the Accept header that the server supports. It
-// skips entries with a transformation ("as=Table") that the server does not support.
-func negotiate(header http.Header) (*media, bool) {
+// unmanagedMedia returns the media type without managedFields.
+func (m *media) unmanagedMedia() *media {
+	without := *m
+	without.index += unmanagedIndex
+	without.unmanaged = true // kube-apiserver does not repeat it in the Content-Type
+	return &without
+}
+
+// negotiate returns the first media type in the Accept header that the server supports, without
+// managedFields if the entry asks for that and managedOptOut is true. It skips entries with a
+// transformation ("as=Table") or a drop that the server does not support.
+func negotiate(header http.Header, managedOptOut bool) (*media, bool) {
 	accept := header.Get("Accept")
 	if accept == "" {
 		return jsonMedia, true
@@ -92,9 +104,16 @@ func negotiate(header http.Header) (*media, bool) {
 		}
 		switch as := params["as"]; {
 		case as == "":
-			return found, true
 		case (as == metadataKind || as == metadataListKind) && params["g"] == metav1.GroupName && params["v"] == "v1":
-			return found.metadataMedia(as), true
+			found = found.metadataMedia(as)
+		default:
+			continue
+		}
+		switch drop := params["drop"]; {
+		case drop == "" || !managedOptOut:
+			return found, true
+		case drop == "metadata.managedFields":
+			return found.unmanagedMedia(), true
 		}
 	}
 	return nil, false
@@ -116,6 +135,9 @@ func (m *media) fits(verb Verb) bool {
 // these serializers do not set them. So they do not modify objects, which can be shared.
 func (m *media) encode(object runtime.Object) []byte {
 	var out bytes.Buffer
+	if m.unmanaged {
+		object = unmanaged(object)
+	}
 	if m.as != "" {
 		object = metadataOf(object)
 	}
@@ -123,6 +145,26 @@ func (m *media) encode(object runtime.Object) []byte {
 		panic(fmt.Sprintf("watchtest: encode %T: %v", object, err))
 	}
 	return out.Bytes()
+}
+
+// unmanaged returns a pod or a list of pods without managedFields, and any other object as it is.
+// The copies are shallow, because pods in the store are not modified.
+func unmanaged(object runtime.Object) runtime.Object {
+	switch object := object.(type) {
+	case *corev1.Pod:
+		without := *object
+		without.ManagedFields = nil
+		return &without
+	case *corev1.PodList:
+		without := *object
+		without.Items = slices.Clone(object.Items)
+		for i := range without.Items {
+			without.Items[i].ManagedFields = nil
+		}
+		return &without
+	default:
+		return object
+	}
 }
 
 // metadataOf returns the metadata of a pod or of the pods in a list, and any other object as it

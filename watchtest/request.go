@@ -80,11 +80,11 @@ type call struct {
 }
 
 // newCall parses a request. It always returns a call, which the server can record and apply
-// faults to, also with an error.
-func newCall(req *http.Request) (*call, *apierrors.StatusError) {
+// faults to, also with an error. managedOptOut says that the server can omit managedFields.
+func newCall(req *http.Request, managedOptOut bool) (*call, *apierrors.StatusError) {
 	c := &call{http: req, Request: Request{Time: time.Now(), Header: req.Header.Clone()}}
 	var ok bool
-	if c.media, ok = negotiate(req.Header); !ok {
+	if c.media, ok = negotiate(req.Header, managedOptOut); !ok {
 		c.media = jsonMedia
 		return c, notAcceptable()
 	}

@@ -43,6 +43,7 @@ type config struct {
 	expiredAtConnect bool
 	shards           bool
 	history          int
+	managedOptOut    bool
 }
 
 // An Option changes what [NewServer] returns.
@@ -80,6 +81,13 @@ func WithHistory(n int) Option {
 // does without the gate.
 func WithShardSelector() Option {
 	return func(c *config) { c.shards = true }
+}
+
+// WithManagedFieldsOptOut makes the server omit managedFields from its answers if the Accept
+// header has the parameter drop=metadata.managedFields, like kube-apiserver 1.38 with the
+// feature gate ManagedFieldsOptOut. By default it ignores the parameter, like older servers.
+func WithManagedFieldsOptOut() Option {
+	return func(c *config) { c.managedOptOut = true }
 }
 
 // NewServer returns a server with no pods and no faults.
@@ -226,7 +234,7 @@ func (s *Server) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
-	c, refusal := newCall(req)
+	c, refusal := newCall(req, s.config.managedOptOut)
 	effects, response, err := c.apply(s.effectsFor(c.Request))
 	if response != nil || err != nil {
 		return response, err

@@ -51,7 +51,7 @@ func newPodClient(c *Config, fake bool) podClient {
 	wire, err := newWirePods(theirs, c, func(mediaType string) { note("an answer in " + mediaType) })
 	if err != nil {
 		note(err.Error())
-		return &restPods{theirs, c.Namespace, c.Shard}
+		return newRestPods(theirs, c)
 	}
 	return wire
 }
@@ -135,11 +135,32 @@ type restPods struct {
 	client    *rest.RESTClient
 	namespace string
 	shard     *shard.Range
+	accept    string // "" for the client's own Accept header
+	metadata  string // Accept header of a list of metadata
+}
+
+func newRestPods(client *rest.RESTClient, config *Config) *restPods {
+	c := &restPods{client: client, namespace: config.Namespace, shard: config.Shard, metadata: jsonMetadata}
+	if accept, err := accepted(client); err == nil {
+		c.accept = unmanaged(accept)
+		if strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
+			c.metadata = protobufMetadata
+		}
+	}
+	return c
 }
 
 // request prepares a request for the pods of the shard.
 func (c *restPods) request(options metav1.ListOptions) *rest.Request {
-	return inShard(podRequest(c.client, c.namespace, options), c.shard)
+	return inShard(c.asking(podRequest(c.client, c.namespace, options)), c.shard)
+}
+
+// asking sets the Accept header of a request.
+func (c *restPods) asking(request *rest.Request) *rest.Request {
+	if c.accept != "" {
+		request.SetHeader("Accept", c.accept)
+	}
+	return request
 }
 
 func (c *restPods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -154,16 +175,12 @@ func (c *restPods) Watch(ctx context.Context, options metav1.ListOptions) (event
 
 func (c *restPods) Version(ctx context.Context, selector string) (string, error) {
 	list := &corev1.PodList{}
-	err := askVersion(c.client, c.namespace, selector).Do(ctx).Into(list)
+	err := c.asking(askVersion(c.client, c.namespace, selector)).Do(ctx).Into(list)
 	return versionOf(list, err)
 }
 
 func (c *restPods) Metadata(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
-	accept := jsonMetadata
-	if theirs, err := accepted(c.client); err == nil && strings.HasPrefix(theirs, runtime.ContentTypeProtobuf) {
-		accept = protobufMetadata
-	}
-	return metadata(ctx, c.request(options), accept)
+	return metadata(ctx, c.request(options), c.metadata)
 }
 
 // wirePods sends the same requests over the same connections, and reads the
@@ -273,7 +290,7 @@ func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
 	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.podFilter(), c.SpecCache, note)
 	content := rest.ClientContentConfig{
-		AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
+		AcceptContentTypes: unmanaged(defaultAccept),
 		ContentType:        runtime.ContentTypeProtobuf,
 		GroupVersion:       corev1.SchemeGroupVersion,
 		Negotiator:         negotiator,
@@ -289,17 +306,46 @@ func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)
 	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: c.Namespace, shard: c.Shard}, nil
 }
 
-// accepted returns the media type that a client's requests for pods ask for.
+// defaultAccept is what client-go's typed client asks for if nothing else is configured (rest,
+// UseProtobufAsDefault).
+const defaultAccept = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+
+// accepted returns the Accept header of the typed client's requests for pods.
 func accepted(client *rest.RESTClient) (string, error) {
 	accept, err := acceptContentTypes.of(client)
 	if err != nil {
 		return "", err
 	}
-	content, err := contentType.of(client)
-	if err != nil {
+	preferred, err := contentType.of(client)
+	switch {
+	case err != nil:
 		return "", err
+	case accept.String() != "":
+		return accept.String(), nil
+	case preferred.String() != "":
+		return preferred.String() + ", */*", nil
+	default:
+		return defaultAccept, nil
 	}
-	return cmp.Or(accept.String(), content.String(), runtime.ContentTypeProtobuf), nil // see UseProtobufAsDefault
+}
+
+// dropManagedFields is the parameter by which kube-apiserver 1.38 omits managedFields (KEP-5958).
+// Servers that do not know a parameter ignore it.
+const dropManagedFields = ";drop=metadata.managedFields"
+
+// unmanaged returns an Accept header that asks for each media type without managedFields first,
+// and then as it is, for a proxy or a server that knows no parameters.
+func unmanaged(accept string) string {
+	var types []string
+	for mediaType := range strings.SplitSeq(accept, ",") {
+		name, params, has := strings.Cut(mediaType, ";")
+		without := name + dropManagedFields
+		if has {
+			without += ";" + params
+		}
+		types = append(types, without, mediaType)
+	}
+	return strings.Join(types, ",")
 }
 
 // A setting is an unexported field of a rest.RESTClient, which client-go shows in no other way.

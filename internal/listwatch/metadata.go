@@ -16,12 +16,14 @@ import (
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
-// The media types in which metadata is asked for. A server or a proxy that does not know them
-// answers with whole pods, of which the metadata is read.
-const (
-	asMetadata       = ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-	jsonMetadata     = runtime.ContentTypeJSON + asMetadata + "," + runtime.ContentTypeJSON
-	protobufMetadata = runtime.ContentTypeProtobuf + asMetadata + "," + jsonMetadata
+const asMetadata = ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+// The Accept headers with which metadata is asked for, without managedFields, which are most of
+// it. A server or a proxy that does not know these media types answers with whole pods, of which
+// the metadata is read.
+var (
+	jsonMetadata     = unmanaged(runtime.ContentTypeJSON + asMetadata + "," + runtime.ContentTypeJSON)
+	protobufMetadata = unmanaged(runtime.ContentTypeProtobuf+asMetadata) + "," + jsonMetadata
 )
 
 // A versionPage is one page of a list of metadata.
