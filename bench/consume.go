@@ -9,8 +9,10 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -23,6 +25,9 @@ type assignment struct {
 	pods       int
 	updates    int
 	apps       int
+	watches    int    // how often the consumer is started
+	resumed    bool   // the first watches end before they are measured
+	profile    string // file for a profile of the CPU, "" for none
 	samples    string // file for the times at which versions were seen, "" for none
 }
 
@@ -43,11 +48,11 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	wire := newWire(config)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
 	}
-	recorder := newRecorder(a.samples != "", c.markers(a.apps))
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
@@ -55,9 +60,14 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	view, err := c.start(ctx, env{config: config, client: client, recorder: recorder, pods: a.pods, updates: a.updates, apps: a.apps})
+	users, err := startUsers(ctx, c, a, env{config: config, client: client, pods: a.pods, updates: a.updates, apps: a.apps})
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	if a.resumed {
+		if err := wire.resume(ctx, len(users)); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
 	}
 	complete, err := readUsage()
 	if err != nil {
@@ -68,27 +78,37 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 		return err
 	}
 	goroutines := runtime.NumGoroutine()
+	stopProfile, err := startProfile(a.profile)
+	if err != nil {
+		return err
+	}
+	readBefore, writtenBefore := wire.read.Load(), wire.written.Load()
 	fmt.Fprintln(out, readyLine)
-	select {
-	case <-recorder.ended:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for _, u := range users {
+		select {
+		case <-u.recorder.ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	after, err := readUsage()
 	if err != nil {
+		return err
+	}
+	if err := stopProfile(); err != nil {
 		return err
 	}
 	end, err := readCollected()
 	if err != nil {
 		return err
 	}
-	runtime.KeepAlive(view)
+	runtime.KeepAlive(users)
 	most, err := peakMemory()
 	if err != nil {
 		return err
 	}
 	if a.samples != "" {
-		if err := writeJSON(a.samples, recorder.samples); err != nil {
+		if err := writeJSON(a.samples, users[0].recorder.samples); err != nil {
 			return err
 		}
 	}
@@ -103,7 +123,53 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 		EndHeapBytes:   grown(empty, end) / pods,
 		PeakBytes:      float64(most),
 		Goroutines:     float64(goroutines),
+		ReadBytes:      float64(wire.read.Load()-readBefore) / updates,
+		WrittenBytes:   float64(wire.written.Load()-writtenBefore) / updates,
 	})
+}
+
+// A user is one of the consumers of a process.
+type user struct {
+	view     any
+	recorder *recorder
+}
+
+// usersAtOnce is how many consumers are started at a time.
+const usersAtOnce = 8
+
+// startUsers starts the consumer as often as the assignment says. The first one records samples.
+func startUsers(ctx context.Context, c consumer, a assignment, e env) ([]user, error) {
+	users := make([]user, max(a.watches, 1))
+	var group errgroup.Group // without a context, which would end with the start
+	group.SetLimit(usersAtOnce)
+	for i := range users {
+		group.Go(func() (err error) {
+			e := e
+			e.recorder = newRecorder(a.samples != "" && i == 0, c.markers(a.apps))
+			users[i].recorder = e.recorder
+			users[i].view, err = c.start(ctx, e)
+			return err
+		})
+	}
+	return users, group.Wait()
+}
+
+// startProfile starts a profile of the CPU, unless path is empty.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, err
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
 }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

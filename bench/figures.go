@@ -18,6 +18,10 @@ type figures struct {
 	EndHeapBytes   float64 `json:"endHeapBytes"`   // retained per pod, after the updates
 	PeakBytes      float64 `json:"peakBytes"`      // most resident memory of the process
 	Goroutines     float64 `json:"goroutines"`     // once the view is complete
+	ReadBytes      float64 `json:"readBytes"`      // per update, from the connections below TLS
+	WrittenBytes   float64 `json:"writtenBytes"`   // per update, to the connections below TLS
+
+	ServerCPUMicros float64 `json:"serverCPUMicros,omitempty"` // per update, of an API server on this machine
 }
 
 // A figure is one column.
@@ -30,6 +34,9 @@ func eventTime(f figures) float64   { return f.EventSeconds }
 func allocations(f figures) float64 { return f.Allocations }
 func heap(f figures) float64        { return f.HeapBytes }
 func peak(f figures) float64        { return f.PeakBytes }
+func readBytes(f figures) float64   { return f.ReadBytes }
+func sentBytes(f figures) float64   { return f.WrittenBytes }
+func serverCPU(f figures) float64   { return f.ServerCPUMicros }
 func goroutines(f figures) float64  { return f.Goroutines }
 
 // A series is what one consumer cost in each round of one plan.

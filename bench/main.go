@@ -104,6 +104,9 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.IntVar(&a.updates, "updates", 1, "number of updates that will come")
 	flags.IntVar(&a.apps, "apps", 1, "number of applications")
 	flags.StringVar(&a.kubeconfig, "kubeconfig", "", "`file` that says where the server is")
+	flags.IntVar(&a.watches, "watches", 1, "number of consumers in the process")
+	flags.BoolVar(&a.resumed, "resumed", false, "end the first watches before the measurement")
+	flags.StringVar(&a.profile, "profile", "", "write a profile of the CPU to this `file`")
 	flags.StringVar(&a.samples, "samples", "", "write to this `file` what was seen when")
 	if err := parse(flags, args); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,7 +21,11 @@ type realOptions struct {
 	updates    int // in each round
 	rate       int // updates per second
 	rounds     int
+	watches    int  // of each consumer
+	resumed    bool // the first watches end before the updates
 	consumers  string
+	before     string // program from before a change, "" for none
+	profiles   string // folder for profiles, "" for none
 	results    string
 }
 
@@ -36,6 +41,10 @@ func runReal(ctx context.Context, args []string, out, progress io.Writer) error 
 	flags.IntVar(&o.rate, "rate", 200, "updates per second")
 	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds")
 	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed", "compare these `names`; spark needs a JDK")
+	flags.IntVar(&o.watches, "watches", 1, "number of watches of each consumer, in one process")
+	flags.BoolVar(&o.resumed, "resumed", false, "end the first watches before the updates, as the server does after five to ten minutes")
+	flags.StringVar(&o.before, "before", "", "measure this library's consumers also in this `program`, a build of this command from before a change")
+	flags.StringVar(&o.profiles, "profiles", "", "write profiles of the consumers' CPU to this `folder`")
 	flags.StringVar(&o.results, "results", "real.json", "write all figures to this `file`")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -70,20 +79,28 @@ func compareReal(ctx context.Context, o realOptions, out, progress io.Writer) er
 	if err := run.writer.prepare(ctx, o.kubeconfig, progress); err != nil {
 		return err
 	}
-	report := realReport{Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate}
+	if run.server, err = localServer(o.kubeconfig); err != nil {
+		return err
+	}
+	report := realReport{
+		Machine: thisMachine(), Pods: o.pods, Updates: o.updates, Rate: o.rate, Watches: o.watches, Resumed: o.resumed,
+	}
 	for _, c := range named {
 		report.Series = append(report.Series, realSeries{series: series{Consumer: c.name, Title: c.title}})
+		if o.before != "" && isOurs(c.name) {
+			report.Series = append(report.Series, realSeries{series: series{Consumer: c.name, Title: c.title + ", before"}, program: o.before})
+		}
 	}
 	for round := range o.rounds {
 		for i := range report.Series {
 			s := &report.Series[i]
-			f, delays, err := run.round(ctx, s.Consumer)
+			f, delays, err := run.round(ctx, s.Consumer, s.program, round)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.Consumer, err)
+				return fmt.Errorf("%s: %w", s.Title, err)
 			}
 			s.Rounds, s.Delays = append(s.Rounds, f), append(s.Delays, delays)
-			fmt.Fprintf(progress, "round %d of %d, %s: %.1f us per event, seen %.2f ms after the answer (p50), %.2f ms (p99)\n",
-				round+1, o.rounds, s.Consumer, f.EventCPUMicros, delays.Answered50, delays.Answered99)
+			fmt.Fprintf(progress, "round %d of %d, %s: %.1f us per event, %.1f us of the server, seen %.2f ms after the answer (p50), %.2f ms (p99)\n",
+				round+1, o.rounds, s.Title, f.EventCPUMicros, f.ServerCPUMicros, delays.Answered50, delays.Answered99)
 		}
 	}
 	fmt.Fprint(out, report.markdown())
@@ -99,10 +116,11 @@ type realRun struct {
 	writer     *writer
 	sparkwatch string // path of the program that is the consumer spark
 	dir        string // for files
+	server     int    // process id of the API server, 0 if it is elsewhere
 }
 
-// round measures one consumer once.
-func (r *realRun) round(ctx context.Context, consumer string) (f figures, d delays, err error) {
+// round measures one consumer once, in another program if that is not empty.
+func (r *realRun) round(ctx context.Context, consumer, program string, round int) (f figures, d delays, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	o := r.options
@@ -110,7 +128,7 @@ func (r *realRun) round(ctx context.Context, consumer string) (f figures, d dela
 		return f, d, err
 	}
 	samples := filepath.Join(r.dir, "samples.json")
-	process, err := r.start(ctx, consumer, samples)
+	process, err := r.start(ctx, consumer, program, samples, round)
 	if err != nil {
 		return f, d, err
 	}
@@ -127,8 +145,12 @@ func (r *realRun) round(ctx context.Context, consumer string) (f figures, d dela
 		}
 	}
 	var writes []write
+	var before time.Duration
 	f, err = measure(process, func() error {
 		var err error
+		if before, err = processCPU(r.server); err != nil {
+			return err
+		}
 		writes, err = r.writer.churn(ctx, o.updates, o.interval())
 		if err != nil {
 			return err
@@ -138,6 +160,11 @@ func (r *realRun) round(ctx context.Context, consumer string) (f figures, d dela
 	if err != nil {
 		return f, d, err
 	}
+	after, err := processCPU(r.server)
+	if err != nil {
+		return f, d, err
+	}
+	f.ServerCPUMicros = micros(after-before) / float64(o.updates)
 	seen, err := readSightings(samples)
 	if err != nil {
 		return f, d, err
@@ -147,13 +174,23 @@ func (r *realRun) round(ctx context.Context, consumer string) (f figures, d dela
 }
 
 // start starts the process of a consumer.
-func (r *realRun) start(ctx context.Context, consumer, samples string) (*child, error) {
+func (r *realRun) start(ctx context.Context, consumer, program, samples string, round int) (*child, error) {
 	o := r.options
 	if consumer == spark.name {
 		return startSpark(ctx, r.sparkwatch, assignment{kubeconfig: o.kubeconfig, pods: o.pods, updates: o.updates, samples: samples})
 	}
-	return startConsumer(ctx, "-consumer", consumer, "-kubeconfig", o.kubeconfig, "-samples", samples,
-		"-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates))
+	args := []string{
+		"-consumer", consumer, "-kubeconfig", o.kubeconfig, "-samples", samples,
+		"-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates),
+		"-watches", strconv.Itoa(max(o.watches, 1)), "-resumed=" + strconv.FormatBool(o.resumed),
+	}
+	if o.profiles != "" && program == "" {
+		args = append(args, "-profile", filepath.Join(o.profiles, fmt.Sprintf("%s-%d.pprof", consumer, round)))
+	}
+	if program != "" {
+		return startProgram("consumer "+consumer, exec.CommandContext(ctx, program, append([]string{consumeCommand}, args...)...))
+	}
+	return startConsumer(ctx, args...)
 }
 
 // realConsumers returns the named consumers. The floors do not run on a real API server: only

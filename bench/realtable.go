@@ -13,6 +13,8 @@ type realReport struct {
 	Pods    int          `json:"pods"`
 	Updates int          `json:"updates"`
 	Rate    int          `json:"rate"`
+	Watches int          `json:"watches"`
+	Resumed bool         `json:"resumed"`
 	Series  []realSeries `json:"series"`
 }
 
@@ -20,6 +22,8 @@ type realReport struct {
 type realSeries struct {
 	series
 	Delays []delays `json:"delays"`
+
+	program string // that is measured, "" for this one
 }
 
 func (s realSeries) delay(pick func(delays) float64) spread { return spreadOfEach(s.Delays, pick) }
@@ -37,15 +41,17 @@ func (r realReport) named(consumer string) series {
 // markdown is the report as a table.
 func (r realReport) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s. kube-apiserver, %s pods, %s updates per round at %d per second. Medians of the rounds, least and most in brackets.\n\n",
-		r.Machine, thousands(r.Pods), thousands(r.Updates), r.Rate)
-	b.WriteString("| consumer | CPU per event, us | of SharedInformer | of Spark | seen after it was sent, ms: p50 | p99 | after it was answered, ms: p50 | p99 | heap per pod, kB | of Spark | peak memory, MB | of Spark | view complete, s |\n")
-	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprintf(&b, "%s. kube-apiserver, %s pods, %s updates per round at %d per second, %s watches%s. Medians of the rounds, least and most in brackets.\n\n",
+		r.Machine, thousands(r.Pods), thousands(r.Updates), r.Rate, thousands(max(r.Watches, 1)), r.state())
+	b.WriteString("| consumer | CPU per event, us | of SharedInformer | of Spark | API server's CPU per write, us | of SharedInformer | read per event, kB | written, B | seen after it was sent, ms: p50 | p99 | after it was answered, ms: p50 | p99 | heap per pod, kB | of Spark | peak memory, MB | of Spark | view complete, s |\n")
+	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	informer, sparks := r.named(informerName), r.named(spark.name)
 	for _, s := range r.Series {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
 			s.Title,
 			spreadText(s.spread(eventCPU), 1, 1), ratioText(s.ratio(informer, eventCPU)), ratioText(s.ratio(sparks, eventCPU)),
+			spreadText(s.spread(serverCPU), 1, 0), ratioText(s.ratio(informer, serverCPU)),
+			number(s.spread(readBytes).median/1e3, 1), number(s.spread(sentBytes).median, 0),
 			spreadText(s.delay(func(d delays) float64 { return d.Sent50 }), 1, 2),
 			spreadText(s.delay(func(d delays) float64 { return d.Sent99 }), 1, 2),
 			spreadText(s.delay(func(d delays) float64 { return d.Answered50 }), 1, 2),
@@ -55,4 +61,11 @@ func (r realReport) markdown() string {
 			number(s.spread(viewTime).median, 2))
 	}
 	return b.String()
+}
+
+func (r realReport) state() string {
+	if r.Resumed {
+		return ", resumed by version"
+	}
+	return ", the first of each"
 }
