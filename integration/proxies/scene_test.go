@@ -156,7 +156,7 @@ func (s *scene) crowd(t *testing.T) (leave func(*testing.T)) {
 	}
 }
 
-// judge judges all viewers, each in a test of its own, and adds their rows to a table.
+// judge judges each viewer in a subtest, and adds its row to a table.
 func (s *scene) judge(t *testing.T, table *strings.Builder) {
 	for _, v := range s.viewers {
 		t.Run(v.title(), v.judge)
