@@ -229,6 +229,53 @@ func testCutsAreLearnedAnew(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
+// A cluster that is idle behind a proxy and then becomes busy costs no lists.
+func TestEarlyCutsWhenAClusterBecomesBusy(t *testing.T) {
+	eachConstructor(t, testEarlyCutsWhenAClusterBecomesBusy)
+}
+
+func testEarlyCutsWhenAClusterBecomesBusy(t *testing.T, newSource modeltest.NewSource) {
+	for _, limit := range []time.Duration{15 * time.Second, 50 * time.Second} {
+		inBubble(t, fmt.Sprint(limit), func(t *testing.T) {
+			server := watchtest.NewServer(watchtest.WithHistory(75))
+			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(limit, watchtest.Reset())})
+			other := pod("other", func(p *corev1.Pod) { p.Labels = nil })
+			server.Create(other)
+			source := startSource(t, newSource, server, watchsource.NewStore())
+			time.Sleep(time.Hour)
+			for range 3600 {
+				server.Update(other.Namespace, other.Name, func(*corev1.Pod) {})
+				time.Sleep(time.Second)
+			}
+			if got := source.Status(); got.Relists != 0 {
+				t.Errorf("%d relists in a busy hour after an idle one, want 0", got.Relists)
+			}
+		})
+	}
+}
+
+// A proxy may stop to hold answers back. Then an unanswered watch is trouble again.
+func TestHeldHeadersAreUnlearned(t *testing.T) { eachConstructor(t, testHeldHeadersAreUnlearned) }
+
+func testHeldHeadersAreUnlearned(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		liveCluster(t, server)
+		lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
+		source := startSource(t, newSource, server, watchsource.NewStore())
+		time.Sleep(time.Hour)
+		lift()
+		server.Strike(watchtest.Reset())
+		time.Sleep(10 * time.Minute)
+		server.Inject(watchtest.Fault{Do: watchtest.Hang()})
+		server.Strike(watchtest.Reset())
+		time.Sleep(6 * time.Second)
+		if got := source.Status(); got.Phase != watchsource.Retrying {
+			t.Errorf("phase %v six seconds after the connection was lost, want Retrying", got.Phase)
+		}
+	})
+}
+
 // One broken connection is no proxy. A server without bookmarks is not asked to end its streams
 // early, because that would not move the version.
 func TestWhatIsNoEarlyCut(t *testing.T) { eachConstructor(t, testWhatIsNoEarlyCut) }
@@ -245,6 +292,19 @@ func testWhatIsNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
 			t.Errorf("%d watches in the hour after one reset, want at most 14", n)
 		}
 	})
+	inBubble(t, "a cut soon after an event", func(t *testing.T) {
+		server := busyCluster(t)
+		startSource(t, newSource, server, watchsource.NewStore())
+		time.Sleep(90 * time.Second) // for a bookmark
+		server.Create(pod("2"))
+		time.Sleep(5 * time.Second)
+		server.Strike(watchtest.Reset())
+		synctest.Wait()
+		requests := server.Requests()
+		if got := *requests[len(requests)-1].Options.TimeoutSeconds; got < 300 {
+			t.Errorf("the watch after a cut is asked to end after %d seconds, want at least 300, because the version is fresh", got)
+		}
+	})
 	inBubble(t, "no bookmarks", func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
@@ -257,8 +317,8 @@ func testWhatIsNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
 				short++
 			}
 		}
-		if short > 5 {
-			t.Errorf("%d watches in an hour were asked to end before the cut, want at most 5", short)
+		if short > 60 {
+			t.Errorf("%d watches in an hour were asked to end before the cut, want at most 60, five in ten minutes", short)
 		}
 		if err := source.Healthy(3 * time.Minute); err != nil {
 			t.Errorf("Healthy = %v, want nil", err)

@@ -28,9 +28,9 @@ const (
 	maxCutTrust = 2 * time.Hour
 
 	// After maxBare bounded streams in a row without a bookmark cuts teach nothing for
-	// bareInterval: the server sends none.
+	// bareInterval: the server sends none. An idle server that has sent one may send the next.
 	maxBare      = 5
-	bareInterval = time.Hour
+	bareInterval = 5 * time.Minute
 )
 
 // cuts learns when a proxy, or the client itself, cuts streams. The zero value has seen no cut.
@@ -42,7 +42,8 @@ type cuts struct {
 	bounded bool          // the next stream is asked to end before such a silence
 	trust   time.Duration // how long the bound is kept once it is confirmed, 0 until then
 	until   time.Time     // when a stream is opened without the bound again
-	bare    int           // bounded streams in a row without a bookmark
+	seen    bool          // the server has sent bookmarks
+	bare    int           // bounded streams in a row without one
 	ignored time.Time     // cuts teach nothing before
 }
 
@@ -68,20 +69,36 @@ func similar(a, b time.Duration) bool { return b > 0 && (a-b).Abs() <= max(2*tim
 
 // ended learns from the end of a stream.
 func (c *cuts) ended(now time.Time, end streamEnd) {
+	c.seen = c.seen || end.bookmark
 	switch {
 	case isCut(end):
 		c.cut(now, end)
 	case !end.asAsked():
 	case !c.bounded:
-		*c = cuts{clientTimeout: c.clientTimeout, ignored: c.ignored} // nothing cuts any more
-	case end.received:
+		c.forget() // nothing cuts any more
+	case end.bookmark || c.seen:
 		c.bare = 0
-		c.bounded = now.Before(c.until)
+		c.keep(now, end)
 	default:
 		if c.bare++; c.bare == maxBare {
 			c.bare, c.bounded, c.ignored = 0, false, now.Add(bareInterval)
 		}
 	}
+}
+
+// forget forgets the last cut.
+func (c *cuts) forget() {
+	*c = cuts{clientTimeout: c.clientTimeout, seen: c.seen, ignored: c.ignored}
+}
+
+// keep keeps the bound after a stream that ended before it, or lets the next stream show whether
+// anything still cuts. That streams are cut behind a proxy that holds answers back needs no proof.
+func (c *cuts) keep(now time.Time, end streamEnd) {
+	if end.heldBack && c.trust == 0 {
+		c.trust = maxCutTrust
+		c.until = now.Add(c.trust)
+	}
+	c.bounded = now.Before(c.until)
 }
 
 // cut learns from a stream that was cut.

@@ -39,8 +39,9 @@ func (e *heldEvents) next() (watch.Event, error) {
 		opened, err := e.pending.await(e.ctx)
 		if err != nil {
 			e.pending = nil
+			err = e.loop.failed(watchRequest, err)
 			if answered(err) {
-				err = lateRefusal{e.loop.failed(watchRequest, err)}
+				err = lateRefusal{err}
 			}
 			return watch.Event{}, err
 		}
@@ -78,7 +79,7 @@ func (l *Loop) awaitOpened(ctx context.Context, cancel context.CancelCauseFunc, 
 	case <-timer.C:
 	}
 	late := &heldEvents{loop: l, pending: pending, ctx: ctx, cancel: cancel}
-	if l.holdsBack && l.policy.contact.mayResume(time.Now()) {
+	if l.holdsBack {
 		return late, true, nil
 	}
 	return l.checkHeld(ctx, late, from)
@@ -135,7 +136,7 @@ func (l *Loop) showsHeld(asking context.Context, a answer[string], from string) 
 	if rv.Older(now, from) {
 		return false, errNewHistory
 	}
-	l.holdsBack = true
+	l.holdsBack, l.checked = true, true
 	return true, nil
 }
 

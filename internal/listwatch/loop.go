@@ -142,6 +142,7 @@ type Loop struct {
 	bookmarks   bool          // the server sends bookmarks regularly
 	checkDue    bool          // the server's version is to be compared before the next watch
 	silent      bool          // because nothing comes
+	checked     bool          // it was compared, and no watch has opened since that may tell more
 	holdsBack   bool          // a proxy holds the answer to a watch back until the first event
 	plainUntil  time.Time     // no streaming lists before
 	busyStreams int           // streaming lists in a row that the server asked to repeat later
@@ -210,13 +211,12 @@ func (l *Loop) Run(ctx context.Context) error {
 // connect opens a stream, from where the last one ended or after a list.
 func (l *Loop) connect(ctx context.Context) (*stream, error) {
 	from := l.Sink.ResourceVersion()
-	checked := false
 	if from != "" && (l.checkDue || !l.fake && !l.policy.contact.mayResume(time.Now())) {
 		gone, err := l.wentBack(ctx, from)
 		if err != nil {
 			return nil, err
 		}
-		l.checkDue, l.silent, checked = false, false, true
+		l.checkDue, l.silent, l.checked = false, false, true
 		if gone {
 			l.Logger.V(4).Info("The server may be at an older version than the one held, listing", "resourceVersion", from)
 			l.Sink.Forget()
@@ -228,9 +228,20 @@ func (l *Loop) connect(ctx context.Context) (*stream, error) {
 	}
 	stream, err := l.watch(ctx, from)
 	if err == nil {
-		l.Report(Event{Kind: Opened, ResourceVersion: from, Resumed: true, Heard: (checked || l.policy.contact.opened(time.Now())) && !l.policy.silent()})
+		l.Report(Event{Kind: Opened, ResourceVersion: from, Resumed: true, Heard: l.hears()})
 	}
 	return stream, err
+}
+
+// hears reports whether a watch that is resumed shows that the server sees the pods and can say
+// so: its version was checked, and the watch before did not stay silent.
+func (l *Loop) hears() bool {
+	if l.policy.silent() {
+		return false
+	}
+	checked := l.checked
+	l.checked = false
+	return checked || l.policy.contact.opened(time.Now())
 }
 
 // wentBack reports whether the server's version is older than the one held. A
@@ -285,7 +296,7 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 	}
 	took := time.Since(began)
 	l.policy.listed(time.Now(), view.resourceVersion)
-	l.checkDue, l.silent = false, false
+	l.checkDue, l.silent, l.checked = false, false, false
 	stream := view.stream
 	if stream == nil {
 		stream, err = l.watchAfterList(ctx, view.resourceVersion)
@@ -374,7 +385,7 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 	version := l.Sink.ResourceVersion()
 	end := streamEnd{
 		err: err, age: time.Since(s.opened), asked: time.Since(s.requested), silence: time.Since(s.heard), timeout: s.timeout,
-		progressed: version != from, received: received,
+		progressed: version != from, received: received, bookmark: s.bookmark, heldBack: l.holdsBack,
 	}
 	if ctx.Err() != nil {
 		l.Report(Event{Kind: Closed, ResourceVersion: version, Took: end.age})
@@ -426,8 +437,9 @@ func (l *Loop) receive(s *stream) (received bool, err error) {
 			return received, err
 		}
 		received, s.heard = true, time.Now()
-		if event.Type == watch.Bookmark && time.Since(s.opened) < s.timeout-lastBookmarkTime {
-			l.bookmarks = true
+		if event.Type == watch.Bookmark {
+			s.bookmark = true
+			l.bookmarks = l.bookmarks || time.Since(s.opened) < s.timeout-lastBookmarkTime
 		}
 	}
 }

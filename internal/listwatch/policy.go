@@ -92,6 +92,8 @@ type streamEnd struct {
 	timeout    time.Duration // after which the server was asked to end it
 	progressed bool          // the version to resume from has moved
 	received   bool          // an event or a bookmark came
+	bookmark   bool          // a bookmark came
+	heldBack   bool          // a proxy holds answers back until the first event
 }
 
 // asAsked reports whether the server ended the stream in good order when it

@@ -44,6 +44,7 @@ type stream struct {
 	waiting      atomic.Bool // for an event
 	requested    time.Time
 	heard        time.Time     // when the last event came, or the request was made
+	bookmark     bool          // one has come
 	quietAtFirst time.Duration // from the opening to the first event, or to the end
 }
 
