@@ -170,7 +170,7 @@ func (c *restPods) List(ctx context.Context, options metav1.ListOptions) (runtim
 
 func (c *restPods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
 	options.Watch = true
-	return newClientEvents(ctx, c.request(options).Watch)
+	return newClientEvents(ctx, uncompressed(c.request(options)).Watch)
 }
 
 func (c *restPods) Version(ctx context.Context, selector string) (string, error) {
@@ -207,7 +207,7 @@ func (c *wirePods) List(ctx context.Context, options metav1.ListOptions) (runtim
 // opened without an error if there was no answer.
 func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (events, error) {
 	options.Watch = true
-	body, err := c.request(c.watches, options).Stream(ctx)
+	body, err := uncompressed(c.request(c.watches, options)).Stream(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +234,12 @@ func podRequest(client rest.Interface, namespace string, options metav1.ListOpti
 		VersionedParams(&options, scheme.ParameterCodec).
 		Timeout(timeout).
 		MaxRetries(0)
+}
+
+// uncompressed asks for a stream that is not compressed. kube-apiserver 1.37 and later compresses a
+// streaming list, and each later event of it again for each watch.
+func uncompressed(request *rest.Request) *rest.Request {
+	return request.SetHeader("Accept-Encoding", "identity")
 }
 
 // corePath is the path of the core group below the address of an API server.

@@ -5,6 +5,7 @@ package podwire
 import (
 	"io"
 	"sync"
+	"time"
 )
 
 const (
@@ -30,6 +31,8 @@ type readBuffer struct {
 	from, to int // the data in the buffer that is in use
 	last     int // bytes of the last read
 	err      error
+
+	pace *pace // nil for a stream whose reads do not wait
 }
 
 func newReadBuffer(in io.Reader) *readBuffer {
@@ -74,20 +77,38 @@ func (b *readBuffer) buffer() []byte {
 	return b.small
 }
 
-// fill reads once. Afterwards a buffer has room for n bytes.
+// fill reads once. Afterwards a buffer has room for n bytes. Before a new frame it may wait for
+// more data to arrive.
 func (b *readBuffer) fill(n int) {
-	switch had := b.to - b.from; {
-	case b.big == nil && (n > smallRead || b.last == smallRead):
-		big := bigBuffers.Get().(*[bigRead]byte)
-		copy(big[:], b.small[b.from:b.to])
-		b.big, b.from, b.to = big, 0, had
-	case b.big != nil && had == 0 && n <= smallRead && b.to < bigRead:
+	had := b.to - b.from
+	if b.big != nil && had == 0 && n <= smallRead && b.to < bigRead {
 		b.release()
-	default:
-		buffer := b.buffer()
-		copy(buffer, buffer[b.from:b.to])
-		b.from, b.to = 0, had
 	}
+	paced := b.pace != nil && had == 0
+	if paced {
+		b.pace.wait()
+	}
+	b.makeRoom(n)
+	if !paced {
+		b.read()
+		return
+	}
+	began := time.Now()
+	b.read()
+	b.pace.returned(began)
+}
+
+// makeRoom moves the data in the buffer to the beginning of a buffer that has room for n bytes.
+func (b *readBuffer) makeRoom(n int) {
+	data := b.buffer()[b.from:b.to]
+	if b.big == nil && (n > smallRead || b.last == smallRead || b.pace != nil && b.pace.waited) {
+		b.big = bigBuffers.Get().(*[bigRead]byte)
+	}
+	b.from, b.to = 0, copy(b.buffer(), data)
+}
+
+// read reads once, behind the data in the buffer.
+func (b *readBuffer) read() {
 	buffer := b.buffer()
 	for range maxEmptyReads {
 		read, err := b.in.Read(buffer[b.to:])

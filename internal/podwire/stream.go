@@ -27,6 +27,7 @@ const (
 type Stream struct {
 	body       io.Closer
 	in         *readBuffer
+	pace       *pace
 	negotiator *Negotiator
 	envelopes  runtime.Decoder    // client-go's, for unusual events
 	objects    *objectDecoder     // decodes the objects in the envelopes; nil before the first event
@@ -38,7 +39,7 @@ type Stream struct {
 // Stream returns a Stream that decodes the answer to a watch. It detects the media type:
 // the length of a frame begins with 0, and JSON does not.
 func (n *Negotiator) Stream(body io.ReadCloser) *Stream {
-	return &Stream{body: body, in: newReadBuffer(body), negotiator: n}
+	return &Stream{body: body, in: newReadBuffer(body), pace: newPace(), negotiator: n}
 }
 
 // Next returns the next event. It returns io.EOF after the last event,
@@ -67,15 +68,21 @@ func (s *Stream) Next() (watch.Event, error) {
 // ListPassed says that the receiver has the pods of the list, and from then on has the pod of
 // each event when Next is called again. If the form is Summary, Next then decodes each pod into
 // the memory of the one before it. Its strings may be kept.
+//
+// From then on Next may wait for at most gatherTime before it reads, if events come one by one.
 func (s *Stream) ListPassed() {
 	s.listPassed = true
+	s.in.pace = s.pace
 	if s.negotiator.decoder.form == Summary {
 		s.memory = new(podMemory)
 	}
 }
 
-// Close closes the body. It may be called while Next waits for it.
-func (s *Stream) Close() error { return s.body.Close() }
+// Close closes the body. It may be called while Next waits for it, and more than once.
+func (s *Stream) Close() error {
+	s.pace.close()
+	return s.body.Close()
+}
 
 // begin detects the media type of the stream.
 func (s *Stream) begin() error {
