@@ -96,7 +96,7 @@ func streamOf(body io.ReadCloser) *Stream {
 }
 
 // While events come one by one, a read returns several of them. None is late by more than
-// gatherTime, also if each read returns only one event, and none is late before or after the
+// gatherTime, even if each read returns only one event. None is late before or after the
 // busy time.
 func TestPace(t *testing.T) {
 	for name, onePer := range map[string]bool{"reads return all": false, "reads return one event": true} {
