@@ -54,7 +54,9 @@ func TestPercentile(t *testing.T) {
 func TestRealTable(t *testing.T) {
 	one := func(cpu, sent float64) realSeries {
 		return realSeries{
-			series: series{Rounds: []figures{{EventCPUMicros: cpu, HeapBytes: 16e3, PeakBytes: 64e6, ViewSeconds: 0.5}}},
+			series: series{Rounds: []figures{{
+				EventCPUMicros: cpu, HeapBytes: 16e3, PeakBytes: 64e6, ViewSeconds: 0.5, ServerCPUMicros: 10 * cpu, ReadBytes: 2300, WrittenBytes: 17,
+			}}},
 			Delays: []delays{{Sent50: sent, Sent99: 9, Answered50: -0.25, Answered99: 3}},
 		}
 	}
@@ -66,10 +68,10 @@ func TestRealTable(t *testing.T) {
 	sparks.Rounds[0].HeapBytes, sparks.Rounds[0].PeakBytes = 64e3, 640e6
 	r := realReport{Machine: fixedReport().Machine, Pods: 5000, Updates: 2000, Rate: 200, Series: []realSeries{informer, ours, sparks}}
 	for _, want := range []string{
-		"kube-apiserver, 5,000 pods, 2,000 updates per round at 200 per second.",
-		"| SharedInformer | 400.0 | 1.00 | 0.40 | 2.50 | 9.00 | -0.25 | 3.00 | 16.0 | 0.25 | 64 | 0.10 | 0.50 |\n",
-		"| watchsource | 100.0 | 0.25 | 0.10 | 2.00 | 9.00 | -0.25 | 3.00 | 16.0 | 0.25 | 64 | 0.10 | 0.50 |\n",
-		"| Spark | 1000.0 | 2.50 | 1.00 | 500.00 | 9.00 | -0.25 | 3.00 | 64.0 | 1.00 | 640 | 1.00 | 0.50 |\n",
+		"kube-apiserver, 5,000 pods, 2,000 updates per round at 200 per second. Watches of each consumer: 1, the first of each.",
+		"| SharedInformer | 400.0 | 1.00 | 0.40 | 4000 | 1.00 | 2.3 | 17 | 2.50 | 9.00 | -0.25 | 3.00 | 16.0 | 0.25 | 64 | 0.10 | 0.50 |\n",
+		"| watchsource | 100.0 | 0.25 | 0.10 | 1000 | 0.25 | 2.3 | 17 | 2.00 | 9.00 | -0.25 | 3.00 | 16.0 | 0.25 | 64 | 0.10 | 0.50 |\n",
+		"| Spark | 1000.0 | 2.50 | 1.00 | 10000 | 2.50 | 2.3 | 17 | 500.00 | 9.00 | -0.25 | 3.00 | 64.0 | 1.00 | 640 | 1.00 | 0.50 |\n",
 	} {
 		if got := r.markdown(); !strings.Contains(got, want) {
 			t.Errorf("table lacks %q:\n%s", want, got)

@@ -41,7 +41,7 @@ func (r realReport) named(consumer string) series {
 // markdown is the report as a table.
 func (r realReport) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s. kube-apiserver, %s pods, %s updates per round at %d per second, %s watches%s. Medians of the rounds, least and most in brackets.\n\n",
+	fmt.Fprintf(&b, "%s. kube-apiserver, %s pods, %s updates per round at %d per second. Watches of each consumer: %s%s. Medians of the rounds, least and most in brackets.\n\n",
 		r.Machine, thousands(r.Pods), thousands(r.Updates), r.Rate, thousands(max(r.Watches, 1)), r.state())
 	b.WriteString("| consumer | CPU per event, us | of SharedInformer | of Spark | API server's CPU per write, us | of SharedInformer | read per event, kB | written, B | seen after it was sent, ms: p50 | p99 | after it was answered, ms: p50 | p99 | heap per pod, kB | of Spark | peak memory, MB | of Spark | view complete, s |\n")
 	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
