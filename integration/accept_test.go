@@ -15,18 +15,18 @@ import (
 
 // A real server answers each request in the media type that the client prefers, whether it
 // knows the parameter drop=metadata.managedFields or not, and compresses no stream.
-func TestAnswersOfTheServer(t *testing.T) {
+func TestMediaTypesOfTheServer(t *testing.T) {
 	for _, mediaType := range []string{asProtobuf, asJSON} {
 		for name, refuse := range map[string]func(http.RoundTripper, *http.Request) (*http.Response, error){
 			"streaming list": func(next http.RoundTripper, r *http.Request) (*http.Response, error) { return next.RoundTrip(r) },
 			"plain list":     refusingStreamedLists,
 		} {
-			t.Run(name+" "+mediaType, func(t *testing.T) { testAnswersOfTheServer(t, mediaType, refuse) })
+			t.Run(name+" "+mediaType, func(t *testing.T) { testMediaTypesOfTheServer(t, mediaType, refuse) })
 		}
 	}
 }
 
-func testAnswersOfTheServer(t *testing.T, mediaType string, refuse func(http.RoundTripper, *http.Request) (*http.Response, error)) {
+func testMediaTypesOfTheServer(t *testing.T, mediaType string, refuse func(http.RoundTripper, *http.Request) (*http.Response, error)) {
 	namespace := newNamespace(t, admin(t))
 	var mu sync.Mutex
 	asked := map[string]int{} // by kind of request

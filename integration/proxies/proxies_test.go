@@ -26,7 +26,7 @@ const (
 // After that the idle server becomes busy too, for half of the time.
 func TestWatchThroughProxies(t *testing.T) {
 	t.Parallel()
-	crowded, err := cluster.Start(t.Context(), func(line string) { t.Log(line) })
+	crowded, err := cluster.Start(t.Context(), cluster.Setup{Store: cluster.Etcd}, func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -362,8 +362,12 @@ func (l *Loop) refused(err error, took time.Duration) time.Duration {
 	return step.delay
 }
 
-// troubleOf distinguishes troubles that an operator would call different.
+// troubleOf distinguishes troubles that an operator would call different. An API server without
+// its store answers checks in several ways.
 func troubleOf(err error) string {
+	if isVersionRequest(err) && !asksToWait(err) && !lacksRights(err) {
+		return "NoAnswer"
+	}
 	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
 		return string(reason)
 	}
