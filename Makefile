@@ -1,4 +1,4 @@
-.PHONY: quick test race bench integration versions
+.PHONY: quick test race bench integration versions servers proxies
 
 quick: ## before each commit
 	.ci/run quick
@@ -17,3 +17,9 @@ integration:
 
 versions: ## with other releases of client-go and Go
 	.ci/run versions
+
+servers: ## the integration tests on other servers and stores, hours
+	.ci/run servers
+
+proxies: ## through real proxies
+	.ci/run proxies

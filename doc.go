@@ -71,7 +71,7 @@
 //     list. A list is needed only if that version is gone (410), if the server refuses
 //     it three times in a row or sends nothing from it, if the server has begun a new
 //     history, if an answer cannot be understood, or if events were lost. Lists are spaced out. After an
-//     outage, an early end in good order or a silence of a minute the source checks the
+//     outage, an early end in good order or a silence of two minutes the source checks the
 //     server's version, with a list of one name. If a proxy cuts streams early, the source
 //     asks for their end just before, so that its version does not grow old.
 //  6. A watch that has died silently is noticed and replaced, even if a proxy keeps the

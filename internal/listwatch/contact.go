@@ -14,10 +14,9 @@ const (
 	// checkAfter is how long the API server may show nothing of its store until its version is
 	// checked. An API server that has lost its etcd opens and ends watches as before, and sends
 	// bookmarks of its last version. kube-apiserver sends a bookmark about once a minute, so the
-	// last one that moves the version comes within a minute after the loss. Then the check is
-	// answered, or has failed with the words of the server, before Healthy(3m) fails, which is
-	// four minutes after the loss. It is longer than a watch that is asked to end early because
-	// no bookmarks come.
+	// last one that moves the version comes within a minute after the loss. Healthy(3m) fails
+	// three minutes after that one, and by then the check is answered or has failed. The time is
+	// longer than a watch that is asked to end early because no bookmarks come.
 	checkAfter = 125 * time.Second
 	// silenceCheckInterval is the shortest time between two lists that are made only because
 	// nothing comes.
@@ -70,8 +69,11 @@ func (c *contact) bookmark(now time.Time, version string) bool {
 		if !c.idle && !c.vouched(now) {
 			return false
 		}
-	case now.Sub(c.asked) >= answerStands: // otherwise the check may have moved it
+	default:
 		c.idle = false
+		if now.Sub(c.asked) < answerStands {
+			break // the check may have moved it
+		}
 		if c.moves++; c.moves >= steadyMoves {
 			c.quiet = false
 		}
