@@ -106,6 +106,12 @@ func busyCluster(t *testing.T, options ...watchtest.Option) *watchtest.Server {
 	server.Create(pod("1", phase(corev1.PodRunning)))
 	other := pod("other", func(p *corev1.Pod) { p.Labels = nil })
 	server.Create(other)
+	every(t, time.Second, func() { server.Update(other.Namespace, other.Name, func(*corev1.Pod) {}) })
+	return server
+}
+
+// every calls a function at an interval until the test ends.
+func every(t *testing.T, interval time.Duration, do func()) {
 	stop := make(chan struct{})
 	t.Cleanup(func() { close(stop) })
 	go func() {
@@ -113,12 +119,11 @@ func busyCluster(t *testing.T, options ...watchtest.Option) *watchtest.Server {
 			select {
 			case <-stop:
 				return
-			case <-time.After(time.Second):
-				server.Update(other.Namespace, other.Name, func(*corev1.Pod) {})
+			case <-time.After(interval):
+				do()
 			}
 		}
 	}()
-	return server
 }
 
 // Proxies that cut streams before the first bookmark cost no lists on a busy cluster, although
@@ -495,20 +500,11 @@ func testGuarantee7LostStoreIsNotHealthy(t *testing.T, newSource modeltest.NewSo
 func liveCluster(t *testing.T, server *watchtest.Server) *atomic.Bool {
 	live := new(atomic.Bool)
 	live.Store(true)
-	stop := make(chan struct{})
-	t.Cleanup(func() { close(stop) })
-	go func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(10 * time.Second):
-				if live.Load() {
-					server.Advance(1)
-				}
-			}
+	every(t, 10*time.Second, func() {
+		if live.Load() {
+			server.Advance(1)
 		}
-	}()
+	})
 	return live
 }
 
