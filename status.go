@@ -80,7 +80,7 @@ func (s Status) healthy(maxSilence time.Duration) error {
 	}
 	silence := time.Since(heard)
 	switch {
-	case silence < maxSilence:
+	case silence <= maxSilence:
 		return nil
 	case s.Err == nil:
 		return fmt.Errorf("watchsource: nothing heard from the API server for %v", silence)

@@ -185,6 +185,7 @@ func TestPaceBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, body := busyStream(t)
 		time.Sleep(time.Second) // all others have arrived
+		synctest.Wait()
 		body.pieces <- podFrame(t, time.Now())
 		close(body.pieces)
 		began := time.Now()
