@@ -80,6 +80,39 @@ func testDatabasePutBack(t *testing.T, newSource modeltest.NewSource) {
 	}
 }
 
+// While an application is busy its streams end soon after an event, whatever ends them.
+func TestDatabasePutBackUnderABusyApplication(t *testing.T) {
+	eachConstructor(t, testDatabasePutBackUnderABusyApplication)
+}
+
+func testDatabasePutBackUnderABusyApplication(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		server.Create(pod("1", phase(corev1.PodRunning)))
+		store := watchsource.NewStore()
+		startSource(t, newSource, server, store)
+		changeFor := func(seconds int) {
+			for range seconds {
+				time.Sleep(time.Second)
+				server.Update("jobs", "exec-1", func(*corev1.Pod) {})
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		changeFor(30)
+		server.Strike(watchtest.Reset())
+		changeFor(90)
+		restore := server.Backup()
+		for i := range 12 {
+			server.Create(pod(fmt.Sprint("lost-", i)))
+		}
+		time.Sleep(500 * time.Millisecond)
+		server.Strike(watchtest.Cut())
+		restore()
+		time.Sleep(5 * time.Second)
+		wantEqualToList(t, server, store)
+	})
+}
+
 // countEnds reads the ends of a store until the test ends, and returns a function that joins
 // those so far.
 func countEnds(t *testing.T, store *watchsource.Store) func() string {
@@ -188,6 +221,28 @@ func testCutHour(t *testing.T, newSource modeltest.NewSource, server *watchtest.
 		t.Errorf("%d errors in an hour, want at most 6: the next streams end before they are cut", got.Errors)
 	}
 	return got
+}
+
+// A connection that breaks soon after an event does not shorten a bound that was learned.
+func TestBoundDoesNotShrink(t *testing.T) { eachConstructor(t, testBoundDoesNotShrink) }
+
+func testBoundDoesNotShrink(t *testing.T, newSource modeltest.NewSource) {
+	for _, quiet := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second} {
+		inBubble(t, fmt.Sprint(quiet), func(t *testing.T) {
+			server := busyCluster(t)
+			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(15*time.Second, watchtest.Reset())})
+			startSource(t, newSource, server, watchsource.NewStore())
+			time.Sleep(5 * time.Minute)
+			server.Create(pod("2"))
+			time.Sleep(quiet)
+			server.Strike(watchtest.Reset())
+			before := server.Count(watchtest.Watch)
+			time.Sleep(5 * time.Minute)
+			if n := server.Count(watchtest.Watch) - before; n < 20 || n > 30 {
+				t.Errorf("%d watches in five minutes, want 20 to 30: each somewhat shorter than 15 s", n)
+			}
+		})
+	}
 }
 
 // When the proxy changes, the source learns its new limit. When it is gone, watches last five

@@ -39,6 +39,7 @@ type cuts struct {
 
 	age     time.Duration // of the stream that was last cut, 0 for none
 	silence time.Duration // of that stream before the cut
+	room    time.Duration // the silence of the last cut that a bookmark could have filled
 	bounded bool          // the next stream is asked to end before such a silence
 	trust   time.Duration // how long the bound is kept once it is confirmed, 0 until then
 	until   time.Time     // when a stream is opened without the bound again
@@ -51,7 +52,7 @@ type cuts struct {
 func (c *cuts) bound() time.Duration {
 	var silence time.Duration
 	if c.bounded {
-		silence = c.silence
+		silence = c.room
 	}
 	if c.clientTimeout >= minSilence && (silence == 0 || c.clientTimeout < silence) {
 		silence = c.clientTimeout
@@ -60,9 +61,9 @@ func (c *cuts) bound() time.Duration {
 }
 
 // isKnown reports whether a stream ended as the one that was cut before it: at the same age, or
-// after the same silence.
+// after the same silence. On a busy stream any end comes after a short silence.
 func (c *cuts) isKnown(end streamEnd) bool {
-	return similar(end.asked, c.age) || similar(end.silence, c.silence)
+	return similar(end.asked, c.age) || end.silence >= minSilence && similar(end.silence, c.silence)
 }
 
 func similar(a, b time.Duration) bool { return b > 0 && (a-b).Abs() <= max(2*time.Second, b/5) }
@@ -108,7 +109,7 @@ func (c *cuts) cut(now time.Time, end streamEnd) {
 	if end.silence < minSilence || end.received && end.silence < freshSilence || now.Before(c.ignored) {
 		return
 	}
-	c.bounded, c.until = true, now
+	c.room, c.bounded, c.until = end.silence, true, now
 	if known {
 		c.trust = min(max(minCutTrust, 2*c.trust), maxCutTrust)
 		c.until = now.Add(c.trust)
