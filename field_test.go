@@ -4,6 +4,8 @@ package watchsource_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -489,6 +491,96 @@ func testLateRefusal(t *testing.T, newSource modeltest.NewSource) {
 				t.Errorf("%d requests in four minutes, want at most 20", n)
 			}
 		})
+	}
+}
+
+// A watch that is always refused late is one trouble, and the source is not healthy.
+func TestLateRefusalsAreOneTrouble(t *testing.T) { eachConstructor(t, testLateRefusalsAreOneTrouble) }
+
+func testLateRefusalsAreOneTrouble(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server, log := watchtest.NewServer(), new(logLines)
+		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+		time.Sleep(90 * time.Second)
+		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Delay(10 * time.Second)})
+		lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(forbidden)})
+		server.Strike(watchtest.Cut())
+		time.Sleep(11 * time.Second)
+		for range 300 {
+			time.Sleep(time.Second)
+			if got := source.Status(); got.Phase != watchsource.Retrying {
+				t.Fatalf("phase %v while each watch is refused, want Retrying", got.Phase)
+			}
+		}
+		if err := source.Healthy(3 * time.Minute); !apierrors.IsForbidden(err) {
+			t.Errorf("Healthy = %v, want the refusal", err)
+		}
+		wantLines(t, log, 1, "Watch interrupted")
+		lift()
+		time.Sleep(time.Minute)
+		if err, got := source.Healthy(3*time.Minute), source.Status(); err != nil || got.Phase != watchsource.Watching {
+			t.Errorf("Healthy = %v, phase %v after the refusals, want nil and Watching", err, got.Phase)
+		}
+	})
+}
+
+// hungGateway answers as a gateway whose server hangs, once hung is closed: with 504 after a
+// minute.
+func hungGateway(next http.RoundTripper, hung <-chan struct{}) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		select {
+		case <-hung:
+		default:
+			return next.RoundTrip(r)
+		}
+		select {
+		case <-time.After(time.Minute):
+			const page = "<html><head><title>504 Gateway Time-out</title></head></html>"
+			return &http.Response{StatusCode: http.StatusGatewayTimeout, Header: http.Header{"Content-Type": {"text/html"}}, Request: r,
+				Body: io.NopCloser(strings.NewReader(page))}, nil
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	})
+}
+
+// The API server behind a proxy that holds answers back hangs. A watch that the proxy refuses
+// in the server's place is no sign of life, whenever the last check was.
+func TestHungServerBehindHeldHeaders(t *testing.T) {
+	eachConstructor(t, testHungServerBehindHeldHeaders)
+}
+
+func testHungServerBehindHeldHeaders(t *testing.T, newSource modeltest.NewSource) {
+	for _, bookmarks := range []bool{true, false} {
+		for minutes := 20; minutes < 26; minutes++ {
+			inBubble(t, fmt.Sprint("bookmarks ", bookmarks, ", after ", minutes, "m"), func(t *testing.T) {
+				server, log := watchtest.NewServer(), new(logLines)
+				effects := []watchtest.Effect{watchtest.Idle(time.Minute, watchtest.Reset()), watchtest.HoldHeaders()}
+				if !bookmarks {
+					effects = append(effects, watchtest.OmitBookmarks())
+				}
+				for _, effect := range effects {
+					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: effect})
+				}
+				hung := make(chan struct{})
+				config := server.Config()
+				config.Wrap(func(next http.RoundTripper) http.RoundTripper { return hungGateway(next, hung) })
+				source := newSource(watchsource.NewStore(), clientFor(t, config), watchsource.WithLogger(log.logger(0)))
+				start(t, source, "app")
+				defer source.Stop()
+				time.Sleep(time.Duration(minutes) * time.Minute)
+				if err := source.Healthy(3 * time.Minute); err != nil {
+					t.Fatalf("Healthy = %v, want nil", err)
+				}
+				close(hung)
+				server.Strike(watchtest.Reset())
+				time.Sleep(4*time.Minute + 5*time.Second)
+				if err, got := source.Healthy(3*time.Minute), source.Status(); err == nil || got.Phase != watchsource.Retrying {
+					t.Errorf("Healthy = %v, phase %v four minutes after the server began to hang, want an error and Retrying", err, got.Phase)
+				}
+				wantLines(t, log, 1, "Watch interrupted")
+			})
+		}
 	}
 }
 

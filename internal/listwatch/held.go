@@ -16,6 +16,10 @@ import (
 // sends that after a minute. The time is below that after which the phase becomes Retrying.
 const headerPatience = 3 * time.Second
 
+// maxRefusedLate bounds how much longer a watch may be unanswered because the one before it was
+// refused late. Time is left until openTimeout.
+const maxRefusedLate = openTimeout / 2
+
 // checkMargin is how long after a watch the check that was made beside it may be answered.
 const checkMargin = time.Second
 
@@ -28,8 +32,8 @@ type heldEvents struct {
 	events  events // nil until the answer was taken
 }
 
-// A lateRefusal is the refusal of a watch that was taken for open, or of a check that was made
-// while one was open.
+// A lateRefusal is the refusal of a watch that was taken for open, by the API server or by a
+// gateway that did not reach it, or of a check that was made while one was open.
 type lateRefusal struct{ error }
 
 func (e lateRefusal) Unwrap() error { return e.error }
@@ -40,7 +44,7 @@ func (e *heldEvents) next() (watch.Event, error) {
 		if err != nil {
 			e.pending = nil
 			err = e.loop.failed(watchRequest, err)
-			if answered(err) {
+			if statusCode(err) != 0 {
 				err = lateRefusal{err}
 			}
 			return watch.Event{}, err
@@ -67,7 +71,7 @@ func (l *Loop) awaitOpened(ctx context.Context, cancel context.CancelCauseFunc, 
 		opened, err = pending.await(ctx)
 		return opened, false, err
 	}
-	timer := time.NewTimer(headerPatience)
+	timer := time.NewTimer(headerPatience + l.refusedLate)
 	defer timer.Stop()
 	select {
 	case a := <-pending.answers:

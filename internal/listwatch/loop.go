@@ -144,6 +144,7 @@ type Loop struct {
 	silent      bool          // because nothing comes
 	checked     bool          // it was compared, and no watch has opened since that may tell more
 	holdsBack   bool          // a proxy holds the answer to a watch back until the first event
+	refusedLate time.Duration // after which the last watch was refused that was taken for open, 0 if one was open since
 	plainUntil  time.Time     // no streaming lists before
 	busyStreams int           // streaming lists in a row that the server asked to repeat later
 	trouble     string        // the one last logged, "" for none
@@ -363,9 +364,9 @@ func (l *Loop) refused(err error, took time.Duration) time.Duration {
 }
 
 // troubleOf distinguishes troubles that an operator would call different. An API server without
-// its store answers checks in several ways.
+// its store answers checks in several ways, and a gateway answers in place of one that does not.
 func troubleOf(err error) string {
-	if isVersionRequest(err) && !asksToWait(err) && !lacksRights(err) {
+	if byGateway(err) || isVersionRequest(err) && !asksToWait(err) && !lacksRights(err) {
 		return "NoAnswer"
 	}
 	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
@@ -396,9 +397,13 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 		return 0
 	}
 	if refusal, ok := errors.AsType[lateRefusal](err); ok {
+		if !isVersionRequest(refusal.error) {
+			l.refusedLate = min(end.asked, maxRefusedLate)
+		}
 		l.Report(Event{Kind: Closed, ResourceVersion: version, Took: end.age})
 		return l.refused(refusal.error, end.age)
 	}
+	l.refusedLate = 0
 	if errors.Is(err, ErrStalled) {
 		l.bookmarks = false
 	}
