@@ -3,6 +3,7 @@
 package watchsource_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +15,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/modeltest"
@@ -520,6 +524,50 @@ func testLateRefusalsAreOneTrouble(t *testing.T, newSource modeltest.NewSource) 
 		time.Sleep(time.Minute)
 		if err, got := source.Healthy(3*time.Minute), source.Status(); err != nil || got.Phase != watchsource.Watching {
 			t.Errorf("Healthy = %v, phase %v after the refusals, want nil and Watching", err, got.Phase)
+		}
+	})
+}
+
+// deafClient is a wrapped client that ignores contexts, as some wrappers do.
+type deafClient struct{ kubernetes.Interface }
+
+type deafCore struct{ typedcorev1.CoreV1Interface }
+
+type deafPods struct{ typedcorev1.PodInterface }
+
+func (c deafClient) CoreV1() typedcorev1.CoreV1Interface { return deafCore{c.Interface.CoreV1()} }
+
+func (c deafCore) Pods(namespace string) typedcorev1.PodInterface {
+	return deafPods{c.CoreV1Interface.Pods(namespace)}
+}
+
+func (p deafPods) List(_ context.Context, options metav1.ListOptions) (*corev1.PodList, error) {
+	return p.PodInterface.List(context.Background(), options)
+}
+
+func (p deafPods) Watch(_ context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	return p.PodInterface.Watch(context.Background(), options)
+}
+
+// Stop leaves a watch and a check behind together if the client does not end them.
+func TestStopDuringACheckOfAHeldWatch(t *testing.T) {
+	eachConstructor(t, testStopDuringACheckOfAHeldWatch)
+}
+
+func testStopDuringACheckOfAHeldWatch(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		source := newSource(watchsource.NewStore(), deafClient{server.Client()})
+		start(t, source, "app")
+		defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Hang()})()
+		server.Strike(watchtest.Reset())
+		time.Sleep(time.Second) // the version is checked, and the next watch is requested
+		defer server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Hang()})()
+		time.Sleep(3 * time.Second)
+		began := time.Now()
+		source.Stop()
+		if took := time.Since(began); took > 300*time.Millisecond {
+			t.Errorf("Stop took %v, want at most 300ms", took)
 		}
 	})
 }

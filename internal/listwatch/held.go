@@ -114,7 +114,12 @@ func (l *Loop) checkHeld(ctx context.Context, late *heldEvents, from string) (op
 			version.abandon()
 		}
 	case <-asking.Done():
-		version.abandon()
+		deadline := time.Now().Add(cancelGrace) // of both, if ctx has ended
+		version.abandonBy(deadline)
+		if ctx.Err() != nil {
+			late.pending.abandonBy(deadline)
+			return nil, false, context.Cause(ctx)
+		}
 	}
 	switch {
 	case err != nil:

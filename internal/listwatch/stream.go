@@ -253,8 +253,11 @@ func (a answer[T]) take(ctx context.Context) (T, error) {
 }
 
 // abandon discards the answer. The context of the request has ended.
-func (r *pendingRequest[T]) abandon() {
-	timer := time.NewTimer(cancelGrace)
+func (r *pendingRequest[T]) abandon() { r.abandonBy(time.Now().Add(cancelGrace)) }
+
+// abandonBy is abandon for a client that may take until a time to end the request.
+func (r *pendingRequest[T]) abandonBy(deadline time.Time) {
+	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {
 	case a := <-r.answers:
