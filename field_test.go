@@ -456,6 +456,28 @@ func testHeldHeaders(t *testing.T, newSource modeltest.NewSource) {
 	}
 }
 
+// A client may lack the right to list. The refusal of a check shows that the server is there.
+func TestHeldHeadersWithoutTheRightToList(t *testing.T) {
+	eachConstructor(t, testHeldHeadersWithoutTheRightToList)
+}
+
+func testHeldHeadersWithoutTheRightToList(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		liveCluster(t, server)
+		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
+		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
+		source := startSource(t, newSource, server, watchsource.NewStore())
+		server.Strike(watchtest.Reset())
+		for second := range 3600 {
+			time.Sleep(time.Second)
+			if err, got := source.Healthy(3*time.Minute), source.Status(); err != nil || got.Phase != watchsource.Watching {
+				t.Fatalf("after %d seconds Healthy = %v, phase %v, want nil and Watching: %v", second+1, err, got.Phase, got.Err)
+			}
+		}
+	})
+}
+
 // A watch that is refused late is refused, also if it was taken for open.
 func TestLateRefusal(t *testing.T) { eachConstructor(t, testLateRefusal) }
 

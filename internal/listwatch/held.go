@@ -138,7 +138,10 @@ func (l *Loop) checkHeld(ctx context.Context, late *heldEvents, from string) (op
 // watch back. The error is that of a server that is behind the version.
 func (l *Loop) showsHeld(asking context.Context, a answer[string], from string) (bool, error) {
 	now, err := a.take(asking)
-	if err != nil {
+	switch {
+	case refusesClient(err):
+		now = from
+	case err != nil:
 		return false, nil // the watch may still be answered
 	}
 	l.policy.checked(time.Now(), now)
