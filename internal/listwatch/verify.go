@@ -249,8 +249,10 @@ func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versi
 		if err != nil {
 			return listed, v.loop.failed(metadataRequest, err)
 		}
+		if v.loop.Shard != nil {
+			maps.DeleteFunc(page.pods, func(key podKey, _ string) bool { return !v.loop.Shard.Owns(key.Namespace) })
+		}
 		maps.Copy(listed.pods, page.pods)
-		maps.DeleteFunc(listed.pods, func(key podKey, _ string) bool { return !v.loop.Shard.Owns(key.Namespace) })
 		listed.resourceVersion = page.ResourceVersion
 		if page.Continue == "" {
 			return listed, nil
