@@ -47,9 +47,11 @@ type Status struct {
 	ErrAt time.Time
 
 	// LastContact is when the API server last showed that it sees the pods: with a list, an
-	// event, a bookmark or a check of its version. The opening of a watch counts only for a server
-	// without bookmarks, for five minutes after a check. A refusal does not count, and neither
-	// does a verification. While the watch of a fake clientset is open it is now.
+	// event, a bookmark that moves the version, or a check of its version. If the answer to a
+	// check shows that its bookmarks do not move, or that it sends none, any bookmark and the
+	// opening of a watch count too, for five and a half minutes after the check. A refusal does
+	// not count, and neither does a verification. While the watch of a fake clientset is open it
+	// is now.
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
 
@@ -189,9 +191,7 @@ func (b *statusBoard) record(e listwatch.Event) {
 // since when that lasted.
 func (b *statusBoard) update(e listwatch.Event) (since time.Time, restored bool) {
 	b.write(func(s *Status) {
-		if e.Kind != listwatch.Checked {
-			b.watch.unanswered = nil
-		}
+		b.watch.unanswered = nil
 		since, restored = s.Since, e.Kind == listwatch.Opened && s.Phase == Retrying && !b.watch.blind
 		if e.Heard && b.watch.blind {
 			since, restored = s.LastContact, true

@@ -151,8 +151,8 @@ func (l *Loop) watchStore(s *stream) (stop func()) {
 		if ctx.Err() != nil {
 			return
 		}
-		if contact.mayResume(time.Now()) {
-			timer.Reset(time.Until(contact.due()))
+		if wait := time.Until(contact.due()); wait > 0 {
+			timer.Reset(wait)
 			return
 		}
 		if !s.waiting.Load() { // the store or the observer is silent, not the server

@@ -268,13 +268,13 @@ func (l *Loop) version(ctx context.Context) (string, error) {
 	ctx, cancel := versionContext(ctx)
 	defer cancel()
 	version, err := l.askVersion(ctx).await(ctx)
-	if err != nil && !refusesClient(err) {
+	if err == nil {
+		return version, nil
+	}
+	if !refusesClient(err) {
 		l.policy.contact.failed()
 	}
-	if err != nil {
-		return "", &requestError{kind: versionRequest, namespace: versionNamespace(l.Namespace), err: err}
-	}
-	return version, nil
+	return "", &requestError{kind: versionRequest, namespace: versionNamespace(l.Namespace), err: err}
 }
 
 // versionContext bounds a request for the server's version.

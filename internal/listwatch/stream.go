@@ -41,10 +41,13 @@ type stream struct {
 	probe   bool          // it was opened to see whether the server is there
 	held    bool          // it was taken for open before it was answered
 
-	waiting      atomic.Bool // for an event
-	requested    time.Time
+	requested time.Time // when the request was made
+
+	waiting atomic.Bool // for an event; any goroutine reads it
+
+	// Owned by the goroutine of Run.
 	heard        time.Time     // when the last event came, or the request was made
-	bookmark     bool          // one has come
+	bookmark     bool          // a bookmark has come
 	quietAtFirst time.Duration // from the opening to the first event, or to the end
 }
 

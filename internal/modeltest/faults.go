@@ -112,20 +112,14 @@ func (f *faults) effect(open bool) namedEffect {
 func (f *faults) transportEffect() namedEffect {
 	switch f.random.IntN(17) {
 	case 13, 14:
-		d, cut, name := time.Duration(1+f.random.IntN(60))*time.Second, watchtest.Cut(), "cut"
-		if f.random.IntN(2) == 0 {
-			cut, name = watchtest.Reset(), "reset"
-		}
-		return namedEffect{watchtest.Limit(d, cut), fmt.Sprintf("%s after %v", name, d)}
+		d, end := time.Duration(1+f.random.IntN(60))*time.Second, f.cutOrReset()
+		return namedEffect{watchtest.Limit(d, end.Effect), fmt.Sprintf("%s after %v", end.name, d)}
 	case 15, 16:
 		f.maybeSilent = true
 		return namedEffect{watchtest.HoldHeaders(), "headers held back"}
 	case 11, 12:
-		d, cut, name := time.Duration(100+f.random.IntN(5000))*time.Millisecond, watchtest.Cut(), "cut"
-		if f.random.IntN(2) == 0 {
-			cut, name = watchtest.Reset(), "reset"
-		}
-		return namedEffect{watchtest.Idle(d, cut), fmt.Sprintf("%s when idle for %v", name, d)}
+		d, end := time.Duration(100+f.random.IntN(5000))*time.Millisecond, f.cutOrReset()
+		return namedEffect{watchtest.Idle(d, end.Effect), fmt.Sprintf("%s when idle for %v", end.name, d)}
 	case 0:
 		return namedEffect{watchtest.Refuse(), "refused"}
 	case 1:
@@ -154,6 +148,14 @@ func (f *faults) transportEffect() namedEffect {
 		d := time.Duration(1+f.random.IntN(90)) * time.Second
 		return namedEffect{watchtest.Delay(d), fmt.Sprintf("late by %v", d)}
 	}
+}
+
+// cutOrReset returns an effect that ends a stream.
+func (f *faults) cutOrReset() namedEffect {
+	if f.random.IntN(2) == 0 {
+		return namedEffect{watchtest.Reset(), "reset"}
+	}
+	return namedEffect{watchtest.Cut(), "cut"}
 }
 
 // putBack ends all streams as a server does whose database was put back while it ran, and
