@@ -86,7 +86,7 @@ func (t *wireTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 // WrappedRoundTripper lets apimachinery find the connections.
 func (t *wireTripper) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-// firstBody is the body of a streaming list. It ends in good order when it is told to.
+// firstBody is the body of a streaming list. It ends in good order once ended is set.
 type firstBody struct {
 	io.ReadCloser
 	ended atomic.Bool

@@ -59,7 +59,7 @@ func TestIdleApplication(t *testing.T) {
 	}
 }
 
-// An idleConsumer notes what it logs, and when bookmarks come.
+// An idleConsumer records its log and the times of its bookmarks.
 type idleConsumer struct {
 	*consumer
 

@@ -114,14 +114,17 @@
 //
 // The effects, from the outside in:
 //
-//   - no answer: [Refuse], [Reset], [Break], [Hang], [Delay];
+//   - no answer: [Refuse], [Reset], [Break], [Hang], [Delay], and [HoldHeaders] until the first
+//     byte;
 //   - the wrong answer: [Answer];
 //   - an answer that ends early: [Cut], [Tear], and also [Reset] and [Break], at once or,
-//     with [Idle], when the stream has sent nothing for a time;
+//     with [Idle], when the stream has sent nothing for a time, or with [Limit] at an age;
 //   - an answer that does not end: [Silence], [Slow];
 //   - the wrong bytes in it: [SendRaw], [Malform];
 //   - the wrong events in it: [SendError], [Lose], [OmitInitialEventsEnd],
 //     [OmitBookmarks].
+//
+// [Server.LoseStore] makes the server lose its etcd, and [Server.Backup] restores an older state.
 //
 // # Same as a real server
 //

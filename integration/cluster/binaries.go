@@ -77,7 +77,7 @@ func (b *builder) pinned(name, pkg, ldflags string) string {
 	return target
 }
 
-// generated returns a program of another version, which has a module of its own in the folder.
+// generated returns a program of another version. Its module is in the folder.
 func (b *builder) generated(folder string, g generated) string {
 	dir := b.cache(folder)
 	target := filepath.Join(dir, g.name)

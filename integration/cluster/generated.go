@@ -84,7 +84,7 @@ func (g generated) resolve(ctx context.Context, dir string) ([]string, error) {
 	return strings.Split(string(text), "\n"), err
 }
 
-// vouch fails if nothing vouches for what was downloaded. The go command checks the lines that
+// vouch fails if nothing vouches for the downloaded modules. The go command checks the lines that
 // it adds to go.sum with the checksum database, if that is in use.
 func (g generated) vouch(ctx context.Context, sums []string) error {
 	known := strings.Split(serversSum, "\n")

@@ -130,7 +130,7 @@ func (p *postgres) start(ctx context.Context) error {
 	return p.kine.start(ctx)
 }
 
-// prepare makes an empty database, if there is none yet.
+// prepare makes an empty database unless one exists.
 func (p *postgres) prepare(ctx context.Context) error {
 	settings := filepath.Join(p.data(), "postgresql.conf")
 	if _, err := os.Stat(settings); err == nil {

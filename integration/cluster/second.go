@@ -16,7 +16,7 @@ type SecondServer struct{ server *envtest.APIServer }
 // secondStopTimeout is short: a server without its store does not end in good order.
 const secondStopTimeout = 5 * time.Second
 
-// StartSecondServer starts another API server, which reaches the store at an address of its own,
+// StartSecondServer starts another API server, which reaches the store at the given address,
 // for example that of a proxy.
 func (c *Cluster) StartSecondServer(store *url.URL) (*SecondServer, error) {
 	first := c.plane.APIServer

@@ -13,8 +13,8 @@ import (
 )
 
 // RunTests runs the tests of a package, a testing.M, on a Cluster that it hands
-// to use first, and returns the code to exit with. The flags -server and -store say which
-// server it is, and what it keeps its objects in.
+// to use first, and returns the code to exit with. The flags -server and -store choose
+// the version of its API server and the store.
 func RunTests(tests interface{ Run() int }, use func(*Cluster)) (code int) {
 	code, err := runTests(tests, use)
 	if err != nil {

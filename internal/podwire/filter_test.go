@@ -161,7 +161,7 @@ func TestOtherShardsAreNotDecoded(t *testing.T) {
 	}
 }
 
-// A bookmark, which has no namespace, is decoded also if the shard lacks the empty name.
+// A bookmark has no namespace. It is decoded even if the shard lacks the empty name.
 func TestBookmarkIsOfEachShard(t *testing.T) {
 	end := framed(eventOf(t, string(watch.Bookmark), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
