@@ -17,7 +17,7 @@ import (
 const UnknownExitCode = podstate.UnknownExitCode
 
 // An Executor is the state of one executor, read from its pod at one resource
-// version. Copies are independent but share Pod.
+// version. Copies are independent.
 type Executor struct {
 	Name      string
 	Namespace string
@@ -36,6 +36,8 @@ type Executor struct {
 	// Terminating is true if the pod has a deletion timestamp. An executor that is
 	// shutting down is Running and Terminating.
 	Terminating bool
+	// Ready is true if the pod has the condition Ready.
+	Ready bool
 
 	// ExitCode is the exit code of the executor container, or UnknownExitCode.
 	ExitCode int32
@@ -67,9 +69,46 @@ type Executor struct {
 	// store tracks the executor in any case.
 	Problem string
 
-	// Pod is the pod, or nil in a store made with WithoutPods. All readers share it:
-	// DeepCopy it before you change it.
-	Pod *corev1.Pod
+	// pod is nil without a pod.
+	pod *corev1.Pod
+}
+
+// Pod returns the pod in the state that the executor was read from, without its managedFields.
+// Each call returns another copy, which belongs to the caller. It fails with ErrNoPod if the
+// store was made with WithoutPods.
+func (e Executor) Pod() (*corev1.Pod, error) {
+	if e.pod == nil {
+		return nil, ErrNoPod
+	}
+	return e.pod.DeepCopy(), nil
+}
+
+// Label returns a label of the pod. It is not there if the store was made with WithoutPods.
+func (e Executor) Label(key string) (value string, ok bool) {
+	if e.pod == nil {
+		return "", false
+	}
+	value, ok = e.pod.Labels[key]
+	return value, ok
+}
+
+// Annotation returns an annotation of the pod, as Label returns a label.
+func (e Executor) Annotation(key string) (value string, ok bool) {
+	if e.pod == nil {
+		return "", false
+	}
+	value, ok = e.pod.Annotations[key]
+	return value, ok
+}
+
+// Equal reports whether all fields are equal, times as by time.Time.Equal. It does not compare
+// the pods. Packages such as go-cmp call it.
+func (e Executor) Equal(other Executor) bool {
+	if !e.CreatedAt.Equal(other.CreatedAt) || !e.StartedAt.Equal(other.StartedAt) || !e.FinishedAt.Equal(other.FinishedAt) {
+		return false
+	}
+	other.CreatedAt, other.StartedAt, other.FinishedAt, other.pod = e.CreatedAt, e.StartedAt, e.FinishedAt, e.pod
+	return e == other
 }
 
 // key identifies the pod: its UID, or its namespace and name if it has no UID, as
@@ -115,7 +154,7 @@ func (e *Executor) sameNames(known *Executor) bool {
 // versions is not enough, because fakes do not change them.
 func (e *Executor) equals(other *Executor) bool {
 	a, b := *e, *other
-	a.Pod, b.Pod = nil, nil
+	a.pod, b.pod = nil, nil
 	return a.ResourceVersion != "" && a == b
 }
 

@@ -372,18 +372,17 @@ func TestExecutorFields(t *testing.T) {
 		Name: "exec-7", Namespace: "jobs", UID: "u-7", ID: "7", Node: "node-3", PodIP: "10.1.2.3",
 		State: watchsource.Failed, ExitCode: 137, Reason: "OOMKilled", Message: "the heap was full",
 		CreatedAt: time.Unix(1_700_000_000, 0), StartedAt: time.Unix(1_700_000_100, 0), FinishedAt: time.Unix(1_700_000_200, 0),
-		ResourceVersion: "42", Pod: p,
+		ResourceVersion: "42",
 	}
 	store := watchsource.NewStore()
 	store.UpdatePod(p)
-	if got, _ := store.Snapshot().ByID("7"); got != want {
+	if got, _ := store.Snapshot().ByID("7"); !got.Equal(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 
-	want.Pod = nil
 	slim := watchsource.NewStore(watchsource.WithoutPods())
 	slim.UpdatePod(p)
-	if got, _ := slim.Snapshot().ByID("7"); got != want {
+	if got, _ := slim.Snapshot().ByID("7"); !got.Equal(want) {
 		t.Errorf("without pods: got  %+v\nwant %+v", got, want)
 	}
 }

@@ -237,8 +237,7 @@ func checkExecutor(t *testing.T, p *corev1.Pod) {
 	}
 	for form, other := range otherStores(p) {
 		got := onlyExecutor(t, other)
-		got.Pod = e.Pod
-		if got != e {
+		if !got.Equal(e) {
 			t.Errorf("%s: the executor is %+v, want %+v", form, got, e)
 		}
 	}

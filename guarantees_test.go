@@ -51,7 +51,7 @@ func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.
 			t.Fatalf("the snapshot lacks %s, want it as in a LIST", want[i].Name)
 		}
 		want[i].ManagedFields = nil
-		if !podtest.Equal(e.Pod, &want[i]) {
+		if !podtest.Equal(keptPod(t, e), &want[i]) {
 			t.Errorf("%s at version %s differs from the LIST, want it at version %s", e.Name, e.ResourceVersion, want[i].ResourceVersion)
 		}
 	}

@@ -92,7 +92,7 @@ func testNilOptions(t *testing.T, newSource modeltest.NewSource) {
 		start(t, source, "app")
 		defer source.Stop()
 		wantNames(t, store, "exec-1=Pending")
-		if e, _ := store.Snapshot().Get("exec-1"); e.Pod != nil {
+		if e, _ := store.Snapshot().Get("exec-1"); hasPod(t, e) {
 			t.Error("the store has the pod, want the option after the nil one to work")
 		}
 		if got := server.Requests()[0].Namespace; got != "jobs" {

@@ -55,6 +55,7 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) readi
 		PodIP:           pod.Status.PodIP,
 		State:           State(now.Reading.State),
 		Terminating:     pod.DeletionTimestamp != nil,
+		Ready:           now.Ready,
 		ExitCode:        now.Reading.ExitCode,
 		Restarts:        now.Reading.Restarts,
 		Reason:          now.Reading.Reason,
@@ -67,7 +68,7 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) readi
 		Problem:         joined(problem, now.Reading.Problem),
 	}
 	if !r.dropPods {
-		e.Pod = pod
+		e.pod = pod
 	} else if known != nil {
 		e.share(known)
 	}
@@ -90,6 +91,7 @@ func (e *Executor) endedBefore(end *podstate.Reading, problem string) *Executor 
 	missed := *e
 	missed.State, missed.ExitCode, missed.Restarts = State(end.State), end.ExitCode, end.Restarts
 	missed.Reason, missed.Message = end.Reason, end.Message
+	missed.Ready = false
 	missed.StartedAt, missed.FinishedAt = end.StartedAt, end.FinishedAt
 	missed.Problem = joined(problem, end.Problem)
 	return &missed

@@ -102,7 +102,7 @@ func (s *sharded) check(t *testing.T, server *watchtest.Server, when string) {
 		e, ok := has[want.Name]
 		delete(has, want.Name)
 		want.ManagedFields = nil
-		if !ok || !podtest.Equal(e.Pod, &want) {
+		if !ok || !podtest.Equal(keptPod(t, e), &want) {
 			t.Errorf("%s: shard %d of %d lacks %s at version %s", when, s.index, s.count, want.Name, want.ResourceVersion)
 		}
 	}

@@ -623,7 +623,7 @@ func (m *model) check() {
 		m.t.Fatalf("%d executors, want %d", snapshot.Len(), len(m.pods))
 	}
 	for name, p := range m.pods {
-		if e, ok := snapshot.Get(name); !ok || e.Pod != p {
+		if e, ok := snapshot.Get(name); !ok || !podtest.Equal(keptPod(m.t, e), p) {
 			m.t.Fatalf("Get(%s) = %v, %+v, want the newest pod", name, ok, e)
 		}
 	}

@@ -4,6 +4,7 @@ package watchsource_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -220,4 +221,24 @@ func completeLists(server *watchtest.Server) int {
 		}
 	}
 	return n
+}
+
+// keptPod returns the pod of an executor in a store that keeps the pods.
+func keptPod(t *testing.T, e watchsource.Executor) *corev1.Pod {
+	t.Helper()
+	pod, err := e.Pod()
+	if err != nil {
+		t.Fatalf("%s: Pod() = %v, want the pod", e.Name, err)
+	}
+	return pod
+}
+
+// hasPod reports whether an executor has its pod. Without it, Pod fails with ErrNoPod.
+func hasPod(t *testing.T, e watchsource.Executor) bool {
+	t.Helper()
+	pod, err := e.Pod()
+	if err != nil && (pod != nil || !errors.Is(err, watchsource.ErrNoPod)) {
+		t.Errorf("Pod() = %v, %v, want nil and ErrNoPod", pod, err)
+	}
+	return err == nil
 }

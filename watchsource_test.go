@@ -739,10 +739,7 @@ func testTrimmedPods(t *testing.T, newSource modeltest.NewSource) {
 				want.Name = name
 				test.want(want)
 				e, _ := store.Snapshot().Get(name)
-				if e.Pod == nil {
-					t.Fatalf("%s: Pod is nil, want a pod", name)
-				}
-				if got := e.Pod; !podtest.Equal(got, want) {
+				if got := keptPod(t, e); !podtest.Equal(got, want) {
 					t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
 				}
 				if e.State != watchsource.Running || e.Node != "node-1" {

@@ -63,8 +63,7 @@ func requireSameExecutors(t *testing.T, got, want watchsource.Snapshot) {
 		t.Fatalf("%d executors without pods, want %d", got.Len(), want.Len())
 	}
 	for e := range want.All() {
-		e.Pod = nil
-		if other, _ := got.Get(e.Name); other != e {
+		if other, _ := got.Get(e.Name); !other.Equal(e) {
 			t.Errorf("without pods %+v, want %+v", other, e)
 		}
 	}

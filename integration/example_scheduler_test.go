@@ -82,7 +82,11 @@ func deleteWhileRunning(t *testing.T, client kubernetes.Interface, watching *con
 		return e.State == watchsource.Running
 	})
 	e, _ := running.ByID(executorID)
-	remove(t, client, gracefully, e.Pod)
+	pod, err := e.Pod()
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove(t, client, gracefully, pod)
 }
 
 // serviceAccount creates what a manifest holds, and returns the configuration

@@ -51,8 +51,7 @@ func TestWithoutPods(t *testing.T) {
 				t.Errorf("%s, round %d: %d executors, want %d", name, round, got.Len(), len(pods))
 			}
 			for e := range want.All() {
-				e.Pod = nil
-				if other, _ := got.Get(e.Name); other != e {
+				if other, _ := got.Get(e.Name); !other.Equal(e) {
 					t.Errorf("%s, round %d: without pods %+v, want %+v", name, round, other, e)
 				}
 			}

@@ -80,10 +80,10 @@ func (c *BatchChecker) checkChange(change watchsource.Change) {
 		return
 	}
 	c.view[key] = *change.After
-	if want := stateOf(change.After.Pod); want != "" && want != change.After.State.String() {
+	if want := annotationOf(change.After, stateAnnotation); want != "" && want != change.After.State.String() {
 		c.fail("%s has state %v, want %s", change.After.Name, change.After.State, want)
 	}
-	if end := endOf(change.After.Pod); end != "" && (!known || endOf(before.Pod) != end) {
+	if end := annotationOf(change.After, endAnnotation); end != "" && (!known || annotationOf(&before, endAnnotation) != end) {
 		c.received = append(c.received, lifecycleEvent{key, "end " + end})
 	}
 }

@@ -34,6 +34,21 @@ const (
 func stateOf(p *corev1.Pod) string { return p.Annotations[stateAnnotation] }
 func endOf(p *corev1.Pod) string   { return p.Annotations[endAnnotation] }
 
+// annotationOf returns "" for an annotation that the executor's pod does not have.
+func annotationOf(e *watchsource.Executor, key string) string {
+	value, _ := e.Annotation(key)
+	return value
+}
+
+// podOf returns an empty pod for an executor without one.
+func podOf(e *watchsource.Executor) *corev1.Pod {
+	pod, err := e.Pod()
+	if err != nil {
+		return &corev1.Pod{}
+	}
+	return pod
+}
+
 // history changes the pods of a server at random, and records the events that an
 // uninterrupted watch would receive.
 type history struct {

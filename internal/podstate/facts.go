@@ -45,6 +45,7 @@ type facts struct {
 
 	disruption, disruptionMessage string // why Kubernetes, or else Kueue, ends the pod
 	allRestarting                 bool   // the condition AllContainersRestarting (KEP-5532)
+	ready                         bool   // the condition Ready
 }
 
 // read looks up the facts of a pod.
@@ -151,6 +152,8 @@ func (f *facts) readConditions() {
 			kueue = c
 		case corev1.AllContainersRestarting:
 			f.allRestarting = true
+		case corev1.PodReady:
+			f.ready = true
 		}
 	}
 	if f.disruption == "" && kueue != nil {

@@ -72,6 +72,7 @@ type Known struct {
 // A Result is a new reading of an executor, and its ends after it.
 type Result struct {
 	Reading Reading
+	Ready   bool // the condition Ready, which does not influence the reading
 	Ends    Ends
 	// Missed is the executor at the end of an earlier run, if that end was not known. It
 	// precedes Reading. It is nil for most pods.
@@ -101,6 +102,7 @@ func (f *facts) compare(known *Known, result *Result) {
 	known.Ends.disown(f)
 	f.findRun()
 	f.decide(&result.Reading)
+	result.Ready = f.ready
 	result.Ends = known.Ends
 	c := comparison{facts: f, known: known, isCurrent: known.Ends.isCurrent(f)}
 	past, news := result.Ends.observe(f, known.Seen, c.isCurrent, result.Reading.State.Ended())

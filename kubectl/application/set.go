@@ -24,7 +24,10 @@ func NewSet(idOf func(*watchsource.Executor) string) *Set {
 
 // ByLabel returns the application id in the label of an executor's pod. The store must keep
 // the pods.
-func ByLabel(e *watchsource.Executor) string { return e.Pod.Labels[watchsource.LabelApp] }
+func ByLabel(e *watchsource.Executor) string {
+	id, _ := e.Label(watchsource.LabelApp)
+	return id
+}
 
 // Get returns the application with an id, and adds it if it is missing.
 func (s *Set) Get(id string) *Application {
