@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // responseMonitor is a RoundTripper that reads the responses of the server and counts the
@@ -17,16 +19,17 @@ import (
 type responseMonitor struct {
 	next          http.RoundTripper
 	trace         *trace
-	sourceVersion func() uint64 // the version up to which the source has received everything
+	sourceVersion func() string // the version up to which the source has received everything, "" before its first list
 
 	mu                sync.Mutex
-	lostVersions      int // responses and events with one of the relistReasons
-	lastBody          *monitoredBody
-	shortStreams      int // consecutive streams without events that ended within shortStreamAge
-	abandonedVersions int // versions that the source may give up because watches from them fail
-	silentStreams     int // consecutive streams without events that the client closed
-	verifications     int // requests that were answered
-	refusals          int // consecutive responses for which mayConcernVersion is true
+	lostVersions      int            // responses and events with one of the relistReasons
+	lastStream        *monitoredBody // the answer to the last watch, nil once it is counted
+	shortStreams      int            // consecutive streams without events that ended within shortStreamAge
+	abandonedVersions int            // versions that the source may give up because watches from them fail
+	silentStreams     int            // consecutive streams without events that the client closed
+	verifications     int            // requests that were answered
+	checking          bool           // a check of the server's version is not answered
+	refusals          int            // consecutive responses for which mayConcernVersion is true
 }
 
 // The source may give up a version after maxShortStreams consecutive streams from it that
@@ -52,8 +55,15 @@ var relistReasons = []string{"Expired", "ResourceVersionTooLarge", foreignReason
 func (m *responseMonitor) allowedLists() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.countLastStream()
 	return m.lostVersions + m.abandonedVersions
+}
+
+// beginSession forgets the rows of the session before: the source counts from zero after each
+// Start. That session's last stream gave no reason for a list, because none followed.
+func (m *responseMonitor) beginSession() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastStream, m.shortStreams, m.silentStreams, m.refusals = nil, 0, 0, 0
 }
 
 func (m *responseMonitor) numLostVersions() int {
@@ -69,34 +79,43 @@ func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	m.countLastStream()
 	m.mu.Unlock()
-	response, err := m.next.RoundTrip(r)
 	query := r.URL.Query()
-	streaming, list := query.Get("watch") != "", query.Get("sendInitialEvents") != ""
+	streaming, list, check := query.Get("watch") != "", query.Get("sendInitialEvents") != "", query.Has("fieldSelector")
+	if check {
+		m.mu.Lock()
+		m.checking = true
+		m.mu.Unlock()
+	}
+	response, err := m.next.RoundTrip(r)
 	if err != nil {
 		m.trace.add("    request: watch %v, streaming list %v, from %q: %v", streaming, list, query.Get("resourceVersion"), err)
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if streaming && errors.Is(err, context.Canceled) {
-			m.countSilentStream() // the client took an unanswered watch for open
+			// The client may have taken an unanswered watch for open.
+			m.lastStream = &monitoredBody{startVersion: query.Get("resourceVersion"), ended: time.Now(), closedByClient: true}
+		}
+		if check {
+			m.noteCheck()
 		}
 		return nil, err
 	}
 	m.trace.add("    request: watch %v, streaming list %v, from %q: %s", streaming, list, query.Get("resourceVersion"), response.Status)
 	body := &monitoredBody{
 		ReadCloser: response.Body, monitor: m, opened: time.Now(),
-		streaming: streaming && response.StatusCode == http.StatusOK, startVersion: query.Get("resourceVersion"),
+		accepted: response.StatusCode == http.StatusOK, check: check, startVersion: query.Get("resourceVersion"),
 	}
 	response.Body = body
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lastBody = body
-	if query.Has("fieldSelector") && response.StatusCode >= 400 {
-		m.abandonedVersions++ // the server was silent and now refuses to report its version
+	if streaming {
+		body.unchecked = m.checking
+		m.lastStream = body
 	}
 	switch {
-	case body.streaming:
-		m.refusals = 0
-	case mayConcernVersion(response):
+	case check && response.StatusCode >= 400:
+		m.abandonedVersions++ // the server was silent and now refuses to report its version
+	case !check && mayConcernVersion(response):
 		if m.refusals++; m.refusals == 3 {
 			m.refusals = 0
 			m.abandonedVersions++
@@ -124,23 +143,54 @@ func (m *responseMonitor) verify(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// noteCheck notes that a check of the server's version has ended, with an answer or without.
+func (m *responseMonitor) noteCheck() {
+	m.checking = false
+	if b := m.lastStream; b != nil {
+		b.checked = time.Now()
+		if b.unchecked { // the client opens the stream only now
+			b.opened, b.unchecked = b.checked, false
+		}
+	}
+}
+
 // countLastStream counts how the last stream ended. The monitor calls it at the client's
-// next request.
+// next request. A check of the server's version is made beside the stream.
 func (m *responseMonitor) countLastStream() {
-	b := m.lastBody
-	if b == nil || !b.streaming {
+	b := m.lastStream
+	if b == nil || b.ended.IsZero() {
 		return
 	}
-	m.lastBody = nil
-	advanced := b.startVersion != "" && parseVersion(b.startVersion) != m.sourceVersion()
-	if b.closedByClient && advanced {
+	m.lastStream = nil
+	if b.startVersion == "" && !b.listed {
+		return // a list that failed
+	}
+	advanced := m.hasAdvanced(b)
+	switch {
+	case b.closedByClient && advanced:
 		m.silentStreams = 1 // the stream had events first and was silent afterwards
-	} else if b.closedByClient {
+	case b.closedByClient:
 		m.countSilentStream()
-	} else if advanced {
+	case advanced:
 		m.silentStreams = 0
 	}
-	if b.ended.IsZero() || b.ended.Sub(b.opened) >= shortStreamAge || b.startVersion != "" && parseVersion(b.startVersion) != m.sourceVersion() {
+	if !b.accepted || b.closedByClient && b.ended.Equal(b.checked) {
+		return // a check that was refused or not answered counts as a refusal of the stream
+	}
+	m.refusals = 0
+	m.countShortStream(b, advanced)
+}
+
+// hasAdvanced reports whether the source has received anything since the version from which a
+// stream started.
+func (m *responseMonitor) hasAdvanced(b *monitoredBody) bool {
+	now := m.sourceVersion()
+	return b.startVersion != "" && now != "" && now != b.startVersion
+}
+
+// countShortStream counts a stream that was accepted if it ended within shortStreamAge.
+func (m *responseMonitor) countShortStream(b *monitoredBody, advanced bool) {
+	if advanced || b.ended.Sub(b.opened) >= shortStreamAge {
 		m.shortStreams = 0
 		return
 	}
@@ -150,7 +200,8 @@ func (m *responseMonitor) countLastStream() {
 	}
 }
 
-// countSilentStream counts a stream that the client gave up without an event.
+// countSilentStream counts a stream that the client gave up without an event. The client also
+// takes a watch for open whose refusal has a silent body.
 func (m *responseMonitor) countSilentStream() {
 	if m.silentStreams++; m.silentStreams > 1 {
 		m.abandonedVersions++
@@ -162,10 +213,14 @@ func (m *responseMonitor) countSilentStream() {
 type monitoredBody struct {
 	io.ReadCloser
 	monitor        *responseMonitor
-	streaming      bool
+	accepted       bool   // the status is 200
+	check          bool   // it is the answer to a check of the server's version
 	startVersion   string // the version that a stream starts from, "" if it starts with a list
+	listed         bool   // the initial events of a streaming list are complete
 	opened, ended  time.Time
-	tail           string // the last bytes read, for words that two reads divide
+	unchecked      bool      // it was answered during a check
+	checked        time.Time // when a check beside the stream last ended
+	tail           string    // the last bytes read, for words that two reads divide
 	lossCounted    bool
 	closedByClient bool
 }
@@ -174,12 +229,13 @@ func (b *monitoredBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.monitor.mu.Lock()
 	defer b.monitor.mu.Unlock()
-	for _, word := range relistReasons {
-		if b.lossCounted {
-			break
+	if !b.lossCounted {
+		for _, word := range relistReasons {
+			b.monitor.lostVersions += b.count(word, p[:n])
 		}
-		text := b.tail[max(0, len(b.tail)-len(word)+1):] + string(p[:n])
-		b.monitor.lostVersions += strings.Count(text, word)
+	}
+	if !b.listed && b.count(metav1.InitialEventsAnnotationKey, p[:n]) > 0 {
+		b.listed, b.monitor.silentStreams = true, 0
 	}
 	if b.tail += string(p[:n]); len(b.tail) > 64 {
 		b.tail = b.tail[len(b.tail)-64:]
@@ -189,6 +245,11 @@ func (b *monitoredBody) Read(p []byte) (int, error) {
 		b.markEnded(err.Error())
 	}
 	return n, err
+}
+
+// count counts a word in bytes that were read, and in the tail together with them.
+func (b *monitoredBody) count(word string, read []byte) int {
+	return strings.Count(b.tail[max(0, len(b.tail)-len(word)+1):]+string(read), word)
 }
 
 func (b *monitoredBody) Close() error {
@@ -202,6 +263,9 @@ func (b *monitoredBody) Close() error {
 func (b *monitoredBody) markEnded(why string) {
 	if b.ended.IsZero() {
 		b.ended = time.Now()
+		if b.check {
+			b.monitor.noteCheck()
+		}
 		b.monitor.trace.add("    ended after %v: %s", b.ended.Sub(b.opened), why)
 	}
 }

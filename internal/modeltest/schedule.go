@@ -60,7 +60,7 @@ func newSchedule(t *testing.T, newSource NewSource, seed uint64, totals *totals)
 	}
 	s.history.willRestore = !transportOnly && r.IntN(3) == 0
 	s.store = newCheckingStore(s.fail, s.history, trimmed)
-	s.monitor = &responseMonitor{trace: trace, sourceVersion: func() uint64 { return parseVersion(s.source.Status().ResourceVersion) }}
+	s.monitor = &responseMonitor{trace: trace, sourceVersion: func() string { return s.source.Status().ResourceVersion }}
 	s.faults = &faults{history: s.history, json: json, transportOnly: transportOnly}
 	options := []watchsource.Option{watchsource.WithNamespace(namespace), watchsource.WithLogger(logr.Discard())}
 	if trimmed {
@@ -207,6 +207,7 @@ func (s *schedule) sleep() {
 
 func (s *schedule) start() {
 	before := s.store.numCalls()
+	s.monitor.beginSession()
 	err := s.source.Start(podtest.App)
 	s.trace.add("Start = %v", err)
 	s.running = err == nil
