@@ -58,6 +58,9 @@ func TestBlindnessIsLogged(t *testing.T) {
 				wantLines(t, log, 0, "msg")
 
 				for outage := range 2 {
+					for time.Since(source.Status().LastContact) > time.Minute {
+						time.Sleep(time.Second) // the watch has just been resumed, and has sent no bookmark yet
+					}
 					lift := server.Inject(watchtest.Fault{Do: effect.do})
 					server.Strike(watchtest.Reset())
 					time.Sleep(119 * time.Second) // at most a minute after the last bookmark
