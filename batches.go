@@ -192,7 +192,8 @@ func (r *reader) wait(ctx context.Context) bool {
 // the pod is gone, After.State is [Deleted], the rest of After is the last known
 // state, and Before.State shows whether the executor had ended.
 //
-// All readers share both executors. Do not change them.
+// All readers share both executors. Do not change them. [Executor.Pod] returns a copy of the
+// pod, which you may change.
 type Change struct {
 	Before, After *Executor
 

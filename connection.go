@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -36,7 +35,6 @@ const (
 type connection struct {
 	// Fixed after newConnection.
 	shared *SharedWatch
-	specs  podwire.SpecCache // nil if the first store keeps the pods
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when nothing runs any more
@@ -63,14 +61,10 @@ type connection struct {
 	listingNow      bool                  // a goroutine lists
 }
 
-// newConnection returns a connection for a watch whose first source feeds store.
-func newConnection(w *SharedWatch, store SnapshotsStore) *connection {
+func newConnection(w *SharedWatch) *connection {
 	c := &connection{
 		shared: w, done: make(chan struct{}),
 		waiting: map[*session]int{}, sessions: map[string][]*session{}, owners: map[types.UID]string{}, pods: map[string]int{},
-	}
-	if _, ok := dropsPods(store); ok && w.options.form == podwire.Trimmed {
-		c.specs = sharedSpecCache{c}
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.status.start("")
@@ -85,7 +79,7 @@ func (c *connection) run() {
 	logger := c.shared.options.logger.WithValues("selector", selector.String())
 	c.status.begin(&c.shared.options, logger, &c.calling)
 	config := c.shared.options.loopConfig(c.shared.client, selector, logger)
-	config.SpecCache = c.specs
+	config.Known = c.known
 	config.Filter = &podwire.Filter{Label: c.shared.route.key, Wants: c.wants}
 	config.Sink, config.Report, config.Begin = c, c.report, func() bool { return true }
 	c.loop = listwatch.New(config)
@@ -159,6 +153,21 @@ func (c *connection) wants(uid, appID []byte) bool {
 	return ok
 }
 
+// known returns what a store has of the pod with a UID, see [Store.known].
+func (c *connection) known(uid []byte) podwire.Known {
+	var known podwire.Known
+	for _, s := range c.sessionsOf(types.UID(uid)) {
+		own, ok := s.source.store.(*Store)
+		if !ok {
+			continue
+		}
+		if known = own.known(uid); known.Pod != nil {
+			break
+		}
+	}
+	return known
+}
+
 // sessionsOf returns the sessions of the application that has a pod.
 func (c *connection) sessionsOf(uid types.UID) []*session {
 	c.mu.Lock()
@@ -166,11 +175,14 @@ func (c *connection) sessionsOf(uid types.UID) []*session {
 	return c.sessions[c.owners[uid]]
 }
 
-func (c *connection) appOf(pod *corev1.Pod) string { return pod.Labels[c.shared.route.key] }
+func (c *connection) appOf(pod *podwire.Pod) string {
+	app, _ := pod.Label(c.shared.route.key)
+	return app
+}
 
 // byApp splits pods by their applications.
-func (c *connection) byApp(pods []*corev1.Pod) map[string][]*corev1.Pod {
-	split := map[string][]*corev1.Pod{}
+func (c *connection) byApp(pods []*podwire.Pod) map[string][]*podwire.Pod {
+	split := map[string][]*podwire.Pod{}
 	for _, pod := range pods {
 		app := c.appOf(pod)
 		split[app] = append(split[app], pod)
@@ -179,7 +191,7 @@ func (c *connection) byApp(pods []*corev1.Pod) map[string][]*corev1.Pod {
 }
 
 // Replace implements [listwatch.Sink], as the following methods do.
-func (c *connection) Replace(pods []*corev1.Pod, resourceVersion string) {
+func (c *connection) Replace(pods []*podwire.Pod, resourceVersion string) {
 	byApp := c.byApp(pods)
 	owners := make(map[types.UID]string, len(pods))
 	counts := make(map[string]int, len(byApp))
@@ -269,7 +281,7 @@ func (c *connection) advance(resourceVersion string) {
 
 // route returns the sessions of a pod's application, and those of the application that
 // the pod belonged to before its label changed.
-func (c *connection) route(event watch.EventType, pod *corev1.Pod) (here, before []*session) {
+func (c *connection) route(event watch.EventType, pod *podwire.Pod) (here, before []*session) {
 	key, app := podKeyOf(pod), c.appOf(pod)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -389,7 +401,7 @@ func (c *connection) takeLate() []*session {
 }
 
 // listOf lists the pods of some sessions, by application.
-func (c *connection) listOf(sessions []*session) (pods map[string][]*corev1.Pod, resourceVersion string, err error) {
+func (c *connection) listOf(sessions []*session) (pods map[string][]*podwire.Pod, resourceVersion string, err error) {
 	selector := c.shared.route.selector()
 	if len(sessions) <= maxListedByName {
 		var appIDs []string

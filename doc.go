@@ -7,7 +7,8 @@
 // a label-selected watch, repairs it after faults, and passes the pods through a
 // [Watcher] to a [SnapshotsStore]. The [Store] of this package keeps an immutable,
 // current [Snapshot] of the application's executors, which any goroutine can read at
-// no cost, and reports changes to readers. The model is Spark's
+// no cost, and reports changes to readers. It keeps each pod as the bytes that the server
+// sent, and [Executor.Pod] decodes a copy when you call it. The model is Spark's
 // ExecutorPodsWatchSnapshotSource with its ExecutorPodsWatcher and
 // ExecutorPodsSnapshotsStore. A process that runs many applications watches them all
 // with one [SharedWatch].
@@ -35,6 +36,10 @@
 // in a last batch, at once, and ends. If the context of Batches ends before the source
 // stops, the loop ends in the same way, without the changes that the store receives after
 // that.
+//
+// An [Executor] has what the state of an executor is made of. [Executor.Label] and
+// [Executor.Annotation] read the rest of the metadata that schedulers need most, and
+// [Executor.Pod] returns the whole pod.
 //
 // Use [Store.Snapshot] to read the present state and [Store.Batches] to see every
 // change. Use [Store.WaitFor] and [Store.WaitForResourceVersion] to wait for a condition,
@@ -87,7 +92,8 @@
 //     with changes that it has not seen, not for each event. The store logs the name of
 //     a reader that lags. [Store.Backlogs] returns how far it lags, and
 //     [WithBacklogLimit] bounds the memory and reports the loss.
-//  9. A snapshot is immutable, O(1) to take, and shows how fresh and how complete it is.
+//  9. A snapshot is immutable, O(1) to take, and shows how fresh and how complete it is. It
+//     shares no memory that a reader can change: [Executor.Pod] returns a copy.
 //  10. After Stop nothing runs and nothing is called.
 //  11. A malformed pod (no labels, no phase, odd id, unknown phase) is tracked and
 //     reported, and does not affect others.
@@ -107,17 +113,23 @@
 // store that blocks delays only the watch and Stop. With a [SharedWatch] one goroutine
 // watches for all applications, and a SnapshotsStore that is not a [Store] is called by
 // another, so that it delays no other application. Reading a Store never blocks writing,
-// and writing never blocks reading. All readers share pods and executors: do not change
-// them.
+// and writing never blocks reading. All readers share the executors of a [Change]: do not
+// change them. The executors of a [Snapshot] and all pods are copies.
 //
 // # Cost
 //
 // There is one watch per source and one list at the start. The sources of a [SharedWatch]
-// have one watch together. The source decodes pods itself, and uses the client's
-// connections, credentials and rate limit. If the client asks for JSON, has a warning
-// handler or is wrapped, client-go decodes the pods at a higher cost, and the source logs
-// a debug message. DESIGN.md describes how the costs arise, and the README has
-// measurements.
+// have one watch together. The source reads pods itself, and uses the client's
+// connections, credentials and rate limit.
+//
+// A [Store] keeps a pod as bytes, without its managedFields. The bytes that pods have in
+// common are in memory once. A call of [Executor.Pod] costs about as much as client-go's
+// decoding of the pod.
+//
+// If the client asks for JSON, has a warning handler or is wrapped, client-go decodes the
+// pods at a higher cost, the Store keeps them decoded, and the source logs a debug message.
+// The pods of a fake and those that come through [Tee] are also kept decoded. DESIGN.md
+// describes how the costs arise, and the README has measurements.
 //
 // # Logging
 //

@@ -26,7 +26,8 @@ var (
 	// one source would remove the executors of the other.
 	ErrStoreInUse = errors.New("watchsource: another started source feeds the store, use one store for each source")
 
-	// ErrNoPod is the error of Executor.Pod if the store was made with WithoutPods.
+	// ErrNoPod is the error of Executor.Pod if the store was made with WithoutPods, or if no
+	// store has made the Executor.
 	ErrNoPod = errors.New("watchsource: the store keeps no pods, make it without WithoutPods")
 
 	// ErrStopped means that Stop ended a Start or a wait for a snapshot.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podstate"
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // UnknownExitCode is the ExitCode of an executor whose container has not ended, or
@@ -17,7 +18,8 @@ import (
 const UnknownExitCode = podstate.UnknownExitCode
 
 // An Executor is the state of one executor, read from its pod at one resource
-// version. Copies are independent.
+// version. Copies are independent. Executors can be compared with ==, which also compares
+// where the pod is kept. [Executor.Equal] compares the fields only.
 type Executor struct {
 	Name      string
 	Namespace string
@@ -36,7 +38,8 @@ type Executor struct {
 	// Terminating is true if the pod has a deletion timestamp. An executor that is
 	// shutting down is Running and Terminating.
 	Terminating bool
-	// Ready is true if the pod has the condition Ready.
+	// Ready is true if the pod's condition Ready is True. A deleted executor is as ready as
+	// its last known state.
 	Ready bool
 
 	// ExitCode is the exit code of the executor container, or UnknownExitCode.
@@ -69,36 +72,42 @@ type Executor struct {
 	// store tracks the executor in any case.
 	Problem string
 
-	// pod is nil without a pod.
-	pod *corev1.Pod
+	// pod is nil in a store made with WithoutPods, and in an Executor that no store has made.
+	pod *podwire.Pod
 }
 
 // Pod returns the pod in the state that the executor was read from, without its managedFields.
-// Each call returns another copy, which belongs to the caller. It fails with ErrNoPod if the
-// store was made with WithoutPods.
+// That of a deleted executor is the last known state. Each call returns another copy, which the
+// caller may change and keep.
+//
+// A call decodes the whole pod: use Label or Annotation if you need no more. It fails with
+// [ErrNoPod] if the store was made with [WithoutPods], or if no store has made the Executor.
 func (e Executor) Pod() (*corev1.Pod, error) {
 	if e.pod == nil {
 		return nil, ErrNoPod
 	}
-	return e.pod.DeepCopy(), nil
+	pod, err := e.pod.Decode()
+	if err != nil {
+		return nil, fmt.Errorf("watchsource: decode the pod %s: %w", e.Name, err)
+	}
+	return pod, nil
 }
 
-// Label returns a label of the pod. It is not there if the store was made with WithoutPods.
+// Label returns a label of the pod, and whether the pod has it. It does not decode the pod. It
+// finds no label if Pod would return ErrNoPod.
 func (e Executor) Label(key string) (value string, ok bool) {
 	if e.pod == nil {
 		return "", false
 	}
-	value, ok = e.pod.Labels[key]
-	return value, ok
+	return e.pod.Label(key)
 }
 
-// Annotation returns an annotation of the pod, as Label returns a label.
+// Annotation returns an annotation of the pod, in the same way as Label.
 func (e Executor) Annotation(key string) (value string, ok bool) {
 	if e.pod == nil {
 		return "", false
 	}
-	value, ok = e.pod.Annotations[key]
-	return value, ok
+	return e.pod.Annotation(key)
 }
 
 // Equal reports whether all fields are equal, times as by time.Time.Equal. It does not compare
@@ -117,6 +126,8 @@ func (e *Executor) key() types.UID {
 	return podKey(e.UID, e.Namespace, e.Name)
 }
 
+func podKeyOf(pod *podwire.Pod) types.UID { return podKey(pod.UID, pod.Namespace, pod.Name) }
+
 func podKey(uid types.UID, namespace, name string) types.UID {
 	if uid != "" {
 		return uid
@@ -125,7 +136,7 @@ func podKey(uid types.UID, namespace, name string) types.UID {
 }
 
 // share makes e use the strings of an earlier state of the same pod if they are
-// equal. A store that does not keep the pods then holds only one copy of each string.
+// equal. A store then holds only one copy of each string.
 func (e *Executor) share(known *Executor) {
 	for _, pair := range [...]struct {
 		own    *string
@@ -156,6 +167,11 @@ func (e *Executor) equals(other *Executor) bool {
 	a, b := *e, *other
 	a.pod, b.pod = nil, nil
 	return a.ResourceVersion != "" && a == b
+}
+
+// hasPodOf reports whether both have equal pods, or none.
+func (e *Executor) hasPodOf(other *Executor) bool {
+	return e.pod == other.pod || e.pod != nil && other.pod != nil && e.pod.Equals(other.pod)
 }
 
 // gone returns the state that the store reports when the pod is gone.

@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
 )
@@ -99,7 +100,13 @@ func formsOf(t *testing.T, p *corev1.Pod, options ...watchsource.StoreOption) ma
 	watcher = watchsource.NewWatcher(watchsource.Tee(trimmed, dropped), selector, watchsource.WithTrimmedPods())
 	must(t, watcher.Receive(added(p.DeepCopy())))
 	listed.ReplaceSnapshot([]*corev1.Pod{p})
-	return map[string]*watchsource.Store{"full": full, "listed": listed, "trimmed": trimmed, "dropped": dropped}
+	wired, wiredAndDropped := watchsource.NewStore(options...), watchsource.NewStore(append(slices.Clip(options), watchsource.WithoutPods())...)
+	for _, store := range []*watchsource.Store{wired, wiredAndDropped} {
+		must(t, watchsource.NewWatcher(store, selector).Receive(watch.Event{Type: watch.Added, Object: inWireForm(t, p)}))
+	}
+	return map[string]*watchsource.Store{
+		"full": full, "listed": listed, "trimmed": trimmed, "dropped": dropped, "in wire form": wired, "in wire form, dropped": wiredAndDropped,
+	}
 }
 
 var tableFile = flag.String("table", "", "file to which TestExecutorState writes its pods as lines of JSON, for integration/spark")

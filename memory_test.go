@@ -41,7 +41,7 @@ func decoded(i, version int) *corev1.Pod {
 
 // The documented limit of WithoutPods, with strings that no other pod shares.
 func TestHeapPerExecutorWithoutPods(t *testing.T) {
-	const executors, limit = 100_000, 600
+	const executors, limit = 100_000, 580
 	selector := selectorOf(t, watchsource.LabelRole)
 	before := heap()
 	store := watchsource.NewStore(watchsource.WithoutPods())

@@ -15,7 +15,6 @@ import (
 
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podstate"
-	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/shard"
 )
 
@@ -30,7 +29,7 @@ type sourceOptions struct {
 	shard        *shardOption // nil for all namespaces
 	logger       logr.Logger
 	selector     func(appID string) labels.Selector
-	form         podwire.Form
+	trimmed      bool // see WithTrimmedPods
 	startTimeout time.Duration
 	stallTimeout time.Duration // 0 for the default
 	verifyEvery  time.Duration // 0 for no verification
@@ -44,7 +43,6 @@ func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.
 		Namespace:    o.namespace,
 		Shard:        o.shard.namespaces(),
 		Selector:     selector.String(),
-		Form:         o.form,
 		StartTimeout: o.startTimeout,
 		StallTimeout: o.stallTimeout,
 		VerifyEvery:  o.verifyEvery,
@@ -183,13 +181,17 @@ func WithSelector(selector func(appID string) labels.Selector) Option {
 	return sourceOption(func(o *sourceOptions) { o.selector = selector })
 }
 
-// WithTrimmedPods removes the parts of a pod that tracking does not need before the
-// store receives it. A trimmed pod has the metadata without managedFields, the whole
-// status, the node name and the restart policy. If a container has a restart policy, or
-// if the pod has several containers, the pod also has the container's name, restart
-// policy and restart rules. Without this option a pod lacks only its managedFields.
+// WithTrimmedPods removes the parts of a pod that tracking does not need before a store of
+// your own receives it. It has no effect on a [Store], which keeps whole pods: as bytes, or
+// decoded if client-go has decoded them. To keep none, use [WithoutPods]. A Store in a [Tee], or
+// in a type that embeds it, receives trimmed pods.
+//
+// A trimmed pod has the metadata without managedFields, the whole status, the node name and
+// the restart policy. If a container has a restart policy, or if the pod has several
+// containers, the pod also has the container's name, restart policy and restart rules.
+// Without this option a pod lacks only its managedFields.
 func WithTrimmedPods() Option {
-	return sourceOption(func(o *sourceOptions) { o.form = podwire.Trimmed })
+	return sourceOption(func(o *sourceOptions) { o.trimmed = true })
 }
 
 // WithStartTimeout bounds how long Start may take. If d <= 0 the default of 30
@@ -283,9 +285,9 @@ type loggerOption struct{ logger logr.Logger }
 func (o loggerOption) applyToSource(to *sourceOptions) { to.logger = o.logger }
 func (o loggerOption) applyToStore(to *storeOptions)   { to.logger = o.logger }
 
-// WithoutPods makes a store keep executors without their pods. [Executor.Pod] is then
-// nil, and the garbage collector can free a pod as soon as the store has read it. A source
-// that feeds such a store does not decode the parts of a pod that tracking does not need.
+// WithoutPods makes a store keep executors without their pods. [Executor.Pod] then returns
+// [ErrNoPod], and [Executor.Label] and [Executor.Annotation] find nothing. The garbage
+// collector can free the bytes of a pod as soon as the store has read them.
 func WithoutPods() StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.dropPods = true })
 }

@@ -5,10 +5,10 @@ package watchsource
 import (
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podstate"
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // A store that keeps up receives each list and each state. If more calls wait, a callQueue
@@ -23,7 +23,7 @@ const (
 // merged away.
 type callQueue struct {
 	// Fixed after newCallQueue.
-	store   SnapshotsStore
+	store   podReceiver
 	session *session
 	wake    chan struct{} // holds a token while there is something to do
 	done    chan struct{} // closed when the store is not called any more
@@ -42,26 +42,26 @@ type callQueue struct {
 // A call waits for the store.
 type call struct {
 	kind    callKind
-	pod     *corev1.Pod       // of updatePod and deletePod
+	pod     *podwire.Pod      // of updatePod and deletePod
 	state   *podstate.Waiting // of updatePod
-	pods    []*corev1.Pod     // of replaceSnapshot
+	pods    []*podwire.Pod    // of replaceSnapshot
 	back    func()            // of callBack
 	version string            // to be observed after the call, "" for none
 }
 
-func (c *call) make(store SnapshotsStore) {
+func (c *call) make(store podReceiver) {
 	switch c.kind {
 	case updatePod:
-		store.UpdatePod(c.pod)
+		store.updatePod(c.pod)
 	case deletePod:
-		store.DeletePod(c.pod)
+		store.deletePod(c.pod)
 	case replaceSnapshot:
-		store.ReplaceSnapshot(c.pods)
+		store.replacePods(c.pods)
 	case callBack:
 		c.back()
 	}
-	if observer, ok := store.(ResourceVersionObserver); ok && c.version != "" {
-		observer.ObserveResourceVersion(c.version)
+	if c.version != "" {
+		store.ObserveResourceVersion(c.version)
 	}
 }
 
@@ -75,7 +75,7 @@ const (
 	observeVersion // only
 )
 
-func newCallQueue(store SnapshotsStore, s *session) *callQueue {
+func newCallQueue(store podReceiver, s *session) *callQueue {
 	q := &callQueue{
 		store: store, session: s,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), last: map[types.UID]*call{},
@@ -84,17 +84,17 @@ func newCallQueue(store SnapshotsStore, s *session) *callQueue {
 	return q
 }
 
-// UpdatePod implements [SnapshotsStore], as the following methods do.
-func (q *callQueue) UpdatePod(pod *corev1.Pod) {
+// updatePod implements podReceiver, as the following methods do.
+func (q *callQueue) updatePod(pod *podwire.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := podKeyOf(pod)
 	last := q.last[key]
 	if last == nil || last.kind != updatePod {
-		q.append(key, &call{kind: updatePod, pod: pod, state: q.session.rules.Wait(nil, pod)})
+		q.append(key, &call{kind: updatePod, pod: pod, state: wait(q.session.rules, nil, pod)})
 		return
 	}
-	now := q.session.rules.Wait(last.state, pod)
+	now := wait(q.session.rules, last.state, pod)
 	if len(q.waiting) < mergeFrom || !now.Absorb(last.state) {
 		q.append(key, &call{kind: updatePod, pod: pod, state: now})
 		return
@@ -102,15 +102,15 @@ func (q *callQueue) UpdatePod(pod *corev1.Pod) {
 	last.pod, last.state = pod, now
 }
 
-func (q *callQueue) DeletePod(pod *corev1.Pod) {
+func (q *callQueue) deletePod(pod *podwire.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.append(podKeyOf(pod), &call{kind: deletePod, pod: pod})
 }
 
-// ReplaceSnapshot queues a list. If too much waits, it keeps the oldest list and drops all
+// replacePods queues a list. If too much waits, it keeps the oldest list and drops all
 // other states but the ends, see ends.
-func (q *callQueue) ReplaceSnapshot(pods []*corev1.Pod) {
+func (q *callQueue) replacePods(pods []*podwire.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	clear(q.last)
@@ -151,7 +151,7 @@ func (q *callQueue) ends() []*call {
 			put(c)
 		case replaceSnapshot:
 			for _, pod := range c.pods {
-				now := q.session.rules.Wait(nil, pod)
+				now := wait(q.session.rules, nil, pod)
 				if listed {
 					put(&call{kind: updatePod, pod: pod, state: now})
 				} else if now.HasToPass() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // If so many lists wait for a slow store that only the oldest and the ends of the others are
@@ -31,29 +32,29 @@ func TestEndsInManyWaitingLists(t *testing.T) {
 	none := corev1.ContainerState{}
 	for _, test := range []struct {
 		name  string
-		calls func(*callQueue, func(func(*corev1.Pod)) *corev1.Pod)
+		calls func(*callQueue, func(func(*corev1.Pod)) *podwire.Pod)
 		ends  int
 		first bool // the store has received the oldest list
 	}{
-		{name: "in the last state of an update", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *corev1.Pod) {
-			q.UpdatePod(next(status(runs, none)))
-			q.ReplaceSnapshot([]*corev1.Pod{next(status(runs, none))})
-			q.UpdatePod(next(status(waits, crashed)))
+		{name: "in the last state of an update", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+			q.updatePod(next(status(runs, none)))
+			q.replacePods([]*podwire.Pod{next(status(runs, none))})
+			q.updatePod(next(status(waits, crashed)))
 		}},
-		{name: "in the last state of a list", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *corev1.Pod) {
-			q.ReplaceSnapshot([]*corev1.Pod{next(status(runs, none))})
-			q.ReplaceSnapshot([]*corev1.Pod{next(status(waits, crashed))})
+		{name: "in the last state of a list", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+			q.replacePods([]*podwire.Pod{next(status(runs, none))})
+			q.replacePods([]*podwire.Pod{next(status(waits, crashed))})
 		}},
-		{name: "in the last state of the oldest list", first: true, ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *corev1.Pod) {
-			q.UpdatePod(next(status(runs, none)))
-			q.ReplaceSnapshot([]*corev1.Pod{next(status(waits, crashed))})
+		{name: "in the last state of the oldest list", first: true, ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+			q.updatePod(next(status(runs, none)))
+			q.replacePods([]*podwire.Pod{next(status(waits, crashed))})
 		}},
-		{name: "in a deletion", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *corev1.Pod) {
-			q.UpdatePod(next(status(runs, none)))
-			q.DeletePod(next(status(crashed, none)))
+		{name: "in a deletion", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+			q.updatePod(next(status(runs, none)))
+			q.deletePod(next(status(crashed, none)))
 		}},
-		{name: "in the first state", ends: 0, calls: func(q *callQueue, next func(func(*corev1.Pod)) *corev1.Pod) {
-			q.UpdatePod(next(status(waits, crashed)))
+		{name: "in the first state", ends: 0, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+			q.updatePod(next(status(waits, crashed)))
 		}},
 	} {
 		q := &callQueue{
@@ -61,18 +62,18 @@ func TestEndsInManyWaitingLists(t *testing.T) {
 			wake:    make(chan struct{}, 1), last: map[types.UID]*call{},
 		}
 		version := 0
-		next := func(change func(*corev1.Pod)) *corev1.Pod {
+		next := func(change func(*corev1.Pod)) *podwire.Pod {
 			version++
 			p := podtest.Pod("1", change)
 			p.UID, p.ResourceVersion = "u", fmt.Sprint(version)
-			return p
+			return podwire.Of(p)
 		}
 		if !test.first {
-			q.ReplaceSnapshot(nil)
+			q.replacePods(nil)
 		}
 		test.calls(q, next)
 		for range maxWaiting + 1 {
-			q.ReplaceSnapshot(nil)
+			q.replacePods(nil)
 		}
 		store := NewStore()
 		batch, stop := iter.Pull(store.Batches(t.Context(), 0))

@@ -4,10 +4,10 @@ package watchsource
 
 import (
 	"fmt"
-
-	corev1 "k8s.io/api/core/v1"
+	"strings"
 
 	"github.com/executorpods/watchsource/internal/podstate"
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 const (
@@ -35,7 +35,10 @@ type reading struct {
 
 // read reads an executor from a pod. known is its earlier state, or nil, and ends are those
 // known of it. Every field of the pod may be missing.
-func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) reading {
+func (r *rules) read(received *podwire.Pod, known *Executor, ends podstate.Ends) reading {
+	reader := podwire.Borrow()
+	defer reader.GiveBack()
+	pod := reader.Read(received)
 	before := podstate.Known{Ends: ends}
 	if known != nil {
 		before.Seen, before.ResourceVersion, before.CreatedAt = true, known.ResourceVersion, known.CreatedAt
@@ -45,7 +48,7 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) readi
 	if now.Replaced {
 		known = nil
 	}
-	id, problem := r.executorID(pod, known)
+	id, problem := r.executorID(received, known)
 	e := &Executor{
 		Name:            pod.Name,
 		Namespace:       pod.Namespace,
@@ -68,8 +71,9 @@ func (r *rules) read(pod *corev1.Pod, known *Executor, ends podstate.Ends) readi
 		Problem:         joined(problem, now.Reading.Problem),
 	}
 	if !r.dropPods {
-		e.pod = pod
-	} else if known != nil {
+		e.pod = received
+	}
+	if known != nil {
 		e.share(known)
 	}
 	result := reading{executor: e, ends: now.Ends, replaced: now.Replaced}
@@ -105,8 +109,11 @@ func (e *Executor) reading() podstate.Reading {
 	}
 }
 
-func (r *rules) executorID(pod *corev1.Pod, known *Executor) (id, problem string) {
-	switch id, labelled := pod.Labels[r.idLabel]; {
+func (r *rules) executorID(pod *podwire.Pod, known *Executor) (id, problem string) {
+	if known != nil && known.Problem == "" && known.pod != nil && pod.SameMetadata(known.pod) {
+		return known.ID, ""
+	}
+	switch id, labelled := r.idOf(pod); {
 	case labelled && known != nil && id == known.ID && known.Problem == "":
 		return id, "" // looked at before
 	case !labelled:
@@ -120,6 +127,15 @@ func (r *rules) executorID(pod *corev1.Pod, known *Executor) (id, problem string
 	}
 }
 
+// idOf returns the executor id of a pod. An id that ends the name, as Spark's do, shares its memory.
+func (r *rules) idOf(pod *podwire.Pod) (id string, labelled bool) {
+	id, labelled = pod.Label(r.idLabel)
+	if strings.HasSuffix(pod.Name, id) {
+		id = pod.Name[len(pod.Name)-len(id):]
+	}
+	return id, labelled
+}
+
 func isDecimal(s string) bool {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
@@ -127,4 +143,11 @@ func isDecimal(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// wait reads a state that waits after another one, which is nil if none waits.
+func wait(rules *podstate.Rules, last *podstate.Waiting, received *podwire.Pod) *podstate.Waiting {
+	reader := podwire.Borrow()
+	defer reader.GiveBack()
+	return rules.Wait(last, reader.Read(received))
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -50,7 +49,7 @@ const (
 
 // podsAt is a list.
 type podsAt struct {
-	pods            []*corev1.Pod
+	pods            []*podwire.Pod
 	resourceVersion string
 }
 
@@ -59,17 +58,19 @@ var errOldList = errors.New("the API server returned a list that is older than t
 // prepare makes the watcher.
 func (s *session) prepare() {
 	store := s.source.store
+	var to podStore
 	if own, ok := store.(*Store); ok {
+		to = own
 		s.rules = &own.rules.Rules
 		s.request = func() (stop func()) { return s.connection.wait(s) }
 		own.requestVersions.Store(&s.request)
 	} else {
 		defaults := newStoreOptions(nil)
 		s.rules = &defaults.rules.Rules
-		s.calls = newCallQueue(store, s)
-		store = s.calls
+		s.calls = newCallQueue(userStore{store, s.source.options.trimmed}, s)
+		to = newLedger(s.calls)
 	}
-	s.Watcher = newWatcher(store, s.selector, s.source.options)
+	s.Watcher = newWatcher(to, s.selector, s.source.options)
 }
 
 // admit lets a session begin if the watch is open. If the watch is interrupted, a list of the
@@ -102,7 +103,7 @@ func (s *session) admit() {
 }
 
 // replace passes on the application's part of a list of all.
-func (s *session) replace(pods []*corev1.Pod, resourceVersion string) {
+func (s *session) replace(pods []*podwire.Pod, resourceVersion string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -116,9 +117,9 @@ func (s *session) replace(pods []*corev1.Pod, resourceVersion string) {
 
 // pass passes a complete list to the store. Events up to the version complete are in it.
 // s.mu is held.
-func (s *session) pass(pods []*corev1.Pod, resourceVersion, complete string) {
+func (s *session) pass(pods []*podwire.Pod, resourceVersion, complete string) {
 	s.kept = keptEvents{}
-	if slices.ContainsFunc(pods, podwire.IsPartial) { // decoded before the session had begun
+	if slices.ContainsFunc(pods, (*podwire.Pod).IsPartial) { // decoded before the session had begun
 		s.requestList(resourceVersion)
 		return
 	}
@@ -129,11 +130,8 @@ func (s *session) pass(pods []*corev1.Pod, resourceVersion, complete string) {
 		complete = ""
 	}
 	s.begun, s.stage, s.complete = true, current, complete
-	if s.connection.loop.InForm() {
-		s.form = podwire.Full
-	}
 	s.setCalling(theStore)
-	s.Watcher.Replace(pods, resourceVersion)
+	s.Watcher.replace(pods, resourceVersion)
 	s.setCalling(nothing)
 }
 
@@ -152,7 +150,7 @@ func (s *session) requestList(needed string) {
 }
 
 // receiveList passes on a list of the application, and the events that came meanwhile.
-func (s *session) receiveList(pods []*corev1.Pod, resourceVersion string) {
+func (s *session) receiveList(pods []*podwire.Pod, resourceVersion string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -203,7 +201,7 @@ func (s *session) repeatList(err error) {
 }
 
 // route passes on an event of a pod that is, or was, of the application.
-func (s *session) route(event watch.Event, pod *corev1.Pod) {
+func (s *session) route(event watch.Event, pod *podwire.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -217,10 +215,10 @@ func (s *session) route(event watch.Event, pod *corev1.Pod) {
 }
 
 // apply passes an event to the store unless a list contains it. s.mu is held.
-func (s *session) apply(event watch.Event, pod *corev1.Pod) {
+func (s *session) apply(event watch.Event, pod *podwire.Pod) {
 	switch version := pod.ResourceVersion; {
 	case s.complete != "" && (version == s.complete || rv.Older(version, s.complete)):
-	case podwire.IsPartial(pod): // decoded before the session had begun
+	case pod.IsPartial(): // decoded before the session had begun
 		s.requestList(version)
 	default:
 		s.setCalling(theStore)
@@ -315,7 +313,7 @@ type keptEvents struct {
 
 type keptEvent struct {
 	watch.Event
-	pod   *corev1.Pod
+	pod   *podwire.Pod
 	state *podstate.Waiting
 	left  bool // the pod left the application
 }
@@ -323,13 +321,13 @@ type keptEvent struct {
 func (k *keptEvents) put(event keptEvent, rules *podstate.Rules) {
 	key := podKeyOf(event.pod)
 	if i, ok := k.last[key]; ok && !k.events[i].left {
-		event.state = rules.Wait(k.events[i].state, event.pod)
+		event.state = wait(rules, k.events[i].state, event.pod)
 		if !event.left && event.state.Absorb(k.events[i].state) {
 			k.events[i] = event
 			return
 		}
 	} else {
-		event.state = rules.Wait(nil, event.pod)
+		event.state = wait(rules, nil, event.pod)
 	}
 	if k.last == nil {
 		k.last = map[types.UID]int{}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/podtest"
@@ -33,19 +33,13 @@ func startShared(t *testing.T, server *watchtest.Server, store SnapshotsStore) *
 }
 
 // partOf returns what a filter leaves of a pod.
-func partOf(t *testing.T, pod *corev1.Pod) *corev1.Pod {
-	t.Helper()
-	part := &corev1.Pod{
-		TypeMeta:   metav1.TypeMeta{Kind: "PartialObjectMetadata"},
-		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion, Labels: pod.Labels},
-	}
-	if !podwire.IsPartial(part) {
-		t.Fatal("the pod of this test is complete, want a partial one")
-	}
-	return part
+func partOf(pod *corev1.Pod) *podwire.Pod {
+	const label = "spark-app-selector"
+	id := podwire.Identity{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion}
+	return podwire.Part(id, label, pod.Labels[label])
 }
 
-func receive(t *testing.T, shared *SharedWatch, pod *corev1.Pod) {
+func receive(t *testing.T, shared *SharedWatch, pod runtime.Object) {
 	t.Helper()
 	if err := shared.open.Receive(watch.Event{Type: watch.Modified, Object: pod}); err != nil {
 		t.Fatal(err)
@@ -62,7 +56,7 @@ func TestPodDecodedJustBeforeItsApplicationStarts(t *testing.T) {
 		shared := startShared(t, server, store)
 		before := server.Count(watchtest.List)
 
-		receive(t, shared, partOf(t, server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodFailed))))
+		receive(t, shared, partOf(server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodFailed))))
 		if e, _ := store.Snapshot().Get("exec-1"); e.State != Running {
 			t.Errorf("the executor is %v before the list, want Running", e.State)
 		}
@@ -86,9 +80,9 @@ func TestPodDecodedInPartAfterTheList(t *testing.T) {
 		shared := startShared(t, server, store)
 		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: 1, Times: 1})
 
-		receive(t, shared, partOf(t, server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodRunning))))
+		receive(t, shared, partOf(server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodRunning))))
 		time.Sleep(5 * time.Second) // the first list has been read
-		receive(t, shared, partOf(t, server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodFailed))))
+		receive(t, shared, partOf(server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodFailed))))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if e, _ := store.Snapshot().Get("exec-1"); e.State != Failed {
@@ -108,7 +102,7 @@ func TestPodLeavesDuringALateList(t *testing.T) {
 		shared := startShared(t, server, &calls)
 		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: 1, Times: 1})
 
-		receive(t, shared, partOf(t, server.Update(podtest.Namespace, "exec-2", podtest.Phase(corev1.PodRunning))))
+		receive(t, shared, partOf(server.Update(podtest.Namespace, "exec-2", podtest.Phase(corev1.PodRunning))))
 		time.Sleep(5 * time.Second)
 		for _, app := range []string{"other", podtest.App} {
 			receive(t, shared, server.Update(podtest.Namespace, "exec-1", podtest.Label("spark-app-selector", app)))
@@ -131,7 +125,7 @@ func TestPodLivesDuringALateList(t *testing.T) {
 		shared := startShared(t, server, &calls)
 		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(10 * time.Second), After: 1, Times: 1})
 
-		receive(t, shared, partOf(t, server.Update(podtest.Namespace, "exec-2", podtest.Phase(corev1.PodRunning))))
+		receive(t, shared, partOf(server.Update(podtest.Namespace, "exec-2", podtest.Phase(corev1.PodRunning))))
 		time.Sleep(5 * time.Second)
 		receive(t, shared, server.Create(podtest.Pod("1", podtest.Phase(corev1.PodRunning))))
 		receive(t, shared, server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodFailed)))

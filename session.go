@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -100,29 +99,21 @@ func (s *session) logStart() {
 // newLoop makes the engine, with the session as its sink.
 func (s *session) newLoop(logger logr.Logger) *listwatch.Loop {
 	o := s.source.options
-	s.Watcher = newWatcher(s.source.store, s.selector, o)
+	s.Watcher = newWatcher(podStoreOf(s.source.store, o.trimmed), s.selector, o)
 	config := o.loopConfig(s.source.client, s.selector, logger)
-	if store, ok := dropsPods(s.source.store); ok {
-		config.Form, config.SpecCache = podwire.Summary, specCache{store}
+	if own, ok := s.source.store.(*Store); ok {
+		config.Known = own.known
+	} else if config.Form = podwire.Whole; o.trimmed {
+		config.Form = podwire.Trimmed
 	}
 	config.Sink, config.Report, config.Begin = s, s.report, s.decideStart
-	loop := listwatch.New(config)
-	if loop.InForm() {
-		s.form = podwire.Full
-	}
-	return loop
-}
-
-// dropsPods returns the store if it reads the pods and does not keep them.
-func dropsPods(store SnapshotsStore) (*Store, bool) {
-	s, ok := store.(*Store)
-	return s, ok && s.rules.dropPods
+	return listwatch.New(config)
 }
 
 // Replace implements [listwatch.Sink], as the following methods do.
-func (s *session) Replace(pods []*corev1.Pod, resourceVersion string) {
+func (s *session) Replace(pods []*podwire.Pod, resourceVersion string) {
 	s.calling.Store(theStore)
-	s.Watcher.Replace(pods, resourceVersion)
+	s.Watcher.replace(pods, resourceVersion)
 	s.calling.Store(nothing)
 }
 

@@ -111,7 +111,7 @@ func (w *SharedWatch) join(ctx context.Context, s *session) {
 	c := w.open
 	begin := c == nil || c.ctx.Err() != nil
 	if begin {
-		c = newConnection(w, s.source.store)
+		c = newConnection(w)
 		w.open = c
 	}
 	s.connection = c

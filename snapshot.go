@@ -13,7 +13,8 @@ import (
 // changes. Taking or copying a snapshot copies one pointer, and any number of goroutines
 // may read it. The zero Snapshot is empty and not complete.
 //
-// Snapshots share pods. Do not change them.
+// A reader can change nothing in a Snapshot: each Executor that it returns is a copy, and
+// [Executor.Pod] returns a copy of the pod.
 type Snapshot struct {
 	view *view
 }
@@ -33,10 +34,10 @@ func (s Snapshot) Get(name string) (Executor, bool) {
 		return Executor{}, false
 	}
 	for entry := range s.view.byName.From(nameKey("", name)) {
-		if entry.name != name {
+		if entry.name() != name {
 			break
 		}
-		return *s.view.executors.Get(entry.index), true
+		return *s.view.executors.Get(int(entry.index)), true
 	}
 	return Executor{}, false
 }
@@ -52,7 +53,7 @@ func (s Snapshot) ByID(executorID string) (Executor, bool) {
 	}
 	var newest *entry
 	for entry := range s.view.byID.From(idKey(executorID)) {
-		if entry.id != executorID {
+		if entry.id() != executorID {
 			break
 		}
 		if newest == nil || s.view.isYounger(entry, newest) {
@@ -62,7 +63,7 @@ func (s Snapshot) ByID(executorID string) (Executor, bool) {
 	if newest == nil {
 		return Executor{}, false
 	}
-	return *s.view.executors.Get(newest.index), true
+	return *s.view.executors.Get(int(newest.index)), true
 }
 
 // All returns the executors in the order of their pods' names, then namespaces.

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
+	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
@@ -33,9 +34,10 @@ import (
 // store that is a pointer, a map or a channel. Two equal values of another type may be
 // different stores, so Start does not compare them.
 //
-// A store may keep the pods but must not change them. The states of a pod share the
-// parts that did not change, pods share equal parts, and with client-go's fake
-// clientset the test uses the same pods.
+// A store may keep the pods but must not change them: another store may receive the same
+// pods, for example in a [Tee], and with client-go's fake clientset the test uses them. The
+// pods lack their managedFields. Different pods, and different states of a pod, share no
+// memory, so a store that keeps one of them keeps no part of another.
 type SnapshotsStore interface {
 	// UpdatePod reports a pod that was created or has changed.
 	UpdatePod(pod *corev1.Pod)
@@ -69,6 +71,12 @@ type StopObserver interface {
 
 // A Store is a SnapshotsStore in memory. It turns pods into executors and keeps
 // the newest [Snapshot] of them.
+//
+// A source passes pods to a Store as bytes. The Store keeps them until the executor and all
+// snapshots and changes that have it are gone, and [Executor.Pod] decodes them. Pods that the
+// Store receives by UpdatePod, DeletePod and ReplaceSnapshot are kept as they are: do not change
+// them afterwards. A Store receives them in this way from a [Tee], from a type that embeds it,
+// and from your own calls. They need several times the memory.
 //
 // Its methods are safe for concurrent use. Only one goroutine at a time may call the
 // methods of SnapshotsStore, because their order matters. Reading never blocks
@@ -170,14 +178,16 @@ func (s *Store) Latest() (Snapshot, <-chan struct{}) {
 }
 
 // UpdatePod implements [SnapshotsStore]. It ignores a state whose resource version is
-// older than that of the known state.
-func (s *Store) UpdatePod(pod *corev1.Pod) {
+// older than that of the known state. The store keeps the pod, which must not change.
+func (s *Store) UpdatePod(pod *corev1.Pod) { s.updatePod(podwire.Of(pod)) }
+
+func (s *Store) updatePod(pod *podwire.Pod) {
 	known, e := s.update(pod)
 	s.logProblem(known, e)
 }
 
 // update stores the state of a pod. It returns the state known before, and the new one.
-func (s *Store) update(pod *corev1.Pod) (known, e *Executor) {
+func (s *Store) update(pod *podwire.Pod) (known, e *Executor) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
@@ -224,8 +234,10 @@ func (s *Store) removeNamesake(view view, e *Executor) view {
 }
 
 // DeletePod implements [SnapshotsStore]. A pod that the store does not have is
-// ignored.
-func (s *Store) DeletePod(pod *corev1.Pod) {
+// ignored. The change that reports the deletion has the pod, which must not change.
+func (s *Store) DeletePod(pod *corev1.Pod) { s.deletePod(podwire.Of(pod)) }
+
+func (s *Store) deletePod(pod *podwire.Pod) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
@@ -255,8 +267,10 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 // ReplaceSnapshot implements [SnapshotsStore]. The pods replace the known states even
 // if their resource versions are older, because a server that was restored from a
 // backup counts its versions again. The store reports every other executor to readers
-// as gone, with its last known state.
-func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
+// as gone, with its last known state. It keeps the pods, which must not change.
+func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) { s.replacePods(received(pods)) }
+
+func (s *Store) replacePods(pods []*podwire.Pod) {
 	for _, c := range s.replace(pods) {
 		if c.After.State != Deleted {
 			s.logProblem(c.Before, c.After)
@@ -266,7 +280,7 @@ func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
 
 // replace stores the states of all pods. It returns the changes: first the executors
 // that have left, then those that are new or in another state.
-func (s *Store) replace(pods []*corev1.Pod) []Change {
+func (s *Store) replace(pods []*podwire.Pod) []Change {
 	s.mu.Lock()
 	defer s.unlock()
 	before, had := &s.current.Load().view, s.positions
@@ -278,7 +292,7 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 		key := podKeyOf(pod)
 		index, known := before.of(&had, key)
 		now := s.rules.read(pod, known, had.endsOf(known, index))
-		if known != nil && known.equals(now.executor) {
+		if known != nil && known.equals(now.executor) && known.hasPodOf(now.executor) {
 			now.executor = known
 		}
 		if now.missed != nil {
@@ -291,9 +305,10 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 	}
 	next, has := newView(executors, before)
 	for _, now := range readings {
-		has.setEnds(now.executor, has.byKey[now.executor.key()], now.ends)
+		if index, ok := has.of(now.executor.key()); ok { // or another pod of the list has its name
+			has.setEnds(now.executor, index, now.ends)
+		}
 	}
-	has.keepSpecs(&had)
 	next.syncedAt = time.Now()
 	s.positions = has
 	s.publish(next)
@@ -309,7 +324,7 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 		if replaced[e.key()] {
 			known = nil
 		}
-		if known != e {
+		if known == nil || !known.equals(e) {
 			changes = append(changes, Change{Before: known, After: e})
 		}
 	}
@@ -325,15 +340,26 @@ func (s *Store) replace(pods []*corev1.Pod) []Change {
 	return changes
 }
 
-// knownVersion implements versionedStore.
-func (s *Store) knownVersion(key types.UID) (resourceVersion string, ok bool) {
+// known returns what the store has of the pod with a UID, so that its next state can share it.
+func (s *Store) known(uid []byte) podwire.Known {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, e := s.current.Load().view.of(&s.positions, types.UID(uid))
+	if e == nil {
+		return podwire.Known{}
+	}
+	return podwire.Known{Identity: podwire.Identity{Namespace: e.Namespace, Name: e.Name, UID: e.UID}, Pod: e.pod}
+}
+
+// last implements podStore.
+func (s *Store) last(key types.UID) (resourceVersion string, pod *podwire.Pod, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, known := s.current.Load().view.of(&s.positions, key)
 	if known == nil {
-		return "", false
+		return "", nil, false
 	}
-	return known.ResourceVersion, true
+	return known.ResourceVersion, known.pod, true
 }
 
 // ObserveResourceVersion implements [ResourceVersionObserver].
@@ -471,8 +497,9 @@ func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Sna
 
 // Tee returns a store that passes each call to the given stores, in their order. The
 // call returns when the last of them has returned. The stores share the pods, but
-// each receives a separate slice of them. None of the stores may have another source. Tee
-// panics if a store is nil.
+// each receives a separate slice of them. The pods are decoded once for all stores, so a
+// [Store] in a Tee keeps decoded pods, and trimmed ones with [WithTrimmedPods]. None of the
+// stores may have another source. Tee panics if a store is nil.
 func Tee(stores ...SnapshotsStore) SnapshotsStore {
 	for i, store := range stores {
 		if isNil(store) {

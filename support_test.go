@@ -24,10 +24,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/modeltest"
 	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -241,4 +243,25 @@ func hasPod(t *testing.T, e watchsource.Executor) bool {
 		t.Errorf("Pod() = %v, %v, want nil and ErrNoPod", pod, err)
 	}
 	return err == nil
+}
+
+// inWireForm returns the pod as a watch in protobuf brings it.
+func inWireForm(t *testing.T, p *corev1.Pod) runtime.Object {
+	t.Helper()
+	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
+	wire, err := runtime.Encode(scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clientGo := runtime.NewClientNegotiator(scheme.Codecs.WithoutConversion(), corev1.SchemeGroupVersion)
+	passedOn := func(string) { t.Error("client-go has decoded the pod, want it in its wire form") }
+	decoder, err := podwire.NewNegotiator(clientGo, podwire.Wire, nil, nil, passedOn).Decoder(runtime.ContentTypeProtobuf, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, _, err := decoder.Decode(wire, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return object
 }

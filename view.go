@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podstate"
-	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/sorted"
 	"github.com/executorpods/watchsource/internal/vector"
@@ -49,9 +48,9 @@ func newView(executors []*Executor, before *view) (view, positions) {
 	var identified []*entry
 	for entry := range v.byName.All() {
 		e := executors[entry.index]
-		entry.index = len(states) // in the order in which All will walk
+		entry.index = int32(len(states)) // in the order in which All will walk
 		states = append(states, e)
-		s.byKey[e.key()] = entry.index
+		s.byKey[e.key()] = int(entry.index)
 		v.counts[e.State]++
 		if e.ID != "" {
 			identified = append(identified, entry)
@@ -64,7 +63,7 @@ func newView(executors []*Executor, before *view) (view, positions) {
 
 // of returns the executor with a key, and its index in the view.
 func (v *view) of(positions *positions, key types.UID) (index int, known *Executor) {
-	index, ok := positions.byKey[key]
+	index, ok := positions.of(key)
 	if !ok {
 		return 0, nil
 	}
@@ -77,7 +76,7 @@ func (v *view) named(namespace, name string) *Executor {
 	if !ok {
 		return nil
 	}
-	return v.executors.Get(entry.index)
+	return v.executors.Get(int(entry.index))
 }
 
 // keepFirstVersions copies the first versions of the executors that a view had before. Both
@@ -93,7 +92,7 @@ func (v *view) keepFirstVersions(executors []*Executor, before *view) {
 		for more && compareNames(known, entry) < 0 {
 			known, more = next()
 		}
-		if more && compareNames(known, entry) == 0 && before.executors.Get(known.index).UID == executors[entry.index].UID {
+		if more && compareNames(known, entry) == 0 && before.executors.Get(int(known.index)).UID == executors[entry.index].UID {
 			entry.firstVersion = known.firstVersion
 		}
 	}
@@ -107,7 +106,7 @@ func (v *view) firstVersion(e *Executor) uint64 {
 
 // isYounger reports whether the pod of an entry was created after that of another one.
 func (v *view) isYounger(a, b *entry) bool {
-	one, other := v.executors.Get(a.index), v.executors.Get(b.index)
+	one, other := v.executors.Get(int(a.index)), v.executors.Get(int(b.index))
 	switch {
 	case !one.CreatedAt.Equal(other.CreatedAt):
 		return one.CreatedAt.After(other.CreatedAt)
@@ -122,7 +121,7 @@ func (v *view) isYounger(a, b *entry) bool {
 func (v view) added(e *Executor, index int, firstVersion uint64) view {
 	entry := newEntry(e, index, firstVersion)
 	v.byName = v.byName.With(entry)
-	if entry.id != "" {
+	if entry.id() != "" {
 		v.byID = v.byID.With(entry)
 	}
 	v.executors = v.executors.With(index, e)
@@ -142,7 +141,7 @@ func (v view) changed(before, e *Executor, index int) view {
 func (v view) without(e *Executor, index int) view {
 	entry := newEntry(e, index, 0)
 	v.byName = v.byName.Without(entry)
-	if entry.id != "" {
+	if entry.id() != "" {
 		v.byID = v.byID.Without(entry)
 	}
 	v.executors = v.executors.With(index, nil)
@@ -154,7 +153,7 @@ func (v view) without(e *Executor, index int) view {
 func (v *view) all() iter.Seq[*Executor] {
 	return func(yield func(*Executor) bool) {
 		for entry := range v.byName.All() {
-			if !yield(v.executors.Get(entry.index)) {
+			if !yield(v.executors.Get(int(entry.index))) {
 				return
 			}
 		}
@@ -164,37 +163,50 @@ func (v *view) all() iter.Seq[*Executor] {
 // entry is the place of one pod in a view: its names, and the index of its newest
 // state. A change of state does not change the entry, so only pods that come or leave
 // cost a search in the sorted sets. Entries are ordered by their names alone.
+//
+// An entry is kept small, because there is one for each pod.
 type entry struct {
-	name, id  string
-	namespace unique.Handle[string] // one or few, so each entry does with a pointer
-	index     int
+	names            string                // the name, followed by the id unless the name ends with it
+	nameEnd, idStart uint32                // in names
+	namespace        unique.Handle[string] // one or few, so each entry does with a pointer
 	// firstVersion orders pods by when they were first seen, 0 if unknown.
 	firstVersion uint64
+	index        int32
 }
 
 func newEntry(e *Executor, index int, firstVersion uint64) *entry {
-	return &entry{name: e.Name, namespace: unique.Make(e.Namespace), id: e.ID, index: index, firstVersion: firstVersion}
+	names, idStart := e.Name, len(e.Name)-len(e.ID)
+	if !strings.HasSuffix(e.Name, e.ID) {
+		names, idStart = e.Name+e.ID, len(e.Name)
+	}
+	return &entry{
+		names: names, nameEnd: uint32(len(e.Name)), idStart: uint32(idStart), namespace: unique.Make(e.Namespace),
+		firstVersion: firstVersion, index: int32(index),
+	}
 }
+
+func (e *entry) name() string { return e.names[:e.nameEnd] }
+func (e *entry) id() string   { return e.names[e.idStart:] }
 
 // nameKey returns an entry to search for by name.
 func nameKey(namespace, name string) *entry {
-	return &entry{name: name, namespace: unique.Make(namespace)}
+	return newEntry(&Executor{Name: name, Namespace: namespace}, 0, 0)
 }
 
 // idKey returns an entry that is ordered before all entries with an id.
-func idKey(id string) *entry { return &entry{id: id, namespace: unique.Make("")} }
+func idKey(id string) *entry { return newEntry(&Executor{ID: id}, 0, 0) }
 
 // compareNames orders by name, then namespace. Pods of one name in several namespaces
 // are therefore neighbours.
 func compareNames(a, b *entry) int {
-	if c := strings.Compare(a.name, b.name); c != 0 {
+	if c := strings.Compare(a.name(), b.name()); c != 0 {
 		return c
 	}
 	return strings.Compare(a.namespace.Value(), b.namespace.Value())
 }
 
 func compareIDs(a, b *entry) int {
-	if c := strings.Compare(a.id, b.id); c != 0 {
+	if c := strings.Compare(a.id(), b.id()); c != 0 {
 		return c
 	}
 	return compareNames(a, b)
@@ -206,9 +218,24 @@ type positions struct {
 	byKey map[types.UID]int
 	runs  []uint64                    // by index: the newest run of the executor container, see podstate.EndsOfRun
 	ends  map[types.UID]podstate.Ends // of executors that have had one
-	specs []podwire.CachedSpec        // by index, in a store without pods; may be shorter
 	free  []int                       // indexes below used
 	used  int
+
+	// The key that was looked up last, which often is looked up again.
+	lastKey   types.UID
+	lastIndex int
+}
+
+// of returns the index of a pod.
+func (s *positions) of(key types.UID) (index int, ok bool) {
+	if key == s.lastKey && key != "" {
+		return s.lastIndex, true
+	}
+	index, ok = s.byKey[key]
+	if ok {
+		s.lastKey, s.lastIndex = key, index
+	}
+	return index, ok
 }
 
 // take assigns an index to a pod, which keeps it until it leaves.
@@ -225,10 +252,8 @@ func (s *positions) take(e *Executor) int {
 
 func (s *positions) release(e *Executor) {
 	index := s.byKey[e.key()]
-	if index < len(s.specs) {
-		s.specs[index] = podwire.CachedSpec{}
-	}
 	s.free = append(s.free, index)
+	s.lastKey = ""
 	delete(s.byKey, e.key())
 	delete(s.ends, e.key())
 }
@@ -253,33 +278,6 @@ func (s *positions) setEnds(e *Executor, index int, ends podstate.Ends) {
 	s.runs[index] = ends.RunID()
 	if ends.Known() {
 		s.ends[e.key()] = ends
-	}
-}
-
-// spec returns the spec of the pod at an index.
-func (s *positions) spec(index int) podwire.CachedSpec {
-	if index >= len(s.specs) {
-		return podwire.CachedSpec{}
-	}
-	return s.specs[index]
-}
-
-func (s *positions) setSpec(index int, spec podwire.CachedSpec) {
-	if more := s.used - len(s.specs); more > 0 {
-		s.specs = slices.Grow(s.specs, more)[:s.used]
-	}
-	s.specs[index] = spec
-}
-
-// keepSpecs copies the specs of the pods that had a position before.
-func (s *positions) keepSpecs(had *positions) {
-	if len(had.specs) == 0 {
-		return
-	}
-	for key, index := range s.byKey {
-		if before, ok := had.byKey[key]; ok {
-			s.setSpec(index, had.spec(before))
-		}
 	}
 }
 

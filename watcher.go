@@ -17,26 +17,25 @@ import (
 )
 
 // A Watcher turns lists and watch events into calls of a [SnapshotsStore]. It drops
-// pods of other applications and states that are older than those the store has, and
-// it trims pods.
+// pods of other applications and states that are older than those the store has.
 //
 // Every [WatchSnapshotSource] has one. Make one yourself to feed a store with your own
-// events, for example in a test of a store or in a replay. Only one goroutine at a time
-// may use it.
+// events, for example in a test of a store or in a replay. The store receives your pods
+// without a copy, so do not change them afterwards. Only one goroutine at a time may use the
+// Watcher.
 type Watcher struct {
 	// Fixed after NewWatcher.
-	store    versionedStore
+	store    podStore
 	selector labels.Selector
 	logger   logr.Logger
-	form     podwire.Form // in which the store gets pods
 
 	// Owned by the watch goroutine.
 	resourceVersion string // up to which the store has received everything, "" if unknown
 }
 
 // NewWatcher returns a Watcher that passes the pods that match selector to store. It
-// uses the options WithLogger and WithTrimmedPods and ignores all others. It panics if the
-// store or the selector is nil.
+// uses the options WithLogger and WithTrimmedPods and ignores all others. WithTrimmedPods has
+// no effect on a Store. NewWatcher panics if the store or the selector is nil.
 func NewWatcher(store SnapshotsStore, selector labels.Selector, opts ...Option) *Watcher {
 	switch {
 	case isNil(store):
@@ -45,28 +44,31 @@ func NewWatcher(store SnapshotsStore, selector labels.Selector, opts ...Option) 
 		panic("watchsource: NewWatcher: the selector is nil")
 	}
 	o := newSourceOptions(opts)
-	return newWatcher(store, selector, &o)
+	return newWatcher(podStoreOf(store, o.trimmed), selector, &o)
 }
 
-func newWatcher(store SnapshotsStore, selector labels.Selector, o *sourceOptions) *Watcher {
+func newWatcher(store podStore, selector labels.Selector, o *sourceOptions) *Watcher {
 	return &Watcher{
-		store:    withVersions(store),
+		store:    store,
 		selector: selector,
 		logger:   o.logger,
-		form:     o.form,
 	}
 }
 
 // Replace passes a complete list at a resource version to the store.
 func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
 	w.mustBeMade()
-	selected := make([]*corev1.Pod, 0, len(pods))
+	w.replace(received(pods), resourceVersion)
+}
+
+func (w *Watcher) replace(pods []*podwire.Pod, resourceVersion string) {
+	selected := make([]*podwire.Pod, 0, len(pods))
 	for _, pod := range pods {
 		if w.selects(pod) {
-			selected = append(selected, w.trimmed(pod))
+			selected = append(selected, pod)
 		}
 	}
-	w.store.ReplaceSnapshot(selected)
+	w.store.replacePods(selected)
 	w.advance(resourceVersion)
 }
 
@@ -103,28 +105,29 @@ func (w *Watcher) receive(event watch.Event) error {
 	return nil
 }
 
-func (w *Watcher) update(event watch.EventType, pod *corev1.Pod) {
-	version, known := w.store.knownVersion(podKeyOf(pod))
+func (w *Watcher) update(event watch.EventType, pod *podwire.Pod) {
+	version, last, known := w.store.last(podKeyOf(pod))
+	selected := last != nil && pod.SameMetadata(last) || w.selects(pod) // the store has selected pods only
 	switch {
-	case !w.selects(pod) && known:
+	case !selected && known:
 		w.delete(event, pod)
-	case !w.selects(pod):
+	case !selected:
 	case known && rv.Older(pod.ResourceVersion, version):
 		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", version)
 	default:
 		w.log(event, pod)
-		w.store.UpdatePod(w.trimmed(pod))
+		w.store.updatePod(pod)
 	}
 }
 
 // delete passes on the deletion of a pod that the store has, or that the selector
 // matches.
-func (w *Watcher) delete(event watch.EventType, pod *corev1.Pod) {
-	if _, known := w.store.knownVersion(podKeyOf(pod)); !known && !w.selects(pod) {
+func (w *Watcher) delete(event watch.EventType, pod *podwire.Pod) {
+	if _, _, known := w.store.last(podKeyOf(pod)); !known && !w.selects(pod) {
 		return
 	}
 	w.log(event, pod)
-	w.store.DeletePod(w.trimmed(pod))
+	w.store.deletePod(pod)
 }
 
 // advance sets the version from which the watch can be resumed.
@@ -137,86 +140,17 @@ func (w *Watcher) advance(resourceVersion string) {
 
 // selects matches the labels again, because client-go's fake clientset ignores the
 // label selector of a watch.
-func (w *Watcher) selects(pod *corev1.Pod) bool {
-	return w.selector.Matches(labels.Set(pod.Labels))
+func (w *Watcher) selects(pod *podwire.Pod) bool {
+	return pod.Matches(w.selector)
 }
 
 // log writes one debug line per event. It allocates nothing if debug logging is off.
-func (w *Watcher) log(event watch.EventType, pod *corev1.Pod) {
+func (w *Watcher) log(event watch.EventType, pod *podwire.Pod) {
 	if debug := w.logger.V(4); debug.Enabled() {
 		debug.Info("Received pod event", "pod", nameOf(pod), "type", event)
 	}
 }
 
-func podKeyOf(pod *corev1.Pod) types.UID { return podKey(pod.UID, pod.Namespace, pod.Name) }
-
-func nameOf(pod *corev1.Pod) types.NamespacedName {
+func nameOf(pod *podwire.Pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
-}
-
-// trimmed returns the pod in the form that the source was asked for. It copies the pod
-// instead of changing it, because a fake returns pods that its test still uses.
-func (w *Watcher) trimmed(pod *corev1.Pod) *corev1.Pod {
-	if w.form == podwire.Full && pod.ManagedFields == nil {
-		return pod
-	}
-	kept := *pod
-	w.form.Trim(&kept)
-	return &kept
-}
-
-// A versionedStore knows the resource version of each pod that it has received.
-type versionedStore interface {
-	SnapshotsStore
-	ResourceVersionObserver
-	knownVersion(key types.UID) (resourceVersion string, ok bool)
-}
-
-var _ versionedStore = (*Store)(nil)
-
-// withVersions returns the store, with a ledger unless it is a Store. A type that
-// embeds a Store needs a ledger, because its methods may not forward every call.
-func withVersions(store SnapshotsStore) versionedStore {
-	if s, ok := store.(*Store); ok {
-		return s
-	}
-	l := &ledger{SnapshotsStore: store, versions: map[types.UID]string{}}
-	l.observer, _ = store.(ResourceVersionObserver)
-	return l
-}
-
-// ledger notes the versions of the pods that it passes to a store.
-type ledger struct {
-	SnapshotsStore
-	observer ResourceVersionObserver // the store, or nil
-	versions map[types.UID]string
-}
-
-func (l *ledger) knownVersion(key types.UID) (string, bool) {
-	version, ok := l.versions[key]
-	return version, ok
-}
-
-func (l *ledger) UpdatePod(pod *corev1.Pod) {
-	l.versions[podKeyOf(pod)] = pod.ResourceVersion
-	l.SnapshotsStore.UpdatePod(pod)
-}
-
-func (l *ledger) DeletePod(pod *corev1.Pod) {
-	delete(l.versions, podKeyOf(pod))
-	l.SnapshotsStore.DeletePod(pod)
-}
-
-func (l *ledger) ReplaceSnapshot(pods []*corev1.Pod) {
-	l.versions = make(map[types.UID]string, len(pods))
-	for _, pod := range pods {
-		l.versions[podKeyOf(pod)] = pod.ResourceVersion
-	}
-	l.SnapshotsStore.ReplaceSnapshot(pods)
-}
-
-func (l *ledger) ObserveResourceVersion(resourceVersion string) {
-	if l.observer != nil {
-		l.observer.ObserveResourceVersion(resourceVersion)
-	}
 }

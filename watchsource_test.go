@@ -702,6 +702,8 @@ func testLogging(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
+// WithTrimmedPods says which parts of a pod a user's own store receives. A Store has the whole pod
+// with it too.
 func TestTrimmedPods(t *testing.T) { eachConstructor(t, testTrimmedPods) }
 
 func testTrimmedPods(t *testing.T, newSource modeltest.NewSource) {
@@ -726,21 +728,27 @@ func testTrimmedPods(t *testing.T, newSource modeltest.NewSource) {
 	} {
 		inBubble(t, test.name, func(t *testing.T) {
 			client := fake.NewClientset(full)
-			store := watchsource.NewStore()
-			source := newSource(store, client, test.options...)
-			start(t, source, "app")
-			defer source.Stop()
+			store, user := watchsource.NewStore(), new(podRecorder)
+			for _, to := range []watchsource.SnapshotsStore{store, user} {
+				source := newSource(to, client, test.options...)
+				start(t, source, "app")
+				defer source.Stop()
+			}
 			second := full.DeepCopy()
 			second.Name = "exec-2"
 			create(t, client, second)
 			synctest.Wait()
-			for _, name := range []string{"exec-1", "exec-2"} {
-				want := before.DeepCopy()
-				want.Name = name
+			for i, name := range []string{"exec-1", "exec-2"} {
+				whole := before.DeepCopy()
+				whole.Name, whole.ManagedFields = name, nil
+				want := whole.DeepCopy()
 				test.want(want)
+				if got := user.all[i]; !podtest.Equal(got, want) {
+					t.Errorf("%s: the user's store has\n%+v\nwant\n%+v", name, got, want)
+				}
 				e, _ := store.Snapshot().Get(name)
-				if got := keptPod(t, e); !podtest.Equal(got, want) {
-					t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
+				if got := keptPod(t, e); !podtest.Equal(got, whole) {
+					t.Errorf("%s: the Store has\n%+v\nwant\n%+v", name, got, whole)
 				}
 				if e.State != watchsource.Running || e.Node != "node-1" {
 					t.Errorf("%s: %v on %q, want Running on node-1", name, e.State, e.Node)

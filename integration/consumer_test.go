@@ -29,7 +29,7 @@ type consumer struct {
 	name      string
 	app       string
 	namespace string
-	trimmed   bool
+	trimmed   bool // the pods come in the form for a store of the user
 	forgetful bool // has to list again when a watch has ended
 	store     *watchsource.Store
 	source    *watchsource.WatchSnapshotSource
@@ -52,6 +52,17 @@ func newSharedConsumer(t *testing.T, name string, config *rest.Config, namespace
 	shared := watchsource.NewSharedWatch(newClient(t, config), options...)
 	w := &consumer{name: name, app: appID, namespace: namespace, store: watchsource.NewStore()}
 	w.source = shared.Source(w.store)
+	w.start(t)
+	return w
+}
+
+// newTrimmedConsumer is newConsumer with a store that receives trimmed pods, as a store of the user
+// does, because they come through a Tee.
+func newTrimmedConsumer(t *testing.T, name string, config *rest.Config, namespace string, options ...watchsource.Option) *consumer {
+	t.Helper()
+	options = append(options, watchsource.WithNamespace(namespace), watchsource.WithTrimmedPods())
+	w := &consumer{name: name, app: appID, namespace: namespace, trimmed: true, store: watchsource.NewStore()}
+	w.source = watchsource.NewWatchSnapshotSource(watchsource.Tee(w.store), newClient(t, config), options...)
 	w.start(t)
 	return w
 }

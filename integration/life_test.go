@@ -137,34 +137,33 @@ func (a *application) watch(t *testing.T) {
 		name      string
 		config    *rest.Config
 		namespace string
-		trimmed   bool
+		trimmed   bool // as for a store of the user
 		forgetful bool
 		shared    bool // the source of a SharedWatch
 	}{
 		{name: "protobuf", config: protobuf, namespace: a.namespace},
 		{name: "protobuf, trimmed", config: protobuf, namespace: a.namespace, trimmed: true},
-		{name: "protobuf, trimmed, all namespaces", config: protobuf, namespace: metav1.NamespaceAll, trimmed: true},
+		{name: "protobuf, all namespaces", config: protobuf, namespace: metav1.NamespaceAll},
 		{name: "protobuf, plain lists", config: altered(protobuf, refusingStreamedLists), namespace: a.namespace},
 		{name: "protobuf, watches that last 2 s", config: shortWatches(protobuf), namespace: a.namespace},
 		{name: "protobuf, watches that cannot be resumed", config: altered(shortWatches(protobuf), refusingResumes()), namespace: a.namespace, forgetful: true},
 		{name: "JSON", config: json, namespace: a.namespace},
 		{name: "JSON, trimmed", config: json, namespace: a.namespace, trimmed: true},
 		{name: "shared watch, protobuf", config: protobuf, namespace: a.namespace, shared: true},
-		{name: "shared watch, protobuf, trimmed, all namespaces", config: protobuf, namespace: metav1.NamespaceAll, trimmed: true, shared: true},
+		{name: "shared watch, protobuf, all namespaces", config: protobuf, namespace: metav1.NamespaceAll, shared: true},
 		{name: "shared watch, watches that last 2 s", config: shortWatches(protobuf), namespace: a.namespace, shared: true},
-		{name: "shared watch, JSON, trimmed, plain lists", config: altered(json, refusingStreamedLists), namespace: a.namespace, trimmed: true, shared: true},
+		{name: "shared watch, JSON, plain lists", config: altered(json, refusingStreamedLists), namespace: a.namespace, shared: true},
 		{name: "JSON, trimmed, plain lists", config: altered(json, refusingStreamedLists), namespace: a.namespace, trimmed: true},
 	} {
-		var options []watchsource.Option
-		if how.trimmed {
-			options = append(options, watchsource.WithTrimmedPods())
-		}
 		construct := newConsumer
-		if how.shared {
+		switch {
+		case how.shared:
 			construct = newSharedConsumer
+		case how.trimmed:
+			construct = newTrimmedConsumer
 		}
-		w := construct(t, how.name, how.config, how.namespace, options...)
-		w.trimmed, w.forgetful = how.trimmed, how.forgetful
+		w := construct(t, how.name, how.config, how.namespace)
+		w.forgetful = how.forgetful
 		a.consumers = append(a.consumers, w)
 	}
 }

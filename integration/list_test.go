@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/executorpods/watchsource"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientfeatures "k8s.io/client-go/features"
@@ -70,8 +69,7 @@ func TestStartWithManyPods(t *testing.T) {
 
 	t.Run("a page is lost on the way", func(t *testing.T) {
 		expired := altered(old, refusingPages)
-		w := newConsumer(t, "expired", expired, namespace, watchsource.WithTrimmedPods())
-		w.trimmed = true
+		w := newConsumer(t, "expired", expired, namespace)
 		w.mustAgree(t, client, "at the start")
 	})
 }

@@ -19,7 +19,7 @@ import (
 func TestWithoutPods(t *testing.T) {
 	client := admin(t)
 	namespace := newNamespace(t, client)
-	options := []watchsource.Option{watchsource.WithNamespace(namespace), watchsource.WithTrimmedPods()}
+	options := []watchsource.Option{watchsource.WithNamespace(namespace)}
 	kept, dropped, shared := watchsource.NewStore(), watchsource.NewStore(watchsource.WithoutPods()), watchsource.NewStore(watchsource.WithoutPods())
 	for _, source := range []*watchsource.WatchSnapshotSource{
 		watchsource.NewWatchSnapshotSource(kept, newClient(t, server.Config()), options...),

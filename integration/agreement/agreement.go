@@ -6,7 +6,6 @@ package agreement
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/executorpods/watchsource"
 	"github.com/google/go-cmp/cmp"
@@ -17,19 +16,25 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
-// equal compares like the API machinery, for which an empty list is as good as
-// none and the unit of a quantity does not count.
+// equal compares like the API machinery, for which an empty list is as good as none and the
+// unit of a quantity does not count, and executors by their Equal.
 var equal = func() conversion.Equalities {
 	equalities := equality.Semantic.Copy()
-	if err := equalities.AddFunc(time.Time.Equal); err != nil {
+	if err := equalities.AddFunc(watchsource.Executor.Equal); err != nil {
 		panic(err)
 	}
 	return equalities
 }()
 
+// A member is an executor and its pod, which Executor.Equal does not compare.
+type member struct {
+	Executor watchsource.Executor
+	Pod      *corev1.Pod
+}
+
 // Difference compares a snapshot with a list at the same resource version, field by field.
-// It returns "" if they are equal. Trimmed pods must have one container, without a restart
-// policy.
+// It returns "" if they are equal. If trimmed is true, the pods of the snapshot are those of a store
+// of the user with WithTrimmedPods, and must have one container, without a restart policy.
 func Difference(ctx context.Context, client typedcorev1.PodInterface, selector string, snapshot watchsource.Snapshot, trimmed bool) (string, error) {
 	list, err := client.List(ctx, metav1.ListOptions{
 		LabelSelector:        selector,
@@ -50,25 +55,28 @@ func Difference(ctx context.Context, client typedcorev1.PodInterface, selector s
 			}
 		}
 	}
-	listed, held := executorsOf(pods), executorsIn(snapshot)
+	listed, held := membersOf(pods), membersIn(snapshot)
 	if equal.DeepEqual(listed, held) {
 		return "", nil
 	}
 	return fmt.Sprintf("at resource version %s (-listed +held):\n%s", snapshot.ResourceVersion(), cmp.Diff(listed, held)), nil
 }
 
-// executorsOf reads the pods with a new store, so that Executor is compared as well as its
-// pod.
-func executorsOf(pods []*corev1.Pod) []watchsource.Executor {
+// membersOf reads the pods with a new store, so that Executor is compared as well as its pod.
+func membersOf(pods []*corev1.Pod) []member {
 	store := watchsource.NewStore()
 	store.ReplaceSnapshot(pods)
-	return executorsIn(store.Snapshot())
+	return membersIn(store.Snapshot())
 }
 
-func executorsIn(snapshot watchsource.Snapshot) []watchsource.Executor {
-	var executors []watchsource.Executor
+func membersIn(snapshot watchsource.Snapshot) []member {
+	var members []member
 	for e := range snapshot.All() {
-		executors = append(executors, e)
+		pod, err := e.Pod()
+		if err == nil {
+			pod.TypeMeta = metav1.TypeMeta{} // which only some clients set
+		}
+		members = append(members, member{e, pod})
 	}
-	return executors
+	return members
 }

@@ -20,7 +20,7 @@ func (a *application) mustEqualList(t *testing.T, s *source) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	diff, err := agreement.Difference(ctx, a.pods, selector, s.store.Snapshot(), s.trimmed)
+	diff, err := agreement.Difference(ctx, a.pods, selector, s.store.Snapshot(), false)
 	if err != nil {
 		t.Error(err)
 	} else if diff != "" {

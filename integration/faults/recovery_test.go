@@ -34,7 +34,7 @@ func TestStartOnARestoredServer(t *testing.T) {
 			a.advance(t, id)
 		}
 	}
-	source := newSource(t, s.identity.config("https://"+s.link.address), s.namespace, false)
+	source := newSource(t, s.identity.config("https://"+s.link.address), s.namespace)
 	source.ledger.historyChanges.Store(true)
 	backup, err := server.Backup(t.Context())
 	if err != nil {
@@ -77,7 +77,7 @@ func TestServerRefusesTheVersion(t *testing.T) {
 		broken.next = next
 		return broken
 	})
-	source := newSource(t, config, s.namespace, false)
+	source := newSource(t, config, s.namespace)
 	broken.begin()
 	s.link.reset()
 	if o := s.application.converge(t, limit, source); !o[0].converged {
@@ -128,7 +128,7 @@ func TestIdleStreamsAreCut(t *testing.T) {
 	var closed time.Time
 	var gaps, longest time.Duration
 	begin := time.Now()
-	source := newSource(t, config, s.namespace, false, watchsource.WithObserver(func(o watchsource.Observation) {
+	source := newSource(t, config, s.namespace, watchsource.WithObserver(func(o watchsource.Observation) {
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
@@ -158,13 +158,13 @@ func TestSilence(t *testing.T) {
 	s := newScene(t)
 	s.resting(t)
 	direct := s.identity.config("https://" + s.link.address)
-	swallowed := newSource(t, s.tlsProxy.through(direct), s.namespace, false)
+	swallowed := newSource(t, s.tlsProxy.through(direct), s.namespace)
 	s.tlsProxy.freeze()
 	quiet := map[string]*source{
-		"default":       newSource(t, direct, s.namespace, false),
-		"45s":           newSource(t, direct, s.namespace, false, watchsource.WithStallTimeout(45*time.Second)),
-		"20s, resumed":  newSource(t, direct, s.namespace, false, watchsource.WithStallTimeout(20*time.Second)),
-		"through proxy": newSource(t, s.tlsProxy.through(direct), s.namespace, false),
+		"default":       newSource(t, direct, s.namespace),
+		"45s":           newSource(t, direct, s.namespace, watchsource.WithStallTimeout(45*time.Second)),
+		"20s, resumed":  newSource(t, direct, s.namespace, watchsource.WithStallTimeout(20*time.Second)),
+		"through proxy": newSource(t, s.tlsProxy.through(direct), s.namespace),
 	}
 	asked := map[string]count{}
 	for name, source := range quiet {

@@ -92,16 +92,8 @@ func (s *round) lasts(t *testing.T, from, to time.Duration) {
 	}
 }
 
-// variants are the ways in which pods reach a store.
-var variants = []struct {
-	mediaType string
-	trimmed   bool
-}{
-	{mediaType: runtime.ContentTypeJSON},
-	{mediaType: runtime.ContentTypeProtobuf},
-	{mediaType: runtime.ContentTypeJSON, trimmed: true},
-	{mediaType: runtime.ContentTypeProtobuf, trimmed: true},
-}
+// variants are the media types in which pods reach a store.
+var variants = []string{runtime.ContentTypeJSON, runtime.ContentTypeProtobuf}
 
 // Guarantees 1, 2, 3, 5 and 6, whatever happens, of both kinds of source. The sources live
 // on from round to round, until all faults have struck once; then sources of another
@@ -123,9 +115,9 @@ func TestRounds(t *testing.T) {
 	first := s.rng.IntN(len(variants))
 	for cycle, left := first, *rounds; left > 0; cycle++ {
 		variant := variants[cycle%len(variants)]
-		config := speaking(s.identity.config("https://"+s.link.address), variant.mediaType)
-		ours := newSources(t, config, s.namespace, variant.trimmed)
-		t.Logf("%s, trimmed: %v", variant.mediaType, variant.trimmed)
+		config := speaking(s.identity.config("https://"+s.link.address), variant)
+		ours := newSources(t, config, s.namespace)
+		t.Log(variant)
 		s.rng.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
 		// A restore is last, because the sources that live on would need minutes.
 		slices.SortStableFunc(chosen, func(a, b fault) int { return cmp.Compare(order(a), order(b)) })
@@ -133,7 +125,7 @@ func TestRounds(t *testing.T) {
 			if f.restores {
 				ours.stop()
 			}
-			results.add(f, s.round(t, f, ours, variant.trimmed, config))
+			results.add(f, s.round(t, f, ours, config))
 		}
 		ours.stop()
 		left -= len(chosen)
@@ -157,11 +149,11 @@ func speaking(config *rest.Config, mediaType string) *rest.Config {
 // sources are the sources of both constructors under the same faults.
 type sources []*source
 
-func newSources(t *testing.T, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) sources {
+func newSources(t *testing.T, config *rest.Config, namespace string, options ...watchsource.Option) sources {
 	t.Helper()
 	return sources{
-		newSource(t, config, namespace, trimmed, options...),
-		newSharedSource(t, config, namespace, trimmed, options...),
+		newSource(t, config, namespace, options...),
+		newSharedSource(t, config, namespace, options...),
 	}
 }
 
@@ -173,7 +165,7 @@ func (s sources) stop() {
 
 // round lets one fault strike ours and a new informer, and returns the outcomes in this
 // order.
-func (s *round) round(t *testing.T, f fault, ours sources, trimmed bool, config *rest.Config) []outcome {
+func (s *round) round(t *testing.T, f fault, ours sources, config *rest.Config) []outcome {
 	t.Helper()
 	begin := time.Now()
 	var options []watchsource.Option
@@ -188,7 +180,7 @@ func (s *round) round(t *testing.T, f fault, ours sources, trimmed bool, config 
 		options = append(options, watchsource.WithStallTimeout(stallTimeout))
 	}
 	if f.proxied || f.cuts || f.restores || f.fresh {
-		ours = newSources(t, config, s.namespace, trimmed, options...)
+		ours = newSources(t, config, s.namespace, options...)
 		defer ours.stop()
 	}
 	theirs := newInformer(t, config, s.namespace)

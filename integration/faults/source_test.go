@@ -22,18 +22,17 @@ type source struct {
 	traffic *traffic
 	ledger  *ledger
 	journal journal
-	trimmed bool
 
 	stopOther func() // stops the other source of a SharedWatch
 }
 
-func newSource(t *testing.T, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) *source {
+func newSource(t *testing.T, config *rest.Config, namespace string, options ...watchsource.Option) *source {
 	t.Helper()
-	return startSource(t, "watchsource", watchsource.NewWatchSnapshotSource, config, namespace, trimmed, options...)
+	return startSource(t, "watchsource", watchsource.NewWatchSnapshotSource, config, namespace, options...)
 }
 
 // newSharedSource returns a source of a SharedWatch that has another application too.
-func newSharedSource(t *testing.T, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) *source {
+func newSharedSource(t *testing.T, config *rest.Config, namespace string, options ...watchsource.Option) *source {
 	t.Helper()
 	var other *watchsource.WatchSnapshotSource
 	shared := func(store watchsource.SnapshotsStore, client kubernetes.Interface, options ...watchsource.Option) *watchsource.WatchSnapshotSource {
@@ -41,7 +40,7 @@ func newSharedSource(t *testing.T, config *rest.Config, namespace string, trimme
 		other = watch.Source(watchsource.NewStore())
 		return watch.Source(store)
 	}
-	s := startSource(t, "SharedWatch", shared, config, namespace, trimmed, options...)
+	s := startSource(t, "SharedWatch", shared, config, namespace, options...)
 	if err := other.Start("another-application"); err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +50,11 @@ func newSharedSource(t *testing.T, config *rest.Config, namespace string, trimme
 
 type constructor func(watchsource.SnapshotsStore, kubernetes.Interface, ...watchsource.Option) *watchsource.WatchSnapshotSource
 
-func startSource(t *testing.T, name string, construct constructor, config *rest.Config, namespace string, trimmed bool, options ...watchsource.Option) *source {
+func startSource(t *testing.T, name string, construct constructor, config *rest.Config, namespace string, options ...watchsource.Option) *source {
 	t.Helper()
 	client, traffic := newClient(t, config)
-	s := &source{name: name, store: watchsource.NewStore(), traffic: traffic, trimmed: trimmed, stopOther: func() {}}
+	s := &source{name: name, store: watchsource.NewStore(), traffic: traffic, stopOther: func() {}}
 	options = append(options, watchsource.WithNamespace(namespace), watchsource.WithLogger(funcr.New(s.journal.write, funcr.Options{})))
-	if trimmed {
-		options = append(options, watchsource.WithTrimmedPods())
-	}
 	s.WatchSnapshotSource = construct(s.store, client, options...)
 	if err := s.Start(appID); err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func TestSparkUnderFaults(t *testing.T) {
 		{name: "version expired", strike: (*round).expire, expired: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ours := newSource(t, account, s.namespace, false)
+			ours := newSource(t, account, s.namespace)
 			theirs := startSpark(t, program, account, s.namespace)
 			watching, polling := theirs.series("watched"), theirs.series("polled")
 			for i, o := range s.application.converge(t, sparkPatience, ours, watching, polling) {

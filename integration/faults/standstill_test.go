@@ -30,12 +30,12 @@ func TestServerStandsStill(t *testing.T) {
 
 	var once sync.Once
 	marked := make(chan struct{})
-	behindProxy := newSource(t, proxied, s.namespace, false, watchsource.WithObserver(func(o watchsource.Observation) {
+	behindProxy := newSource(t, proxied, s.namespace, watchsource.WithObserver(func(o watchsource.Observation) {
 		if o.Kind == watchsource.Received && o.Event == watch.Bookmark {
 			once.Do(func() { close(marked) })
 		}
 	}))
-	sources := []*source{newSource(t, direct, s.namespace, false), behindProxy}
+	sources := []*source{newSource(t, direct, s.namespace), behindProxy}
 	informers := []*informer{newInformer(t, direct, s.namespace), newInformer(t, proxied, s.namespace)}
 	select {
 	case <-marked:

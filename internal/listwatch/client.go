@@ -124,7 +124,7 @@ func (c *typedPods) Metadata(ctx context.Context, options metav1.ListOptions) (*
 	}
 	page := &versionPage{ListMeta: pods.ListMeta, pods: podVersions{}}
 	for i := range pods.Items {
-		page.pods[keyOf(&pods.Items[i])] = pods.Items[i].ResourceVersion
+		page.put(pods.Items[i].Namespace, pods.Items[i].Name, pods.Items[i].UID, pods.Items[i].ResourceVersion)
 	}
 	return page, nil
 }
@@ -294,7 +294,7 @@ func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)
 	}
 	address.Path = prefix
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
-	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.podFilter(), c.SpecCache, note)
+	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.podFilter(), c.Known, note)
 	content := rest.ClientContentConfig{
 		AcceptContentTypes: unmanaged(defaultAccept),
 		ContentType:        runtime.ContentTypeProtobuf,

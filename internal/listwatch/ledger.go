@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
@@ -35,7 +35,7 @@ type ledger struct {
 }
 
 // replace notes a complete list.
-func (l *ledger) replace(pods []*corev1.Pod, version string) {
+func (l *ledger) replace(pods []*podwire.Pod, version string) {
 	listed := make(podVersions, len(pods))
 	for _, pod := range pods {
 		listed[keyOf(pod)] = pod.ResourceVersion
@@ -64,13 +64,13 @@ func (l *ledger) receive(event watch.Event, version string) {
 }
 
 // put notes the state of a pod. l.mu is held.
-func (l *ledger) put(event watch.EventType, pod *corev1.Pod) {
+func (l *ledger) put(event watch.EventType, pod *podwire.Pod) {
 	key := keyOf(pod)
 	if l.touched != nil {
 		l.touched[key] = struct{}{}
 	}
 	switch {
-	case event == watch.Deleted, l.selector != nil && !l.selector.Matches(labels.Set(pod.Labels)):
+	case event == watch.Deleted, l.selector != nil && !pod.Matches(l.selector):
 		delete(l.pods, key)
 	case !rv.Older(pod.ResourceVersion, l.pods[key]): // the sink ignores older states
 		l.pods[key] = pod.ResourceVersion

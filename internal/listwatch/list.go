@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	clientfeatures "k8s.io/client-go/features"
 	"k8s.io/client-go/tools/pager"
+
+	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 // fullView is every selected pod at a resource version and, from a streaming
 // list, the stream that continues from there.
 type fullView struct {
-	pods            []*corev1.Pod
+	pods            []*podwire.Pod
 	resourceVersion string
 	stream          *stream
 }
@@ -163,7 +164,7 @@ func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
 		case event.Type == watch.Deleted:
 			pods.remove(pod)
 		case event.Type == watch.Bookmark:
-			if pod.Annotations[metav1.InitialEventsAnnotationKey] == "true" {
+			if endsInitialEvents(pod) {
 				return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
 			}
 		}
@@ -175,13 +176,19 @@ func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
 	}
 }
 
+// endsInitialEvents reports whether a bookmark ends the initial events of a streaming list.
+func endsInitialEvents(bookmark *podwire.Pod) bool {
+	value, _ := bookmark.Annotation(metav1.InitialEventsAnnotationKey)
+	return value == "true"
+}
+
 // PodOf returns the pod that an event is about, or the error that it is.
-func PodOf(event watch.Event) (*corev1.Pod, error) {
+func PodOf(event watch.Event) (*podwire.Pod, error) {
 	switch event.Type {
 	case watch.Error:
 		return nil, apierrors.FromObject(event.Object)
 	case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
-		if pod, ok := event.Object.(*corev1.Pod); ok && pod != nil {
+		if pod, ok := podwire.From(event.Object); ok {
 			return pod, nil
 		}
 		return nil, fmt.Errorf("%w: %s event with a %T in place of a pod", ErrNotUnderstood, event.Type, event.Object)
@@ -193,7 +200,7 @@ func PodOf(event watch.Event) (*corev1.Pod, error) {
 // podList is a list that is being received. Changes may arrive before it is
 // complete.
 type podList struct {
-	pods []*corev1.Pod // nil for each that was removed
+	pods []*podwire.Pod // nil for each that was removed
 	at   map[podKey]int
 }
 
@@ -204,11 +211,11 @@ type podKey struct {
 	uid types.UID
 }
 
-func keyOf(pod metav1.Object) podKey {
-	return podKey{types.NamespacedName{Namespace: pod.GetNamespace(), Name: pod.GetName()}, pod.GetUID()}
+func keyOf(pod *podwire.Pod) podKey {
+	return podKey{types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, pod.UID}
 }
 
-func (p *podList) put(pod *corev1.Pod) {
+func (p *podList) put(pod *podwire.Pod) {
 	if i, ok := p.at[keyOf(pod)]; ok {
 		p.pods[i] = pod
 		return
@@ -220,20 +227,20 @@ func (p *podList) put(pod *corev1.Pod) {
 	p.pods = append(p.pods, pod)
 }
 
-func (p *podList) remove(pod *corev1.Pod) {
+func (p *podList) remove(pod *podwire.Pod) {
 	if i, ok := p.at[keyOf(pod)]; ok {
 		p.pods[i] = nil
 		delete(p.at, keyOf(pod))
 	}
 }
 
-func (p *podList) all() []*corev1.Pod {
-	return slices.DeleteFunc(p.pods, func(pod *corev1.Pod) bool { return pod == nil })
+func (p *podList) all() []*podwire.Pod {
+	return slices.DeleteFunc(p.pods, func(pod *podwire.Pod) bool { return pod == nil })
 }
 
 // List lists the pods that another selector selects. Any goroutine may call it while Run
 // works.
-func (l *Loop) List(ctx context.Context, selector string) (pods []*corev1.Pod, resourceVersion string, err error) {
+func (l *Loop) List(ctx context.Context, selector string) (pods []*podwire.Pod, resourceVersion string, err error) {
 	view, err := l.plainList(ctx, selector)
 	return view.pods, view.resourceVersion, err
 }
@@ -261,7 +268,7 @@ func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error)
 	}
 	// WithAlloc, so that one pod that lives on does not keep its whole page.
 	err = meta.EachListItemWithAlloc(list, func(object runtime.Object) error {
-		pod, ok := object.(*corev1.Pod)
+		pod, ok := podwire.From(object)
 		if !ok {
 			return fmt.Errorf("%w: %T in a list of pods", ErrNotUnderstood, object)
 		}
@@ -291,7 +298,7 @@ func (l *Loop) fakeView(ctx context.Context, before fullView, s *stream) (fullVi
 	for _, pod := range now.pods {
 		present.put(pod)
 	}
-	before.pods = slices.DeleteFunc(before.pods, func(pod *corev1.Pod) bool {
+	before.pods = slices.DeleteFunc(before.pods, func(pod *podwire.Pod) bool {
 		_, ok := present.at[keyOf(pod)]
 		return !ok
 	})

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -62,7 +61,7 @@ const (
 // called by the goroutine of [Loop.Run].
 type Sink interface {
 	// Replace receives a complete list.
-	Replace(pods []*corev1.Pod, resourceVersion string)
+	Replace(pods []*podwire.Pod, resourceVersion string)
 	// Receive receives an event of a watch, and returns the error that it is.
 	Receive(event watch.Event) error
 	// ResourceVersion returns the version to resume from, "" for none.
@@ -100,16 +99,17 @@ type Event struct {
 	Trouble bool // Refused: the view may be out of date, and an operator may have to act
 }
 
-// A Config says what a [Loop] does. All fields but Shard, Filter, SpecCache,
+// A Config says what a [Loop] does. All fields but Shard, Filter, Known,
 // StallTimeout and VerifyEvery are required.
 type Config struct {
-	Client       kubernetes.Interface
-	Namespace    string // empty for all
-	Selector     string
-	Shard        *shard.Range // of the namespaces, nil for all
-	Form         podwire.Form
-	Filter       *podwire.Filter   // which pods are decoded completely, nil for all
-	SpecCache    podwire.SpecCache // of a sink that does not keep the pods, nil otherwise
+	Client    kubernetes.Interface
+	Namespace string // empty for all
+	Selector  string
+	Shard     *shard.Range    // of the namespaces, nil for all
+	Form      podwire.Form    // in which the sink wants the pods
+	Filter    *podwire.Filter // which pods are read completely, nil for all
+	// Known returns what the sink has of the pod with a UID, so that its next state can share it. It may be nil.
+	Known        func(uid []byte) podwire.Known
 	StartTimeout time.Duration
 	StallTimeout time.Duration // 0 for the default
 	VerifyEvery  time.Duration // 0 for no verification
@@ -163,13 +163,6 @@ func New(c Config) *Loop {
 	l.pods = newPodClient(&l.Config, l.fake)
 	l.verifier = newVerifier(l)
 	return l
-}
-
-// InForm reports whether pods arrive in the form of the configuration. Otherwise
-// the sink has to trim them.
-func (l *Loop) InForm() bool {
-	_, ok := l.pods.(*wirePods)
-	return ok
 }
 
 // HasVersions reports whether the versions of lists and pods can be compared. Those of a fake
@@ -380,7 +373,7 @@ func troubleOf(err error) string {
 func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 	from := l.Sink.ResourceVersion()
 	if wire, ok := s.events.(*wireEvents); ok {
-		wire.ListPassed()
+		wire.Gather()
 	}
 	stopVerifying, stopChecking := l.verifier.start(s), l.watchStore(s)
 	received, err := l.receive(s)

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
@@ -69,8 +68,8 @@ func (l *Loop) ofOtherShard(event watch.Event) bool {
 	if l.Shard == nil || event.Type == watch.Bookmark {
 		return false
 	}
-	pod, ok := event.Object.(*corev1.Pod)
-	if !ok || pod == nil || l.Shard.Owns(pod.Namespace) {
+	pod, ok := podwire.From(event.Object)
+	if !ok || l.Shard.Owns(pod.Namespace) {
 		return false
 	}
 	if !l.others.seen {
@@ -94,6 +93,5 @@ func (l *Loop) passVersion(event watch.Event) error {
 		return nil
 	}
 	l.others.passed = now
-	version := metav1.ObjectMeta{ResourceVersion: pod.ResourceVersion}
-	return l.pass(watch.Event{Type: watch.Bookmark, Object: &corev1.Pod{ObjectMeta: version}}, true)
+	return l.pass(watch.Event{Type: watch.Bookmark, Object: &podwire.Pod{Identity: podwire.Identity{ResourceVersion: pod.ResourceVersion}}}, true)
 }

@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/executorpods/watchsource/internal/podtest"
-	"github.com/executorpods/watchsource/internal/podwire"
 )
 
 // The cost of a verification to the client, next to that of a list of the same pods: the bytes
@@ -33,15 +32,15 @@ func BenchmarkVerification(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, form := range []podwire.Form{podwire.Full, podwire.Summary} {
-		loop := New(Config{Client: client, Form: form, Logger: logr.Discard(), VerifyEvery: 1})
+	{
+		loop := New(Config{Client: client, Logger: logr.Discard(), VerifyEvery: 1})
 		view, err := loop.plainList(context.Background(), "")
 		if err != nil || len(view.pods) != pods {
 			b.Fatalf("%d pods, %v", len(view.pods), err)
 		}
 		loop.verifier.listed(&view)
 		run := func(name string, work func() error) {
-			b.Run(fmt.Sprintf("%s/form=%v", name, form), func(b *testing.B) {
+			b.Run(name, func(b *testing.B) {
 				server.sent = 0
 				b.ReportAllocs()
 				for b.Loop() {

@@ -2,7 +2,7 @@
 
 // Package podtest builds the pods of the tests. Pod builds a small pod from
 // options. Executor builds a pod with all the fields that a pod of Spark has on a
-// real cluster.
+// real cluster. Kinds build pods of other kinds with the fields that they have there.
 //
 // The package does not import watchsource, so that the packages that
 // watchsource imports can use it in their tests.

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -47,11 +48,22 @@ func BenchmarkEvent(b *testing.B) {
 		{name: "client-go", next: func(body io.ReadCloser) func() (watch.Event, error) {
 			return theirNext(clientGo(), runtime.ContentTypeProtobuf, body)
 		}},
-		{name: "full", next: func(body io.ReadCloser) func() (watch.Event, error) {
-			return NewNegotiator(clientGo(), Full, nil, nil, func(string) {}).Stream(body).Next
-		}},
-		{name: "trimmed", next: func(body io.ReadCloser) func() (watch.Event, error) {
-			return NewNegotiator(clientGo(), Trimmed, nil, nil, func(string) {}).Stream(body).Next
+		{name: "packed", next: func(body io.ReadCloser) func() (watch.Event, error) {
+			held := map[types.UID]*Pod{}
+			known := func(uid []byte) Known {
+				if pod := held[types.UID(uid)]; pod != nil {
+					return Known{Identity: pod.Identity, Pod: pod}
+				}
+				return Known{}
+			}
+			next := NewNegotiator(clientGo(), Wire, nil, known, func(string) {}).Stream(body).Next
+			return func() (watch.Event, error) {
+				event, err := next()
+				if pod, ok := From(event.Object); ok {
+					held[pod.UID] = pod
+				}
+				return event, err
+			}
 		}},
 	} {
 		b.Run(watch.name, func(b *testing.B) {

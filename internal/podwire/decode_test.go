@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	goruntime "runtime"
@@ -17,21 +16,19 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/streaming"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/scheme"
 	restwatch "k8s.io/client-go/rest/watch"
 
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
-var forms = []Form{Full, Trimmed, Summary}
-
 // Any pod, damaged or not, is read as client-go reads it, and trimmed.
 func FuzzPod(f *testing.F) {
-	for seed := range uint64(8) {
+	for seed := range uint64(4) { // one for each memory
 		f.Add(seed, []byte{})
 		for part := range byte(3) { // metadata, spec, status
 			for how := range byte(7) {
@@ -47,41 +44,46 @@ func FuzzPod(f *testing.F) {
 			}
 		}
 	}
-	c := newComparison()
 	f.Fuzz(func(t *testing.T, seed uint64, script []byte) {
-		first := filled(seed)
+		first, other := podtest.Filled(seed), podtest.Filled(seed+1)
 		first.UID = cmp.Or(first.UID, "known") // to have states
 		whole, err := first.Marshal()
 		if err != nil {
 			t.Skip(err)
 		}
+		namesake, err := other.Marshal()
+		if err != nil {
+			t.Skip(err)
+		}
 		pod := damaged(whole, script)
-		before := c.object(t, wrapped("Pod", whole))
-		after := c.object(t, wrapped("Pod", pod))
+		c := newComparison(last, memories[seed%uint64(len(memories))])
+		c.object(t, wrapped("Pod", namesake))
 		c.object(t, wrapped("Pod", whole))
-		c.object(t, wrapped("PodList", listOf(whole, pod)))
-		goruntime.KeepAlive(before)
-		goruntime.KeepAlive(after)
+		c.object(t, wrapped("Pod", pod))
+		c.object(t, wrapped("Pod", whole))
+		c.object(t, wrapped("PodList", listOf(whole, pod, namesake)))
+		c.object(t, wrapped("Pod", damaged(pod, script[min(len(script), 3):])))
+		c.object(t, wrapped("Pod", namesake))
 	})
 }
 
 // A state that differs from the one before in a single byte is not taken for the
 // same, wherever that byte is.
 func TestEveryByteCounts(t *testing.T) {
-	whole, err := podtest.Executor(1, 1, true).Marshal()
+	pod := podtest.Executor(1, 1, true)
+	pod.ManagedFields = pod.ManagedFields[1:] // the shorter ones
+	whole, err := pod.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparison()
-	before := c.object(t, wrapped("Pod", whole))
+	c := newComparison(last)
+	c.object(t, wrapped("Pod", whole))
 	for i := range whole {
 		changed := bytes.Clone(whole)
 		changed[i] ^= 1
-		after := c.object(t, wrapped("Pod", changed))
+		c.object(t, wrapped("Pod", changed))
 		c.object(t, wrapped("Pod", whole))
-		goruntime.KeepAlive(after)
 	}
-	goruntime.KeepAlive(before)
 }
 
 // A state of which a field is missing, comes twice or is out of place is not
@@ -91,12 +93,11 @@ func TestEveryFieldCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparison()
-	before := c.object(t, wrapped("Pod", whole))
+	c := newComparison(last)
+	c.object(t, wrapped("Pod", whole))
 	differ := func(script ...byte) {
-		after := c.object(t, wrapped("Pod", damaged(whole, script)))
+		c.object(t, wrapped("Pod", damaged(whole, script)))
 		c.object(t, wrapped("Pod", whole))
-		goruntime.KeepAlive(after)
 	}
 	for part := range byte(3) {
 		for of := range byte(16) {
@@ -108,29 +109,27 @@ func TestEveryFieldCounts(t *testing.T) {
 			}
 		}
 	}
-	goruntime.KeepAlive(before)
 }
 
 // Containers as no server should report them.
 func TestOddContainers(t *testing.T) {
-	c := newComparison()
+	c := newComparison(memories...)
 	for name, odd := range map[string][]byte{
-		"started that is no number":        {containerStatusStarted<<3 | bytesKind, 0},
-		"started that is neither":          {containerStatusStarted<<3 | varintKind, 2},
-		"started in two bytes":             {containerStatusStarted<<3 | varintKind, 0x80, 0},
-		"ready that is no number":          {containerStatusReady<<3 | bytesKind, 0},
-		"a name after what was resources":  {containerStatusResources<<3 | bytesKind, 0, containerStatusName<<3 | bytesKind, 1, 'x'},
+		"started that is no number":        {9<<3 | bytesKind, 0},
+		"started that is neither":          {9<<3 | varintKind, 2},
+		"started in two bytes":             {9<<3 | varintKind, 0x80, 0},
+		"ready that is no number":          {4<<3 | bytesKind, 0},
+		"a name after what was resources":  {11<<3 | bytesKind, 0, containerStatusName<<3 | bytesKind, 1, 'x'},
 		"what was resources in two places": {12<<3 | bytesKind, 3, 1<<3 | bytesKind, 1, 'x', 13<<3 | bytesKind, 0, 12<<3 | bytesKind, 0},
-		"what was resources, cut short":    {containerStatusResources<<3 | bytesKind, 9},
+		"what was resources, cut short":    {11<<3 | bytesKind, 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, first := range []byte{containerStatusName<<3 | bytesKind, containerStatusContainerID<<3 | bytesKind} {
 				container := append([]byte{first, 1, 'c'}, odd...)
 				status := append([]byte{statusContainerStatuses<<3 | bytesKind, byte(len(container))}, container...)
 				pod := append([]byte{podMetadata<<3 | bytesKind, 3, metaUID<<3 | bytesKind, 1, 'u', podStatus<<3 | bytesKind, byte(len(status))}, status...)
-				before := c.object(t, wrapped("Pod", pod))
 				c.object(t, wrapped("Pod", pod))
-				goruntime.KeepAlive(before)
+				c.object(t, wrapped("Pod", pod))
 			}
 		})
 	}
@@ -139,7 +138,7 @@ func TestOddContainers(t *testing.T) {
 // The fields of a manager as no server should send them. They are not decoded, and still the
 // damage is found with each client-go.
 func TestOddManagedFields(t *testing.T) {
-	c := newComparison()
+	c := newComparison(memories...)
 	for name, fields := range map[string][]byte{
 		"none":                      {},
 		"empty":                     {fieldsRaw<<3 | bytesKind, 0},
@@ -162,7 +161,7 @@ func TestOddManagedFields(t *testing.T) {
 
 // Labels as they may differ from those of the pod before in the same memory.
 func TestLabelsOfTheNextPod(t *testing.T) {
-	c := newComparison()
+	c := newComparison(memories...)
 	text := func(number int, s string) []byte {
 		return append([]byte{byte(number)<<3 | bytesKind, byte(len(s))}, s...)
 	}
@@ -205,8 +204,13 @@ func FuzzObject(f *testing.F) {
 	f.Add(wrapped("Pod", []byte{0, 0}))
 	f.Add([]byte("k8s\x00"))
 	f.Add([]byte(`{"apiVersion":"v1","kind":"Pod"}`))
-	c := newComparison()
-	f.Fuzz(func(t *testing.T, data []byte) { goruntime.KeepAlive(c.object(t, data)) })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := newComparison(memories...)
+		c.object(t, pod)
+		c.object(t, data)
+		c.object(t, pod)
+		c.object(t, data)
+	})
 }
 
 // A stream is cut into the same events, and ends with the same frame.
@@ -225,134 +229,11 @@ func FuzzStream(f *testing.F) {
 		f.Add(slices.Concat(framed(damaged(modified, []byte{1, how, 3})), framed(damaged(bookmark, []byte{0, how, 130}))))
 		f.Add(framed(damaged(modified, []byte{1, 7, 0, 0, how, 17})))
 	}
-	c := newComparison()
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		want := theirEvents(c.fallback, stream)
-		for _, form := range forms {
-			got := ourEvents(c.own[form], stream)
-			for i := range min(len(got), len(want)) {
-				c.sameEvent(t, form, got[i], want[i])
-			}
-			if len(got) != len(want) && !refused(stream, got, len(want)) {
-				t.Errorf("%d events, want %d", len(got), len(want))
-			}
-		}
+		c := newComparison(memories...)
+		c.stream(t, framed(modified))
+		c.stream(t, stream)
 	})
-}
-
-// comparison compares client-go's decoder with the decoder of this package, which keeps
-// its caches from one pod to the next.
-type comparison struct {
-	fallback runtime.ClientNegotiator
-	own      [3]*Negotiator // by form
-	reusing  reusingNegotiator
-}
-
-// A reusingNegotiator decodes each pod into the memory of the one before it.
-type reusingNegotiator struct {
-	*Negotiator
-	memory podMemory
-}
-
-func (n *reusingNegotiator) Decoder(mediaType string, params map[string]string) (runtime.Decoder, error) {
-	decoder, err := n.Negotiator.Decoder(mediaType, params)
-	if err == nil {
-		decoder.(*objectDecoder).memory = &n.memory
-	}
-	return decoder, err
-}
-
-func newComparison() *comparison {
-	c := &comparison{fallback: clientGo()}
-	for _, form := range forms {
-		c.own[form] = NewNegotiator(clientGo(), form, nil, nil, func(string) {})
-	}
-	c.reusing.Negotiator = NewNegotiator(clientGo(), Summary, nil, nil, func(string) {})
-	return c
-}
-
-// object returns the decoded object, in each form.
-func (c *comparison) object(t *testing.T, data []byte) (read [3]runtime.Object) {
-	t.Helper()
-	for _, form := range forms {
-		read[form] = c.compare(t, c.own[form], form, data)
-	}
-	c.compare(t, &c.reusing, Summary, data)
-	return read
-}
-
-func (c *comparison) compare(t *testing.T, own runtime.ClientNegotiator, form Form, data []byte) runtime.Object {
-	t.Helper()
-	want, wantErr := decode(c.fallback, data)
-	got, err := decode(own, data)
-	if (err == nil) != (wantErr == nil) {
-		t.Fatalf("%T, %v: error %v, want that of client-go: %v", own, form, err, wantErr)
-	}
-	if err == nil && !reflect.DeepEqual(list(got), trimmed(want, form)) {
-		t.Fatalf("%T, %v:\ngot  %+v\nwant %+v", own, form, list(got), want)
-	}
-	return got
-}
-
-func (c *comparison) sameEvent(t *testing.T, form Form, got, want happened) {
-	t.Helper()
-	if got.kind != want.kind || (got.err == nil) != (want.err == nil) || !reflect.DeepEqual(got.object, trimmed(want.object, form)) {
-		t.Fatalf("%v:\ngot  %+v\nwant %+v", form, got, want)
-	}
-}
-
-// decode decodes from memory that is soon used for something else. Client-go may
-// panic, which counts as an error.
-func decode(negotiator runtime.ClientNegotiator, data []byte) (object runtime.Object, err error) {
-	decoder, err := negotiator.Decoder(runtime.ContentTypeProtobuf, nil)
-	if err != nil {
-		panic(err)
-	}
-	if _, own := decoder.(*objectDecoder); !own {
-		defer failOnPanic(&err)
-	}
-	frame := bytes.Clone(data)
-	object, err = runtime.Decode(decoder, frame)
-	for i := range frame {
-		frame[i] = 0xA5
-	}
-	return object, err
-}
-
-func failOnPanic(err *error) {
-	if reason := recover(); reason != nil {
-		*err = fmt.Errorf("panic: %v", reason)
-	}
-}
-
-// trimmed is what client-go has decoded, without what the form leaves out.
-func trimmed(object runtime.Object, form Form) runtime.Object {
-	if object == nil {
-		return nil
-	}
-	object = object.DeepCopyObject()
-	switch object := object.(type) {
-	case *corev1.Pod:
-		form.Trim(object)
-	case *corev1.PodList:
-		for i := range object.Items {
-			form.Trim(&object.Items[i])
-		}
-	}
-	return object
-}
-
-// list makes a PodList of a List.
-func list(object runtime.Object) runtime.Object {
-	internal, ok := object.(*metainternal.List)
-	if !ok {
-		return object
-	}
-	pods := &corev1.PodList{ListMeta: internal.ListMeta}
-	for _, item := range internal.Items {
-		pods.Items = append(pods.Items, *item.(*corev1.Pod))
-	}
-	return pods
 }
 
 // wrapped puts a message into an envelope.
@@ -430,8 +311,18 @@ func theirEvents(negotiator runtime.ClientNegotiator, stream []byte) []happened 
 	return all(theirNext(negotiator, runtime.ContentTypeProtobuf, io.NopCloser(bytes.NewReader(stream))))
 }
 
-func ourEvents(negotiator *Negotiator, stream []byte) []happened {
-	return all(negotiator.Stream(io.NopCloser(bytes.NewReader(stream))).Next)
+// events returns the events of a stream. It passes each object on before the next frame is read
+// into the memory of its frame.
+func (r *receiver) events(stream []byte, pass func(i int, object runtime.Object)) []happened {
+	next, i := r.Stream(io.NopCloser(bytes.NewReader(stream))).Next, 0
+	return all(func() (watch.Event, error) {
+		event, err := next()
+		if err == nil {
+			pass(i, event.Object)
+		}
+		i++
+		return event, err
+	})
 }
 
 // all returns the events up to the end or the first error.
@@ -477,7 +368,7 @@ func TestEndsOfStreams(t *testing.T) {
 		"empty":                {stream: nil, events: 0, err: io.EOF},
 		"cut before any event": {stream: frame[:1], events: 0, err: io.ErrUnexpectedEOF},
 	} {
-		stream := NewNegotiator(clientGo(), Full, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(test.stream)))
+		stream := NewNegotiator(clientGo(), Wire, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(test.stream)))
 		for i := range test.events {
 			if _, err := stream.Next(); err != nil {
 				t.Errorf("%s: event %d: %v", name, i, err)
@@ -495,67 +386,80 @@ func TestLongFrame(t *testing.T) {
 	want.Annotations["long"] = strings.Repeat("x", 3*bigRead)
 	want.ManagedFields = nil
 	frame := framed(eventOf(t, "ADDED", want))
-	stream := NewNegotiator(clientGo(), Full, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))
+	stream := NewNegotiator(clientGo(), Wire, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))
 	for range 2 {
 		event, err := stream.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := event.Object.(*corev1.Pod); event.Type != watch.Added || got.Annotations["long"] != want.Annotations["long"] {
+		got, err := event.Object.(*Pod).Decode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Type != watch.Added || got.Annotations["long"] != want.Annotations["long"] {
 			t.Errorf("%s with an annotation of %d bytes, want %s with %d", event.Type, len(got.Annotations["long"]), watch.Added, len(want.Annotations["long"]))
 		}
 	}
 }
 
-// A stream of JSON is read as client-go reads it, in the form asked for.
+// A stream of JSON is read as client-go reads it.
 func TestStreamOfJSON(t *testing.T) {
 	event := slices.Concat([]byte(`{"type":"MODIFIED","object":`), inJSON(t, podtest.Executor(1, 1, true)), []byte("}\n"))
 	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(slices.Concat(event, event))) }
-	for _, form := range forms {
-		var noted []string
-		negotiator := NewNegotiator(clientGo(), form, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
-		stream, fallback := negotiator.Stream(body()), theirNext(clientGo(), runtime.ContentTypeJSON, body())
-		for range 2 {
-			want, err := fallback()
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := stream.Next()
-			if err != nil || got.Type != want.Type || !reflect.DeepEqual(got.Object, trimmed(want.Object, form)) {
-				t.Errorf("%v: got %s of a %T, %v", form, got.Type, got.Object, err)
-			}
+	var noted []string
+	negotiator := NewNegotiator(clientGo(), Wire, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
+	stream, fallback := negotiator.Stream(body()), theirNext(clientGo(), runtime.ContentTypeJSON, body())
+	r := newReceiver(last)
+	for range 2 {
+		want, err := fallback()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, err := stream.Next(); err != io.EOF {
-			t.Errorf("%v: %v, want the end", form, err)
+		got, err := stream.Next()
+		if err != nil || got.Type != want.Type {
+			t.Fatalf("got %s of a %T, %v, want %s", got.Type, got.Object, err, want.Type)
 		}
-		if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
-			t.Errorf("%v: noted %q, want %q once", form, noted, runtime.ContentTypeJSON)
-		}
+		r.compare(t, got.Object, want.Object)
 	}
+	r.recheck(t)
+	if _, err := stream.Next(); err != io.EOF {
+		t.Errorf("%v, want the end", err)
+	}
+	if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
+		t.Errorf("noted %q, want %q once", noted, runtime.ContentTypeJSON)
+	}
+}
+
+func inJSON(tb testing.TB, object runtime.Object) []byte {
+	tb.Helper()
+	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeJSON)
+	data, err := runtime.Encode(info.Serializer, object)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
 }
 
 // Nothing that a server may rightly send is left to client-go: if it were, the
 // tests above would compare client-go with itself.
 func TestNothingIsLeft(t *testing.T) {
-	for _, form := range forms {
-		r := newDecoder(form, nil, nil)
-		for seed := range uint64(200) {
-			pod, err := filled(seed).Marshal()
-			if err != nil {
-				t.Fatal(err)
+	d := newDecoder(Wire, nil, nil)
+	for seed := range uint64(200) {
+		pod, err := podtest.Filled(seed).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.object(wrapped("Pod", pod)) == nil {
+			t.Errorf("the pod of seed %d is not decoded, want it decoded", seed)
+		}
+		for part := range byte(3) {
+			newer := damaged(pod, []byte{part, 7, 0, 0, 3, fixed64Kind})
+			if d.object(wrapped("Pod", newer)) == nil {
+				t.Errorf("the pod of seed %d with a field of a newer API is not decoded, want it decoded", seed)
 			}
-			if r.object(wrapped("Pod", pod), nil) == nil {
-				t.Errorf("%v: the pod of seed %d is not decoded, want it decoded", form, seed)
-			}
-			for part := range byte(3) {
-				newer := damaged(pod, []byte{part, 7, 0, 0, 3, fixed64Kind})
-				if r.object(wrapped("Pod", newer), nil) == nil {
-					t.Errorf("%v: the pod of seed %d with a field of a newer API is not decoded, want it decoded", form, seed)
-				}
-			}
-			if r.object(wrapped("PodList", listOf(pod, pod)), nil) == nil {
-				t.Errorf("%v: the list of seed %d is not decoded, want it decoded", form, seed)
-			}
+		}
+		if d.object(wrapped("PodList", listOf(pod, pod))) == nil {
+			t.Errorf("the list of seed %d is not decoded, want it decoded", seed)
 		}
 	}
 	for _, kind := range []string{"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"} {
@@ -565,37 +469,60 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// Pods that client-go decodes, for example from JSON, have the same form, and the
+// Pods that client-go decodes, for example from JSON, are kept as they came, and the
 // negotiator reports this once.
 func TestOtherMedia(t *testing.T) {
-	want := podtest.Executor(1, 1, true)
-	for _, form := range forms {
-		var noted []string
-		negotiator := NewNegotiator(clientGo(), form, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
-		decoder, err := negotiator.Decoder(runtime.ContentTypeJSON, nil)
+	var noted []string
+	negotiator := NewNegotiator(clientGo(), Wire, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
+	decoder, err := negotiator.Decoder(runtime.ContentTypeJSON, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fallback, err := clientGo().Decoder(runtime.ContentTypeJSON, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReceiver(last)
+	for range 2 {
+		data := inJSON(t, podtest.Executor(1, 1, true))
+		want, err := runtime.Decode(fallback, data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			fallback, err := clientGo().Decoder(runtime.ContentTypeJSON, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			data := inJSON(t, want)
-			plain, err := runtime.Decode(fallback, data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := runtime.Decode(decoder, data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if pod := got.(*corev1.Pod); pod.ManagedFields != nil || !reflect.DeepEqual(got, trimmed(plain, form)) {
-				t.Errorf("%v: got %+v, want %+v", form, pod, trimmed(plain, form))
-			}
+		got, err := runtime.Decode(decoder, data)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
-			t.Errorf("noted %q, want %q once", noted, runtime.ContentTypeJSON)
+		r.compare(t, got, want)
+	}
+	r.recheck(t)
+	if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
+		t.Errorf("noted %q, want %q once", noted, runtime.ContentTypeJSON)
+	}
+}
+
+// What a caller changes in a decoded pod does not change the pod, and no other caller sees it.
+func TestDecodedPodsArePrivate(t *testing.T) {
+	wire := newReceiver(none)
+	object, err := decode(wire, envelope(t, podtest.Executor(1, 1, true)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pod := range map[string]*Pod{"wire form": object.(*Pod), "decoded": Of(podtest.Executor(1, 1, true))} {
+		first, err := pod.Decode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := first.DeepCopy()
+		first.Labels["team"] = "another"
+		first.Spec.Containers[0].Env[0].Value = "another"
+		first.Status.Conditions[0].Reason = "another"
+		second, err := pod.Decode()
+		if err != nil || !reflect.DeepEqual(second, want) {
+			t.Errorf("%s, %v: a later copy has what the caller of an earlier one has changed", name, err)
+		}
+		if first.ManagedFields != nil {
+			t.Errorf("%s: a copy has managedFields, want none", name)
 		}
 	}
 }
@@ -606,25 +533,23 @@ func TestHostileLengths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparison()
+	r := newReceiver(last)
 	for _, path := range [][]byte{{}, {0, 7, 0}, {1, 7, 0}, {2, 7, 0}, {1, 7, 0, 1, 7, 0}, {2, 7, 0, 1, 7, 0}} {
 		for bits := byte(0); bits < 64; bits += 9 {
 			for of := range byte(16) {
 				data := wrapped("Pod", damaged(pod, append(bytes.Clone(path), of, 5, bits)))
-				for _, form := range forms {
-					if used := allocated(func() { decode(c.own[form], data) }); used > 1<<20 {
-						t.Errorf("%v: %d bytes allocated for a frame of %d, at %v with a length of 2^%d, want at most 1 MB", form, used, len(data), path, bits)
-					}
+				if used := allocated(func() { decode(r, data) }); used > 1<<20 {
+					t.Errorf("%d bytes allocated for a frame of %d, at %v with a length of 2^%d, want at most 1 MB", used, len(data), path, bits)
 				}
 			}
 		}
 	}
 	many := wrapped("Pod", bytes.Repeat([]byte{podStatus<<3 | bytesKind, 0}, 1<<15))
-	if used := allocated(func() { decode(c.own[Full], many) }); used > 1<<20 {
+	if used := allocated(func() { decode(r, many) }); used > 1<<20 {
 		t.Errorf("%d bytes allocated for a frame of %d, want at most 1 MB", used, len(many))
 	}
 	frame := append([]byte{0x7f, 0xff, 0xff, 0xff}, eventOf(t, "MODIFIED", podtest.Executor(1, 1, true))...)
-	if used := allocated(func() { ourEvents(c.own[Full], frame) }); used > 1<<20 {
+	if used := allocated(func() { r.events(frame, func(int, runtime.Object) {}) }); used > 1<<20 {
 		t.Errorf("%d bytes allocated for a stream of %d, want at most 1 MB", used, len(frame))
 	}
 }
@@ -637,20 +562,41 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Lists and watches use one negotiator at once.
+// Lists and watches use one negotiator at once, while others decode its pods.
 func TestConcurrentUse(t *testing.T) {
-	c := newComparison()
+	negotiator := NewNegotiator(clientGo(), Wire, nil, nil, func(string) {})
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for i := range 50 {
-				for _, form := range forms {
-					c.compare(t, c.own[form], form, envelope(t, podtest.Executor(i%3, i%5, i%2 == 0)))
+				data := envelope(t, podtest.Executor(i%3, i%5, i%2 == 0))
+				want, err := decode(clientGo(), data)
+				if err != nil {
+					t.Error(err)
+					return
 				}
+				got, err := decode(negotiator, data)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				pod := got.(*Pod)
+				if decoded, err := pod.Decode(); err != nil || decoded.ManagedFields != nil || !podtest.Equal(decoded, withoutManagedFields(want)) {
+					t.Errorf("pod %d differs from that of client-go, %v", i, err)
+				}
+				reader := Borrow()
+				if read := reader.Read(pod); read.Name != pod.Name || read.Status.PodIP != want.(*corev1.Pod).Status.PodIP {
+					t.Errorf("pod %d is read as %s at %s", i, read.Name, read.Status.PodIP)
+				}
+				reader.GiveBack()
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func (f Form) String() string { return fmt.Sprintf("form %d", uint8(f)) }
+func withoutManagedFields(object runtime.Object) *corev1.Pod {
+	pod := object.(*corev1.Pod)
+	pod.ManagedFields = nil
+	return pod
+}

@@ -3,58 +3,63 @@
 package podwire
 
 import (
+	"hash/maphash"
+	"slices"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// decoder decodes pods, and keeps the parts that pods share. Its methods that decode a
-// part report whether they understood all of it.
-type decoder struct {
-	form   Form
-	filter *Filter   // nil for none
-	cache  SpecCache // nil for a receiver that keeps the pods
-
-	mu          sync.Mutex // guards the following
-	known       knownPods
-	newSpecs    newSpecs
-	strings     *stringTable
-	annotations internCache[map[string]string]
-	owners      internCache[[]metav1.OwnerReference]
-	resources   internCache[corev1.ContainerStatus] // with no other field
-	policies    internCache[corev1.PodSpec]         // of containers, with nothing else
-	scratch     []byte
+// Known has what the receiver knows of a pod. The zero value means that it does not have the pod.
+type Known struct {
+	Identity
+	Pod *Pod // its last state, nil if the receiver does not keep it
 }
 
-func newDecoder(form Form, filter *Filter, cache SpecCache) *decoder {
+// A Form is the form in which a receiver gets pods.
+type Form uint8
+
+// The forms. A receiver has to expect decoded pods in any case, from other media types.
+const (
+	Wire    Form = iota // packed
+	Whole               // decoded
+	Trimmed             // decoded without the parts that Pod.Trimmed leaves out
+)
+
+// A decoder reads pods and keeps the templates that they share.
+type decoder struct {
+	// Fixed after newDecoder.
+	form   Form
+	filter *Filter                // nil for none
+	known  func(uid []byte) Known // nil if the receiver cannot be asked
+
+	mu                     sync.Mutex // guards the following
+	metadata, spec, status packer
+	kept                   []byte            // of the last spec
+	rest                   []byte            // the metadata of a pod without the fields that are not packed
+	strings                map[string]string // that many pods have
+	policies               policyCache
+}
+
+func newDecoder(form Form, filter *Filter, known func(uid []byte) Known) *decoder {
 	return &decoder{
-		form:        form,
-		filter:      filter,
-		cache:       cache,
-		known:       newKnownPods(),
-		strings:     newStringTable(),
-		annotations: newInternCache[map[string]string](),
-		owners:      newInternCache[[]metav1.OwnerReference](),
-		resources:   newInternCache[corev1.ContainerStatus](),
-		policies:    newInternCache[corev1.PodSpec](),
+		form: form, filter: filter, known: known, strings: map[string]string{},
+		metadata: newPacker(metadataShape()), spec: newPacker(specShape()), status: newPacker(statusShape()),
 	}
 }
 
-// object decodes a pod or a list of pods, a pod into memory unless that is nil. It returns
-// nil for everything that it does not understand.
-func (d *decoder) object(data []byte, memory *podMemory) runtime.Object {
+// object reads a pod or a list of pods. It returns nil for everything that it does not understand.
+func (d *decoder) object(data []byte) runtime.Object {
 	raw, kind, ok := open(data)
 	if !ok {
 		return nil
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	switch string(kind) {
 	case "Pod":
-		if pod := d.pod(raw, memory); pod != nil {
+		if pod := d.pod(raw); pod != nil {
 			return pod
 		}
 	case "PodList":
@@ -63,16 +68,6 @@ func (d *decoder) object(data []byte, memory *podMemory) runtime.Object {
 		}
 	}
 	return nil
-}
-
-// cacheSpecs moves the specs of the pods that were decoded to the cache.
-func (d *decoder) cacheSpecs() {
-	if d.cache == nil {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.newSpecs.moveTo(d.cache)
 }
 
 // Fields of PodList.
@@ -91,10 +86,10 @@ func (d *decoder) list(list *metainternal.List, m message) bool {
 		case listMetadata:
 			ok = list.ListMeta.Unmarshal(f.value) == nil
 		case listItems:
-			if _, _, other := d.inOtherShard(f.value); other {
+			if _, other := d.inOtherShard(f.value); other {
 				continue
 			}
-			pod := d.pod(f.value, nil)
+			pod := d.pod(f.value)
 			ok = pod != nil
 			list.Items = append(list.Items, pod)
 		default:
@@ -105,4 +100,192 @@ func (d *decoder) list(list *metainternal.List, m message) bool {
 		}
 	}
 	return true
+}
+
+// pod reads a pod. It returns nil if it does not understand all of the message.
+func (d *decoder) pod(m message) *Pod {
+	d.mu.Lock() // for each pod, so that a long list does not delay a watch
+	defer d.mu.Unlock()
+	parts, ok := partsOf(m)
+	if !ok {
+		return nil
+	}
+	if pod := d.partial(parts.metadata); pod != nil {
+		return pod
+	}
+	id, ok := d.readMetadata(parts.metadata)
+	if !ok {
+		return nil
+	}
+	if d.form != Wire {
+		return d.decode(parts, id)
+	}
+	known := d.lookup(id.uid)
+	pod := &Pod{Identity: d.identify(id, known.Identity)}
+	before := known.Pod
+	if before == nil {
+		before = noPod
+	}
+	if !d.packMetadata(pod, d.rest, before) || !d.packSpec(pod, parts.spec, before) {
+		return nil
+	}
+	if pod.status, ok = d.status.pack(parts.status, before.status, func() uint64 { return d.kind(parts.status) }); !ok {
+		return nil
+	}
+	if cap(d.rest)+cap(d.kept) > longestMemory {
+		d.rest, d.kept = nil, nil
+	}
+	return pod
+}
+
+// decode decodes a pod for a receiver that wants it decoded. It returns nil if the pod is damaged.
+func (d *decoder) decode(parts podParts, id identity) *Pod {
+	parts.metadata = d.rest
+	if d.form == Trimmed {
+		if !d.spec.shape.fits(parts.spec) {
+			return nil
+		}
+		parts = parts.trimmed()
+	}
+	decoded, err := decodeParts(parts)
+	if err != nil {
+		return nil
+	}
+	decoded.ResourceVersion = string(id.resourceVersion)
+	pod := Of(decoded)
+	pod.trimmed = d.form == Trimmed
+	return pod
+}
+
+// packMetadata packs metadata and reads the times in it, unless it is that of the state before.
+func (d *decoder) packMetadata(pod *Pod, m message, before *Pod) (ok bool) {
+	if before.metadata.template != nil && before.metadata.equals(m) {
+		pod.metadata, pod.created, pod.deletion = before.metadata, before.created, before.deletion
+		return true
+	}
+	if pod.metadata, ok = d.metadata.pack(m, before.metadata, func() uint64 { return d.kind(nil) }); ok {
+		pod.created, pod.deletion = timesOf(m)
+	}
+	return ok
+}
+
+// packSpec packs a spec and reads the node and the policies in it, unless the spec has not changed.
+func (d *decoder) packSpec(pod *Pod, m message, before *Pod) (ok bool) {
+	if before.policies != nil && before.spec.equals(m) {
+		pod.spec, pod.node, pod.policies = before.spec, before.node, before.policies
+		return true
+	}
+	if pod.spec, ok = d.spec.pack(m, before.spec, func() uint64 { return d.kind(nil) }); ok {
+		d.readSpec(pod, m)
+	}
+	return ok
+}
+
+// kind returns a hash of what the pods of an owner have in common: the namespace, the owners and
+// the keys of the labels. For a status it also hashes the phase.
+func (d *decoder) kind(status message) uint64 {
+	var hash maphash.Hash
+	hash.SetSeed(d.metadata.seed)
+	for f := range message(d.rest).fields() {
+		switch f.key() {
+		case metaNamespace, metaOwnerReferences:
+			hash.Write(f.whole)
+		case metaLabels:
+			key, _ := mapEntry(f.value)
+			hash.Write(key)
+		}
+	}
+	for f := range status.fields() {
+		if f.key() == statusPhase {
+			hash.Write(f.whole)
+		}
+	}
+	return hash.Sum64()
+}
+
+// timesOf returns the creation and the deletion timestamp in valid metadata.
+func timesOf(m message) (created metav1.Time, deletion *metav1.Time) {
+	var meta metav1.ObjectMeta
+	for f := range m.fields() {
+		if key := f.key(); key == metaCreationTimestamp || key == metaDeletionTimestamp {
+			meta.Unmarshal(f.whole)
+		}
+	}
+	return meta.CreationTimestamp, meta.DeletionTimestamp
+}
+
+// readSpec reads the node and the policies in a valid spec.
+func (d *decoder) readSpec(pod *Pod, spec message) {
+	kept, node := trim(slices.Grow(d.kept[:0], len(spec)), spec, true)
+	pod.policies = d.policies.of(kept)
+	d.kept, pod.node = kept, d.shared(node)
+}
+
+// The strings that a decoder keeps for the next pods.
+const (
+	maxStrings    = 4096
+	longestString = 256
+)
+
+// shared returns a string that many pods have: a namespace or a node.
+func (d *decoder) shared(b []byte) string {
+	if s, ok := d.strings[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(s) > longestString {
+		return s
+	}
+	if len(d.strings) == maxStrings {
+		clear(d.strings)
+	}
+	d.strings[s] = s
+	return s
+}
+
+// noPod is the last state of a pod that the receiver does not have.
+var noPod = &Pod{}
+
+func (d *decoder) lookup(uid []byte) Known {
+	if d.known == nil || len(uid) == 0 {
+		return Known{}
+	}
+	return d.known(uid)
+}
+
+// readMetadata reads the identity and validates managedFields. It copies the metadata without
+// managedFields and the resource version into d.rest.
+func (d *decoder) readMetadata(m message) (id identity, ok bool) {
+	rest := d.rest[:0]
+	from := m // the fields that are not copied yet
+	for len(m) > 0 {
+		at := m
+		f, ok := m.next()
+		if !ok {
+			return id, false
+		}
+		id.read(f)
+		switch key := f.key(); {
+		case key == metaManagedFields && !d.metadata.shape.fitsField(f):
+			return id, false
+		case key == metaManagedFields, key == metaResourceVersion:
+			rest = append(rest, from[:len(from)-len(at)]...)
+			from = m
+		}
+	}
+	d.rest = append(rest, from...)
+	return id, true
+}
+
+// identify copies an identity. A new state of a known pod shares the strings of the last state, and
+// pods that come one after the other share the string of their namespace.
+func (d *decoder) identify(id identity, known Identity) Identity {
+	version := string(id.resourceVersion)
+	if known.Name == string(id.name) && known.Namespace == string(id.namespace) && known.UID == types.UID(id.uid) {
+		known.ResourceVersion = version
+		return known
+	}
+	both := string(id.name) + string(id.uid) // in one allocation
+	name, uid := both[:len(id.name)], both[len(id.name):]
+	return Identity{Namespace: d.shared(id.namespace), Name: name, UID: types.UID(uid), ResourceVersion: version}
 }

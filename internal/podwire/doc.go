@@ -1,22 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package podwire decodes pods from protobuf at a fraction of client-go's cost.
+// Package podwire reads pods from protobuf at a fraction of client-go's cost, and keeps them as
+// bytes.
 //
-// A [Negotiator] replaces the negotiator of a REST client and decodes lists. A [Stream]
-// decodes the body of a watch. Requests, retries and errors remain client-go's. These
-// things reduce the cost:
+// A [Negotiator] replaces the negotiator of a REST client and reads lists. A [Stream] reads the
+// body of a watch. Requests, retries and errors remain client-go's. Both return each pod as a
+// [Pod], which has an identity and three packed parts: the metadata, the spec and the status. A
+// part is a template, which is that part of some pod, and a delta. Nearly equal pods share their
+// templates, and a new state of a pod shares the parts that have not changed. A template is freed
+// with the last pod that uses it.
 //
-//   - The goroutine that waits for an event decodes the frame in the read buffer.
-//   - Unwanted parts of a pod are skipped before anything is allocated for them.
-//   - Of a pod seen before, only the parts that have changed are decoded. A digest of the
-//     bytes of each part detects a change.
-//   - Equal parts of different pods are kept once: strings, owners, annotations, the
-//     resources and mounts of containers.
-//   - For a receiver that does not keep the pods, only what it reads is decoded ([Summary]),
-//     and a spec that has not changed is not decoded again ([SpecCache]).
+// A [Reader] reads from a Pod what an executor is made of. [Pod.Label] and [Pod.Annotation] read
+// one entry. [Pod.Decode] lets client-go's generated code decode the whole pod. For a receiver that
+// wants decoded pods, in the form [Whole] or [Trimmed], the unwanted fields are cut out of the bytes
+// and the generated code decodes the rest at once: nothing is packed.
 //
-// The package decodes a pod only if it understands every field of it. It passes all else
-// to client-go's own decoder: other media types, other objects, groups, fields that occur
-// in two places, and damaged messages, even if the damage is in a part that would be
-// skipped. So both decoders return equal pods, or both fail.
+// These things reduce the cost:
+//
+//   - The goroutine that waits for an event reads the pod from the read buffer.
+//   - A part that equals its last state is not packed again, and a field that equals the one in
+//     the template is not checked again.
+//   - managedFields are checked and left out.
+//   - A Reader decodes the status only, into memory that it uses again. The decoder reads the
+//     other fields of an executor when the metadata or the spec changes.
+//   - A pod that its [Filter] does not want is not packed.
+//
+// The package reads a pod only if it understands every field of it. The shape of each part is
+// checked when the pod comes, so that Decode cannot fail later. The package passes all else to
+// client-go's own decoder: other media types, other objects, groups, parts that occur twice, and
+// damaged messages, even if the damage is in managedFields. So both decoders return equal pods, or
+// both fail. A pod that its filter does not want is the exception: the package checks only the
+// fields that it reads.
 package podwire

@@ -24,8 +24,8 @@ const (
 	typeMetaKind       = 2
 )
 
-// open returns the message that stands in an envelope and its kind, if the
-// envelope is one of the core group, version 1, without further wrapping.
+// open returns the message in an envelope and its kind. ok is false if the envelope is
+// unusual, or not from the core group, version 1.
 func open(data []byte) (raw, kind []byte, ok bool) {
 	m, ok := bytes.CutPrefix(data, magic)
 	if !ok || len(m) == 0 {
@@ -91,8 +91,8 @@ const (
 	rawExtensionRaw = 1
 )
 
-// event reads a frame of a watch. The object stays a part of the frame. It is
-// not ok if the frame is unusual.
+// event reads a frame of a watch. The object remains a part of the frame. ok is false if
+// the frame is unusual.
 func event(frame []byte) (kind watch.EventType, object []byte, ok bool) {
 	m := message(frame)
 	name, ok := m.next()

@@ -2,157 +2,95 @@
 
 package podwire
 
-import (
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+import "github.com/executorpods/watchsource/internal/shard"
 
-	"github.com/executorpods/watchsource/internal/shard"
-)
-
-// A Filter says which pods a decoder decodes completely.
+// A Filter decides which pods a decoder reads completely.
 type Filter struct {
 	// Shard has the namespaces of the pods that are needed, nil for all. A list lacks all other
 	// pods. In a stream another pod has only its namespace and its resource version, and is
-	// valid until Next is called again. The decoder does not check the rest.
+	// valid until Next is called again. The decoder does not check the rest of it.
 	Shard *shard.Range
 
-	Label string // the key of a label
-	// Wants reports whether the pod with a UID, and with a value of the label, is needed. If it
-	// is nil, all pods are. The decoder calls it for each pod of the shard, and keeps neither
-	// argument. Of a pod that it does not want the decoder decodes the name, the namespace, the
-	// UID, the resource version and the label, and does not check the rest: see [IsPartial].
+	Label string // the key of the label that Wants receives
+	// Wants reports whether a pod with this UID and this value of the label is needed. If Wants is
+	// nil, all pods are needed. The decoder calls it for each pod of the shard and keeps neither
+	// argument. Of a pod that is not needed the decoder reads the name, the namespace, the UID, the
+	// resource version and the label, and does not check the rest: see [Pod.IsPartial].
 	Wants func(uid, value []byte) bool
 }
 
-// partialKind is the kind of the pods that a filter did not want. A decoded pod has no kind.
-const partialKind = "PartialObjectMetadata"
-
-// IsPartial reports whether a pod lacks all that its filter did not want.
-func IsPartial(pod *corev1.Pod) bool { return pod.Kind == partialKind }
-
-// inOtherShard returns the namespace and the version of a pod whose namespace the shard lacks.
-// It is not ok if the shard has the namespace, or if the pod is unusual. The object of a
-// bookmark has no namespace. The API server writes the metadata first, and in it the namespace
-// before the version.
-func (d *decoder) inOtherShard(pod message) (namespace, resourceVersion []byte, ok bool) {
-	if !d.isSharded() {
-		return nil, nil, false
+// inOtherShard returns the namespace and the version of a pod whose namespace is not in the shard.
+// ok is false if the shard has the namespace, or if the pod is unusual. The object of a bookmark
+// has no namespace. The API server writes the metadata first, and in it the namespace before the
+// version.
+func (d *decoder) inOtherShard(pod message) (id identity, ok bool) {
+	if d.filter == nil || d.filter.Shard == nil {
+		return id, false
 	}
 	metadata, ok := pod.next()
 	if !ok || metadata.key() != podMetadata {
-		return nil, nil, false
+		return id, false
 	}
-	for m := message(metadata.value); len(m) > 0 && resourceVersion == nil; {
+	for m := message(metadata.value); len(m) > 0 && id.resourceVersion == nil; {
 		f, ok := m.next()
 		if !ok {
-			return nil, nil, false
+			return id, false
 		}
-		switch f.key() {
-		case metaNamespace:
-			namespace = f.value
-		case metaResourceVersion:
-			resourceVersion = f.value
-		}
+		id.read(f)
 	}
-	return namespace, resourceVersion, len(namespace) > 0 && !d.filter.Shard.OwnsBytes(namespace)
+	return id, len(id.namespace) > 0 && !d.filter.Shard.OwnsBytes(id.namespace)
 }
 
-func (d *decoder) isSharded() bool { return d.filter != nil && d.filter.Shard != nil }
-
-// newPassed returns the memory for passOver, nil if it is not needed.
-func (d *decoder) newPassed() *corev1.Pod {
-	if !d.isSharded() {
-		return nil
-	}
-	return new(corev1.Pod)
-}
-
-// passOver decodes the namespace and the version of a pod in another shard into memory, and
-// returns it. It returns nil for any other object, and if memory is nil.
-func (d *decoder) passOver(data []byte, memory *corev1.Pod) *corev1.Pod {
-	if memory == nil {
-		return nil
-	}
+// passOver reads the namespace and the version of a pod in another shard into memory. It returns
+// false for any other object.
+func (d *decoder) passOver(memory *Pod, data []byte) bool {
 	raw, kind, ok := open(data)
 	if !ok || string(kind) != "Pod" {
-		return nil
+		return false
 	}
-	namespace, resourceVersion, ok := d.inOtherShard(raw)
-	if !ok {
-		return nil
+	id, ok := d.inOtherShard(raw)
+	if ok {
+		*memory = Pod{
+			Identity: Identity{Namespace: stringLike(memory.Namespace, id.namespace), ResourceVersion: string(id.resourceVersion)},
+			policies: noPolicies, partial: noLabel,
+		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	memory.Kind = partialKind
-	memory.Namespace, memory.ResourceVersion = d.strings.get(namespace), string(resourceVersion)
-	return memory
+	return ok
 }
 
-// partial returns nil if the filter wants the pod, or if its metadata is unusual.
-func (d *decoder) partial(metadata message) *corev1.Pod {
+// noLabel is the label of a pod in another shard.
+var noLabel = &label{}
+
+// partial returns a pod with the fields that a partial pod has. It returns nil if the filter wants
+// the pod, or if the metadata is unusual.
+func (d *decoder) partial(metadata message) *Pod {
 	if d.filter == nil || d.filter.Wants == nil {
 		return nil
 	}
-	var name, namespace, uid, resourceVersion, value []byte
+	var id identity
+	var value []byte
 	// The API server writes the fields in the order of their numbers. Most of the metadata comes
 	// after the labels.
 	complete := func() bool {
-		return value != nil && name != nil && namespace != nil && uid != nil && resourceVersion != nil
+		return value != nil && id.name != nil && id.namespace != nil && id.uid != nil && id.resourceVersion != nil
 	}
 	for m := metadata; len(m) > 0 && !complete(); {
 		f, ok := m.next()
 		if !ok {
 			return nil
 		}
-		switch f.key() {
-		case metaName:
-			name = f.value
-		case metaNamespace:
-			namespace = f.value
-		case metaUID:
-			uid = f.value
-		case metaResourceVersion:
-			resourceVersion = f.value
-		case metaLabels:
-			key, of, ok := mapEntry(f.value)
-			if !ok {
-				return nil
-			}
-			if string(key) == d.filter.Label {
-				value = of
-			}
+		if id.read(f); f.key() != metaLabels {
+			continue
+		}
+		if !d.metadata.shape.fitsField(f) {
+			return nil
+		}
+		if key, of := mapEntry(f.value); string(key) == d.filter.Label {
+			value = of
 		}
 	}
-	if len(uid) == 0 || d.filter.Wants(uid, value) {
+	if len(id.uid) == 0 || d.filter.Wants(id.uid, value) {
 		return nil
 	}
-	nameString, uidString := d.internPair(name, uid)
-	return &corev1.Pod{
-		TypeMeta: metav1.TypeMeta{Kind: partialKind},
-		ObjectMeta: metav1.ObjectMeta{
-			Name: nameString, Namespace: d.strings.get(namespace), UID: types.UID(uidString),
-			ResourceVersion: string(resourceVersion),
-			Labels:          map[string]string{d.filter.Label: d.strings.get(value)},
-		},
-	}
-}
-
-// mapEntry reads one entry of a map.
-func mapEntry(m message) (key, value []byte, ok bool) {
-	for len(m) > 0 {
-		f, ok := m.next()
-		if !ok {
-			return nil, nil, false
-		}
-		switch f.key() {
-		case mapKey:
-			key = f.value
-		case mapValue:
-			value = f.value
-		default:
-			return nil, nil, false
-		}
-	}
-	return key, value, true
+	return Part(d.identify(id, Identity{}), d.filter.Label, string(value))
 }

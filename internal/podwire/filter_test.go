@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/podtest"
@@ -80,83 +82,95 @@ func TestStreamPassesOverOtherShards(t *testing.T) {
 		eventIn(t, watch.Deleted, theirs, "exec-3", false),
 		eventIn(t, watch.Modified, ours, "exec-4", false),
 	)
-	for _, form := range forms {
-		for _, wants := range []func(uid, value []byte) bool{nil, func([]byte, []byte) bool { return true }} {
-			filter := oursOnly(t)
-			filter.Wants = wants
-			sharded := NewNegotiator(clientGo(), form, filter, nil, func(string) { t.Error("client-go has decoded a pod") })
-			s := sharded.Stream(io.NopCloser(bytes.NewReader(stream)))
-			all := NewNegotiator(clientGo(), form, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(
-				eventIn(t, watch.Added, ours, "exec-1", false), bookmark, eventIn(t, watch.Modified, ours, "exec-4", false)))))
-			for _, passed := range []bool{false, true, false, true, false} {
-				got, err := s.Next()
-				if err != nil {
-					t.Fatalf("%v: %v", form, err)
-				}
-				pod := got.Object.(*corev1.Pod)
-				if passed {
-					if pod.Namespace != theirs || pod.ResourceVersion != podtest.VersionText(1) || pod.Name != "" || pod.Status.Phase != "" {
-						t.Errorf("%v: the pod of another shard is %s/%s at version %q, phase %q; want its namespace and version only",
-							form, pod.Namespace, pod.Name, pod.ResourceVersion, pod.Status.Phase)
-					}
-					continue
-				}
-				want, err := all.Next()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !podtest.Equal(pod, want.Object.(*corev1.Pod)) || got.Type != want.Type {
-					t.Errorf("%v: %s %s differs from what a decoder without a shard returns", form, got.Type, pod.Name)
-				}
+	for _, wants := range []func(uid, value []byte) bool{nil, func([]byte, []byte) bool { return true }} {
+		filter := oursOnly(t)
+		filter.Wants = wants
+		sharded := NewNegotiator(clientGo(), Wire, filter, nil, func(string) { t.Error("client-go has decoded a pod") })
+		s := sharded.Stream(io.NopCloser(bytes.NewReader(stream)))
+		all := NewNegotiator(clientGo(), Wire, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(
+			eventIn(t, watch.Added, ours, "exec-1", false), bookmark, eventIn(t, watch.Modified, ours, "exec-4", false)))))
+		for _, passed := range []bool{false, true, false, true, false} {
+			got, err := s.Next()
+			if err != nil {
+				t.Fatal(err)
 			}
-			if _, err := s.Next(); err != io.EOF {
-				t.Errorf("%v: %v at the end, want %v", form, err, io.EOF)
+			pod, ok := From(got.Object)
+			if !ok {
+				t.Fatalf("the object is a %T, want a pod", got.Object)
+			}
+			if passed {
+				if want := (Identity{Namespace: theirs, ResourceVersion: podtest.VersionText(1)}); pod.Identity != want || !pod.IsPartial() {
+					t.Errorf("the pod of another shard is %+v, want %+v only", pod.Identity, want)
+				}
+				continue
+			}
+			want, err := all.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pod.IsPartial() || !podtest.Equal(decodedPod(t, got.Object), decodedPod(t, want.Object)) || got.Type != want.Type {
+				t.Errorf("%s %s differs from what a decoder without a shard returns", got.Type, pod.Name)
 			}
 		}
+		if _, err := s.Next(); err != io.EOF {
+			t.Errorf("%v at the end, want %v", err, io.EOF)
+		}
 	}
+}
+
+func decodedPod(t testing.TB, object runtime.Object) *corev1.Pod {
+	t.Helper()
+	pod, ok := From(object)
+	if !ok {
+		t.Fatalf("the object is a %T, want a pod", object)
+	}
+	decoded, err := pod.Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decoded
 }
 
 // A list lacks the pods of other shards, and the rest of them may be damaged.
 func TestListLacksOtherShards(t *testing.T) {
 	data := wrapped("PodList", listOf(
 		podIn(t, theirs, "exec-1", true), podIn(t, ours, "exec-2", false), podIn(t, theirs, "exec-3", false), podIn(t, ours, "exec-4", false)))
-	for _, form := range forms {
-		negotiator := NewNegotiator(clientGo(), form, oursOnly(t), nil, func(string) { t.Error("client-go has decoded a pod") })
-		object, err := decode(negotiator, data)
-		if err != nil {
-			t.Fatalf("%v: %v", form, err)
-		}
-		var names []string
-		for _, item := range object.(*metainternal.List).Items {
-			names = append(names, item.(*corev1.Pod).Name)
-		}
-		if want := []string{"exec-2", "exec-4"}; !slices.Equal(names, want) {
-			t.Errorf("%v: the list has %v, want %v", form, names, want)
-		}
+	negotiator := NewNegotiator(clientGo(), Wire, oursOnly(t), nil, func(string) { t.Error("client-go has decoded a pod") })
+	object, err := decode(negotiator, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, item := range object.(*metainternal.List).Items {
+		names = append(names, item.(*Pod).Name)
+	}
+	if want := []string{"exec-2", "exec-4"}; !slices.Equal(names, want) {
+		t.Errorf("the list has %v, want %v", names, want)
 	}
 }
 
-// An event of another shard costs one allocation, the text of its version, in every form. The
-// decoder keeps nothing of it.
+// An event of another shard costs one allocation, the text of its version. The decoder keeps
+// nothing of it.
 func TestOtherShardsAreNotDecoded(t *testing.T) {
 	const events = 100
 	other := bytes.Repeat(eventIn(t, watch.Modified, theirs, "exec-2", false), events+2)
-	for _, form := range forms {
-		negotiator := NewNegotiator(clientGo(), form, oursOnly(t), nil, func(string) {})
-		s := negotiator.Stream(io.NopCloser(bytes.NewReader(other)))
-		if _, err := s.Next(); err != nil { // detects the media type
+	negotiator := NewNegotiator(clientGo(), Wire, oursOnly(t), nil, func(string) {})
+	s := negotiator.Stream(io.NopCloser(bytes.NewReader(other)))
+	if _, err := s.Next(); err != nil { // detects the media type
+		t.Fatal(err)
+	}
+	per := testing.AllocsPerRun(events, func() {
+		if _, err := s.Next(); err != nil {
 			t.Fatal(err)
 		}
-		per := testing.AllocsPerRun(events, func() {
-			if _, err := s.Next(); err != nil {
-				t.Fatal(err)
-			}
-		})
-		if per > 1 {
-			t.Errorf("%v: an event of another shard costs %v allocations, want 1", form, per)
-		}
-		if known := len(negotiator.decoder.known.known); known != 0 {
-			t.Errorf("%v: the decoder keeps %d pods of other shards, want none", form, known)
+	})
+	if per > 1 {
+		t.Errorf("an event of another shard costs %v allocations, want 1", per)
+	}
+	d := negotiator.decoder
+	for _, p := range []*packer{&d.metadata, &d.spec, &d.status} {
+		if p.last.Value() != nil || len(p.index) > 0 {
+			t.Error("the decoder keeps a template of a pod of another shard, want none")
 		}
 	}
 }
@@ -168,13 +182,73 @@ func TestBookmarkIsOfEachShard(t *testing.T) {
 	}}))
 	for index := range 2 {
 		filter := &Filter{Shard: shard.Of(index, 2)}
-		s := NewNegotiator(clientGo(), Full, filter, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(end)))
+		s := NewNegotiator(clientGo(), Wire, filter, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(end)))
 		event, err := s.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := event.Object.(*corev1.Pod); got.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
+		if got := decodedPod(t, event.Object); got.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
 			t.Errorf("shard %d: the bookmark has the annotations %v, want the one that ends a list", index, got.Annotations)
 		}
+	}
+}
+
+// Of a pod that the filter does not want, only the identity and a label are read, in lists and in
+// streams. The rest of it may be damaged.
+func TestUnwantedPodsAreReadInPart(t *testing.T) {
+	const label = "spark-exec-id"
+	pod := func(i int, damaged bool) []byte {
+		raw, err := podtest.Executor(i, 1, true).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if damaged {
+			raw = slices.Concat(raw, []byte{podStatus<<3 | bytesKind, 2, 0xff, 0xff}) // a second status
+			raw = slices.Concat(raw[:len(raw)-4-len(statusOf(t, raw[:len(raw)-4]))], raw[len(raw)-4:])
+		}
+		return raw
+	}
+	wanted := podtest.Executor(1, 1, true)
+	asked := 0
+	filter := &Filter{Label: label, Wants: func(uid, value []byte) bool {
+		asked++
+		return string(uid) == string(wanted.UID) && string(value) == wanted.Labels[label]
+	}}
+	known := func([]byte) Known { return Known{} }
+	negotiator := NewNegotiator(clientGo(), Wire, filter, known, func(string) { t.Error("client-go has decoded a pod") })
+	object, err := decode(negotiator, wrapped("PodList", listOf(pod(1, false), pod(2, false), pod(3, true))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := object.(*metainternal.List).Items
+	if len(items) != 3 || asked != 3 {
+		t.Fatalf("%d pods, and the filter was asked %d times, want 3 of each", len(items), asked)
+	}
+	for i, item := range items {
+		got, want := item.(*Pod), podtest.Executor(i+1, 1, true)
+		if id := (Identity{Namespace: want.Namespace, Name: want.Name, UID: want.UID, ResourceVersion: want.ResourceVersion}); got.Identity != id {
+			t.Errorf("pod %d is %+v, want %+v", i, got.Identity, id)
+		}
+		if got.IsPartial() != (i > 0) {
+			t.Errorf("pod %d is partial: %t, want %t", i, got.IsPartial(), i > 0)
+		}
+		if value, ok := got.Label(label); value != want.Labels[label] || !ok {
+			t.Errorf("pod %d has the label %q, %t, want %q", i, value, ok, want.Labels[label])
+		}
+		for selector, matches := range map[string]bool{label + "=" + want.Labels[label]: true, label + "=another": false} {
+			s, err := labels.Parse(selector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Matches(s) != matches {
+				t.Errorf("pod %d is selected by %s: %t, want %t", i, selector, !matches, matches)
+			}
+		}
+	}
+	if _, ok := items[1].(*Pod).Label("team"); ok {
+		t.Error("a pod that is not wanted has another label, want only that of the filter")
+	}
+	if _, ok := items[1].(*Pod).Annotation("prometheus.io/scrape"); ok {
+		t.Error("a pod that is not wanted has an annotation, want none")
 	}
 }

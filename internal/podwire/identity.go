@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// An Identity says which pod in which state a list has.
+// An Identity has the names of a pod and the resource version of its state.
 type Identity struct {
 	Namespace, Name string
 	UID             types.UID
@@ -40,11 +40,11 @@ func ReadIdentities(body []byte) (kind string, list metav1.ListMeta, pods []Iden
 				return kind, list, nil, err
 			}
 		case listItems:
-			pod, ok := identityOf(f.value)
+			id, ok := identityOf(f.value)
 			if !ok {
 				return kind, list, nil, errDamaged
 			}
-			pods = append(pods, pod)
+			pods = append(pods, id.strings())
 		}
 	}
 	return kind, list, pods, nil
@@ -76,35 +76,32 @@ func openAny(body []byte) (raw message, kind string, ok bool) {
 	return raw, kind, true
 }
 
-// identityOf reads an item of a list.
-func identityOf(item message) (Identity, bool) {
-	var namespace, name, uid, version []byte
+// identityOf reads an item of a list. The metadata of a PartialObjectMetadata has the number
+// that it has in a pod.
+func identityOf(item message) (id identity, ok bool) {
 	for len(item) > 0 {
 		f, ok := item.next()
 		if !ok {
-			return Identity{}, false
+			return id, false
 		}
-		if f.key() != podMetadata { // of a PartialObjectMetadata it has the same number
+		if f.key() != podMetadata {
 			continue
 		}
 		for m := message(f.value); len(m) > 0; {
 			f, ok := m.next()
 			if !ok {
-				return Identity{}, false
+				return id, false
 			}
-			switch f.key() {
-			case metaName:
-				name = f.value
-			case metaNamespace:
-				namespace = f.value
-			case metaUID:
-				uid = f.value
-			case metaResourceVersion:
-				version = f.value
-			}
+			id.read(f)
 		}
 	}
-	all := string(bytes.Join([][]byte{namespace, name, uid, version}, nil)) // in one allocation
-	n, u, v := len(namespace), len(namespace)+len(name), len(namespace)+len(name)+len(uid)
-	return Identity{Namespace: all[:n], Name: all[n:u], UID: types.UID(all[u:v]), ResourceVersion: all[v:]}, true
+	return id, true
+}
+
+// strings copies the identity, in one allocation.
+func (i identity) strings() Identity {
+	all := string(bytes.Join([][]byte{i.namespace, i.name, i.uid, i.resourceVersion}, nil))
+	name, uid := len(i.namespace), len(i.namespace)+len(i.name)
+	version := uid + len(i.uid)
+	return Identity{Namespace: all[:name], Name: all[name:uid], UID: types.UID(all[uid:version]), ResourceVersion: all[version:]}
 }

@@ -11,23 +11,25 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// A Negotiator is a [runtime.ClientNegotiator] that decodes pods in one form. It decodes a
-// PodList into a List of the internal version, so that one item does not keep the others
-// in memory. It is safe for concurrent use.
+// A Negotiator is a [runtime.ClientNegotiator] that returns each pod as a [Pod], and a PodList as a
+// List of the internal version. It is safe for concurrent use.
 type Negotiator struct {
 	runtime.ClientNegotiator
 	decoder    *decoder
 	onFallback func(mediaType string)
 }
 
-// NewNegotiator returns a Negotiator that passes everything that it does not understand to
-// fallback. It calls onFallback for the first pod that it passes on. The filter and the cache
-// may be nil. The form Full needs no cache.
-func NewNegotiator(fallback runtime.ClientNegotiator, form Form, filter *Filter, cache SpecCache, onFallback func(mediaType string)) *Negotiator {
+// NewNegotiator returns a Negotiator for a receiver that wants pods in one form. It passes
+// everything that it does not understand to fallback, which returns decoded pods, and calls
+// onFallback for the first pod that it passes on. The filter may be nil.
+//
+// known returns what the receiver knows of a pod, so that a new state shares the parts that have
+// not changed. It may be nil. Any goroutine may call it, and it must not keep uid.
+func NewNegotiator(fallback runtime.ClientNegotiator, form Form, filter *Filter, known func(uid []byte) Known, onFallback func(mediaType string)) *Negotiator {
 	var once sync.Once
 	return &Negotiator{
 		ClientNegotiator: fallback,
-		decoder:          newDecoder(form, filter, cache),
+		decoder:          newDecoder(form, filter, known),
 		onFallback:       func(mediaType string) { once.Do(func() { onFallback(mediaType) }) },
 	}
 }
@@ -52,16 +54,16 @@ func (n *Negotiator) StreamDecoder(mediaType string, params map[string]string) (
 
 func (n *Negotiator) streamDecoder(mediaType string, params map[string]string) (*objectDecoder, runtime.Serializer, runtime.Framer, error) {
 	fallback, serializer, framer, err := n.ClientNegotiator.StreamDecoder(mediaType, params)
-	return &objectDecoder{Decoder: fallback, negotiator: n, mediaType: mediaType, passed: n.decoder.newPassed()}, serializer, framer, err
+	return &objectDecoder{Decoder: fallback, negotiator: n, mediaType: mediaType, passed: &Pod{}}, serializer, framer, err
 }
 
-// objectDecoder decodes the body of an answer, or the object of an event.
+// An objectDecoder decodes the body of an answer, or the object of an event.
 type objectDecoder struct {
 	runtime.Decoder
 	negotiator *Negotiator
 	mediaType  string
-	memory     *podMemory  // nil if the pods of events may be kept
-	passed     *corev1.Pod // the memory of the pods of events in other shards
+	bookmark   bool // the next object is that of a bookmark, which client-go decodes
+	passed     *Pod // the memory of the pods of events in other shards; nil for lists
 }
 
 // Decode implements [runtime.Decoder]. It turns a panic into an error, because the generated
@@ -74,24 +76,20 @@ func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, i
 		}
 	}()
 	decoder := d.negotiator.decoder
-	if into == nil && d.mediaType == runtime.ContentTypeProtobuf {
-		if pod := decoder.passOver(data, d.passed); pod != nil {
-			return pod, nil, nil
+	if into == nil && !d.bookmark && d.mediaType == runtime.ContentTypeProtobuf {
+		if d.passed != nil && decoder.passOver(d.passed, data) {
+			return d.passed, nil, nil
 		}
-		if object := decoder.object(data, d.memory); object != nil {
+		if object := decoder.object(data); object != nil {
 			return object, nil, nil
 		}
 	}
 	object, kind, err = d.Decoder.Decode(data, defaults, into)
-	switch object := object.(type) {
-	case *corev1.Pod:
-		decoder.form.Trim(object)
-		d.negotiator.onFallback(d.mediaType)
-	case *corev1.PodList:
-		for i := range object.Items {
-			decoder.form.Trim(&object.Items[i])
+	switch object.(type) {
+	case *corev1.Pod, *corev1.PodList:
+		if !d.bookmark {
+			d.negotiator.onFallback(d.mediaType)
 		}
-		d.negotiator.onFallback(d.mediaType)
 	}
 	return object, kind, err
 }

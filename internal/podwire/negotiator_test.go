@@ -25,7 +25,7 @@ func (panickingDecoder) Decode([]byte, *schema.GroupVersionKind, runtime.Object)
 
 // A panic of the decoder behind the library's own is an error of one answer.
 func TestPanicOfADecoder(t *testing.T) {
-	negotiator := NewNegotiator(panicking{}, Full, nil, nil, func(string) {})
+	negotiator := NewNegotiator(panicking{}, Wire, nil, nil, func(string) {})
 	for _, mediaType := range []string{runtime.ContentTypeProtobuf, runtime.ContentTypeJSON} {
 		decoder, err := negotiator.Decoder(mediaType, nil)
 		if err != nil {

@@ -80,7 +80,7 @@ func delayOfNext(t *testing.T, s *Stream) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	arrived, err := time.Parse(time.RFC3339Nano, event.Object.(*corev1.Pod).Name)
+	arrived, err := time.Parse(time.RFC3339Nano, event.Object.(*Pod).Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,9 +89,9 @@ func delayOfNext(t *testing.T, s *Stream) time.Duration {
 
 func streamOf(body io.ReadCloser) *Stream {
 	codecs := scheme.Codecs.WithoutConversion()
-	negotiator := NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), Full, nil, nil, func(string) {})
+	negotiator := NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), Wire, nil, nil, func(string) {})
 	s := negotiator.Stream(body)
-	s.ListPassed()
+	s.Gather()
 	return s
 }
 

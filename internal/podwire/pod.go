@@ -3,198 +3,180 @@
 package podwire
 
 import (
-	"encoding/binary"
+	"cmp"
+	"reflect"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// The fields below bear the numbers of k8s.io/api/core/v1/generated.proto and
-// k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto.
-//
-// A single field is also a message, and Unmarshal merges messages. So the rare fields are
-// passed, one by one, to the Unmarshal that client-go uses.
+// A Pod is one state of a pod, in its wire form or decoded by another decoder. It never changes,
+// so any goroutine may use it.
+type Pod struct {
+	Identity
 
-// Fields of Pod.
-const (
-	podMetadata = 1
-	podSpec     = 2
-	podStatus   = 3
-)
+	// The parts of a pod in its wire form. The metadata lacks the resource version and
+	// managedFields.
+	metadata, spec, status packed
+	created                metav1.Time  // read from the metadata
+	deletion               *metav1.Time // read from the metadata
+	node                   string       // read from the spec
+	policies               *policies    // read from the spec
 
-// pod decodes a pod, a Summary into memory unless that is nil. It returns nil if it does not
-// understand all of the message.
-func (d *decoder) pod(m message, memory *podMemory) *corev1.Pod {
-	parts, ok := partsOf(m)
-	if !ok {
-		return nil
-	}
-	if pod := d.partial(parts.metadata); pod != nil {
-		return pod
-	}
-	if d.form == Summary {
-		return d.summary(parts, memory)
-	}
-	return d.whole(parts)
+	decoded *corev1.Pod // nil for a pod in its wire form
+	trimmed bool        // decoded has been trimmed
+	partial *label      // of a pod that its filter did not want, nil for any other
 }
 
-// podParts are the parts of a pod.
-type podParts struct{ metadata, spec, status message }
+// A label is one label of a pod.
+type label struct{ key, value string }
 
-func partsOf(m message) (podParts, bool) {
-	var parts [podStatus + 1]message
+// Of returns a Pod that keeps a decoded pod, without its managedFields. The caller must not change
+// the pod any more.
+func Of(pod *corev1.Pod) *Pod {
+	if pod.ManagedFields != nil {
+		without := *pod
+		without.ManagedFields = nil
+		pod = &without
+	}
+	return &Pod{
+		Identity: Identity{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion},
+		decoded:  pod,
+	}
+}
+
+// Part returns a pod that a filter did not want. Only its identity and one label are known.
+func Part(id Identity, key, value string) *Pod {
+	return &Pod{Identity: id, policies: noPolicies, partial: &label{key, value}}
+}
+
+// From returns an object as a Pod. ok is false if the object is not a pod.
+func From(object runtime.Object) (*Pod, bool) {
+	switch object := object.(type) {
+	case *Pod:
+		return object, object != nil
+	case *corev1.Pod:
+		if object != nil {
+			return Of(object), true
+		}
+	}
+	return nil, false
+}
+
+// IsPartial reports whether the decoder skipped the pod, because its filter did not want it. Such a
+// pod has only a namespace, a name, a UID, a resource version and the label of the filter.
+func (p *Pod) IsPartial() bool { return p.partial != nil }
+
+// SameMetadata reports whether two Pods in their wire form have the same metadata but for their
+// versions. They are then states of one pod. It may return false for equal metadata.
+func (p *Pod) SameMetadata(other *Pod) bool {
+	return p.metadata.template != nil && p.metadata == other.metadata
+}
+
+// Equals reports whether another pod has the same contents, whatever its version.
+func (p *Pod) Equals(other *Pod) bool {
+	if p.decoded != nil || other.decoded != nil {
+		return reflect.DeepEqual(p.decoded, other.decoded)
+	}
+	return p.metadata == other.metadata && p.spec == other.spec && p.status == other.status
+}
+
+// Label returns a label of the pod.
+func (p *Pod) Label(key string) (value string, ok bool) {
+	switch {
+	case p.decoded != nil:
+		value, ok = p.decoded.Labels[key]
+	case p.partial != nil:
+		value, ok = p.partial.value, p.partial.key == key
+	default:
+		value, ok = p.entry(metaLabels, key)
+	}
+	return value, ok
+}
+
+// Annotation returns an annotation of the pod, and whether the pod has it. A partial pod has none.
+func (p *Pod) Annotation(key string) (value string, ok bool) {
+	if p.decoded != nil {
+		value, ok = p.decoded.Annotations[key]
+		return value, ok
+	}
+	return p.entry(metaAnnotations, key)
+}
+
+// usualMetadata is the size in bytes that most metadata does not exceed. Larger metadata is
+// unpacked on the heap.
+const usualMetadata = 2 << 10
+
+// entry returns the value of a key in a map of the metadata.
+func (p *Pod) entry(number int32, key string) (string, bool) {
+	var memory [usualMetadata]byte
+	value, ok := entryOf(p.metadata.appendTo(memory[:0]), number, key)
+	return string(value), ok
+}
+
+// entryOf returns the value of a key in a map. The map is the field with the number in a valid
+// message. If the key occurs twice, the last value counts.
+func entryOf(m message, number int32, key string) (value []byte, ok bool) {
 	for len(m) > 0 {
-		f, ok := m.next()
-		if !ok {
-			return podParts{}, false
+		f, valid := m.next()
+		if !valid {
+			break
 		}
-		switch part := f.key(); {
-		case part < podMetadata || part > podStatus:
-			if new(corev1.Pod).Unmarshal(f.whole) != nil {
-				return podParts{}, false
-			}
-		case parts[part] != nil:
-			return podParts{}, false // Unmarshal would merge it into a part that pods share
-		default:
-			parts[part] = f.value
+		if f.key() != number {
+			continue
+		}
+		if of, is := mapEntry(f.value); string(of) == key {
+			value, ok = is, true
 		}
 	}
-	return podParts{parts[podMetadata], parts[podSpec], parts[podStatus]}, true
+	return value, ok
 }
 
-// whole decodes the parts of a pod that differ from its previous state.
-func (d *decoder) whole(parts podParts) *corev1.Pod {
-	meta, ok := d.readHeader(parts.metadata)
-	if !ok {
-		return nil
+// Matches reports whether a selector selects the labels of the pod.
+func (p *Pod) Matches(selector labels.Selector) bool {
+	switch {
+	case p.decoded != nil:
+		return selector.Matches(labels.Set(p.decoded.Labels))
+	case p.partial != nil:
+		return selector.Matches(labels.Set{p.partial.key: p.partial.value})
 	}
-	now, before, cached := new(knownPod), d.known.of(meta.uid), d.lookup(meta)
-	now.metadata = meta.digest
-	if now.metadata == before.metadata {
-		now.pod.ObjectMeta = before.pod.ObjectMeta
-	} else if !d.metadata(&now.pod.ObjectMeta, meta, cached, parts.metadata) {
-		return nil
+	wire := wireLabels(p.metadata.appendTo(nil))
+	if reflect.TypeOf(selector) != reflect.TypeOf(labels.NewSelector()) {
+		return selector.Matches(wire.set()) // of the user, who may look for a Set
 	}
-	now.pod.ResourceVersion = string(meta.resourceVersion)
-	now.spec = d.known.add(0, parts.spec)
-	if now.spec == before.spec {
-		now.pod.Spec = before.pod.Spec
-	} else if !d.readSpec(&now.pod, parts.spec, now.spec, cached) {
-		return nil
-	}
-	if !d.status(now, parts.status, before) {
-		return nil
-	}
-	d.known.put(now)
-	return &now.pod
+	return selector.Matches(wire)
 }
 
-// lookup returns what the receiver has of a pod that it does not keep.
-func (d *decoder) lookup(meta header) (cached CachedPod) {
-	if d.cache != nil {
-		cached = d.cache.Lookup(meta.uid)
-	}
-	return cached
-}
+// wireLabels are the labels in metadata that is valid.
+type wireLabels message
 
-// readSpec sets the spec of a pod. It decodes a spec whose digest is not cached.
-func (d *decoder) readSpec(pod *corev1.Pod, m message, digest uint64, cached CachedPod) bool {
-	if cached.Spec.copyTo(&pod.Spec, digest) {
-		return true
-	}
-	if !d.spec(&pod.Spec, m) {
-		return false
-	}
-	if d.cache != nil {
-		d.newSpecs.add(pod, digest)
-	}
-	return true
-}
-
-// Fields of ObjectMeta.
-const (
-	metaName              = 1
-	metaNamespace         = 3
-	metaUID               = 5
-	metaResourceVersion   = 6
-	metaCreationTimestamp = 8
-	metaDeletionTimestamp = 9
-	metaLabels            = 11
-	metaAnnotations       = 12
-	metaOwnerReferences   = 13
-	metaManagedFields     = 17
-)
-
-// header holds the fields of ObjectMeta that are needed to find the pod's previous state.
-type header struct {
-	name, uid       []byte
-	resourceVersion []byte
-	digest          uint64 // of the fields that rarely change
-}
-
-// readHeader also validates managedFields, without decoding them.
-func (d *decoder) readHeader(metadata message) (seen header, ok bool) {
-	fit := true
-	seen.digest, ok = d.known.digest(metadata, func(f field, _ int) bool {
-		switch f.key() {
-		case metaName:
-			seen.name = f.value
-		case metaUID:
-			seen.uid = f.value
-		case metaResourceVersion:
-			seen.resourceVersion = f.value
-			return true
-		case metaManagedFields:
-			fit = fit && managedShape().fits(f.value)
-			return true
-		}
-		return false
-	})
-	return seen, ok && fit
-}
-
-func (d *decoder) metadata(meta *metav1.ObjectMeta, seen header, cached CachedPod, m message) bool {
-	meta.Name, meta.UID = d.names(seen, cached)
-	for len(m) > 0 {
-		rest := m
-		f, ok := m.next()
-		if !ok {
-			return false
-		}
-		switch f.key() {
-		case metaName, metaUID, metaResourceVersion, metaManagedFields:
-			// In the header.
-		case metaNamespace:
-			meta.Namespace = d.strings.get(f.value)
-		case metaCreationTimestamp:
-			ok = meta.CreationTimestamp.Unmarshal(f.value) == nil
-		case metaLabels:
-			var run message
-			if run, m = rest.run(metaLabels); meta.Labels != nil {
-				return false // in two places
-			}
-			meta.Labels = make(map[string]string, min(run.count(), mostExpected))
-			ok = d.readMap(meta.Labels, run, meta.Name)
-		case metaAnnotations:
-			var run message
-			if run, m = rest.run(metaAnnotations); meta.Annotations != nil {
-				return false
-			}
-			meta.Annotations, ok = d.annotations.get(run, d.stringMap)
-		case metaOwnerReferences:
-			var run message
-			if run, m = rest.run(metaOwnerReferences); meta.OwnerReferences != nil {
-				return false
-			}
-			meta.OwnerReferences, ok = d.owners.get(run, ownerReferences)
-		default:
-			ok = meta.Unmarshal(f.whole) == nil
-		}
-		if !ok {
-			return false
+func (m wireLabels) set() labels.Set {
+	set := labels.Set{}
+	for f := range message(m).fields() {
+		if f.key() == metaLabels {
+			key, value := mapEntry(f.value)
+			set[string(key)] = string(value)
 		}
 	}
-	return true
+	return set
+}
+
+func (m wireLabels) Lookup(key string) (value string, ok bool) {
+	wire, ok := entryOf(message(m), metaLabels, key)
+	return string(wire), ok
+}
+
+func (m wireLabels) Has(key string) bool {
+	_, ok := entryOf(message(m), metaLabels, key)
+	return ok
+}
+
+func (m wireLabels) Get(key string) string {
+	value, _ := m.Lookup(key)
+	return value
 }
 
 // Fields of the entries of maps.
@@ -203,127 +185,102 @@ const (
 	mapValue = 2
 )
 
-// stringMap reads the entries of a map, which are messages of a key and a value.
-func (d *decoder) stringMap(entries message) (map[string]string, bool) {
-	read := make(map[string]string, min(entries.count(), mostExpected))
-	return read, d.readMap(read, entries, "")
-}
-
-// readMap reads a map of a pod with a name.
-func (d *decoder) readMap(to map[string]string, entries message, name string) bool {
-	for len(entries) > 0 {
-		entry, _ := entries.next()
-		key, value, ok := mapEntry(entry.value)
+// mapEntry reads an entry of a map of strings.
+func mapEntry(m message) (key, value []byte) {
+	if key, value, ok := shortEntry(m); ok {
+		return key, value
+	}
+	for len(m) > 0 {
+		f, ok := m.next()
 		if !ok {
-			return false
+			break
 		}
-		to[d.strings.get(key)] = d.valueOf(value, name)
-	}
-	return true
-}
-
-// valueOf returns the value of a label of a pod with a name. A value that ends the name shares
-// its memory: the names of Spark's executors end with the executor id.
-func (d *decoder) valueOf(value []byte, name string) string {
-	if start := len(name) - len(value); len(value) > 0 && start >= 0 && name[start:] == string(value) {
-		return name[start:]
-	}
-	return d.strings.get(value)
-}
-
-// names returns the name and the UID of a pod, from the cache if it has them.
-func (d *decoder) names(seen header, cached CachedPod) (name string, uid types.UID) {
-	if cached.Name == string(seen.name) && string(cached.UID) == string(seen.uid) {
-		return cached.Name, cached.UID
-	}
-	name, uidString := d.internPair(seen.name, seen.uid)
-	return name, types.UID(uidString)
-}
-
-// internPair returns two strings that share one allocation.
-func (d *decoder) internPair(a, b []byte) (string, string) {
-	d.scratch = append(append(d.scratch[:0], a...), b...)
-	both := string(d.scratch)
-	return both[:len(a)], both[len(a):]
-}
-
-func ownerReferences(run message) ([]metav1.OwnerReference, bool) {
-	var meta metav1.ObjectMeta
-	err := meta.Unmarshal(run)
-	return meta.OwnerReferences, err == nil
-}
-
-// Fields of PodSpec and Container that a trimmed pod has.
-const (
-	specContainers     = 2
-	specRestartPolicy  = 3
-	specNodeName       = 10
-	specInitContainers = 20
-
-	containerName          = 1
-	containerRestartPolicy = 24
-	containerRestartRules  = 25
-)
-
-func (d *decoder) spec(spec *corev1.PodSpec, m message) bool {
-	if d.form == Full {
-		return spec.Unmarshal(m) == nil
-	}
-	if !specShape().fits(m) {
-		return false
-	}
-	kept := message(d.scratch[:0]) // a PodSpec of containers
-	several := count(m, specContainers) > 1
-	for len(m) > 0 {
-		f, _ := m.next()
-		switch f.number {
-		case specContainers:
-			kept = appendPolicy(kept, f, several)
-		case specInitContainers:
-			kept = appendPolicy(kept, f, false)
-		case specRestartPolicy:
-			spec.RestartPolicy = corev1.RestartPolicy(d.strings.get(f.value))
-		case specNodeName:
-			spec.NodeName = d.strings.get(f.value)
+		switch f.key() {
+		case mapKey:
+			key = f.value
+		case mapValue:
+			value = f.value
 		}
 	}
-	d.scratch = kept
-	if len(kept) == 0 {
-		return true
-	}
-	policies, ok := d.policies.get(kept, func(m message) (policies corev1.PodSpec, ok bool) {
-		return policies, policies.Unmarshal(m) == nil
-	})
-	spec.InitContainers, spec.Containers = policies.InitContainers, policies.Containers
-	return ok
+	return key, value
 }
 
-func count(m message, number int32) (n int) {
-	for len(m) > 0 {
-		if f, _ := m.next(); f.number == number {
-			n++
-		}
+// shortEntry reads an entry as the API server writes it, of a key and a value of less than 128 bytes.
+func shortEntry(m message) (key, value []byte, ok bool) {
+	if len(m) < 4 || m[0] != mapKey<<3|bytesKind || m[1] >= 0x80 || int(m[1])+4 > len(m) {
+		return nil, nil, false
 	}
-	return n
+	key, m = m[2:2+m[1]], m[2+m[1]:]
+	if m[0] != mapValue<<3|bytesKind || m[1] >= 0x80 || int(m[1])+2 != len(m) {
+		return nil, nil, false
+	}
+	return key, m[2:], true
 }
 
-// appendPolicy appends what a trimmed pod has of a container.
-func appendPolicy(to message, container field, always bool) message {
-	var kept message
-	for m := message(container.value); len(m) > 0; {
-		f, _ := m.next()
-		switch f.number {
-		case containerName, containerRestartRules:
-			kept = append(kept, f.whole...)
-		case containerRestartPolicy:
-			kept = append(kept, f.whole...)
-			always = true
-		}
+// Decode returns a copy of the pod that client-go has decoded. The caller may change it.
+func (p *Pod) Decode() (*corev1.Pod, error) {
+	if p.decoded != nil {
+		return p.decoded.DeepCopy(), nil
 	}
-	if !always {
-		return to
-	}
-	to = binary.AppendUvarint(to, uint64(container.number)<<3|bytesKind)
-	to = binary.AppendUvarint(to, uint64(len(kept)))
-	return append(to, kept...)
+	r := Borrow()
+	defer r.GiveBack()
+	return decodeParts(p.unpack(&r.memory))
 }
+
+// Decoded returns the pod that [Of] has received, or decodes a pod in its wire form. The caller
+// must not change it.
+func (p *Pod) Decoded() (*corev1.Pod, error) {
+	if p.decoded != nil {
+		return p.decoded, nil
+	}
+	return p.Decode()
+}
+
+// Trimmed returns the pod as Decoded does, but without the parts of the spec that tracking does not
+// need.
+func (p *Pod) Trimmed() (*corev1.Pod, error) {
+	switch {
+	case p.trimmed:
+		return p.decoded, nil
+	case p.decoded == nil:
+		r := Borrow()
+		defer r.GiveBack()
+		return decodeParts(p.unpack(&r.memory).trimmed())
+	}
+	wire, err := p.decoded.Spec.DeepCopy().Marshal() // a Quantity caches its text
+	if err != nil {
+		return nil, err
+	}
+	kept := *p.decoded
+	kept.Spec = corev1.PodSpec{}
+	return &kept, kept.Spec.Unmarshal(podParts{spec: wire}.trimmed().spec)
+}
+
+// scratch is memory into which the parts of a pod are unpacked.
+type scratch [3][]byte
+
+// unpack returns the parts of the pod, which are valid until the memory is used again.
+func (p *Pod) unpack(memory *scratch) podParts {
+	metadata := p.metadata.appendTo(memory[0][:0])
+	if p.ResourceVersion != "" {
+		metadata = appendBytes(metadata, metaResourceVersion, []byte(p.ResourceVersion))
+	}
+	memory[0], memory[1], memory[2] = metadata, p.spec.appendTo(memory[1][:0]), p.status.appendTo(memory[2][:0])
+	return podParts{metadata: memory[0], spec: memory[1], status: memory[2]}
+}
+
+// decodeParts decodes the parts of a pod with client-go's generated code.
+func decodeParts(parts podParts) (*corev1.Pod, error) {
+	pod := new(corev1.Pod)
+	return pod, cmp.Or(
+		pod.ObjectMeta.Unmarshal(parts.metadata),
+		pod.Spec.Unmarshal(parts.spec),
+		pod.Status.Unmarshal(parts.status),
+	)
+}
+
+// GetObjectKind implements [runtime.Object], so that client-go passes a Pod on to the caller.
+func (p *Pod) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements [runtime.Object]. A Pod never changes, so it needs no copy.
+func (p *Pod) DeepCopyObject() runtime.Object { return p }

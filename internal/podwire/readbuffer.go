@@ -77,7 +77,7 @@ func (b *readBuffer) buffer() []byte {
 	return b.small
 }
 
-// fill reads once. Afterwards a buffer has room for n bytes. Before a new frame it may wait for
+// fill reads once. Afterwards the buffer has room for n bytes. Before a new frame it may wait for
 // more data to arrive.
 func (b *readBuffer) fill(n int) {
 	had := b.to - b.from

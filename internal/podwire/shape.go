@@ -13,30 +13,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// shape describes which wire types the generated code accepts for the fields of a message.
-// A part that is skipped must match its shape, so that damage in it is detected: client-go
-// would return an error, and this package must return it too.
+// A shape describes which wire types the generated code accepts for the fields of a message.
+// A pod must match it. So damage is detected when the pod comes, as client-go detects it, and a pod
+// that is kept can always be decoded.
 type shape struct {
 	fields    []fieldSpec         // by number
-	unmarshal func(message) error // of a type with its own wire format
+	unmarshal func(message) error // for a type with its own wire format, nil for any other
 }
 
-// fieldSpec is the expected wire type of a field.
+// A fieldSpec has the expected wire type of a field.
 type fieldSpec struct {
 	known bool
 	kind  int
-	shape *shape // nil unless it is a message
+	shape *shape // nil unless the field is a message
 }
 
-// The messages that are skipped.
+// The shapes of the parts of a pod.
 var (
-	specShape    = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodSpec]()) })
-	managedShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[metav1.ManagedFieldsEntry]()) })
-	// Of these a Summary skips parts.
-	metadataShape  = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[metav1.ObjectMeta]()) })
-	statusShape    = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodStatus]()) })
-	conditionShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodCondition]()) })
-	containerShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.ContainerStatus]()) })
+	metadataShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[metav1.ObjectMeta]()) })
+	specShape     = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodSpec]()) })
+	statusShape   = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodStatus]()) })
 )
 
 // fits reports whether Unmarshal would accept the message. It may return false for unusual
@@ -60,10 +56,23 @@ func (s *shape) fits(m message) bool {
 // fitsField reports whether Unmarshal would accept the field.
 func (s *shape) fitsField(f field) bool {
 	if int(f.number) >= len(s.fields) || !s.fields[f.number].known {
-		return true // of a newer API
+		return true // the field is from a newer API
 	}
 	part := &s.fields[f.number]
 	return part.kind == f.kind && (part.shape == nil || part.shape.fits(f.value))
+}
+
+// message returns the shape of a field that is a message, and nil for any other. It is nil too
+// for messages with their own wire format.
+func (s *shape) message(f field) *shape {
+	if f.kind != bytesKind || int(f.number) >= len(s.fields) {
+		return nil
+	}
+	part := s.fields[f.number].shape
+	if part == nil || part.unmarshal != nil {
+		return nil
+	}
+	return part
 }
 
 // fieldsRaw is the only field of FieldsV1.

@@ -22,7 +22,7 @@ const (
 	frameHead    = 4 // bytes, the length of the frame that follows
 )
 
-// A Stream decodes the body of a watch, event by event, without another goroutine, a
+// A Stream reads the body of a watch, event by event, without another goroutine, a
 // channel or a copy of a frame. Only one goroutine at a time may call Next.
 type Stream struct {
 	body       io.Closer
@@ -31,12 +31,10 @@ type Stream struct {
 	negotiator *Negotiator
 	envelopes  runtime.Decoder    // client-go's, for unusual events
 	objects    *objectDecoder     // decodes the objects in the envelopes; nil before the first event
-	memory     *podMemory         // nil if each pod gets new memory
-	listPassed bool               // the receiver has the pod of an event when Next is called again
 	json       *restwatch.Decoder // decodes a stream of JSON
 }
 
-// Stream returns a Stream that decodes the answer to a watch. It detects the media type:
+// Stream returns a Stream that reads the answer to a watch. It detects the media type:
 // the length of a frame begins with 0, and JSON does not.
 func (n *Negotiator) Stream(body io.ReadCloser) *Stream {
 	return &Stream{body: body, in: newReadBuffer(body), pace: newPace(), negotiator: n}
@@ -46,9 +44,6 @@ func (n *Negotiator) Stream(body io.ReadCloser) *Stream {
 // io.ErrUnexpectedEOF if the stream ends within a frame, or another error if the stream
 // cannot be read further.
 func (s *Stream) Next() (watch.Event, error) {
-	if s.listPassed {
-		s.negotiator.decoder.cacheSpecs()
-	}
 	if s.objects == nil {
 		if err := s.begin(); err != nil {
 			return watch.Event{}, err
@@ -65,18 +60,9 @@ func (s *Stream) Next() (watch.Event, error) {
 	return s.event(frame)
 }
 
-// ListPassed says that the receiver has the pods of the list, and from then on has the pod of
-// each event when Next is called again. If the form is Summary, Next then decodes each pod into
-// the memory of the one before it. Its strings may be kept.
-//
-// From then on Next may wait for at most gatherTime before it reads, if events come one by one.
-func (s *Stream) ListPassed() {
-	s.listPassed = true
-	s.in.pace = s.pace
-	if s.negotiator.decoder.form == Summary {
-		s.memory = new(podMemory)
-	}
-}
+// Gather lets Next wait for at most gatherTime before it reads, if events come one by one. The
+// caller calls it when the list is complete.
+func (s *Stream) Gather() { s.in.pace = s.pace }
 
 // Close closes the body. It may be called while Next waits for it, and more than once.
 func (s *Stream) Close() error {
@@ -159,7 +145,7 @@ func (s *Stream) event(frame []byte) (watch.Event, error) {
 			return watch.Event{}, fmt.Errorf("invalid event type %q", kind)
 		}
 	}
-	s.objects.memory = s.memory
+	s.objects.bookmark = kind == watch.Bookmark
 	object, _, err := s.objects.Decode(raw, nil, nil)
 	if err != nil {
 		// Not wrapped: an object that ends early is not the end of the stream.

@@ -91,7 +91,7 @@ func (o *options) watchExecutors(t target) (*watchsource.Store, *watchsource.Wat
 	if o.container != "" {
 		storeOptions = append(storeOptions, watchsource.WithExecutorContainer(o.container))
 	}
-	sourceOptions := []watchsource.Option{watchsource.WithNamespace(t.namespace), watchsource.WithTrimmedPods()}
+	sourceOptions := []watchsource.Option{watchsource.WithNamespace(t.namespace)}
 	if o.appID == "" {
 		sourceOptions = append(sourceOptions, watchsource.WithSelector(everyExecutor))
 	}

@@ -64,7 +64,7 @@ func (c *counter) Write(p []byte) (int, error) {
 func open(t *testing.T, server *watchtest.Server, appID string, width, height int) *terminal {
 	t.Helper()
 	store := watchsource.NewStore()
-	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard()), watchsource.WithTrimmedPods()}
+	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard())}
 	if appID == "" {
 		opts = append(opts, watchsource.WithSelector(func(string) labels.Selector {
 			return labels.SelectorFromSet(labels.Set{watchsource.LabelRole: watchsource.RoleExecutor})

@@ -72,7 +72,6 @@ func run(ctx context.Context, kubeconfig, namespace, fleetName, name, apps strin
 		Fleet:     fleetName,
 		Name:      name,
 		Act:       newPrinter(os.Stdout, name).print,
-		Options:   []watchsource.Option{watchsource.WithTrimmedPods()},
 		Logger:    logr.FromSlogHandler(slog.Default().Handler()),
 	}
 	if byNamespace {

@@ -71,8 +71,7 @@ type clusterManager struct {
 func (m clusterManager) createBackend() *schedulerBackend {
 	store := watchsource.NewStore(watchsource.WithBacklogLimit(backlogLimit))
 	source := watchsource.NewWatchSnapshotSource(store, m.client,
-		watchsource.WithNamespace(m.config.namespace),
-		watchsource.WithTrimmedPods()) // the scheduler reads the status of the pods, not their spec
+		watchsource.WithNamespace(m.config.namespace))
 
 	pods := m.client.CoreV1().Pods(m.config.namespace)
 	allocator := newAllocator(m.config, pods)

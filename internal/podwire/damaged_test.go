@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// damaged changes a message, some levels down, as the script says: into messages of a
+// newer server, of a broken server, and of no server at all.
+func damaged(m message, script []byte) []byte {
+	fields := split(m)
+	if len(script) < 3 || len(fields) == 0 {
+		return m
+	}
+	of, how, more := int(script[0])%len(fields), script[1], int(script[2])
+	f := fields[of]
+	at := 0
+	for _, before := range fields[:of] {
+		at += len(before.whole)
+	}
+	before, after := m[:at:at], m[at+len(f.whole):]
+	deeper := f.kind == bytesKind && len(f.value) > 0
+	switch how % 8 {
+	case 0: // a field twice, the second time elsewhere
+		return append(append(before, m[at:]...), f.whole...)
+	case 1: // at the end
+		return append(append(before, after...), f.whole...)
+	case 2: // not at all
+		return append(before, after...)
+	case 3: // an unknown field, of any wire type
+		unknown := binary.AppendUvarint(append(before, m[at:]...), uint64(1000<<3|more%8))
+		return append(unknown, 7, 'u', 'n', 'k', 'n', 'o', 'w', 'n')
+	case 4: // cut short
+		return m[:len(m)*more/256]
+	case 5: // a length beyond any bound
+		tag := binary.AppendUvarint(before, uint64(f.number)<<3|bytesKind)
+		return append(binary.AppendUvarint(tag, math.MaxUint64>>(more%64)), f.value...)
+	case 6: // a wrong byte
+		out := append(before, m[at:]...)
+		out[at+more%len(f.whole)] ^= script[0] | 1
+		return out
+	default:
+		if !deeper {
+			return m
+		}
+		value := damaged(f.value, script[3:])
+		out := binary.AppendUvarint(before, uint64(f.number)<<3|bytesKind)
+		out = append(binary.AppendUvarint(out, uint64(len(value))), value...)
+		return append(out, after...)
+	}
+}
+
+// split returns the fields that a message begins with.
+func split(m message) []field {
+	var fields []field
+	for len(m) > 0 {
+		f, ok := m.next()
+		if !ok {
+			break
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// shortRun is the largest number of equal bytes between two differences that the delta repeats.
+// To repeat them needs no more bytes than another operation.
+const shortRun = 3
+
+// A deltaWriter compares a message with a template field by field, and writes the delta of a
+// packed part.
+type deltaWriter struct {
+	template []byte
+	at       int // the position in the template
+
+	delta []byte // the complete operations
+	limit int    // the length of the delta at which the comparison ends
+	// The current operation.
+	keep, drop int
+	add        []byte
+	equal      int // the number of equal bytes since the current operation
+}
+
+// write returns the delta that turns the template into a message. The delta is valid until the
+// next call. short is false if the delta would be longer than limit, and the delta is then
+// incomplete. ok is false if the message does not have the shape.
+func (w *deltaWriter) write(template []byte, m message, s *shape, limit int) (delta []byte, short, ok bool) {
+	w.template, w.at, w.limit = template, 0, limit
+	w.delta, w.keep, w.drop, w.add, w.equal = w.delta[:0], 0, 0, w.add[:0], 0
+	if !w.compare(template, m, s) {
+		return nil, false, false
+	}
+	w.finish()
+	return w.delta, !w.isLong(), true
+}
+
+func (w *deltaWriter) isLong() bool { return len(w.delta)+len(w.add) > w.limit }
+
+// compare compares a message with the corresponding part of the template, and checks the shape of
+// the fields that differ. The template is valid, so a field that is in both is valid too. compare
+// returns false if the message does not have the shape.
+func (w *deltaWriter) compare(from, m message, s *shape) bool {
+	for !w.isLong() {
+		n := equalFields(from, m)
+		w.same(n)
+		if from, m = from[n:], m[n:]; len(m) == 0 {
+			w.skip(len(from))
+			return true
+		}
+		rest := m
+		f, ok := rest.next()
+		if !ok {
+			return false
+		}
+		from = w.dropUntil(from, f.number)
+		after := from
+		before, _ := after.next()
+		switch {
+		case bytes.Equal(before.whole, f.whole): // after fields that were dropped
+		case before.number != f.number || bytes.HasPrefix(rest, before.whole): // f was inserted
+			if !s.fitsField(f) {
+				return false
+			}
+			w.put(f.whole)
+			m = rest
+		case bytes.HasPrefix(after, f.whole): // before was removed
+			w.skip(len(before.whole))
+			from = after
+		case !w.replaceField(before, f, s):
+			return false
+		default:
+			from, m = after, rest
+		}
+	}
+	return s.fits(m)
+}
+
+// equalFields returns the length of the complete fields with which both messages begin.
+func equalFields(a, b message) (n int) {
+	equal := commonPrefix(a, b)
+	for n < equal {
+		end := n
+		if b[n] >= 8 && b[n] < 0x80 && b[n]&7 == bytesKind && n+1 < len(b) && b[n+1] < 0x80 {
+			end = n + 2 + int(b[n+1]) // as in message.next
+		} else if rest := b[n:]; true {
+			rest.next()
+			end = len(b) - len(rest)
+		}
+		if end > equal || end == n {
+			return n
+		}
+		n = end
+	}
+	return n
+}
+
+// commonPrefix returns the length of the longest common prefix of a and b.
+func commonPrefix(a, b []byte) (n int) {
+	for len(a)-n >= 8 && len(b)-n >= 8 && binary.LittleEndian.Uint64(a[n:]) == binary.LittleEndian.Uint64(b[n:]) {
+		n += 8
+	}
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// dropUntil drops the first fields of the template, up to one whose number is not below number. It
+// returns the rest of the template.
+func (w *deltaWriter) dropUntil(from message, number int32) message {
+	for len(from) > 0 {
+		rest := from
+		if f, _ := rest.next(); f.number >= number {
+			break
+		}
+		w.skip(len(from) - len(rest))
+		from = rest
+	}
+	return from
+}
+
+// replaceField writes a field in place of another field with the same number. It returns false if
+// the field does not have the shape.
+func (w *deltaWriter) replaceField(before, f field, s *shape) bool {
+	part := s.message(f)
+	if part == nil && !s.fitsField(f) {
+		return false
+	}
+	w.replace(before.head(), f.head())
+	if part != nil {
+		return w.compare(before.value, f.value, part)
+	}
+	w.replace(before.value, f.value)
+	return true
+}
+
+// replace writes bytes in place of others. It leaves out the bytes with which both begin and end.
+func (w *deltaWriter) replace(before, now []byte) {
+	begin := commonPrefix(before, now)
+	end := 0
+	for end < min(len(before), len(now))-begin && before[len(before)-1-end] == now[len(now)-1-end] {
+		end++
+	}
+	w.same(begin)
+	w.skip(len(before) - begin - end)
+	w.put(now[begin : len(now)-end])
+	w.same(end)
+}
+
+// same moves over n bytes of the template that are also in the message.
+func (w *deltaWriter) same(n int) {
+	w.at += n
+	if w.drop == 0 && len(w.add) == 0 {
+		w.keep += n
+		return
+	}
+	if w.equal += n; w.equal > shortRun {
+		equal := w.equal
+		w.finish()
+		w.keep = equal
+	}
+}
+
+// skip moves over n bytes of the template that are not in the message.
+func (w *deltaWriter) skip(n int) {
+	if n > 0 {
+		w.addEqual()
+		w.at += n
+		w.drop += n
+	}
+}
+
+// put adds bytes that are not in the template.
+func (w *deltaWriter) put(b []byte) {
+	if len(b) > 0 {
+		w.addEqual()
+		w.add = append(w.add, b...)
+	}
+}
+
+// addEqual makes the equal bytes since the current operation a part of it.
+func (w *deltaWriter) addEqual() {
+	w.add = append(w.add, w.template[w.at-w.equal:w.at]...)
+	w.drop += w.equal
+	w.equal = 0
+}
+
+// finish writes the current operation into the delta, if there is one.
+func (w *deltaWriter) finish() {
+	if w.drop == 0 && len(w.add) == 0 {
+		return
+	}
+	w.delta = binary.AppendUvarint(w.delta, uint64(w.keep))
+	w.delta = binary.AppendUvarint(w.delta, uint64(w.drop))
+	w.delta = binary.AppendUvarint(w.delta, uint64(len(w.add)))
+	w.delta = append(w.delta, w.add...)
+	w.keep, w.drop, w.add, w.equal = 0, 0, w.add[:0], 0
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import "bytes"
+
+// packed is a part of a pod: its metadata, spec or status. Where the part equals its template,
+// only the template has the bytes. The zero value is an empty part.
+type packed struct {
+	template *template
+	// delta turns the template into the part. It has operations of three varints and some bytes:
+	// keep so many bytes of the template, drop so many, and add the bytes, whose number is the
+	// third. The rest of the template follows after the last operation.
+	delta string
+}
+
+// A template is a part of some pod, in its wire form. It is valid and never changes.
+type template struct{ wire []byte }
+
+// isFor reports whether the template is not much longer than a part, so that a small part does not
+// keep the template of a large one.
+func (t *template) isFor(m message) bool { return len(t.wire) <= 2*len(m)+256 }
+
+// appendTo appends the part in its wire form.
+func (p packed) appendTo(wire []byte) []byte {
+	if p.template == nil {
+		return wire
+	}
+	rest := p.template.wire
+	for delta := p.delta; delta != ""; {
+		var keep, drop, add int
+		keep, delta = cutNumber(delta)
+		drop, delta = cutNumber(delta)
+		add, delta = cutNumber(delta)
+		wire = append(wire, rest[:keep]...)
+		wire = append(wire, delta[:add]...)
+		rest, delta = rest[keep+drop:], delta[add:]
+	}
+	return append(wire, rest...)
+}
+
+// equals reports whether m is the part in its wire form.
+func (p packed) equals(m message) bool {
+	if p.template == nil {
+		return len(m) == 0
+	}
+	rest := p.template.wire
+	for delta := p.delta; delta != ""; {
+		var keep, drop, add int
+		keep, delta = cutNumber(delta)
+		drop, delta = cutNumber(delta)
+		add, delta = cutNumber(delta)
+		if len(m) < keep+add || !bytes.Equal(m[:keep], rest[:keep]) || string(m[keep:keep+add]) != delta[:add] {
+			return false
+		}
+		rest, delta, m = rest[keep+drop:], delta[add:], m[keep+add:]
+	}
+	return bytes.Equal(m, rest)
+}
+
+// cutNumber removes a varint from the beginning of a delta, and returns it and the rest.
+func cutNumber(delta string) (n int, rest string) {
+	for i := 0; ; i++ {
+		n |= int(delta[i]&0x7f) << (7 * i)
+		if delta[i] < 0x80 {
+			return n, delta[i+1:]
+		}
+	}
+}

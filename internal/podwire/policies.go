@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+// policies has the fields of a spec that decide which container the kubelet restarts.
+type policies struct {
+	wire string          // of a spec with nothing else
+	spec *corev1.PodSpec // decoded once a second pod has the same policies; nil before
+}
+
+// noPolicies are those of a pod without a spec.
+var noPolicies = &policies{spec: new(corev1.PodSpec)}
+
+const (
+	maxPolicies     = 16      // the number of policies in a cache
+	longestPolicies = 4 << 10 // the size in bytes of the longest policies in a cache
+)
+
+// A policyCache lets pods share their policies. The policies that were used last come first.
+type policyCache [maxPolicies]*policies
+
+// of returns the policies in the wire form of a valid spec.
+func (c *policyCache) of(wire message) *policies {
+	for i, known := range c {
+		if known == nil {
+			break
+		}
+		if known.wire == string(wire) {
+			copy(c[1:i+1], c[:i])
+			c[0] = known.decoded()
+			return c[0]
+		}
+	}
+	read := &policies{wire: string(wire)}
+	if len(wire) <= longestPolicies {
+		copy(c[1:], c[:])
+		c[0] = read
+	}
+	return read
+}
+
+// decoded returns the same policies with the spec.
+func (p *policies) decoded() *policies {
+	if p.spec != nil {
+		return p
+	}
+	return &policies{wire: p.wire, spec: p.decode()}
+}
+
+func (p *policies) decode() *corev1.PodSpec {
+	spec := new(corev1.PodSpec)
+	spec.Unmarshal([]byte(p.wire))
+	return spec
+}
+
+// Fields of PodSpec.
+const (
+	specContainers     = 2
+	specRestartPolicy  = 3
+	specNodeName       = 10
+	specInitContainers = 20
+)
+
+// Fields of Container.
+const (
+	containerName          = 1
+	containerRestartPolicy = 24
+	containerRestartRules  = 25
+)
+
+// trimmed returns the parts of a pod with a spec that has only the node, the restart policy and what
+// decides which container is restarted. The parts must be valid.
+func (p podParts) trimmed() podParts {
+	spec, node := trim(nil, p.spec, false)
+	if node != nil {
+		spec = appendBytes(spec, specNodeName, node)
+	}
+	p.spec = spec
+	return p
+}
+
+// trim appends the fields of a valid spec that decide which container the kubelet restarts, and
+// returns the name of the node. It keeps the name, the restart policy and the restart rules of a
+// container. Unless all is true, it leaves out init containers without a restart policy, and the
+// only container of a pod if it has no restart policy.
+func trim(to, spec message, all bool) (kept message, node []byte) {
+	var first field // the first container
+	containers := 0
+	for f := range spec.fields() {
+		switch f.key() {
+		case specNodeName:
+			node = f.value
+		case specRestartPolicy:
+			to = append(to, f.whole...)
+		case specInitContainers:
+			to = appendPolicy(to, f, all)
+		case specContainers:
+			if containers++; containers == 1 {
+				first = f
+				continue
+			}
+			if containers == 2 {
+				to = appendPolicy(to, first, true)
+			}
+			to = appendPolicy(to, f, true)
+		}
+	}
+	if containers == 1 {
+		to = appendPolicy(to, first, all)
+	}
+	return to, node
+}
+
+// appendPolicy appends the trimmed container if it has a restart policy or if always is true.
+func appendPolicy(to message, container field, always bool) message {
+	left := 0 // bytes to append
+	for m := message(container.value); len(m) > 0; {
+		f, ok := m.next()
+		if !ok {
+			break
+		}
+		switch f.key() {
+		case containerRestartPolicy:
+			always = true
+			left += len(f.whole)
+		case containerName, containerRestartRules:
+			left += len(f.whole)
+		}
+	}
+	if !always {
+		return to
+	}
+	to = appendHead(to, container.number, left)
+	for m := message(container.value); left > 0; { // the name comes first, and most have nothing else
+		f, _ := m.next()
+		switch f.key() {
+		case containerName, containerRestartPolicy, containerRestartRules:
+			to = append(to, f.whole...)
+			left -= len(f.whole)
+		}
+	}
+	return to
+}

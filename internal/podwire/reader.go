@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// A Reader reads the fields of a pod from which a store makes an executor. It reads one pod after
+// the other into the same memory. The zero value is ready to use. Only one goroutine at a time may
+// use it.
+type Reader struct {
+	pod    corev1.Pod
+	memory scratch
+}
+
+// readers is a pool for all stores of the process, because most stores are idle most of the time.
+var readers = sync.Pool{New: func() any { return new(Reader) }}
+
+// Borrow returns a Reader. The caller must give it back.
+func Borrow() *Reader { return readers.Get().(*Reader) }
+
+// GiveBack gives a Reader back. The pod that it has returned is then invalid, but the strings in
+// the pod remain valid.
+func (r *Reader) GiveBack() { readers.Put(r) }
+
+// Read returns a pod that has only these fields:
+//
+//   - the name, the namespace, the UID, the resource version, the creation timestamp and the
+//     deletion timestamp;
+//   - the node, the restart policy of the pod, and the name, restart policy and restart rules of
+//     each container;
+//   - the phase, the reason, the message, the address, the conditions without their times, and the
+//     name, ID, restart count, state and last state of each container.
+//
+// The pod is valid until Read is called again, and its strings remain valid. If another decoder has
+// decoded the pod, Read returns that pod itself. The caller must not change the pod.
+func (r *Reader) Read(p *Pod) *corev1.Pod {
+	if p.decoded != nil {
+		return p.decoded
+	}
+	meta, spec, policies := &r.pod.ObjectMeta, &r.pod.Spec, p.policies.spec
+	if policies == nil {
+		policies = p.policies.decode()
+	}
+	meta.Namespace, meta.Name, meta.UID, meta.ResourceVersion = p.Namespace, p.Name, p.UID, p.ResourceVersion
+	meta.CreationTimestamp, meta.DeletionTimestamp = p.created, p.deletion
+	spec.NodeName, spec.RestartPolicy = p.node, policies.RestartPolicy
+	spec.Containers, spec.InitContainers = policies.Containers, policies.InitContainers
+	r.memory[0] = p.status.appendTo(r.memory[0][:0])
+	r.readStatus(r.memory[0])
+	return &r.pod
+}
+
+// Fields of PodStatus.
+const (
+	statusPhase                 = 1
+	statusConditions            = 2
+	statusMessage               = 3
+	statusReason                = 4
+	statusPodIP                 = 6
+	statusContainerStatuses     = 8
+	statusInitContainerStatuses = 10
+)
+
+func (r *Reader) readStatus(m message) {
+	status := &r.pod.Status
+	status.Phase, status.Message, status.Reason, status.PodIP = "", "", "", ""
+	status.Conditions, status.ContainerStatuses, status.InitContainerStatuses =
+		status.Conditions[:0], status.ContainerStatuses[:0], status.InitContainerStatuses[:0]
+	for f := range m.fields() {
+		switch f.key() {
+		case statusPhase:
+			status.Phase = corev1.PodPhase(f.value)
+		case statusMessage:
+			status.Message = string(f.value)
+		case statusReason:
+			status.Reason = string(f.value)
+		case statusPodIP:
+			status.PodIP = string(f.value)
+		case statusConditions:
+			status.Conditions = appendNext(status.Conditions)
+			readCondition(&status.Conditions[len(status.Conditions)-1], f.value)
+		case statusContainerStatuses:
+			status.ContainerStatuses = appendNext(status.ContainerStatuses)
+			readContainer(&status.ContainerStatuses[len(status.ContainerStatuses)-1], f.value)
+		case statusInitContainerStatuses:
+			status.InitContainerStatuses = appendNext(status.InitContainerStatuses)
+			readContainer(&status.InitContainerStatuses[len(status.InitContainerStatuses)-1], f.value)
+		}
+	}
+}
+
+// appendNext appends an element without clearing its memory, which has an earlier element.
+func appendNext[T any](to []T) []T {
+	if len(to) < cap(to) {
+		return to[:len(to)+1]
+	}
+	var zero T
+	return append(to, zero)
+}
+
+// Fields of PodCondition.
+const (
+	conditionType    = 1
+	conditionStatus  = 2
+	conditionReason  = 5
+	conditionMessage = 6
+)
+
+// readCondition reads a condition in place of another one, which often has the same strings.
+func readCondition(condition *corev1.PodCondition, m message) {
+	last := *condition
+	*condition = corev1.PodCondition{}
+	for f := range m.fields() {
+		switch f.key() {
+		case conditionType:
+			condition.Type = corev1.PodConditionType(stringLike(string(last.Type), f.value))
+		case conditionStatus:
+			condition.Status = corev1.ConditionStatus(stringLike(string(last.Status), f.value))
+		case conditionReason:
+			condition.Reason = stringLike(last.Reason, f.value)
+		case conditionMessage:
+			condition.Message = stringLike(last.Message, f.value)
+		}
+	}
+}
+
+// Fields of ContainerStatus.
+const (
+	containerStatusName         = 1
+	containerStatusState        = 2
+	containerStatusLastState    = 3
+	containerStatusRestartCount = 5
+	containerStatusContainerID  = 8
+)
+
+// readContainer reads the status of a container in place of another one.
+func readContainer(status *corev1.ContainerStatus, m message) {
+	name := status.Name
+	status.Name, status.ContainerID, status.RestartCount = "", "", 0
+	status.State, status.LastTerminationState = corev1.ContainerState{}, corev1.ContainerState{}
+	for f := range m.fields() {
+		switch f.number {
+		case containerStatusName:
+			status.Name = stringLike(name, f.value)
+		case containerStatusContainerID:
+			status.ContainerID = string(f.value)
+		case containerStatusState:
+			status.State.Unmarshal(f.value)
+		case containerStatusLastState:
+			status.LastTerminationState.Unmarshal(f.value)
+		case containerStatusRestartCount:
+			status.Unmarshal(f.whole)
+		}
+	}
+}
+
+// stringLike returns the bytes as a string. It returns known if that is equal.
+func stringLike(known string, b []byte) string {
+	if known == string(b) {
+		return known
+	}
+	return string(b)
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podwire
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+	"weak"
+)
+
+const (
+	// sketchSize is the number of hashes of fields by which a template is found.
+	sketchSize = 8
+	// smallField is the length up to which a message in a field is hashed as a whole. Of a longer
+	// message each field is hashed.
+	smallField = 64
+	// leastIndexed is the size of the index below which the packer does not look for freed templates.
+	leastIndexed = 1024
+	// longestMemory is the largest size of the memory that is kept for the next part or pod.
+	longestMemory = 64 << 10
+)
+
+// A packer packs one part of all pods: their metadata, specs or statuses. It finds a similar
+// template by hashes, which are only hints: the delta decides. The index has weak pointers, so a
+// template is freed with the last pod that uses it.
+type packer struct {
+	shape *shape
+	seed  maphash.Seed
+	last  weak.Pointer[template]            // the template that packAnew used last
+	index map[uint64]weak.Pointer[template] // the templates by the hashes of their sketches and kinds
+	sweep int                               // the size of the index at which to remove freed templates
+	delta deltaWriter
+	best  []byte // the shortest delta that find has seen
+}
+
+func newPacker(s *shape) packer {
+	return packer{shape: s, seed: maphash.MakeSeed(), index: map[uint64]weak.Pointer[template]{}, sweep: leastIndexed}
+}
+
+// pack packs a part whose last state was before. It returns before itself if the part has not
+// changed, and false if the part does not have the shape. kind returns a hash that similar parts
+// have in common. pack does not keep m.
+func (p *packer) pack(m message, before packed, kind func() uint64) (packed, bool) {
+	if len(m) == 0 {
+		return packed{}, true
+	}
+	if before.template == nil || !before.template.isFor(m) {
+		return p.packAnew(m, kind())
+	}
+	limit := max(len(m)/4, min(len(before.delta)+len(before.delta)/8, len(m)/2))
+	delta, short, ok := p.delta.write(before.template.wire, m, p.shape, limit)
+	switch {
+	case !ok:
+		return packed{}, false
+	case !short:
+		return p.packAnew(m, kind())
+	case before.delta == string(delta):
+		return before, true
+	default:
+		return packed{before.template, string(delta)}, true
+	}
+}
+
+// packAnew packs a part with the template that was used last, or else with the most similar one. If
+// no template is similar, the part becomes a template.
+func (p *packer) packAnew(m message, kind uint64) (packed, bool) {
+	if last := p.last.Value(); last == nil || !last.isFor(m) {
+		if !p.shape.fits(m) {
+			return packed{}, false
+		}
+	} else if delta, short, ok := p.delta.write(last.wire, m, p.shape, len(m)/4); !ok || short {
+		return packed{last, string(delta)}, ok
+	}
+	hashes := append(p.sketch(m), kind)
+	best := p.find(m, hashes)
+	if best == nil {
+		best, p.best = &template{bytes.Clone(m)}, p.best[:0]
+		p.add(best, hashes)
+	}
+	p.last = weak.Make(best)
+	packed := packed{best, string(p.best)}
+	p.shrink()
+	return packed, true
+}
+
+// find returns the template with the shortest delta, and leaves that delta in p.best. It returns
+// nil if no delta is shorter than a third of the part. A delta of a quarter ends the search.
+func (p *packer) find(m message, hashes []uint64) (best *template) {
+	limit := len(m) / 3
+	for i, hash := range slices.Backward(hashes) {
+		t := p.index[hash].Value()
+		if t == nil || !t.isFor(m) || slices.ContainsFunc(hashes[i+1:], func(other uint64) bool { return p.index[other].Value() == t }) {
+			continue
+		}
+		if delta, short, _ := p.delta.write(t.wire, m, p.shape, limit); short {
+			best, limit = t, len(delta)
+			p.best = append(p.best[:0], delta...)
+		}
+		if limit <= len(m)/4 {
+			break
+		}
+	}
+	return best
+}
+
+// add adds a template to the index. It replaces older templates with the same hashes.
+func (p *packer) add(t *template, hashes []uint64) {
+	if len(p.index) >= p.sweep {
+		p.forget()
+	}
+	for _, hash := range hashes {
+		p.index[hash] = weak.Make(t)
+	}
+}
+
+// forget removes freed templates from the index. The next removal is due when the index has
+// doubled.
+func (p *packer) forget() {
+	for hash, t := range p.index {
+		if t.Value() == nil {
+			delete(p.index, hash)
+		}
+	}
+	p.sweep = max(leastIndexed, 2*len(p.index))
+}
+
+// shrink frees the memory that an unusually large part needed.
+func (p *packer) shrink() {
+	if cap(p.best)+cap(p.delta.delta)+cap(p.delta.add) > longestMemory {
+		p.best, p.delta = nil, deltaWriter{}
+	}
+}
+
+// sketch returns the smallest hashes of the fields of a valid part, in their order. Parts that have
+// most of their fields in common have most of these hashes in common.
+func (p *packer) sketch(m message) []uint64 {
+	return p.addHashes(make([]uint64, 0, sketchSize+2), m, p.shape)
+}
+
+func (p *packer) addHashes(sketch []uint64, m message, s *shape) []uint64 {
+	for f := range m.fields() {
+		if part := s.message(f); part != nil && len(f.whole) > smallField {
+			sketch = p.addHashes(sketch, f.value, part)
+			continue
+		}
+		hash := maphash.Bytes(p.seed, f.whole)
+		if i, has := slices.BinarySearch(sketch, hash); !has && i < sketchSize {
+			sketch = slices.Insert(sketch, i, hash)[:min(len(sketch)+1, sketchSize)]
+		}
+	}
+	return sketch
+}
