@@ -39,6 +39,7 @@ func TestRealConsumers(t *testing.T) {
 	}{
 		{appConsumersFor(true), true},
 		{"watch,informer", true},
+		{defaultRealConsumers, true},
 		{floorName, false},
 		{nothingName + "," + allFramesName, false},
 		{"no-such-consumer", false},

@@ -48,6 +48,9 @@ func TestCompareAllConsumers(t *testing.T) {
 		}
 		for _, f := range s.Rounds {
 			checkComplete(t, s.Consumer, f)
+			if decodes := strings.HasPrefix(s.Consumer, "watchsource-decoding"); decodes != (f.DecodedPods > 0) {
+				t.Errorf("%s: %v calls of Executor.Pod per update, want some: %t", s.Consumer, f.DecodedPods, decodes)
+			}
 		}
 		if !strings.Contains(table.String(), "| "+s.Title+" |") {
 			t.Errorf("the table lacks %q:\n%s", s.Title, &table)
@@ -83,6 +86,9 @@ func TestPlansFollowTheFlags(t *testing.T) {
 	if len(plans) != 2 || plans[0].pods != 1000 || plans[0].updates != 10_000 || plans[1].pods != 5000 || plans[1].updates != 20_000 ||
 		plans[1].rounds != 2 || !slices.Equal(plans[1].consumers, []string{"informer", "floor"}) {
 		t.Errorf("plans %+v", plans)
+	}
+	if _, err := (compareOptions{}).plans(); err != nil {
+		t.Errorf("the default plans: %v", err)
 	}
 	for _, o := range []compareOptions{{pods: "many"}, {pods: "0"}, {consumers: "informant"}} {
 		if _, err := o.plans(); err == nil {

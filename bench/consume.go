@@ -13,9 +13,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podtest"
 )
 
 // An assignment is what a consumer's process has to do.
@@ -25,6 +29,7 @@ type assignment struct {
 	pods       int
 	updates    int
 	apps       int
+	kind       string // of pods, "" for executors of Spark
 	watches    int    // how often the consumer is started
 	resumed    bool   // the first watches end before they are measured
 	profile    string // file for a profile of the CPU, "" for none
@@ -60,7 +65,12 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	users, err := startUsers(ctx, c, a, env{config: config, client: client, pods: a.pods, updates: a.updates, apps: a.apps})
+	e, err := a.env()
+	if err != nil {
+		return err
+	}
+	e.config, e.client = config, client
+	users, err := startUsers(ctx, c, a, e)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
@@ -82,13 +92,16 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	readBefore, writtenBefore := wire.read.Load(), wire.written.Load()
+	readBefore, writtenBefore, decodedBefore := wire.read.Load(), wire.written.Load(), decodedPods(users)
 	fmt.Fprintln(out, readyLine)
 	for _, u := range users {
 		select {
 		case <-u.recorder.ended:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if err := u.recorder.err(); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
 	after, err := readUsage()
@@ -125,13 +138,38 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 		Goroutines:     float64(goroutines),
 		ReadBytes:      float64(wire.read.Load()-readBefore) / updates,
 		WrittenBytes:   float64(wire.written.Load()-writtenBefore) / updates,
+		DecodedPods:    float64(decodedPods(users)-decodedBefore) / updates,
 	})
+}
+
+// env returns the environment of the consumer without a client.
+func (a assignment) env() (env, error) {
+	e := env{selector: podSelector, pods: a.pods, updates: a.updates, apps: a.apps}
+	if a.kind == "" {
+		return e, nil
+	}
+	if _, err := kindNamed(a.kind); err != nil {
+		return e, err
+	}
+	e.selector = labels.SelectorFromSet(podtest.KindLabels())
+	e.storeOptions = []watchsource.StoreOption{
+		watchsource.WithExecutorIDLabel(podtest.KindIDLabel), watchsource.WithExecutorContainer(podtest.KindContainer),
+	}
+	return e, nil
 }
 
 // A user is one of the consumers of a process.
 type user struct {
 	view     any
 	recorder *recorder
+}
+
+// decodedPods returns how often the users have called Executor.Pod.
+func decodedPods(users []user) (calls int64) {
+	for _, u := range users {
+		calls += u.recorder.decoded.Load()
+	}
+	return calls
 }
 
 // usersAtOnce is how many consumers are started at a time.
@@ -183,10 +221,14 @@ func loadConfig(kubeconfig string) (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
+	return withProtobuf(config), nil
+}
+
+func withProtobuf(config *rest.Config) *rest.Config {
 	config.ContentType = protobufMedia
 	config.AcceptContentTypes = protobufMedia
 	config.QPS = -1
-	return config, nil
+	return config
 }
 
 func writeJSON(path string, value any) error {

@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/executorpods/watchsource"
 )
 
 // A consumer is one way to keep a view of an application's pods.
@@ -43,6 +46,9 @@ type env struct {
 	config   *rest.Config
 	client   kubernetes.Interface
 	recorder *recorder
+	selector labels.Selector // of the pods to watch
+	// storeOptions make a Store understand the pods.
+	storeOptions []watchsource.StoreOption
 
 	// For the consumer that only counts frames.
 	pods    int
@@ -66,8 +72,11 @@ var consumers = []consumer{
 	{name: "informer-stripped", title: "SharedInformer, no managedFields", start: startStrippedInformer},
 	{name: "controller-runtime", title: "controller-runtime cache", start: startRuntimeCache},
 	{name: "watchsource", title: "watchsource", start: startWatchsource},
-	{name: "watchsource-trimmed", title: "watchsource, trimmed", start: startTrimmedWatchsource},
-	{name: "watchsource-podless", title: "watchsource, trimmed, no pods kept", start: startPodlessWatchsource},
+	{name: "watchsource-decoding", title: "watchsource, Pod() for each change", start: startDecodingWatchsource},
+	{name: "watchsource-decoding-1-in-100", title: "watchsource, Pod() for 1 in 100", start: startRarelyDecodingWatchsource},
+	{name: "watchsource-podless", title: "watchsource, no pods kept", start: startPodlessWatchsource},
+	{name: "watchsource-own-store", title: "watchsource, a user's own store", start: startOwnStore},
+	{name: "watchsource-own-store-trimmed", title: "watchsource, own store, trimmed pods", start: startTrimmedOwnStore},
 }
 
 func consumerNamed(name string) (consumer, error) {

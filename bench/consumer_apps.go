@@ -71,8 +71,8 @@ func startAllFrames(ctx context.Context, s env) (any, error) {
 }
 
 func startOneSource(ctx context.Context, s env) (any, error) {
-	return runWatchsource(ctx, s, watchsource.NewStore(), watchsource.WithTrimmedPods(),
-		watchsource.WithSelector(func(string) labels.Selector { return executorSelector }))
+	s.selector = executorSelector
+	return startWatchsource(ctx, s)
 }
 
 func startSharedSources(ctx context.Context, s env) (any, error) {
@@ -111,7 +111,7 @@ func startSources(ctx context.Context, s env) (any, error) {
 }
 
 var sourceOptions = []watchsource.Option{
-	watchsource.WithNamespace(namespace), watchsource.WithStartTimeout(5 * time.Minute), watchsource.WithTrimmedPods(),
+	watchsource.WithNamespace(namespace), watchsource.WithStartTimeout(5 * time.Minute),
 }
 
 // runSources starts a source for each application at the same time, and shows the recorder

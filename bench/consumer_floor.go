@@ -19,7 +19,7 @@ import (
 // startFloor reads the frames of a streaming list through client-go's own HTTP
 // client, and looks at nothing but their length. No consumer can cost less.
 func startFloor(ctx context.Context, s env) (any, error) {
-	return readFrames(ctx, s, podSelector)
+	return readFrames(ctx, s, s.selector)
 }
 
 func readFrames(ctx context.Context, s env, selector labels.Selector) (any, error) {

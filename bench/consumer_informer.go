@@ -47,7 +47,7 @@ func startStrippedInformer(ctx context.Context, s env) (any, error) {
 func runInformer(ctx context.Context, s env, transform cache.TransformFunc) (any, error) {
 	factory := informers.NewSharedInformerFactoryWithOptions(s.client, 0,
 		informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = podSelector.String() }),
+		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = s.selector.String() }),
 		informers.WithTransform(transform),
 	)
 	informer := factory.Core().V1().Pods().Informer()
@@ -71,7 +71,7 @@ func startRuntimeCache(ctx context.Context, s env) (any, error) {
 		Scheme: scheme.Scheme,
 		Mapper: mapper,
 		ByObject: map[client.Object]runtimecache.ByObject{
-			&corev1.Pod{}: {Label: podSelector, Namespaces: map[string]runtimecache.Config{namespace: {}}},
+			&corev1.Pod{}: {Label: s.selector, Namespaces: map[string]runtimecache.Config{namespace: {}}},
 		},
 	})
 	if err != nil {

@@ -55,7 +55,7 @@ func (m podMap) follow(w watch.Interface, a *recorder) {
 // list, and a map.
 func startWatchLoop(ctx context.Context, s env) (any, error) {
 	w, err := s.client.CoreV1().Pods(namespace).Watch(ctx, metav1.ListOptions{
-		LabelSelector:        podSelector.String(),
+		LabelSelector:        s.selector.String(),
 		AllowWatchBookmarks:  true,
 		SendInitialEvents:    new(true),
 		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
@@ -81,7 +81,7 @@ func startWatchLoop(ctx context.Context, s env) (any, error) {
 // from a resource version.
 func startRetryWatcher(ctx context.Context, s env) (any, error) {
 	client := s.client.CoreV1().Pods(namespace)
-	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: podSelector.String()})
+	list, err := client.List(ctx, metav1.ListOptions{LabelSelector: s.selector.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func startRetryWatcher(ctx context.Context, s env) (any, error) {
 	}
 	w, err := watchtools.NewRetryWatcherWithContext(ctx, list.ResourceVersion, &cache.ListWatch{
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.LabelSelector = podSelector.String()
+			options.LabelSelector = s.selector.String()
 			return client.Watch(ctx, options)
 		},
 	})

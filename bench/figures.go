@@ -21,6 +21,8 @@ type figures struct {
 	ReadBytes      float64 `json:"readBytes"`      // per update, from the connections below TLS
 	WrittenBytes   float64 `json:"writtenBytes"`   // per update, to the connections below TLS
 
+	DecodedPods float64 `json:"decodedPods,omitempty"` // calls of Executor.Pod per update
+
 	ServerCPUMicros float64 `json:"serverCPUMicros,omitempty"` // per update, of an API server on this machine
 }
 
@@ -33,6 +35,7 @@ func viewTime(f figures) float64    { return f.ViewSeconds }
 func eventTime(f figures) float64   { return f.EventSeconds }
 func allocations(f figures) float64 { return f.Allocations }
 func heap(f figures) float64        { return f.HeapBytes }
+func endHeap(f figures) float64     { return f.EndHeapBytes }
 func peak(f figures) float64        { return f.PeakBytes }
 func readBytes(f figures) float64   { return f.ReadBytes }
 func sentBytes(f figures) float64   { return f.WrittenBytes }

@@ -11,10 +11,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
@@ -61,6 +63,16 @@ func protobufFrame(event watch.EventType, pod *corev1.Pod) []byte {
 		panic(fmt.Sprintf("frame a watch event: %v", err))
 	}
 	return framed.Bytes()
+}
+
+// objectOf returns the encoded pod in a protobuf frame.
+func objectOf(frame []byte) ([]byte, error) {
+	const lengthSize = 4
+	var event metav1.WatchEvent
+	if _, _, err := protobuf.StreamSerializer.Decode(frame[lengthSize:], nil, &event); err != nil {
+		return nil, fmt.Errorf("decode a watch event: %w", err)
+	}
+	return event.Object.Raw, nil
 }
 
 // A podTemplate is the encoding of one executor pod. The encoding of any other pod is made
@@ -130,6 +142,8 @@ type script struct {
 	warmUp  int // so many of the updates come first, followed by a marker
 	apps    int // the applications that the pods belong to, in turn
 
+	kind *podtest.Kind // of the pods, nil for executors of Spark
+
 	media    string // of the frames
 	frame    framing
 	added    podTemplate    // frame of a pod that is there
@@ -165,6 +179,9 @@ func (s *script) listVersion() int { return s.pods }
 
 // appendAdded appends the frame that shows the i-th pod in a streaming list.
 func (s *script) appendAdded(to []byte, i int) []byte {
+	if s.kind != nil {
+		return append(to, s.frame(watch.Added, s.kindPod(i, 0, i+1))...)
+	}
 	return s.added.appendPod(to, i, i+1, s.appOf(i))
 }
 
@@ -199,26 +216,66 @@ func (s *script) stride() int {
 }
 
 func (s *script) appendUpdate(to []byte, j int) []byte {
+	version := s.updateVersion(j)
+	if s.kind != nil {
+		i, updates := s.kindUpdated(j)
+		return append(to, s.frame(watch.Modified, s.kindPod(i, updates, version))...)
+	}
 	i, ready := s.updated(j)
 	m := s.modified[0]
 	if ready {
 		m = s.modified[1]
 	}
+	return m.appendPod(to, i, version, s.appOf(i))
+}
+
+// updateVersion returns the resource version of the j-th update.
+func (s *script) updateVersion(j int) int {
 	version := s.listVersion() + 1 + j
 	if s.warmUp > 0 && j >= s.warmUp {
 		version++ // of the marker
 	}
-	return m.appendPod(to, i, version, s.appOf(i))
+	return version
+}
+
+// lastFrames returns the last frame of each pod.
+func (s *script) lastFrames() [][]byte {
+	frames := make([][]byte, s.pods)
+	for i := range frames {
+		frames[i] = s.appendAdded(nil, i)
+	}
+	for j := range s.updates {
+		frames[s.updatedPod(j)] = s.appendUpdate(nil, j)
+	}
+	return frames
 }
 
 // appendMarker appends the marker of the k-th application.
 func (s *script) appendMarker(to []byte, k int) []byte {
-	return append(to, s.frame(watch.Added, markerPod(s.listVersion()+s.updates+2+k, k))...)
+	return append(to, s.frame(watch.Added, s.markerPod(s.listVersion()+s.updates+2+k, k))...)
 }
 
 // appendWarmUpMarker appends the marker after the first updates.
 func (s *script) appendWarmUpMarker(to []byte) []byte {
 	return append(to, s.frame(watch.Added, warmUpMarker(s.listVersion()+s.warmUp+1))...)
+}
+
+// markerPod has the labels by which the consumers select the pods.
+func (s *script) markerPod(version, k int) *corev1.Pod {
+	marker := markerPod(version, k)
+	if s.kind != nil {
+		marker.Labels = podtest.KindLabels()
+		marker.Labels[podtest.KindIDLabel] = markerName
+	}
+	return marker
+}
+
+// labels returns the labels of the pods of the k-th application that a selector may name.
+func (s *script) labels(k int) labels.Set {
+	if s.kind != nil {
+		return podtest.KindLabels()
+	}
+	return labels.Set{watchsource.LabelApp: nthApp(k), watchsource.LabelRole: watchsource.RoleExecutor}
 }
 
 // appOf returns the application of the i-th pod.

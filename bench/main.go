@@ -7,6 +7,8 @@
 //	go run .         against a server that replays prepared frames
 //	go run . real    against etcd and kube-apiserver
 //	go run . apps    many applications in one process
+//	go run . kinds   the heap for pods of each kind of real cluster
+//	go run . pod     Executor.Pod beside client-go's decoding of the same frame
 package main
 
 import (
@@ -20,12 +22,14 @@ import (
 	"syscall"
 )
 
-// Commands with which the program runs itself, and two for the user.
+// Commands with which the program runs itself, and those for the user.
 const (
 	serveCommand   = "serve"
 	consumeCommand = "consume"
 	realCommand    = "real"
 	appsCommand    = "apps"
+	kindsCommand   = "kinds"
+	podCommand     = "pod"
 )
 
 func main() {
@@ -53,6 +57,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, progress io.Writ
 		return runReal(ctx, args, out, progress)
 	case appsCommand:
 		return runApps(ctx, args, out, progress)
+	case kindsCommand:
+		return runKinds(ctx, args, out, progress)
+	case podCommand:
+		return runPod(ctx, args, out, progress)
 	default:
 		return fmt.Errorf("there is no command %q", command)
 	}
@@ -83,6 +91,7 @@ func runServe(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	updates := flags.Int("updates", 0, "number of updates")
 	warmUp := flags.Int("warm-up", 0, "number of updates before the others")
 	apps := flags.Int("apps", 1, "number of applications")
+	kind := flags.String("kind", "", "`name` of a kind of pods, in place of executors of Spark")
 	flush := flags.String("flush", flushEach, "`each` or burst")
 	kubeconfig := flags.String("kubeconfig", "", "write a kubeconfig to this `file`")
 	if err := parse(flags, args); err != nil {
@@ -93,6 +102,13 @@ func runServe(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	}
 	s := newScript(*pods, *warmUp+*updates, *apps)
 	s.warmUp = *warmUp
+	if *kind != "" {
+		known, err := kindNamed(*kind)
+		if err != nil {
+			return err
+		}
+		s.kind = &known
+	}
 	return serve(ctx, newReplay(s, *flush == flushEach), *kubeconfig, in, out)
 }
 
@@ -103,6 +119,7 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.IntVar(&a.pods, "pods", 1, "number of pods that there are")
 	flags.IntVar(&a.updates, "updates", 1, "number of updates that will come")
 	flags.IntVar(&a.apps, "apps", 1, "number of applications")
+	flags.StringVar(&a.kind, "kind", "", "`name` of the kind of pods, in place of executors of Spark")
 	flags.StringVar(&a.kubeconfig, "kubeconfig", "", "`file` that says where the server is")
 	flags.IntVar(&a.watches, "watches", 1, "number of consumers in the process")
 	flags.BoolVar(&a.resumed, "resumed", false, "end the first watches before the measurement")

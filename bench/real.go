@@ -29,6 +29,9 @@ type realOptions struct {
 	results    string
 }
 
+// defaultRealConsumers take part unless the flag names others.
+const defaultRealConsumers = "watch,informer,controller-runtime,watchsource,watchsource-decoding"
+
 // interval is the time from one update to the next.
 func (o realOptions) interval() time.Duration { return time.Second / time.Duration(max(o.rate, 1)) }
 
@@ -40,7 +43,7 @@ func runReal(ctx context.Context, args []string, out, progress io.Writer) error 
 	flags.IntVar(&o.updates, "updates", 2_000, "number of updates in each round")
 	flags.IntVar(&o.rate, "rate", 200, "updates per second")
 	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds")
-	flags.StringVar(&o.consumers, "consumers", "watch,informer,controller-runtime,watchsource,watchsource-trimmed", "compare these `names`; spark needs a JDK")
+	flags.StringVar(&o.consumers, "consumers", defaultRealConsumers, "compare these `names`; spark needs a JDK")
 	flags.IntVar(&o.watches, "watches", 1, "number of watches of each consumer, in one process")
 	flags.BoolVar(&o.resumed, "resumed", false, "end the first watches before the updates, as the server does after five to ten minutes")
 	flags.StringVar(&o.before, "before", "", "measure this library's consumers also in this `program`, a build of this command from before a change")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,8 +17,12 @@ type recorder struct {
 	recording bool
 	samples   []sample
 	missing   atomic.Int64  // markers
-	ended     chan struct{} // closed when all markers have been seen
+	decoded   atomic.Int64  // calls of Executor.Pod
+	ended     chan struct{} // closed when all markers have been seen, or the consumer has failed
 	end       func()        // for a consumer that does not decode pods
+
+	mu      sync.Mutex
+	failure error // why the consumer ended before the markers
 }
 
 // A sample is the moment at which the user's code saw a version of a pod.
@@ -45,4 +50,19 @@ func (a *recorder) see(pod, version string) {
 	if strings.HasPrefix(pod, markerName) && a.missing.Add(-1) == 0 {
 		a.end()
 	}
+}
+
+// fail ends the recording for a consumer that cannot go on.
+func (a *recorder) fail(err error) {
+	a.mu.Lock()
+	a.failure = errors.Join(a.failure, err)
+	a.mu.Unlock()
+	a.end()
+}
+
+// err returns why the consumer failed, nil if it did not.
+func (a *recorder) err() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failure
 }

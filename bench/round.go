@@ -21,7 +21,7 @@ func runRound(ctx context.Context, consumer string, p plan, flush, dir string) (
 	kubeconfig := filepath.Join(dir, "replay.kubeconfig")
 	size := []string{
 		"-pods", strconv.Itoa(p.pods), "-updates", strconv.Itoa(p.updates), "-apps", strconv.Itoa(max(p.apps, 1)),
-		"-kubeconfig", kubeconfig,
+		"-kind", p.kind, "-kubeconfig", kubeconfig,
 	}
 
 	serverArgs := append([]string{serveCommand, "-flush", flush}, size...)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -40,6 +41,24 @@ func serve(ctx context.Context, r *replay, kubeconfig string, in io.Reader, out 
 		return err
 	}
 	return json.NewEncoder(out).Encode(r.seen())
+}
+
+// replayHere replays a script in this process until ctx ends. It does not wait with the updates.
+func replayHere(ctx context.Context, s *script) (*rest.Config, error) {
+	r := newReplay(s, true)
+	r.release()
+	config, failed := make(chan *rest.Config, 1), make(chan error, 1)
+	go func() {
+		failed <- listenAndReplay(ctx, r, func(host string, authority []byte) {
+			config <- withProtobuf(&rest.Config{Host: host, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
+		})
+	}()
+	select {
+	case c := <-config:
+		return c, nil
+	case err := <-failed:
+		return nil, err
+	}
 }
 
 func writeKubeconfig(path, host string, authority []byte) error {

@@ -16,7 +16,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podtest"
 )
 
@@ -109,6 +108,8 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	switch {
 	case !watching && s.media != protobufMedia:
 		http.Error(w, "lists are in protobuf only", http.StatusNotAcceptable)
+	case !watching && s.kind != nil:
+		http.Error(w, "lists have executors of Spark only", http.StatusNotAcceptable)
 	case !watching:
 		r.count(func(q *requests) { q.Lists++ })
 		err = r.serveList(w, s.podsOf(selected), query.Get("limit"), query.Get("continue"))
@@ -191,7 +192,7 @@ func (r *replay) serveWatch(ctx context.Context, w http.ResponseWriter, s *scrip
 				return nil
 			}
 		}
-		if i, _ := s.updated(j); !selected[i%s.apps] {
+		if !selected[s.updatedPod(j)%s.apps] {
 			continue
 		}
 		out.buffer = s.appendUpdate(out.buffer, j)
@@ -234,7 +235,7 @@ func (s *script) selected(selector string) ([]bool, error) {
 	}
 	selected := make([]bool, s.apps)
 	for k := range selected {
-		selected[k] = parsed.Matches(labels.Set{watchsource.LabelApp: nthApp(k), watchsource.LabelRole: watchsource.RoleExecutor})
+		selected[k] = parsed.Matches(s.labels(k))
 	}
 	return selected, nil
 }

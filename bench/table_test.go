@@ -22,7 +22,7 @@ func fixedReport() report {
 		Comparisons: []comparison{{Pods: 10_000, Updates: 20_000, Series: []series{
 			{Consumer: floorName, Title: "frames read, nothing else", Rounds: []figures{round(10, 0), round(20, 0), round(15, 0)}},
 			{Consumer: informerName, Title: "SharedInformer", Rounds: []figures{round(100, 16e3), round(200, 16e3), round(120, 16e3)}},
-			{Consumer: "watchsource-trimmed", Title: "watchsource, trimmed pods", Rounds: []figures{round(25, 4e3), round(40, 4e3), round(60, 4e3)}},
+			{Consumer: "watchsource-podless", Title: "watchsource, no pods kept", Rounds: []figures{round(25, 4e3), round(40, 4e3), round(60, 4e3)}},
 		}}},
 	}
 }
@@ -34,7 +34,7 @@ func TestTable(t *testing.T) {
 |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 | 10,000 | frames read, nothing else | 15.0 (10.0-20.0) | 0.10 | 1.00 | 240 | - | - | 64 | 1.50 | 150 | 2.25 |
 | 10,000 | SharedInformer | 120.0 (100.0-200.0) | 1.00 | 10.00 | 240 | 16.0 | 1.00 | 64 | 1.50 | 150 | 2.25 |
-| 10,000 | watchsource, trimmed pods | 40.0 (25.0-60.0) | 0.25 | 2.50 | 240 | 4.0 | 0.25 | 64 | 1.50 | 150 | 2.25 |
+| 10,000 | watchsource, no pods kept | 40.0 (25.0-60.0) | 0.25 | 2.50 | 240 | 4.0 | 0.25 | 64 | 1.50 | 150 | 2.25 |
 `
 	if got := fixedReport().markdown(); got != want {
 		t.Errorf("table:\n%s\nwant:\n%s", got, want)

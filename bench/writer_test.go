@@ -39,7 +39,7 @@ func testWriter(t *testing.T, name string) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer synctest.Wait() // until all is gone
 	defer stop()
-	if _, err := c.start(ctx, env{client: client, recorder: crowd}); err != nil {
+	if _, err := c.start(ctx, env{client: client, recorder: crowd, selector: podSelector}); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
