@@ -27,13 +27,21 @@ func (s *Server) watch(c *call, effects []activeEffect) (*http.Response, error) 
 	if refusal != nil {
 		return c.refuse(refusal, effects), nil
 	}
-	if st.held != nil {
-		st.body.awaitFirst(st.held.lifted)
+	if held := st.holdsHeaders(); held != nil {
+		st.body.awaitFirst(held.lifted)
 		if err := c.http.Context().Err(); err != nil {
 			return nil, err
 		}
 	}
 	return c.response(http.StatusOK, http.Header{}, c.media.streamType, st.body), nil
+}
+
+// holdsHeaders returns the effect that holds the answer back, nil for none. A Strike on all
+// streams may add one at any time.
+func (st *Stream) holdsHeaders() *activeEffect {
+	st.server.mu.Lock()
+	defer st.server.mu.Unlock()
+	return st.held
 }
 
 // openStream opens a stream. If unavailable is not nil the stream has this error only. It
