@@ -59,6 +59,7 @@ func settledHeap() int64 {
 // A reader that keeps one executor keeps its pod, and not the pods of others, once the store and
 // all else is gone: whether the executor was listed, changed, or is deleted.
 func TestOneExecutorKeepsNoOthers(t *testing.T) {
+	skipUnderRace(t)
 	const limit = 64 << 10
 	listed := func(first, _, _ watchsource.Executor) watchsource.Executor { return first }
 	changed := func(_, last, _ watchsource.Executor) watchsource.Executor { return last }
@@ -132,6 +133,7 @@ func oneOf(t *testing.T, pods int, podOf func(i int) *corev1.Pod) (first, last, 
 // Pods that were deleted leave nothing behind, however many there were and whether they were
 // alike: in the store, in its source, and in what pods have in common.
 func TestDeletedPodsLeaveNothing(t *testing.T) {
+	skipUnderRace(t)
 	const limit = 384 << 10
 	for _, test := range []struct {
 		name  string
@@ -197,6 +199,7 @@ func TestHeapPerPodWithoutPods(t *testing.T) {
 }
 
 func testHeapPerPod(t *testing.T, pods int, limit, sharedLimit int64, podOf func(i int) *corev1.Pod, newStore func(...watchsource.StoreOption) *watchsource.Store) {
+	skipUnderRace(t)
 	for _, test := range []struct {
 		name      string
 		newSource modeltest.NewSource
@@ -244,6 +247,7 @@ func testHeapPerPod(t *testing.T, pods int, limit, sharedLimit int64, podOf func
 // An application whose pods go through the same states again and again does not grow, whether
 // the pods are made anew for each run or their containers are started again.
 func TestRepeatedLivesDoNotGrow(t *testing.T) {
+	skipUnderRace(t)
 	const pods, few, many, limit = 50, 10, 40, 128 << 10
 	for name, begin := range map[string]func(server *watchtest.Server, i int){
 		"new pods": func(server *watchtest.Server, i int) {
@@ -300,5 +304,12 @@ func TestRepeatedLivesDoNotGrow(t *testing.T) {
 			<-reading
 			runtime.KeepAlive(store)
 		})
+	}
+}
+
+// skipUnderRace skips a test of memory, of which the race detector needs some itself.
+func skipUnderRace(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector is on")
 	}
 }
