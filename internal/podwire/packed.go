@@ -39,6 +39,14 @@ func (p packed) appendTo(wire []byte) []byte {
 	return append(wire, rest...)
 }
 
+// size returns a size that the wire form of the part does not exceed.
+func (p packed) size() int {
+	if p.template == nil {
+		return 0
+	}
+	return len(p.template.wire) + len(p.delta)
+}
+
 // equals reports whether m is the part in its wire form.
 func (p packed) equals(m message) bool {
 	if p.template == nil {

@@ -143,7 +143,7 @@ func (p *Pod) Matches(selector labels.Selector) bool {
 	case p.partial != nil:
 		return selector.Matches(labels.Set{p.partial.key: p.partial.value})
 	}
-	wire := wireLabels(p.metadata.appendTo(nil))
+	wire := wireLabels(p.metadata.appendTo(make([]byte, 0, p.metadata.size())))
 	if reflect.TypeOf(selector) != reflect.TypeOf(labels.NewSelector()) {
 		return selector.Matches(wire.set()) // of the user, who may look for a Set
 	}
