@@ -26,19 +26,9 @@ func TestMain(m *testing.M) {
 func TestCompareAllConsumers(t *testing.T) {
 	dir := t.TempDir()
 	results := filepath.Join(dir, "results.json")
-	var table, progress bytes.Buffer
 	args := []string{"-pods", "50", "-updates", "200", "-rounds", "2", "-results", results, "-charts", dir}
-	if err := run(t.Context(), args, strings.NewReader(""), &table, &progress); err != nil {
-		t.Fatalf("%v\n%s", err, &progress)
-	}
-	encoded, err := os.ReadFile(results)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var r report
-	if err := json.Unmarshal(encoded, &r); err != nil {
-		t.Fatal(err)
-	}
+	table := runCommand(t, &r, results, args...)
 	if len(r.Comparisons) != 1 || len(r.Comparisons[0].Series) != len(consumers) {
 		t.Fatalf("results of %d sizes, want 1 with %d consumers", len(r.Comparisons), len(consumers))
 	}
@@ -52,8 +42,8 @@ func TestCompareAllConsumers(t *testing.T) {
 				t.Errorf("%s: %v calls of Executor.Pod per update, want some: %t", s.Consumer, f.DecodedPods, decodes)
 			}
 		}
-		if !strings.Contains(table.String(), "| "+s.Title+" |") {
-			t.Errorf("the table lacks %q:\n%s", s.Title, &table)
+		if !strings.Contains(table, "| "+s.Title+" |") {
+			t.Errorf("the table lacks %q:\n%s", s.Title, table)
 		}
 	}
 	for _, name := range []string{"cpu.svg", "memory.svg"} {
@@ -95,4 +85,22 @@ func TestPlansFollowTheFlags(t *testing.T) {
 			t.Errorf("options %+v were accepted", o)
 		}
 	}
+}
+
+// runCommand runs the program, reads the results that it has written, and returns the table that
+// it has printed.
+func runCommand(t *testing.T, results any, path string, args ...string) (table string) {
+	t.Helper()
+	var out, progress bytes.Buffer
+	if err := run(t.Context(), args, strings.NewReader(""), &out, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	encoded, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(encoded, results); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }

@@ -4,8 +4,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -68,19 +66,9 @@ func TestKindsHaveNoLists(t *testing.T) {
 // The command measures each consumer with each kind.
 func TestKindsCommand(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "kinds.json")
-	var table, progress bytes.Buffer
 	args := []string{kindsCommand, "-kinds", "driver,mixed", "-pods", "60", "-updates", "90", "-rounds", "2", "-results", results}
-	if err := run(t.Context(), args, strings.NewReader(""), &table, &progress); err != nil {
-		t.Fatalf("%v\n%s", err, &progress)
-	}
-	encoded, err := os.ReadFile(results)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var r kindsReport
-	if err := json.Unmarshal(encoded, &r); err != nil {
-		t.Fatal(err)
-	}
+	table := runCommand(t, &r, results, args...)
 	if len(r.Kinds) != 2 {
 		t.Fatalf("results of %d kinds, want 2", len(r.Kinds))
 	}
@@ -96,8 +84,8 @@ func TestKindsCommand(t *testing.T) {
 				checkComplete(t, s.Consumer, f)
 			}
 		}
-		if !strings.Contains(table.String(), "| "+k.Title+" |") {
-			t.Errorf("the table lacks %q:\n%s", k.Title, &table)
+		if !strings.Contains(table, "| "+k.Title+" |") {
+			t.Errorf("the table lacks %q:\n%s", k.Title, table)
 		}
 	}
 }

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"os"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,19 +46,9 @@ func TestDecodingsAreOfTheSamePods(t *testing.T) {
 // The command measures both decoders in each round, and prints their ratio.
 func TestPodCommand(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "pod.json")
-	var table, progress bytes.Buffer
 	args := []string{podCommand, "-kinds", "executor,driver", "-pods", "20", "-calls", "200", "-rounds", "2", "-results", results}
-	if err := run(t.Context(), args, strings.NewReader(""), &table, &progress); err != nil {
-		t.Fatalf("%v\n%s", err, &progress)
-	}
-	encoded, err := os.ReadFile(results)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var r podReport
-	if err := json.Unmarshal(encoded, &r); err != nil {
-		t.Fatal(err)
-	}
+	runCommand(t, &r, results, args...)
 	if len(r.Kinds) != 2 {
 		t.Fatalf("results of %d kinds, want 2", len(r.Kinds))
 	}
@@ -75,7 +63,7 @@ func TestPodCommand(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"-kinds", "drivers"}, {"-pods", "0"}, {"-calls", "0"}} {
-		if err := run(t.Context(), append([]string{podCommand}, args...), strings.NewReader(""), &table, &progress); err == nil {
+		if err := run(t.Context(), append([]string{podCommand}, args...), strings.NewReader(""), io.Discard, io.Discard); err == nil {
 			t.Errorf("%v was accepted", args)
 		}
 	}
