@@ -24,7 +24,7 @@ func BenchmarkFrameToStore(b *testing.B) {
 	frames := encodedUpdates(b, pods)
 	for name, store := range map[string]*Store{"pods": NewStore(), "without pods": NewStore(WithoutPods())} {
 		b.Run(name, func(b *testing.B) {
-			next := negotiatorFor(store).Stream(io.NopCloser(&endless{all: frames})).Next
+			next := negotiatorFor(store).Stream(io.NopCloser(&podtest.Endless{All: frames})).Next
 			watcher := newWatcher(store, sparkSelector(podtest.ExecutorApp), &sourceOptions{})
 			watcher.replace(nil, "1")
 			receive := func() {
@@ -70,16 +70,4 @@ func encodedUpdates(b *testing.B, pods int) (frames []byte) {
 		frames = append(frames, frame...)
 	}
 	return frames
-}
-
-// endless reads the same again and again.
-type endless struct{ all, left []byte }
-
-func (e *endless) Read(p []byte) (int, error) {
-	if len(e.left) == 0 {
-		e.left = e.all
-	}
-	n := copy(p, e.left)
-	e.left = e.left[n:]
-	return n, nil
 }

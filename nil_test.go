@@ -124,7 +124,7 @@ func testNilObserverAndEmptyLogger(t *testing.T, newSource modeltest.NewSource) 
 	})
 }
 
-// A selector that is nil is not one that selects every pod.
+// A nil selector does not select every pod.
 func TestStartRefusesNilSelector(t *testing.T) { eachConstructor(t, testStartRefusesNilSelector) }
 
 func testStartRefusesNilSelector(t *testing.T, newSource modeltest.NewSource) {

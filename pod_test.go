@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -403,8 +404,8 @@ func testWithoutPodsThereIsNoPod(t *testing.T, way podWay) {
 	}
 }
 
-// Pod returns the pod without managedFields, also if a program passes a pod that has them to the
-// store itself, and it does not remove them from the program's pod.
+// Pod returns the pod without managedFields. This holds too for a pod with managedFields that a
+// program passes to the store, and the program's pod keeps them.
 func TestPodLacksManagedFields(t *testing.T) {
 	for name, feed := range map[string]func(store *watchsource.Store, p *corev1.Pod){
 		"UpdatePod":       (*watchsource.Store).UpdatePod,
@@ -444,7 +445,7 @@ func TestPodLacksManagedFields(t *testing.T) {
 	}
 }
 
-// WithTrimmedPods has no effect on a Store: its pods are whole, also if a user's own store beside
+// WithTrimmedPods has no effect on a Store: its pods are whole, even if a user's own store beside
 // it receives trimmed ones from another source.
 func TestTrimmedPodsOfAStoreAreWhole(t *testing.T) { eachPodWay(t, testTrimmedPodsOfAStoreAreWhole) }
 
@@ -546,7 +547,7 @@ func testSelectorOfTheUser(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-// keepingSelector keeps what it has matched, and wants it to be a Set.
+// keepingSelector keeps the labels that it has received, and wants a Set.
 type keepingSelector struct {
 	labels.Selector
 	kept *[]labels.Labels
@@ -578,5 +579,23 @@ func TestPodOfTheSameVersion(t *testing.T) {
 	store.UpdatePod(pod("2", uid("v"), version("6")))
 	if batch, _ := reader.next(); len(batch.Changes) != 1 || batch.Changes[0].After.Name != "exec-2" {
 		t.Errorf("the changes %+v, want only that of the other executor", batch.Changes)
+	}
+}
+
+// A pod that is trimmed without a server is otherwise as the program has made it: its times have
+// nanoseconds, and its empty maps and slices are not nil.
+func TestTrimmedPodOfAProgram(t *testing.T) {
+	user := new(podRecorder)
+	watcher := watchsource.NewWatcher(user, labels.Everything(), watchsource.WithTrimmedPods())
+	p := pod("1", phase(corev1.PodRunning), container(executorContainer, running()), containerPolicy(executorContainer, "Always"))
+	p.TypeMeta = metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}
+	p.CreationTimestamp = metav1.NewTime(time.Date(2026, time.March, 2, 9, 30, 0, 678, time.UTC))
+	p.Annotations, p.Finalizers, p.Status.Conditions = map[string]string{}, []string{}, []corev1.PodCondition{}
+	p.Spec.Volumes = []corev1.Volume{{Name: "scratch"}}
+	want := p.DeepCopy()
+	want.Spec = podtest.TrimmedSpec(want)
+	must(t, watcher.Receive(added(p)))
+	if got := user.all[0]; !reflect.DeepEqual(got, want) {
+		t.Errorf("the user's store has\n%+v\nwant\n%+v", got, want)
 	}
 }

@@ -158,7 +158,7 @@ func testGuarantee9PodIsACopy(t *testing.T, way podWay) {
 }
 
 // G9: the same is true of the pods that the test of a fake still holds. The store keeps those
-// pods as they are, so that the test must not change them, see [watchsource.SnapshotsStore].
+// pods without a copy, so the test must not change them, see [watchsource.SnapshotsStore].
 func TestGuarantee9PodOfAFakeIsACopy(t *testing.T) { eachFake(t, testGuarantee9PodOfAFakeIsACopy) }
 
 func testGuarantee9PodOfAFakeIsACopy(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {

@@ -20,7 +20,7 @@ import (
 )
 
 // The limits of this file are for stores that a source feeds with the protobuf of a server. They
-// leave room above what was measured, and are far below the size of decoded pods.
+// leave room above the measured values, and are far below the size of decoded pods.
 
 // shortHistory keeps the server's own memory about the same while pods change.
 var shortHistory = watchtest.WithHistory(100)
@@ -94,8 +94,9 @@ func TestOneExecutorKeepsNoOthers(t *testing.T) {
 	}
 }
 
-// oneOf returns one executor of many: as it was listed, after it has changed, and deleted.
-func oneOf(t *testing.T, pods int, podOf func(i int) *corev1.Pod) (first, last, deleted watchsource.Executor) {
+// watchPods creates pods on a server and starts a source with a store. The caller stops the source,
+// before it measures what is left.
+func watchPods(t *testing.T, pods int, podOf func(i int) *corev1.Pod) (*watchtest.Server, *watchsource.Store, *watchsource.WatchSnapshotSource) {
 	t.Helper()
 	server := watchtest.NewServer(shortHistory)
 	for i := range pods {
@@ -104,6 +105,13 @@ func oneOf(t *testing.T, pods int, podOf func(i int) *corev1.Pod) (first, last, 
 	store := watchsource.NewStore()
 	source := watchsource.NewWatchSnapshotSource(store, server.Client())
 	start(t, source, podtest.App)
+	return server, store, source
+}
+
+// oneOf returns one executor of many: as it was listed, after it has changed, and deleted.
+func oneOf(t *testing.T, pods int, podOf func(i int) *corev1.Pod) (first, last, deleted watchsource.Executor) {
+	t.Helper()
+	server, store, source := watchPods(t, pods, podOf)
 	defer source.Stop()
 	next, stop := iter.Pull(store.Batches(t.Context(), 0))
 	defer stop()
@@ -245,7 +253,7 @@ func testHeapPerPod(t *testing.T, pods int, limit, sharedLimit int64, podOf func
 }
 
 // An application whose pods go through the same states again and again does not grow, whether
-// the pods are made anew for each run or their containers are started again.
+// new pods are made for each run or their containers are started again.
 func TestRepeatedLivesDoNotGrow(t *testing.T) {
 	skipUnderRace(t)
 	const pods, few, many, limit = 50, 10, 40, 128 << 10
@@ -259,13 +267,7 @@ func TestRepeatedLivesDoNotGrow(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := watchtest.NewServer(shortHistory)
-			for i := range pods {
-				server.Create(sparkPod(i))
-			}
-			store := watchsource.NewStore()
-			source := watchsource.NewWatchSnapshotSource(store, server.Client())
-			start(t, source, podtest.App)
+			server, store, source := watchPods(t, pods, sparkPod)
 			defer source.Stop()
 			ctx, cancel := context.WithCancel(t.Context())
 			reading := make(chan struct{})

@@ -65,8 +65,8 @@ func wantLabels(t *testing.T, e watchsource.Executor, p *corev1.Pod) {
 	}
 }
 
-// Label and Annotation find what is in the pod's maps and nothing else, in each state of a pod,
-// also after a change of labels only or of annotations only, for deleted executors and after Stop.
+// Label and Annotation find the entries of the pod's maps and nothing else: in each state of a pod,
+// after a change of labels only or of annotations only, for deleted executors and after Stop.
 func TestLabelsAndAnnotations(t *testing.T) { eachPodWay(t, testLabelsAndAnnotations) }
 
 func testLabelsAndAnnotations(t *testing.T, way podWay) {
@@ -137,7 +137,7 @@ func TestLabelsOfAPodWithoutLabels(t *testing.T) {
 	}
 }
 
-// Ready is that of the condition Ready, in each state of the pod and without pods.
+// Ready follows the condition Ready, in each state of the pod and without pods.
 func TestReady(t *testing.T) { eachPodWay(t, testReady) }
 
 func testReady(t *testing.T, way podWay) {

@@ -16,8 +16,8 @@ import (
 )
 
 // If so many lists wait for a slow store that only the oldest and the ends of the others are
-// kept, a reader of the store is shown each end, also of a pod that the oldest list does not
-// have.
+// kept, a reader of the store is shown each end. This holds for a pod that the oldest list does
+// not have too.
 func TestEndsInManyWaitingLists(t *testing.T) {
 	status := func(state, last corev1.ContainerState) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {

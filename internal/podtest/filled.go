@@ -48,7 +48,7 @@ func (f filler) fill(v reflect.Value) {
 	}
 }
 
-// fillKnown fills a value of a type that has rules of its own. It reports false for others.
+// fillKnown fills a value of a type that has rules. It reports false for other types.
 func (f filler) fillKnown(value any) bool {
 	switch value := value.(type) {
 	case *metav1.Time:

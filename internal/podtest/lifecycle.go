@@ -101,7 +101,7 @@ func (l lifecycle) create(pod *corev1.Pod) {
 	}
 }
 
-// run makes the pod one that runs.
+// run writes the status of a pod that runs.
 func (l lifecycle) run(pod *corev1.Pod, updates int, ready bool) {
 	pod.Status.Phase = corev1.PodRunning
 	l.connect(pod)
@@ -118,7 +118,7 @@ func (l lifecycle) run(pod *corev1.Pod, updates int, ready bool) {
 	}
 }
 
-// succeed makes the pod one that has ended. Further updates are a controller's, which exports
+// succeed writes the status of a pod that has ended. Further updates are a controller's, which exports
 // what the pod has logged.
 func (l lifecycle) succeed(pod *corev1.Pod, updates int) {
 	pod.Status.Phase = corev1.PodSucceeded

@@ -67,7 +67,7 @@ func BenchmarkEvent(b *testing.B) {
 		}},
 	} {
 		b.Run(watch.name, func(b *testing.B) {
-			next := watch.next(io.NopCloser(&loop{all: stream}))
+			next := watch.next(io.NopCloser(&podtest.Endless{All: stream}))
 			held := make([]runtime.Object, pods)
 			b.ReportAllocs()
 			before := cpu()
@@ -81,18 +81,6 @@ func BenchmarkEvent(b *testing.B) {
 			}
 		})
 	}
-}
-
-// loop has the same to read again and again.
-type loop struct{ all, left []byte }
-
-func (l *loop) Read(p []byte) (int, error) {
-	if len(l.left) == 0 {
-		l.left = l.all
-	}
-	n := copy(p, l.left)
-	l.left = l.left[n:]
-	return n, nil
 }
 
 func cpu() int64 {

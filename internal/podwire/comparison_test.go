@@ -126,7 +126,7 @@ func (r *receiver) compareParts(t *testing.T, now received) {
 	}
 	trimmed := now.want.DeepCopy()
 	trimmed.Spec = podtest.TrimmedSpec(trimmed)
-	if got, err := now.pod.Trimmed(); err != nil || !sameTrimmed(now.pod, got, trimmed) {
+	if got, err := now.pod.Trimmed(); err != nil || !reflect.DeepEqual(got, trimmed) {
 		t.Fatalf("knowing %s, Trimmed, %v:\ngot  %+v\nwant %+v", r.memory, err, got, trimmed)
 	}
 	compareEntries(t, "label", now.pod.Label, now.want.Labels)
@@ -136,15 +136,6 @@ func (r *receiver) compareParts(t *testing.T, now received) {
 			t.Fatalf("knowing %s: %q selects %q: %t, want %t", r.memory, s, now.want.Labels, got, want)
 		}
 	}
-}
-
-// sameTrimmed compares all of a pod in its wire form. A decoded pod is encoded for this, which makes
-// no difference between what is empty and what is not there.
-func sameTrimmed(pod *Pod, got, want *corev1.Pod) bool {
-	if pod.decoded != nil {
-		return apiequality.Semantic.DeepEqual(got, want)
-	}
-	return reflect.DeepEqual(got, want)
 }
 
 func compareEntries(t *testing.T, kind string, entry func(string) (string, bool), want map[string]string) {
@@ -262,7 +253,7 @@ func statusParts(statuses []corev1.ContainerStatus) (parts []corev1.ContainerSta
 }
 
 // compareMetadata checks that pods with the same packed metadata have equal metadata, and that a
-// pod whose metadata has not changed has that of the last state.
+// pod whose metadata has not changed shares the metadata of the last state.
 func (r *receiver) compareMetadata(t *testing.T, now received) {
 	t.Helper()
 	for _, was := range r.kept {
@@ -340,7 +331,7 @@ func compareDecoded(t *testing.T, form Form, got, want runtime.Object) {
 		if form == Trimmed {
 			read, want.Spec = pod.Trimmed, podtest.TrimmedSpec(want)
 		}
-		if decoded, err := read(); err != nil || !reflect.DeepEqual(decoded, want) && !sameTrimmed(pod, decoded, want) {
+		if decoded, err := read(); err != nil || !reflect.DeepEqual(decoded, want) {
 			t.Fatalf("in form %d, %v:\ngot  %+v\nwant %+v", form, err, decoded, want)
 		}
 	}

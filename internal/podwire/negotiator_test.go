@@ -3,9 +3,12 @@
 package podwire
 
 import (
+	"bytes"
+	"io"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -17,6 +20,10 @@ type panickingDecoder struct{ runtime.Decoder }
 
 func (panicking) Decoder(string, map[string]string) (runtime.Decoder, error) {
 	return panickingDecoder{}, nil
+}
+
+func (panicking) StreamDecoder(string, map[string]string) (runtime.Decoder, runtime.Serializer, runtime.Framer, error) {
+	return panickingDecoder{}, nil, nil, nil
 }
 
 func (panickingDecoder) Decode([]byte, *schema.GroupVersionKind, runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
@@ -34,6 +41,19 @@ func TestPanicOfADecoder(t *testing.T) {
 		object, err := runtime.Decode(decoder, []byte("no pod"))
 		if object != nil || err == nil || !strings.Contains(err.Error(), "decode "+mediaType+": panic: length out of range") {
 			t.Errorf("%s: Decode = %v, %v, want the panic as an error", mediaType, object, err)
+		}
+	}
+}
+
+// The same holds for the object of an event, also for that of a bookmark, which the library does
+// not decode itself.
+func TestPanicOfADecoderInAStream(t *testing.T) {
+	negotiator := NewNegotiator(panicking{}, Wire, nil, nil, func(string) {})
+	for _, kind := range []string{"ADDED", "BOOKMARK", "ERROR"} {
+		frame := framed(eventOf(t, kind, &corev1.Node{}))
+		event, err := negotiator.Stream(io.NopCloser(bytes.NewReader(frame))).Next()
+		if event.Object != nil || err == nil || !strings.Contains(err.Error(), "panic: length out of range") {
+			t.Errorf("%s: Next = %v, %v, want the panic as an error", kind, event, err)
 		}
 	}
 }

@@ -277,7 +277,7 @@ func TestSameMetadata(t *testing.T) {
 	}
 }
 
-// Nearly equal pods share their templates. Each has only what differs.
+// Nearly equal pods share their templates. Each pod has only its differences.
 func TestNearlyEqualPods(t *testing.T) {
 	const pods, most = 1000, 200
 	s := newPodStore()
@@ -429,7 +429,7 @@ func TestTemplatesOfNewPods(t *testing.T) {
 	}
 }
 
-// What was inserted or removed somewhere in a pod costs about as much as it has bytes.
+// An element that is inserted or removed costs about as many bytes as it has.
 func TestInsertedAndRemovedParts(t *testing.T) {
 	for name, change := range map[string]func(*corev1.Pod){
 		"a first variable": func(p *corev1.Pod) {

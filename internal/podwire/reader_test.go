@@ -37,7 +37,7 @@ func TestReaderForgetsEarlierPods(t *testing.T) {
 	pods = append(pods, full, empty, &corev1.Pod{}, other, full)
 	d := newDecoder(Wire, nil, nil)
 	var r Reader
-	var was []*corev1.Pod // what was read, in structs of their own
+	var was []*corev1.Pod // the pods that the reader has returned, copied
 	for i, pod := range pods {
 		raw, err := pod.Marshal()
 		if err != nil {
