@@ -164,9 +164,13 @@ func (e *Executor) sameNames(known *Executor) bool {
 // equals reports whether other is the same state of the same pod. Comparing resource
 // versions is not enough, because fakes do not change them.
 func (e *Executor) equals(other *Executor) bool {
-	a, b := *e, *other
-	a.pod, b.pod = nil, nil
-	return a.ResourceVersion != "" && a == b
+	return e.ResourceVersion != "" && e.Equal(*other)
+}
+
+// known returns what a store has of the pod.
+func (e *Executor) known() podwire.Known {
+	id := podwire.Identity{Namespace: e.Namespace, Name: e.Name, UID: e.UID, ResourceVersion: e.ResourceVersion}
+	return podwire.Known{Identity: id, Pod: e.pod}
 }
 
 // hasPodOf reports whether both have equal pods, or none.

@@ -15,8 +15,9 @@ import (
 // resource version of each pod that it has.
 type podStore interface {
 	podReceiver
-	// last returns the version of the last state of a pod, and the state if the store keeps it.
-	last(key types.UID) (resourceVersion string, pod *podwire.Pod, ok bool)
+	// last returns the last state of a pod. It has the resource version in any case, and the pod
+	// if the store keeps it.
+	last(key types.UID) (known podwire.Known, ok bool)
 }
 
 // A podReceiver has the methods of a [SnapshotsStore], for pods in their wire form or decoded.
@@ -93,9 +94,9 @@ type ledger struct {
 
 func newLedger(to podReceiver) *ledger { return &ledger{to, map[types.UID]string{}} }
 
-func (l *ledger) last(key types.UID) (string, *podwire.Pod, bool) {
+func (l *ledger) last(key types.UID) (podwire.Known, bool) {
 	version, ok := l.versions[key]
-	return version, nil, ok
+	return podwire.Known{Identity: podwire.Identity{ResourceVersion: version}}, ok
 }
 
 func (l *ledger) updatePod(pod *podwire.Pod) {

@@ -101,10 +101,13 @@ func (s *session) newLoop(logger logr.Logger) *listwatch.Loop {
 	o := s.source.options
 	s.Watcher = newWatcher(podStoreOf(s.source.store, o.trimmed), s.selector, o)
 	config := o.loopConfig(s.source.client, s.selector, logger)
-	if own, ok := s.source.store.(*Store); ok {
+	switch own, ok := s.source.store.(*Store); {
+	case ok:
 		config.Known = own.known
-	} else if config.Form = podwire.Whole; o.trimmed {
+	case o.trimmed:
 		config.Form = podwire.Trimmed
+	default:
+		config.Form = podwire.Whole
 	}
 	config.Sink, config.Report, config.Begin = s, s.report, s.decideStart
 	return listwatch.New(config)

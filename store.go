@@ -344,22 +344,22 @@ func (s *Store) replace(pods []*podwire.Pod) []Change {
 func (s *Store) known(uid []byte) podwire.Known {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, e := s.current.Load().view.of(&s.positions, types.UID(uid))
-	if e == nil {
+	index, ok := s.positions.ofUID(uid)
+	if !ok {
 		return podwire.Known{}
 	}
-	return podwire.Known{Identity: podwire.Identity{Namespace: e.Namespace, Name: e.Name, UID: e.UID}, Pod: e.pod}
+	return s.current.Load().view.executors.Get(index).known()
 }
 
 // last implements podStore.
-func (s *Store) last(key types.UID) (resourceVersion string, pod *podwire.Pod, ok bool) {
+func (s *Store) last(key types.UID) (known podwire.Known, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, known := s.current.Load().view.of(&s.positions, key)
-	if known == nil {
-		return "", nil, false
+	_, e := s.current.Load().view.of(&s.positions, key)
+	if e == nil {
+		return podwire.Known{}, false
 	}
-	return known.ResourceVersion, known.pod, true
+	return e.known(), true
 }
 
 // ObserveResourceVersion implements [ResourceVersionObserver].

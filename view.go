@@ -238,6 +238,12 @@ func (s *positions) of(key types.UID) (index int, ok bool) {
 	return index, ok
 }
 
+// ofUID returns the index of a pod with a UID. It copies nothing.
+func (s *positions) ofUID(uid []byte) (index int, ok bool) {
+	index, ok = s.byKey[types.UID(uid)]
+	return index, ok
+}
+
 // take assigns an index to a pod, which keeps it until it leaves.
 func (s *positions) take(e *Executor) int {
 	index := s.used

@@ -106,14 +106,14 @@ func (w *Watcher) receive(event watch.Event) error {
 }
 
 func (w *Watcher) update(event watch.EventType, pod *podwire.Pod) {
-	version, last, known := w.store.last(podKeyOf(pod))
-	selected := last != nil && pod.SameMetadata(last) || w.selects(pod) // the store has selected pods only
+	last, known := w.store.last(podKeyOf(pod))
+	selected := last.Pod != nil && pod.SameMetadata(last.Pod) || w.selects(pod) // the store has selected pods only
 	switch {
 	case !selected && known:
 		w.delete(event, pod)
 	case !selected:
-	case known && rv.Older(pod.ResourceVersion, version):
-		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", version)
+	case known && rv.Older(pod.ResourceVersion, last.ResourceVersion):
+		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", last.ResourceVersion)
 	default:
 		w.log(event, pod)
 		w.store.updatePod(pod)
@@ -123,7 +123,7 @@ func (w *Watcher) update(event watch.EventType, pod *podwire.Pod) {
 // delete passes on the deletion of a pod that the store has, or that the selector
 // matches.
 func (w *Watcher) delete(event watch.EventType, pod *podwire.Pod) {
-	if _, _, known := w.store.last(podKeyOf(pod)); !known && !w.selects(pod) {
+	if _, known := w.store.last(podKeyOf(pod)); !known && !w.selects(pod) {
 		return
 	}
 	w.log(event, pod)

@@ -3,6 +3,7 @@
 package podwire
 
 import (
+	"cmp"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -38,9 +39,9 @@ type decoder struct {
 
 	mu                     sync.Mutex // guards the following
 	metadata, spec, status packer
-	kept                   []byte            // of the last spec
-	rest                   []byte            // the metadata of a pod without the fields that are not packed
-	strings                map[string]string // that many pods have
+	kept                   []byte            // memory for the policies of a spec
+	rest                   []byte            // memory for metadata without the fields that are not packed
+	strings                map[string]string // namespaces and nodes, which many pods share
 	policies               policyCache
 }
 
@@ -102,10 +103,26 @@ func (d *decoder) list(list *metainternal.List, m message) bool {
 	return true
 }
 
-// pod reads a pod. It returns nil if it does not understand all of the message.
+// pod reads a pod. It returns nil if it does not understand all of the message. It takes the lock
+// for each pod, so that a long list does not delay a watch.
 func (d *decoder) pod(m message) *Pod {
-	d.mu.Lock() // for each pod, so that a long list does not delay a watch
+	d.mu.Lock()
 	defer d.mu.Unlock()
+	defer d.shrink()
+	return d.read(m)
+}
+
+// shrink frees the memory that an unusually large pod has needed.
+func (d *decoder) shrink() {
+	if cap(d.rest)+cap(d.kept) > longestMemory {
+		d.rest, d.kept = nil, nil
+	}
+	d.metadata.shrink()
+	d.spec.shrink()
+	d.status.shrink()
+}
+
+func (d *decoder) read(m message) *Pod {
 	parts, ok := partsOf(m)
 	if !ok {
 		return nil
@@ -122,18 +139,12 @@ func (d *decoder) pod(m message) *Pod {
 	}
 	known := d.lookup(id.uid)
 	pod := &Pod{Identity: d.identify(id, known.Identity)}
-	before := known.Pod
-	if before == nil {
-		before = noPod
-	}
+	before := cmp.Or(known.Pod, noPod)
 	if !d.packMetadata(pod, d.rest, before) || !d.packSpec(pod, parts.spec, before) {
 		return nil
 	}
 	if pod.status, ok = d.status.pack(parts.status, before.status, func() uint64 { return d.kind(parts.status) }); !ok {
 		return nil
-	}
-	if cap(d.rest)+cap(d.kept) > longestMemory {
-		d.rest, d.kept = nil, nil
 	}
 	return pod
 }
@@ -157,7 +168,7 @@ func (d *decoder) decode(parts podParts, id identity) *Pod {
 	return pod
 }
 
-// packMetadata packs metadata and reads the times in it, unless it is that of the state before.
+// packMetadata packs metadata and reads the times in it, unless the metadata has not changed.
 func (d *decoder) packMetadata(pod *Pod, m message, before *Pod) (ok bool) {
 	if before.metadata.template != nil && before.metadata.equals(m) {
 		pod.metadata, pod.created, pod.deletion = before.metadata, before.created, before.deletion
@@ -278,7 +289,7 @@ func (d *decoder) readMetadata(m message) (id identity, ok bool) {
 }
 
 // identify copies an identity. A new state of a known pod shares the strings of the last state, and
-// pods that come one after the other share the string of their namespace.
+// the pods of a namespace share its string.
 func (d *decoder) identify(id identity, known Identity) Identity {
 	version := string(id.resourceVersion)
 	if known.Name == string(id.name) && known.Namespace == string(id.namespace) && known.UID == types.UID(id.uid) {

@@ -82,18 +82,10 @@ func (w *deltaWriter) compare(from, m message, s *shape) bool {
 // equalFields returns the length of the complete fields with which both messages begin.
 func equalFields(a, b message) (n int) {
 	equal := commonPrefix(a, b)
-	for n < equal {
-		end := n
-		if b[n] >= 8 && b[n] < 0x80 && b[n]&7 == bytesKind && n+1 < len(b) && b[n+1] < 0x80 {
-			end = n + 2 + int(b[n+1]) // as in message.next
-		} else if rest := b[n:]; true {
-			rest.next()
-			end = len(b) - len(rest)
+	for rest := b; n < equal; n = len(b) - len(rest) {
+		if _, ok := rest.next(); !ok || len(b)-len(rest) > equal {
+			break
 		}
-		if end > equal || end == n {
-			return n
-		}
-		n = end
 	}
 	return n
 }

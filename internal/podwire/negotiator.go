@@ -62,8 +62,8 @@ type objectDecoder struct {
 	runtime.Decoder
 	negotiator *Negotiator
 	mediaType  string
-	bookmark   bool // the next object is that of a bookmark, which client-go decodes
-	passed     *Pod // the memory of the pods of events in other shards; nil for lists
+	bookmark   bool // whether client-go decodes the next object, because it belongs to a bookmark
+	passed     *Pod // memory for the events of pods in other shards, nil for lists
 }
 
 // Decode implements [runtime.Decoder]. It turns a panic into an error, because the generated

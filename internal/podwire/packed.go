@@ -28,13 +28,11 @@ func (p packed) appendTo(wire []byte) []byte {
 	}
 	rest := p.template.wire
 	for delta := p.delta; delta != ""; {
-		var keep, drop, add int
-		keep, delta = cutNumber(delta)
-		drop, delta = cutNumber(delta)
-		add, delta = cutNumber(delta)
-		wire = append(wire, rest[:keep]...)
-		wire = append(wire, delta[:add]...)
-		rest, delta = rest[keep+drop:], delta[add:]
+		var op operation
+		op, delta = cutOperation(delta)
+		wire = append(wire, rest[:op.keep]...)
+		wire = append(wire, op.add...)
+		rest = rest[op.keep+op.drop:]
 	}
 	return append(wire, rest...)
 }
@@ -54,16 +52,30 @@ func (p packed) equals(m message) bool {
 	}
 	rest := p.template.wire
 	for delta := p.delta; delta != ""; {
-		var keep, drop, add int
-		keep, delta = cutNumber(delta)
-		drop, delta = cutNumber(delta)
-		add, delta = cutNumber(delta)
-		if len(m) < keep+add || !bytes.Equal(m[:keep], rest[:keep]) || string(m[keep:keep+add]) != delta[:add] {
+		var op operation
+		op, delta = cutOperation(delta)
+		end := op.keep + len(op.add)
+		if len(m) < end || !bytes.Equal(m[:op.keep], rest[:op.keep]) || string(m[op.keep:end]) != op.add {
 			return false
 		}
-		rest, delta, m = rest[keep+drop:], delta[add:], m[keep+add:]
+		rest, m = rest[op.keep+op.drop:], m[end:]
 	}
 	return bytes.Equal(m, rest)
+}
+
+// An operation keeps some bytes of a template, drops the next ones, and adds others.
+type operation struct {
+	keep, drop int
+	add        string
+}
+
+// cutOperation removes an operation from the beginning of a delta, and returns it and the rest.
+func cutOperation(delta string) (op operation, rest string) {
+	op.keep, delta = cutNumber(delta)
+	op.drop, delta = cutNumber(delta)
+	add, delta := cutNumber(delta)
+	op.add, rest = delta[:add], delta[add:]
+	return op, rest
 }
 
 // cutNumber removes a varint from the beginning of a delta, and returns it and the rest.

@@ -27,8 +27,8 @@ type Pod struct {
 	policies               *policies    // read from the spec
 
 	decoded *corev1.Pod // nil for a pod in its wire form
-	trimmed bool        // decoded has been trimmed
-	partial *label      // of a pod that its filter did not want, nil for any other
+	trimmed bool        // whether decoded has been trimmed
+	partial *label      // the label of a pod that its filter did not want, nil for any other
 }
 
 // A label is one label of a pod.
@@ -84,7 +84,7 @@ func (p *Pod) Equals(other *Pod) bool {
 	return p.metadata == other.metadata && p.spec == other.spec && p.status == other.status
 }
 
-// Label returns a label of the pod.
+// Label returns a label of the pod, and whether the pod has it.
 func (p *Pod) Label(key string) (value string, ok bool) {
 	switch {
 	case p.decoded != nil:
@@ -144,13 +144,16 @@ func (p *Pod) Matches(selector labels.Selector) bool {
 		return selector.Matches(labels.Set{p.partial.key: p.partial.value})
 	}
 	wire := wireLabels(p.metadata.appendTo(make([]byte, 0, p.metadata.size())))
-	if reflect.TypeOf(selector) != reflect.TypeOf(labels.NewSelector()) {
-		return selector.Matches(wire.set()) // of the user, who may look for a Set
+	if reflect.TypeOf(selector) != ownSelector {
+		return selector.Matches(wire.set()) // a selector of the user may want a Set
 	}
 	return selector.Matches(wire)
 }
 
-// wireLabels are the labels in metadata that is valid.
+// ownSelector is the type of apimachinery's selectors.
+var ownSelector = reflect.TypeOf(labels.NewSelector())
+
+// wireLabels is valid metadata that implements [labels.Labels].
 type wireLabels message
 
 func (m wireLabels) set() labels.Set {

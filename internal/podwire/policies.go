@@ -2,17 +2,15 @@
 
 package podwire
 
-import (
-	corev1 "k8s.io/api/core/v1"
-)
+import corev1 "k8s.io/api/core/v1"
 
 // policies has the fields of a spec that decide which container the kubelet restarts.
 type policies struct {
-	wire string          // of a spec with nothing else
-	spec *corev1.PodSpec // decoded once a second pod has the same policies; nil before
+	wire string          // a spec that has only these fields
+	spec *corev1.PodSpec // wire decoded; nil until a second pod has the same policies
 }
 
-// noPolicies are those of a pod without a spec.
+// noPolicies has the policies of a pod without a spec.
 var noPolicies = &policies{spec: new(corev1.PodSpec)}
 
 const (
@@ -23,7 +21,7 @@ const (
 // A policyCache lets pods share their policies. The policies that were used last come first.
 type policyCache [maxPolicies]*policies
 
-// of returns the policies in the wire form of a valid spec.
+// of returns the policies in a valid spec that [trim] has trimmed.
 func (c *policyCache) of(wire message) *policies {
 	for i, known := range c {
 		if known == nil {

@@ -81,25 +81,25 @@ func (r *Reader) readStatus(m message) {
 		case statusPodIP:
 			status.PodIP = string(f.value)
 		case statusConditions:
-			status.Conditions = appendNext(status.Conditions)
-			readCondition(&status.Conditions[len(status.Conditions)-1], f.value)
+			readCondition(appendNext(&status.Conditions), f.value)
 		case statusContainerStatuses:
-			status.ContainerStatuses = appendNext(status.ContainerStatuses)
-			readContainer(&status.ContainerStatuses[len(status.ContainerStatuses)-1], f.value)
+			readContainer(appendNext(&status.ContainerStatuses), f.value)
 		case statusInitContainerStatuses:
-			status.InitContainerStatuses = appendNext(status.InitContainerStatuses)
-			readContainer(&status.InitContainerStatuses[len(status.InitContainerStatuses)-1], f.value)
+			readContainer(appendNext(&status.InitContainerStatuses), f.value)
 		}
 	}
 }
 
-// appendNext appends an element without clearing its memory, which has an earlier element.
-func appendNext[T any](to []T) []T {
-	if len(to) < cap(to) {
-		return to[:len(to)+1]
+// appendNext appends an element without clearing its memory, which has an earlier element. It
+// returns the element.
+func appendNext[T any](to *[]T) *T {
+	if n := len(*to); n < cap(*to) {
+		*to = (*to)[:n+1]
+	} else {
+		var zero T
+		*to = append(*to, zero)
 	}
-	var zero T
-	return append(to, zero)
+	return &(*to)[len(*to)-1]
 }
 
 // Fields of PodCondition.

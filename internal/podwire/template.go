@@ -46,7 +46,7 @@ func (p *packer) pack(m message, before packed, kind func() uint64) (packed, boo
 		return packed{}, true
 	}
 	if before.template == nil || !before.template.isFor(m) {
-		return p.packAnew(m, kind())
+		return p.packAnew(m, kind)
 	}
 	limit := max(len(m)/4, min(len(before.delta)+len(before.delta)/8, len(m)/2))
 	delta, short, ok := p.delta.write(before.template.wire, m, p.shape, limit)
@@ -54,7 +54,7 @@ func (p *packer) pack(m message, before packed, kind func() uint64) (packed, boo
 	case !ok:
 		return packed{}, false
 	case !short:
-		return p.packAnew(m, kind())
+		return p.packAnew(m, kind)
 	case before.delta == string(delta):
 		return before, true
 	default:
@@ -64,7 +64,7 @@ func (p *packer) pack(m message, before packed, kind func() uint64) (packed, boo
 
 // packAnew packs a part with the template that was used last, or else with the most similar one. If
 // no template is similar, the part becomes a template.
-func (p *packer) packAnew(m message, kind uint64) (packed, bool) {
+func (p *packer) packAnew(m message, kind func() uint64) (packed, bool) {
 	if last := p.last.Value(); last == nil || !last.isFor(m) {
 		if !p.shape.fits(m) {
 			return packed{}, false
@@ -72,16 +72,14 @@ func (p *packer) packAnew(m message, kind uint64) (packed, bool) {
 	} else if delta, short, ok := p.delta.write(last.wire, m, p.shape, len(m)/4); !ok || short {
 		return packed{last, string(delta)}, ok
 	}
-	hashes := append(p.sketch(m), kind)
+	hashes := append(p.sketch(m), kind())
 	best := p.find(m, hashes)
 	if best == nil {
 		best, p.best = &template{bytes.Clone(m)}, p.best[:0]
 		p.add(best, hashes)
 	}
 	p.last = weak.Make(best)
-	packed := packed{best, string(p.best)}
-	p.shrink()
-	return packed, true
+	return packed{best, string(p.best)}, true
 }
 
 // find returns the template with the shortest delta, and leaves that delta in p.best. It returns
@@ -125,7 +123,7 @@ func (p *packer) forget() {
 	p.sweep = max(leastIndexed, 2*len(p.index))
 }
 
-// shrink frees the memory that an unusually large part needed.
+// shrink frees the memory that an unusually large part has needed.
 func (p *packer) shrink() {
 	if cap(p.best)+cap(p.delta.delta)+cap(p.delta.add) > longestMemory {
 		p.best, p.delta = nil, deltaWriter{}
