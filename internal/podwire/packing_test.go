@@ -510,3 +510,28 @@ func TestPoliciesAreShared(t *testing.T) {
 		t.Error("pods with equal policies have two copies of them, want one that is decoded")
 	}
 }
+
+// A decoder does not keep the memory that a large pod has needed, whether the pod was packed or
+// decoded, and in each of its states.
+func TestMemoryOfALargePod(t *testing.T) {
+	for _, form := range []Form{Wire, Whole, Trimmed} {
+		var last *Pod
+		d := newDecoder(form, nil, func([]byte) Known { return Known{Pod: last} })
+		for state := range 3 {
+			pod := podtest.Executor(1, state, true)
+			pod.Annotations["large"] = strings.Repeat(fmt.Sprint("state ", state), 40<<10)
+			for i := range 2000 {
+				pod.Spec.InitContainers = append(pod.Spec.InitContainers, corev1.Container{Name: fmt.Sprint("init-", state, "-", i)})
+			}
+			pod.Status.Message = strings.Repeat(fmt.Sprint("message ", state), 40<<10)
+			last = d.object(envelope(t, pod)).(*Pod)
+			kept := cap(d.rest) + cap(d.kept)
+			for _, p := range []*packer{&d.metadata, &d.spec, &d.status} {
+				kept += cap(p.best) + cap(p.delta.delta) + cap(p.delta.add)
+			}
+			if most := 4 * longestMemory; kept > most {
+				t.Errorf("form %d, state %d: the decoder keeps %d bytes, want at most %d", form, state, kept, most)
+			}
+		}
+	}
+}
