@@ -288,7 +288,7 @@ func (o loggerOption) applyToStore(to *storeOptions)   { to.logger = o.logger }
 // WithoutPods makes a store keep executors without their pods. [Executor.Pod] then returns
 // [ErrNoPod], and [Executor.Label] and [Executor.Annotation] find nothing. The garbage
 // collector can free the bytes of a pod as soon as the store has read them. An event costs about
-// 1.4 times the CPU of one of a store with pods, because the decoder has no last state to compare
+// 1.6 times the CPU of one of a store with pods, because the decoder has no last state to compare
 // the pod with.
 func WithoutPods() StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.dropPods = true })
