@@ -23,8 +23,8 @@ func TestBacklogLimit(t *testing.T) {
 		store.UpdatePod(pod(fmt.Sprint(i), uid(fmt.Sprint(i)), phase(corev1.PodRunning)))
 	}
 	r := newBatchReader(t, store, 0)
-	if batch := r.want(t, "exec-0 nothing>Running, exec-1 nothing>Running, exec-2 nothing>Running"); !batch.Anew || batch.Missed != 0 {
-		t.Errorf("the first batch: anew %v, missed %d, want true, 0", batch.Anew, batch.Missed)
+	if batch := r.want(t, "exec-0 nothing>Running, exec-1 nothing>Running, exec-2 nothing>Running"); !batch.Full || batch.Missed != 0 {
+		t.Errorf("the first batch: full %v, missed %d, want true, 0", batch.Full, batch.Missed)
 	}
 
 	// As many changes as allowed: an end and a disappearance count one each.
@@ -33,8 +33,8 @@ func TestBacklogLimit(t *testing.T) {
 	store.UpdatePod(pod("3", uid("3")))
 	store.UpdatePod(pod("3", uid("3"), phase(corev1.PodRunning)))
 	store.DeletePod(pod("1", uid("1"), phase(corev1.PodRunning)))
-	if batch := r.want(t, "exec-0 Running>Failed, exec-0 Failed>Deleted, exec-3 nothing>Running, exec-1 Running>Deleted"); batch.Anew || batch.Missed != 0 {
-		t.Errorf("a batch within the limit: anew %v, missed %d, want false, 0", batch.Anew, batch.Missed)
+	if batch := r.want(t, "exec-0 Running>Failed, exec-0 Failed>Deleted, exec-3 nothing>Running, exec-1 Running>Deleted"); batch.Full || batch.Missed != 0 {
+		t.Errorf("a batch within the limit: full %v, missed %d, want false, 0", batch.Full, batch.Missed)
 	}
 	if lines := log.matching("lags"); len(lines) != 0 {
 		t.Errorf("within the limit the log has %q, want nothing", lines)
@@ -45,23 +45,23 @@ func TestBacklogLimit(t *testing.T) {
 	for i := range 4 {
 		store.UpdatePod(pod(fmt.Sprint(4+i), uid(fmt.Sprint(4+i))))
 	}
-	if backlogs := store.Backlogs(); len(backlogs) != 1 || !backlogs[0].GivenUp {
+	if backlogs := store.Backlogs(); len(backlogs) != 1 || !backlogs[0].Dropped {
 		t.Errorf("backlogs %+v, want one that was given up", backlogs)
 	}
 	store.UpdatePod(pod("3", uid("3"), phase(corev1.PodFailed)))
 	store.DeletePod(pod("4", uid("4")))
 	store.DeletePod(pod("5", uid("5")))
-	if batch := r.want(t, "exec-3 nothing>Failed, exec-6 nothing>Pending, exec-7 nothing>Pending"); !batch.Anew || batch.Missed != 3 {
-		t.Errorf("the batch beyond the limit: anew %v, missed %d, want true, 3", batch.Anew, batch.Missed)
+	if batch := r.want(t, "exec-3 nothing>Failed, exec-6 nothing>Pending, exec-7 nothing>Pending"); !batch.Full || batch.Missed != 3 {
+		t.Errorf("the batch beyond the limit: full %v, missed %d, want true, 3", batch.Full, batch.Missed)
 	}
-	if lines := log.matching("Reader of batches lags", `"givenUp"=true`); len(lines) != 1 {
+	if lines := log.matching("Reader of batches lags", `"dropped"=true`); len(lines) != 1 {
 		t.Errorf("beyond the limit the log has %q, want one line", lines)
 	}
 
 	// From then on all is as before.
 	store.UpdatePod(pod("6", uid("6"), phase(corev1.PodRunning)))
-	if batch := r.want(t, "exec-6 Pending>Running"); batch.Anew || batch.Missed != 0 {
-		t.Errorf("the batch after it: anew %v, missed %d, want false, 0", batch.Anew, batch.Missed)
+	if batch := r.want(t, "exec-6 Pending>Running"); batch.Full || batch.Missed != 0 {
+		t.Errorf("the batch after it: full %v, missed %d, want false, 0", batch.Full, batch.Missed)
 	}
 }
 

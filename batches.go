@@ -21,11 +21,11 @@ type Batch struct {
 	// Snapshot is the view after the changes.
 	Snapshot Snapshot
 
-	// Anew is true if Changes has every executor present, with a nil Before, instead
+	// Full is true if Changes has every executor present, with a nil Before, instead
 	// of the changes since the last batch. It is true in a reader's first batch, and in
 	// the first one after its backlog was dropped, see [WithBacklogLimit].
 	// [Change.Ended] is still true only for an end that the reader has not been shown.
-	Anew bool
+	Full bool
 	// Missed counts executors that left while the backlog was dropped. Their changes
 	// are lost. To find them, compare the executors you know with Snapshot.
 	Missed int
@@ -74,7 +74,7 @@ func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Ba
 		}
 		r, snapshot := s.subscribe(name, interval)
 		defer s.unsubscribe(r)
-		if !yield(Batch{Changes: presentChanges(snapshot, nil), Snapshot: snapshot, Anew: true}) {
+		if !yield(Batch{Changes: presentChanges(snapshot, nil), Snapshot: snapshot, Full: true}) {
 			return
 		}
 		for r.sleep(ctx, interval) && r.wait(ctx) {
@@ -125,10 +125,10 @@ func (s *Store) nextBatch(r *reader, interval time.Duration) (batch Batch, ok bo
 	switch {
 	case taken.waiting == 0:
 		return Batch{}, false
-	case taken.givenUp:
-		return Batch{Changes: presentChanges(snapshot, taken.shown), Snapshot: snapshot, Anew: true, Missed: taken.missed}, true
+	case taken.dropped:
+		return Batch{Changes: presentChanges(snapshot, taken.shown), Snapshot: snapshot, Full: true, Missed: taken.missed}, true
 	default:
-		return Batch{Changes: changes(taken.order), Snapshot: snapshot}, true
+		return Batch{Changes: changesOf(taken.order), Snapshot: snapshot}, true
 	}
 }
 
@@ -150,7 +150,7 @@ func presentChanges(snapshot Snapshot, shown map[types.UID]int32) []Change {
 	if snapshot.view != nil {
 		for e := range snapshot.view.all() {
 			_, seen := shown[e.key()]
-			all = append(all, Change{After: e, end: verdictOf(e.State.Ended() && !seen)})
+			all = append(all, Change{After: e, Ended: e.State.Ended() && !seen})
 		}
 	}
 	return all
@@ -184,50 +184,4 @@ func (r *reader) wait(ctx context.Context) bool {
 	case <-r.stopped:
 		return false
 	}
-}
-
-// A Change is one change of an executor.
-//
-// Before is nil if the reader has not seen the executor yet. After is never nil. If
-// the pod is gone, After.State is [Deleted], the rest of After is the last known
-// state, and Before.State shows whether the executor had ended.
-//
-// All readers share both executors. Do not change them. [Executor.Pod] returns a copy of the
-// pod, which you may change.
-type Change struct {
-	Before, After *Executor
-
-	end verdict
-}
-
-// verdict is the store's decision whether a change is an end.
-type verdict uint8
-
-const (
-	unjudged verdict = iota // of a Change that did not come from a Store
-	anEnd
-	noEnd
-)
-
-func verdictOf(isEnd bool) verdict {
-	if isEnd {
-		return anEnd
-	}
-	return noEnd
-}
-
-// Ended reports whether this change is an end of the executor. For each reader it is
-// true once for each end of a run of the executor container, whatever the kubelet reports
-// afterwards, until the pod is reported gone. If the kubelet starts the container again, the
-// next run may have another end. If the watch was interrupted between two ends, Before may be
-// an end too.
-//
-// A pod whose labels move to another application is reported gone. If they move back, its end
-// is shown again. To count each run once in any case, for example to bill it, compare UID and
-// StartedAt.
-func (c Change) Ended() bool {
-	if c.end == unjudged {
-		return c.After.State.Ended() && (c.Before == nil || !c.Before.State.Ended())
-	}
-	return c.end == anEnd
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

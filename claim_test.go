@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

@@ -25,7 +25,7 @@
 //
 //	for batch := range store.Batches(context.Background(), time.Second) {
 //		for _, change := range batch.Changes {
-//			if change.Ended() {
+//			if change.Ended {
 //				// change.After has Succeeded or Failed
 //			}
 //		}

@@ -427,7 +427,7 @@ func TestEndsOfRuns(t *testing.T) {
 				read := func() {
 					batch, _ := reader.next()
 					for _, c := range batch.Changes {
-						if c.Ended() {
+						if c.Ended {
 							ends = append(ends, shownEnd{c.After.State, c.After.ExitCode})
 						}
 					}
@@ -524,7 +524,7 @@ func TestEndsAfterARestore(t *testing.T) {
 			batch, _ := reader.next()
 			var got []int32
 			for _, change := range batch.Changes {
-				if change.Ended() {
+				if change.Ended {
 					got = append(got, change.After.ExitCode)
 				}
 			}
@@ -554,7 +554,7 @@ func TestEndOfAPodThatComesBack(t *testing.T) {
 		must(t, watcher.Receive(modified(p)))
 		batch, _ := reader.next()
 		for _, c := range batch.Changes {
-			if c.Ended() {
+			if c.Ended {
 				ends = append(ends, *c.After)
 			}
 		}
@@ -616,7 +616,7 @@ func TestEndsAfterBacklogLimit(t *testing.T) {
 	for _, id := range []string{"x", "y", "z"} {
 		store.UpdatePod(runs(id))
 	}
-	if backlogs := store.Backlogs(); len(backlogs) != 1 || !backlogs[0].GivenUp {
+	if backlogs := store.Backlogs(); len(backlogs) != 1 || !backlogs[0].Dropped {
 		t.Fatalf("backlogs %+v, want one that was given up", backlogs)
 	}
 	store.UpdatePod(end("after", 3))
@@ -628,12 +628,12 @@ func TestEndsAfterBacklogLimit(t *testing.T) {
 	batch, _ := reader.next()
 	var got []string
 	for _, c := range batch.Changes {
-		if c.Ended() {
+		if c.Ended {
 			got = append(got, c.After.ID)
 		}
 	}
-	if want := []string{"after", "back", "twice", "within"}; !slices.Equal(got, want) || !batch.Anew {
-		t.Errorf("anew %v, ends of %v, want %v", batch.Anew, got, want)
+	if want := []string{"after", "back", "twice", "within"}; !slices.Equal(got, want) || !batch.Full {
+		t.Errorf("full %v, ends of %v, want %v", batch.Full, got, want)
 	}
 }
 
@@ -653,7 +653,7 @@ func TestEndInLastStateIsKept(t *testing.T) {
 	ends := 0
 	for i, p := range []*corev1.Pod{lost, pod("1", uid("u"), version("2"), phase(corev1.PodFailed)), pod("1", uid("u"), version("3"))} {
 		store.UpdatePod(p)
-		if batch, _ := reader.next(); batch.Changes[0].Ended() {
+		if batch, _ := reader.next(); batch.Changes[0].Ended {
 			ends++
 		}
 		if e, _ := store.Snapshot().Get("exec-1"); e.State != watchsource.Failed || e.ExitCode != 137 {
@@ -662,23 +662,5 @@ func TestEndInLastStateIsKept(t *testing.T) {
 	}
 	if ends != 1 {
 		t.Errorf("%d ends, want 1", ends)
-	}
-}
-
-// Change.Ended of a Change that a test of a scheduler has made.
-func TestChangeOfOnesOwn(t *testing.T) {
-	running, failed := &watchsource.Executor{State: watchsource.Running}, &watchsource.Executor{State: watchsource.Failed}
-	for _, test := range []struct {
-		change watchsource.Change
-		want   bool
-	}{
-		{change: watchsource.Change{After: running}, want: false},
-		{change: watchsource.Change{After: failed}, want: true},
-		{change: watchsource.Change{Before: running, After: failed}, want: true},
-		{change: watchsource.Change{Before: failed, After: failed}, want: false},
-	} {
-		if got := test.change.Ended(); got != test.want {
-			t.Errorf("%+v: Ended() = %v, want %v", test.change, got, test.want)
-		}
 	}
 }

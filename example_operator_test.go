@@ -113,10 +113,10 @@ func ExampleChange_Ended() {
 	defer cancel()
 	for batch := range store.Batches(ctx, 0) {
 		for _, change := range batch.Changes {
-			fmt.Println(change.After.State, change.Ended())
+			fmt.Println(change.After.State, change.Ended)
 		}
 		switch {
-		case batch.Anew:
+		case batch.Full:
 			store.UpdatePod(executorPod("1", corev1.PodFailed, outOfMemory()))
 			store.DeletePod(executorPod("1", corev1.PodFailed, outOfMemory()))
 		default:

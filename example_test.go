@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -48,7 +48,7 @@ func follow(ctx context.Context, client kubernetes.Interface) error {
 	context.AfterFunc(ctx, source.Stop) // the loop then gets what waits in a last batch, and ends
 	for batch := range store.Batches(context.Background(), time.Second) {
 		for _, change := range batch.Changes {
-			if e := change.After; change.Ended() {
+			if e := change.After; change.Ended {
 				fmt.Println("executor", e.ID, e.State, "exit code", e.ExitCode, e.Reason)
 			}
 		}
@@ -166,7 +166,7 @@ func ExampleStore_Batches() {
 				fmt.Println("new:", c.After.ID, c.After.State)
 			case c.After.State == watchsource.Deleted:
 				fmt.Println("gone:", c.After.ID, "was", c.Before.State)
-			case c.Ended():
+			case c.Ended:
 				fmt.Println("ended:", c.After.ID, c.After.State, c.After.ExitCode, c.After.Reason)
 			}
 		}

@@ -507,7 +507,7 @@ func TestEndIsKept(t *testing.T) {
 				store.DeletePod(rejected)
 				batch, _ := reader.next()
 				for _, c := range batch.Changes {
-					if c.Ended() || c.After.ExitCode != end.code {
+					if c.Ended || c.After.ExitCode != end.code {
 						t.Errorf("%s, exit code %d: shown another end %+v, want none", name, end.code, c.After)
 					}
 				}
@@ -552,7 +552,7 @@ func TestChangeEnded(t *testing.T) {
 			read := func(r batchReader) {
 				batch, _ := r.next()
 				for _, c := range batch.Changes {
-					seen = append(seen, c.Ended())
+					seen = append(seen, c.Ended)
 				}
 			}
 			for _, p := range []*corev1.Pod{states(running()), states(done), states(done, killed), states(done, killed, deleting), states(running()), states(second)} {

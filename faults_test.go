@@ -25,7 +25,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

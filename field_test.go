@@ -21,7 +21,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -126,7 +126,7 @@ func countEnds(t *testing.T, store *watchsource.Store) func() string {
 	go func() {
 		for batch := range store.Batches(t.Context(), 0) {
 			for _, change := range batch.Changes {
-				if change.Ended() {
+				if change.Ended {
 					ends = append(ends, fmt.Sprint(change.After.Name, " ", change.After.State))
 				}
 			}

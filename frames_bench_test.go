@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
-	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // What an event costs from the frame to the store, without a connection and without readers.

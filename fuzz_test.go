@@ -18,8 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // A Watcher and a Store must not panic and must stay consistent after any events of a

@@ -17,7 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -128,8 +128,8 @@ func testGuarantee4GracefulStop(t *testing.T, newSource modeltest.NewSource) {
 		second.want(t, "0s exec-1 nothing>Running", "1s exec-2 nothing>Running", "1.9s exec-1 Running>Failed, exec-2 Running>Deleted", "1.9s end")
 		hour.want(t, "0s exec-1 nothing>Running", "1.9s exec-2 nothing>Deleted, exec-1 Running>Failed", "1.9s end")
 		for _, log := range []*batchLog{second, hour} {
-			if last := log.last(); last.Anew || names(last.Snapshot) != "exec-1=Failed" {
-				t.Errorf("last batch: anew %v, snapshot %q, want false, exec-1=Failed", last.Anew, names(last.Snapshot))
+			if last := log.last(); last.Full || names(last.Snapshot) != "exec-1=Failed" {
+				t.Errorf("last batch: full %v, snapshot %q, want false, exec-1=Failed", last.Full, names(last.Snapshot))
 			}
 		}
 	})
@@ -228,11 +228,11 @@ func testGuarantee4GracefulStopAfterADroppedBacklog(t *testing.T, newSource mode
 		busy.want(t, "0s exec-0 nothing>Failed, exec-1 nothing>Running", "1m0s "+present, "1m0s end")
 		for _, log := range []*batchLog{waiting, busy} {
 			last := log.last()
-			if !last.Anew || last.Missed != 1 {
-				t.Errorf("last batch: anew %v, missed %d, want true, 1", last.Anew, last.Missed)
+			if !last.Full || last.Missed != 1 {
+				t.Errorf("last batch: full %v, missed %d, want true, 1", last.Full, last.Missed)
 			}
-			if last.Changes[0].Ended() || !last.Changes[1].Ended() {
-				t.Errorf("ends %v, %v of exec-0 and exec-1, want false, true: the first was shown before", last.Changes[0].Ended(), last.Changes[1].Ended())
+			if last.Changes[0].Ended || !last.Changes[1].Ended {
+				t.Errorf("ends %v, %v of exec-0 and exec-1, want false, true: the first was shown before", last.Changes[0].Ended, last.Changes[1].Ended)
 			}
 		}
 	})
@@ -253,7 +253,7 @@ func TestGuarantee4GracefulStopAtTheMomentOfAnEnd(t *testing.T) {
 					ends := 0
 					for batch := range store.Batches(ctx, interval) {
 						for _, c := range batch.Changes {
-							if c.Ended() {
+							if c.Ended {
 								ends++
 							}
 						}

@@ -16,8 +16,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

@@ -299,7 +299,7 @@ func WithoutPods() StoreOption {
 //
 // If more changes would wait, the store drops all of them and keeps none until the
 // reader returns. The reader's next batch then shows every executor present, sets
-// [Batch.Anew] and counts in [Batch.Missed] the executors that have left.
+// [Batch.Full] and counts in [Batch.Missed] the executors that have left.
 func WithBacklogLimit(changes int) StoreOption {
 	return storeOption(func(o *storeOptions) { o.backlogLimit = max(changes, 0) })
 }

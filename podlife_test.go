@@ -466,7 +466,7 @@ func (r *endReader) read(l *podLife) {
 		if c.After.Name != "exec-1" {
 			continue
 		}
-		if c.Ended() {
+		if c.Ended {
 			r.shown = append(r.shown, *c.After)
 			if !c.After.State.Ended() {
 				l.t.Errorf("%s: an end in state %v, want Succeeded or Failed", r.name, c.After.State)

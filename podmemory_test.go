@@ -14,8 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podstate"
-	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // If so many lists wait for a slow store that only the oldest and the ends of the others are
@@ -85,7 +85,7 @@ func TestEndsInManyWaitingLists(t *testing.T) {
 		ends := 0
 		changed, _ := batch()
 		for _, c := range changed.Changes {
-			if c.Ended() {
+			if c.Ended {
 				ends++
 			}
 		}

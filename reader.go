@@ -26,7 +26,7 @@ type Backlog struct {
 	Reader  string    // the call of Batches, "backend.go:153"
 	Changes int       // that wait, after merging
 	Since   time.Time // when the first of them came
-	GivenUp bool      // they are not kept any more, see WithBacklogLimit
+	Dropped bool      // they are not kept any more, see WithBacklogLimit
 }
 
 // Backlogs returns the readers for which changes wait, for example for metrics. The
@@ -62,21 +62,12 @@ type reader struct {
 	waiting int                 // changes of all pods
 	since   time.Time           // of the first of them
 	due     time.Time           // when the reader can take them at the earliest
-	givenUp bool                // the changes were dropped at the limit
+	dropped bool                // the changes were dropped at the limit
 	missed  int                 // executors that left after the changes were dropped, or before unseen
 	shown   map[types.UID]int32 // ends of each executor when the changes were dropped
 	named   bool                // in the log
 	last    *view               // the view when the source stopped, nil before
 }
-
-// step is a state of an executor, and the number of ends it has had by then.
-type step struct {
-	*Executor
-	ends int32
-}
-
-// gone is the step that follows when the pod leaves.
-func (s step) gone() step { return step{s.Executor.gone(), s.ends} }
 
 // pending has the changes of one pod that a reader has not been shown.
 type pending struct {
@@ -99,7 +90,7 @@ func newReader(name string, limit int, due time.Time) *reader {
 }
 
 func (r *reader) backlog() Backlog {
-	return Backlog{Reader: r.name, Changes: r.waiting, Since: r.since, GivenUp: r.givenUp}
+	return Backlog{Reader: r.name, Changes: r.waiting, Since: r.since, Dropped: r.dropped}
 }
 
 // add queues the step from before to after. ends are those of the executors that
@@ -108,12 +99,12 @@ func (r *reader) add(before, after step, ends map[types.UID]podstate.Ends, now t
 	if r.waiting == 0 {
 		r.since = now
 	}
-	if r.givenUp {
+	if r.dropped {
 		r.miss(before, after)
 	} else {
 		r.queue(before, after)
 		if r.limit > 0 && r.waiting > r.limit {
-			r.giveUp(ends)
+			r.drop(ends)
 		}
 	}
 	select {
@@ -138,11 +129,11 @@ func (r *reader) queue(before, after step) {
 	r.waiting++
 }
 
-// giveUp drops the waiting changes and keeps none until the reader returns. The reader
+// drop drops the waiting changes and keeps none until the reader returns. The reader
 // is then shown everything present. It has been shown all ends except those dropped
 // here.
-func (r *reader) giveUp(ends map[types.UID]podstate.Ends) {
-	r.givenUp = true
+func (r *reader) drop(ends map[types.UID]podstate.Ends) {
+	r.dropped = true
 	r.shown = make(map[types.UID]int32, len(ends))
 	for key, known := range ends {
 		r.shown[key] = known.Shown
@@ -189,7 +180,7 @@ func (r *reader) lags(now time.Time) bool {
 	if r.due.After(from) {
 		from = r.due
 	}
-	return !r.named && (r.givenUp || now.Sub(from) > lagTolerance)
+	return !r.named && (r.dropped || now.Sub(from) > lagTolerance)
 }
 
 // take returns the waiting changes and removes them. The reader does not call it again
@@ -206,7 +197,7 @@ func (r *reader) take(due time.Time) reader {
 		r.pods = map[types.UID]*pending{}
 	}
 	r.order = nil
-	r.waiting, r.givenUp, r.missed, r.shown = 0, false, 0, nil
+	r.waiting, r.dropped, r.missed, r.shown = 0, false, 0, nil
 	r.due = due
 	return taken
 }
@@ -225,23 +216,15 @@ func (p *pending) last() *step {
 	return &p.steps[len(p.steps)-1]
 }
 
-// changes returns the waiting changes one by one.
-func changes(pods []*pending) []Change {
+// changesOf returns the waiting changes of some pods, one by one.
+func changesOf(pods []*pending) []Change {
 	var all []Change
 	for _, p := range pods {
 		before := p.before
 		for _, after := range p.steps {
-			all = append(all, change(before, after))
+			all = append(all, changeOf(before, after))
 			before = after
 		}
 	}
 	return all
-}
-
-func change(before, after step) Change {
-	return Change{
-		Before: before.Executor,
-		After:  after.Executor,
-		end:    verdictOf(after.State.Ended() && after.ends > before.ends),
-	}
 }

@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

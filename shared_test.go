@@ -369,7 +369,7 @@ func endsOf(t *testing.T, store *watchsource.Store) (ends func() []int32) {
 	go func() {
 		for batch := range store.Batches(ctx, 0) {
 			for _, change := range batch.Changes {
-				if change.Ended() {
+				if change.Ended {
 					exitCodes = append(exitCodes, change.After.ExitCode)
 				}
 			}

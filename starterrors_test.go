@@ -30,7 +30,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

@@ -428,7 +428,7 @@ func (s *Store) unlock() {
 	s.lagging = nil
 	s.mu.Unlock()
 	for _, b := range lagging {
-		s.logger.Info("Reader of batches lags", "reader", b.Reader, "changes", b.Changes, "since", b.Since, "givenUp", b.GivenUp)
+		s.logger.Info("Reader of batches lags", "reader", b.Reader, "changes", b.Changes, "since", b.Since, "dropped", b.Dropped)
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -221,7 +221,7 @@ func TestRecreatedPodWithoutUID(t *testing.T) {
 			store.UpdatePod(pod("2"))
 			batch, _ := reader.next()
 			changes := slices.DeleteFunc(batch.Changes, func(c watchsource.Change) bool {
-				return c.After.Name != "exec-1" || test.want == "" && c.After.State == watchsource.Succeeded && !c.Ended()
+				return c.After.Name != "exec-1" || test.want == "" && c.After.State == watchsource.Succeeded && !c.Ended
 			})
 			e, _ := store.Snapshot().Get("exec-1")
 			if got := changeLines(changes); got != test.want || e.State != test.state || e.Problem != "" {
@@ -579,7 +579,7 @@ func (m *model) read(r *modelReader) {
 	if !ok {
 		m.t.Fatal("the batches have ended, want another batch")
 	}
-	if r.batches++; batch.Anew {
+	if r.batches++; batch.Full {
 		if r.batches > 1 && m.limit == 0 {
 			m.t.Fatal("a backlog was given up, want it kept without a limit")
 		}
@@ -594,7 +594,7 @@ func (m *model) read(r *modelReader) {
 		if known != (c.Before != nil) || known && before != c.Before.State {
 			m.t.Fatalf("a change of %s from %v, want it from what the reader was shown: %v %v", key, c.Before, known, before)
 		}
-		if c.After.State.Ended() && !before.Ended() && !(batch.Anew && r.ends[key] > 0) {
+		if c.After.State.Ended() && !before.Ended() && !(batch.Full && r.ends[key] > 0) {
 			r.ends[key]++
 		}
 		if c.After.State == watchsource.Deleted {

@@ -27,8 +27,8 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // The tests of this file use client-go's fake clientset, as users do in their own tests.

@@ -21,8 +21,8 @@ import (
 
 	"github.com/executorpods/watchsource/examples/fleet"
 	"github.com/executorpods/watchsource/integration/cluster"
-	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/internal/sleep"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -92,7 +92,7 @@ type fleetLine struct {
 	Time        time.Time
 	Replica     string
 	Application string
-	Anew        bool
+	Full        bool
 	Ended       []string
 }
 
@@ -301,7 +301,7 @@ func (f *fleetTest) requireEnds(pods []string) {
 
 	last := map[string]string{}
 	for _, line := range f.sortedLines() {
-		if owner := last[line.Application]; !line.Anew && owner != line.Replica {
+		if owner := last[line.Application]; !line.Full && owner != line.Replica {
 			f.t.Errorf("%s: %s acted for %s after %s had begun to, want not", line.Time, line.Replica, line.Application, owner)
 		}
 		last[line.Application] = line.Replica

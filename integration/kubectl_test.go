@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource/integration/cluster"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	corev1 "k8s.io/api/core/v1"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/integration/agreement"
 	"github.com/executorpods/watchsource/integration/kubelet"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"

@@ -125,7 +125,7 @@ func follow(t *testing.T, store *watchsource.Store, pod string, untilGone bool) 
 				if c.After.State == watchsource.Running {
 					running()
 				}
-				if gone || c.Ended() && !untilGone {
+				if gone || c.Ended && !untilGone {
 					close(l.over)
 					return
 				}

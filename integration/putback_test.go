@@ -219,7 +219,7 @@ func (w *witness) enter(batch watchsource.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range batch.Changes {
-		if c.Ended() {
+		if c.Ended {
 			w.ends[c.After.UID]++
 		}
 		if c.After.State != watchsource.Deleted {

@@ -174,11 +174,11 @@ func countEnds(ctx context.Context, store *watchsource.Store) <-chan int {
 		ends := 0
 		defer func() { result <- ends }()
 		for batch := range store.Batches(ctx, 0) {
-			if batch.Anew { // the first
+			if batch.Full { // the first
 				close(joined)
 			}
 			for _, c := range batch.Changes {
-				if c.Ended() {
+				if c.Ended {
 					ends++
 				}
 				if c.After.State == watchsource.Deleted {

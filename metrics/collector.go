@@ -42,8 +42,8 @@ type member struct {
 // A backlog adds up the readers at one line of code.
 type backlog struct {
 	changes int
-	givenUp float64
-	dropped bool // when last looked at
+	drops   float64 // how often its backlog was found dropped
+	dropped bool    // when last looked at
 }
 
 // An Option changes what a [Collector] collects.
@@ -195,7 +195,7 @@ func (c *Collector) collectBacklogs(out chan<- prometheus.Metric) {
 	c.readBacklogs()
 	for reader, b := range c.backlogs {
 		out <- gauge(c.metrics.backlog, float64(b.changes), c.watchLabels(reader)...)
-		out <- counter(c.metrics.givenUp, b.givenUp, c.watchLabels(reader)...)
+		out <- counter(c.metrics.drops, b.drops, c.watchLabels(reader)...)
 	}
 }
 
@@ -216,12 +216,12 @@ func (c *Collector) readBacklogs() {
 				c.backlogs[waiting.Reader] = b
 			}
 			b.changes += waiting.Changes
-			dropped[waiting.Reader] = dropped[waiting.Reader] || waiting.GivenUp
+			dropped[waiting.Reader] = dropped[waiting.Reader] || waiting.Dropped
 		}
 	}
 	for reader, b := range c.backlogs {
 		if dropped[reader] && !b.dropped {
-			b.givenUp++
+			b.drops++
 		}
 		b.dropped = dropped[reader]
 	}

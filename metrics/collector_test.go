@@ -487,7 +487,7 @@ func TestBacklogs(t *testing.T) {
 		}
 		synctest.Wait()
 		for range 2 {
-			if got := value(t, collector, "watchsource_backlog_given_up_total"); got != 1 {
+			if got := value(t, collector, "watchsource_backlog_dropped_total"); got != 1 {
 				t.Errorf("the backlog was dropped %v times, want 1", got)
 			}
 		}

@@ -12,7 +12,7 @@ type descriptions struct {
 	executors, ends, synced *prometheus.Desc
 	counts                  [len(watchCounters)]*prometheus.Desc
 	watching, contact       *prometheus.Desc
-	backlog, givenUp        *prometheus.Desc
+	backlog, drops          *prometheus.Desc
 }
 
 // watchCounters are the counts of a watch.
@@ -43,7 +43,7 @@ func describe(executorApp, watchApp bool) descriptions {
 		watching:  watch("watching", "1 if the view of the executors is current, 0 otherwise."),
 		contact:   watch("last_contact_timestamp_seconds", "When the API server last answered."),
 		backlog:   watch("backlog_changes", "Changes that wait for a reader of batches, by the reader's line of code.", "reader"),
-		givenUp:   watch("backlog_given_up_total", "How often a reader of batches was found with a dropped backlog.", "reader"),
+		drops:     watch("backlog_dropped_total", "How often a reader of batches was found with a dropped backlog.", "reader"),
 	}
 	for i, c := range watchCounters {
 		d.counts[i] = watch(c.name, c.help)
@@ -59,5 +59,5 @@ func newDesc(name, help string, app bool, labels []string) *prometheus.Desc {
 }
 
 func (d descriptions) all() []*prometheus.Desc {
-	return append(d.counts[:], d.executors, d.ends, d.synced, d.watching, d.contact, d.backlog, d.givenUp)
+	return append(d.counts[:], d.executors, d.ends, d.synced, d.watching, d.contact, d.backlog, d.drops)
 }

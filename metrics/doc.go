@@ -34,7 +34,7 @@
 //     oldest of all applications. It is absent before the first list.
 //   - watchsource_backlog_changes{reader}, gauge: the changes that wait for a reader of
 //     [watchsource.Store.Batches]. A reader that has caught up has the value 0.
-//   - watchsource_backlog_given_up_total{reader}, counter: how often a reader was found with a
+//   - watchsource_backlog_dropped_total{reader}, counter: how often a reader was found with a
 //     dropped backlog, see [watchsource.WithBacklogLimit].
 //
 // No metric has a label with a pod or an executor, because each pod would be a new time

@@ -86,11 +86,11 @@ func (c *endCounts) read() map[endLabels]float64 {
 func endOf(change watchsource.Change) (state watchsource.State, ended bool) {
 	gone := change.After.State == watchsource.Deleted
 	switch {
-	case change.Ended() && gone && change.After.ExitCode == 0:
+	case change.Ended && gone && change.After.ExitCode == 0:
 		return watchsource.Succeeded, true
-	case change.Ended() && gone:
+	case change.Ended && gone:
 		return watchsource.Failed, true
-	case change.Ended():
+	case change.Ended:
 		return change.After.State, true
 	default:
 		return watchsource.Deleted, gone && (change.Before == nil || !change.Before.State.Ended())

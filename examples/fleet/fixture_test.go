@@ -123,7 +123,7 @@ func (c *cluster) act(ctx context.Context, p *process, app string, batch watchso
 	if other := c.busy[app]; other != "" {
 		c.t.Errorf("%s acts for %s while %s does, want one at a time", p.name, app, other)
 	}
-	if last := c.last[app]; !batch.Anew && last.replica != p.name {
+	if last := c.last[app]; !batch.Full && last.replica != p.name {
 		c.t.Errorf("%s still acts for %s after %s has begun to, want not", p.name, app, last.replica)
 	}
 	c.busy[app], c.last[app] = p.name, call{replica: p.name, at: time.Now()}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"

@@ -54,7 +54,7 @@ func (l *ledger) read() {
 func (l *ledger) enterAll(batch watchsource.Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if batch.Anew {
+	if batch.Full {
 		maps.DeleteFunc(l.last, func(_ types.UID, e *watchsource.Executor) bool {
 			now, present := batch.Snapshot.Get(e.Name)
 			return e.State != watchsource.Deleted && (!present || now.UID != e.UID)

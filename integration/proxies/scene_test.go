@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/executorpods/watchsource/integration/cluster"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"

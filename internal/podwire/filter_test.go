@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
-	"github.com/executorpods/watchsource/internal/podtest"
 	"github.com/executorpods/watchsource/internal/shard"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // The shard 0 of 2 has the namespace theirs, and the shard 1 has ours.

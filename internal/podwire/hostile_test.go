@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // within puts a message into fields, the outermost first.

@@ -111,7 +111,7 @@ func newEnds() Ends { return Ends{last: map[Key]*End{}, causes: map[string]int{}
 func (e *Ends) apply(change watchsource.Change, now time.Time) {
 	after, before := change.After, change.Before
 	switch {
-	case change.Ended():
+	case change.Ended:
 		e.add(after, now)
 	case after.State != watchsource.Deleted:
 	case before != nil && before.State.Ended():

@@ -43,7 +43,7 @@ func (o *options) printChanges(changes []watchsource.Change) error {
 			_, err = fmt.Fprintln(o.streams.Out, o.line(change, time.Now()))
 		default:
 			err = o.print(change.After, changeObject{
-				Time: time.Now().UTC(), Ended: change.Ended(), Before: o.object(change.Before), After: o.object(change.After),
+				Time: time.Now().UTC(), Ended: change.Ended, Before: o.object(change.Before), After: o.object(change.After),
 			})
 		}
 		if err != nil {

@@ -124,7 +124,7 @@ type line struct {
 	Time        time.Time `json:"time"`
 	Replica     string    `json:"replica"`
 	Application string    `json:"application"`
-	Anew        bool      `json:"anew"`            // the batch has all executors
+	Full        bool      `json:"full"`            // the batch has all executors
 	Ended       []string  `json:"ended,omitempty"` // the pods of executors that have ended
 }
 
@@ -148,7 +148,7 @@ func (p *printer) print(_ context.Context, appID string, batch watchsource.Batch
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.out.Encode(line{time.Now(), p.replica, appID, batch.Anew, ended}); err != nil {
+	if err := p.out.Encode(line{time.Now(), p.replica, appID, batch.Full, ended}); err != nil {
 		log.Print(err)
 	}
 }

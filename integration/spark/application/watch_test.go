@@ -66,7 +66,7 @@ func (w *watch) read(batch watchsource.Batch) {
 		}
 		gone := c.After.State == watchsource.Deleted
 		switch {
-		case c.Ended():
+		case c.Ended:
 			o.ends++
 			o.seen = now
 		case gone && o.ends == 0:
@@ -74,7 +74,7 @@ func (w *watch) read(batch watchsource.Batch) {
 		}
 		if gone {
 			o.gone++
-		} else if o.ends == 0 || c.Ended() {
+		} else if o.ends == 0 || c.Ended {
 			o.executor = *c.After
 		}
 	}

@@ -28,7 +28,7 @@ type lifecycle struct {
 
 	failures int
 	// known has the last shown state of each executor, by pod name. The end of a known
-	// executor counts once, even if a batch is Anew and shows it without a Before.
+	// executor counts once, even if a batch is Full and shows it without a Before.
 	known   map[string]watchsource.Executor
 	waiting map[string]bool // executors whose wait has been reported, by pod name
 }
@@ -70,7 +70,7 @@ func works(e *watchsource.Executor) bool {
 // that too many executors have failed.
 func (l *lifecycle) handle(ctx context.Context, batch watchsource.Batch) ([]ending, error) {
 	var endings []ending
-	if batch.Anew {
+	if batch.Full {
 		endings = l.rebuild(batch)
 	}
 	for _, change := range batch.Changes {

@@ -67,7 +67,7 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 	}
 }
 
-// A batch that is Anew shows all present executors as new, and no executor that has left.
+// A batch that is Full shows all present executors as new, and no executor that has left.
 // The scheduler must not adopt or count known executors again, and must notice the absent
 // ones.
 func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
@@ -99,8 +99,8 @@ func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
 		for batch := range store.Batches(t.Context(), time.Second) {
 			handle(batch)
 			if batches++; batches == 2 {
-				if !batch.Anew || batch.Missed != 3 {
-					t.Errorf("anew %v, missed %d; the limit was not reached", batch.Anew, batch.Missed)
+				if !batch.Full || batch.Missed != 3 {
+					t.Errorf("full %v, missed %d; the limit was not reached", batch.Full, batch.Missed)
 				}
 				break
 			}

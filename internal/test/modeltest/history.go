@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 

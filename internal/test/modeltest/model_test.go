@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/modeltest"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 )
 
 var (

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/executorpods/watchsource/internal/podtest"
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // The pods of a kind differ in their names, addresses, identifiers and times, also in the
