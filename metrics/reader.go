@@ -114,7 +114,9 @@ func (r *endReader) changesTo(batch watchsource.Batch) []watchsource.Change {
 	var changes []watchsource.Change
 	for _, change := range batch.Changes {
 		key := keyOf(change.After)
-		changes = append(changes, watchsource.Change{Before: before[key], After: change.After})
+		last := before[key]
+		ended := change.After.State.Ended() && (last == nil || !last.State.Ended())
+		changes = append(changes, watchsource.Change{Before: last, After: change.After, Ended: ended})
 		delete(before, key)
 	}
 	for _, e := range before {
