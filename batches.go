@@ -3,11 +3,13 @@
 package watchsource
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -115,6 +117,24 @@ func (s *Store) unsubscribe(r *reader) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.readers, r)
+}
+
+// Backlogs returns the readers for which changes wait, for example for metrics. The
+// reader that has been away longest comes first.
+func (s *Store) Backlogs() []Backlog {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current.Load() // panics for the zero Store, as every method does
+	var all []Backlog
+	for r := range s.readers {
+		if r.waiting > 0 {
+			all = append(all, r.backlog())
+		}
+	}
+	slices.SortFunc(all, func(a, b Backlog) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Reader, b.Reader))
+	})
+	return all
 }
 
 // nextBatch returns what waits for a reader, and false if nothing does. It takes the

@@ -45,34 +45,6 @@ type fedStore interface {
 	passFeeder(from, to *session) // changes the session if it is from
 }
 
-func (s *Store) fedBy() *session {
-	if s == nil {
-		return nil
-	}
-	return s.feeder
-}
-
-func (s *Store) passFeeder(from, to *session) {
-	if s != nil && s.feeder == from {
-		s.feeder = to
-	}
-}
-
-func (t tee) fedBy() *session {
-	for _, store := range t {
-		if feeder := feederOf(store); feeder != nil {
-			return feeder
-		}
-	}
-	return nil
-}
-
-func (t tee) passFeeder(from, to *session) {
-	for _, store := range t {
-		passFeeder(store, from, to)
-	}
-}
-
 // A storeID identifies a user's store. Both fields are zero if the store cannot be
 // distinguished from others.
 type storeID struct {

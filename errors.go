@@ -51,12 +51,3 @@ func timeoutError(after time.Duration, last error) error {
 	}
 	return fmt.Errorf("watchsource: start: %w (%w): %w", err, context.DeadlineExceeded, last)
 }
-
-// A noVersionError is that of a version which is empty, in words that name the usual cause.
-type noVersionError struct{ err error }
-
-func (e noVersionError) Error() string {
-	return "it is empty, as that of a pod of client-go's fake clientset; use WaitFor, or test with the package watchtest"
-}
-
-func (e noVersionError) Unwrap() error { return e.err }

@@ -135,6 +135,10 @@ func podKey(uid types.UID, namespace, name string) types.UID {
 	return types.UID(namespace + "/" + name)
 }
 
+func nameOf(pod *podwire.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+}
+
 // share makes e use the strings of an earlier state of the same pod if they are
 // equal. A store then holds only one copy of each string.
 func (e *Executor) share(known *Executor) {

@@ -3,9 +3,7 @@
 package watchsource
 
 import (
-	"cmp"
 	"maps"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -27,24 +25,6 @@ type Backlog struct {
 	Changes int       // that wait, after merging
 	Since   time.Time // when the first of them came
 	Dropped bool      // they are not kept any more, see WithBacklogLimit
-}
-
-// Backlogs returns the readers for which changes wait, for example for metrics. The
-// reader that has been away longest comes first.
-func (s *Store) Backlogs() []Backlog {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current.Load() // panics for the zero Store, as every method does
-	var all []Backlog
-	for r := range s.readers {
-		if r.waiting > 0 {
-			all = append(all, r.backlog())
-		}
-	}
-	slices.SortFunc(all, func(a, b Backlog) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Reader, b.Reader))
-	})
-	return all
 }
 
 // reader holds the changes that one range over [Store.Batches] has not been shown yet.

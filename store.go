@@ -3,9 +3,6 @@
 package watchsource
 
 import (
-	"context"
-	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
@@ -101,51 +97,8 @@ type Store struct {
 	lagging   []Backlog // to be reported in the log
 }
 
-// published is one view, and a channel that is closed when there is a newer one.
-type published struct {
-	view    view
-	stopped bool                          // the source has stopped, and has not started again
-	next    atomic.Pointer[chan struct{}] // made when it is first asked for
-}
-
-// A publishedPointer is filled by NewStore, and never nil after that.
-type publishedPointer struct{ atomic.Pointer[published] }
-
-// Load panics if the Store is not from NewStore.
-func (p *publishedPointer) Load() *published {
-	v := p.Pointer.Load()
-	if v == nil {
-		panic("watchsource: use NewStore to make a Store")
-	}
-	return v
-}
-
 // made reports whether the Store is from NewStore.
 func (s *Store) made() bool { return s.current.Pointer.Load() != nil }
-
-var closedChannel = func() *chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return &c
-}()
-
-// superseded returns the channel that is closed once a newer version exists.
-func (v *published) superseded() <-chan struct{} {
-	if c := v.next.Load(); c != nil {
-		return *c
-	}
-	c := make(chan struct{})
-	if v.next.CompareAndSwap(nil, &c) {
-		return c
-	}
-	return *v.next.Load()
-}
-
-func (v *published) supersede() {
-	if c := v.next.Swap(closedChannel); c != nil {
-		close(*c)
-	}
-}
 
 var _ SnapshotsStore = (*Store)(nil)
 
@@ -440,107 +393,15 @@ func (s *Store) logProblem(known, e *Executor) {
 	}
 }
 
-// WaitFor returns the first snapshot for which cond returns true, beginning with the
-// current one. It may skip snapshots. cond must not block.
-//
-// It fails with ErrStopped if the source is stopped and has not been started again,
-// and with an error that wraps the cause if ctx ends. Either way it also returns the
-// newest snapshot. Before the first Start it waits.
-func (s *Store) WaitFor(ctx context.Context, cond func(Snapshot) bool) (Snapshot, error) {
-	for {
-		v := s.current.Load()
-		snapshot := Snapshot{&v.view}
-		if cond(snapshot) {
-			return snapshot, nil
-		}
-		if v.stopped {
-			return snapshot, fmt.Errorf("%w: no snapshot after resource version %q will come", ErrStopped, snapshot.ResourceVersion())
-		}
-		select {
-		case <-v.superseded():
-		case <-ctx.Done():
-			return snapshot, fmt.Errorf("watchsource: wait for a snapshot, %d executors at resource version %q so far: %w",
-				snapshot.Len(), snapshot.ResourceVersion(), context.Cause(ctx))
-		}
+func (s *Store) fedBy() *session {
+	if s == nil {
+		return nil
 	}
+	return s.feeder
 }
 
-// WaitForResourceVersion returns the first snapshot that contains everything up to a
-// resource version. With the version that the API server returned for a new pod, a
-// scheduler reads its own write. An event or a bookmark may bring the version. With a
-// [SharedWatch] an event of any application does.
-//
-// It fails like WaitFor. If the version cannot be compared, it fails at once with a
-// resourceversion.InvalidResourceVersion. The pods that client-go's fake clientset
-// creates have an empty version: wait for the pod with WaitFor, or test with the package
-// watchtest.
-func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Snapshot, error) {
-	if _, err := resourceversion.CompareResourceVersion(version, version); err != nil {
-		if version == "" {
-			err = noVersionError{err}
-		}
-		return s.Snapshot(), fmt.Errorf("watchsource: wait for resource version %q: %w", version, err)
-	}
-	stop := func() {}
-	defer func() { stop() }()
-	requested := false
-	return s.WaitFor(ctx, func(snapshot Snapshot) bool {
-		if snapshot.Contains(version) {
-			return true
-		}
-		if request := s.requestVersions.Load(); request != nil && !requested {
-			stop, requested = (*request)(), true
-		}
-		return false
-	})
-}
-
-// Tee returns a store that passes each call to the given stores, in their order. The
-// call returns when the last of them has returned. The stores share the pods, but
-// each receives a separate slice of them. The pods are decoded once for all stores, so a
-// [Store] in a Tee keeps decoded pods, and trimmed ones with [WithTrimmedPods]. None of the
-// stores may have another source. Tee panics if a store is nil.
-func Tee(stores ...SnapshotsStore) SnapshotsStore {
-	for i, store := range stores {
-		if isNil(store) {
-			panic(fmt.Sprintf("watchsource: Tee: store %d of %d is nil", i+1, len(stores)))
-		}
-	}
-	return tee(slices.Clone(stores))
-}
-
-type tee []SnapshotsStore
-
-func (t tee) UpdatePod(pod *corev1.Pod) {
-	for _, store := range t {
-		store.UpdatePod(pod)
-	}
-}
-
-func (t tee) DeletePod(pod *corev1.Pod) {
-	for _, store := range t {
-		store.DeletePod(pod)
-	}
-}
-
-func (t tee) ReplaceSnapshot(pods []*corev1.Pod) {
-	for _, store := range t {
-		store.ReplaceSnapshot(slices.Clone(pods))
-	}
-}
-
-func (t tee) ObserveResourceVersion(resourceVersion string) {
-	for _, store := range t {
-		if observer, ok := store.(ResourceVersionObserver); ok {
-			observer.ObserveResourceVersion(resourceVersion)
-		}
-	}
-}
-
-func (t tee) ObserveStop() {
-	for _, store := range t {
-		if observer, ok := store.(StopObserver); ok {
-			observer.ObserveStop()
-		}
+func (s *Store) passFeeder(from, to *session) {
+	if s != nil && s.feeder == from {
+		s.feeder = to
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/listwatch"
@@ -149,8 +148,4 @@ func (w *Watcher) log(event watch.EventType, pod *podwire.Pod) {
 	if debug := w.logger.V(4); debug.Enabled() {
 		debug.Info("Received pod event", "pod", nameOf(pod), "type", event)
 	}
-}
-
-func nameOf(pod *podwire.Pod) types.NamespacedName {
-	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
 }

@@ -7,13 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -278,37 +276,4 @@ func (s *WatchSnapshotSource) stop(running *session) {
 		}
 		s.status.stop()
 	}
-}
-
-// The labels that Spark writes on its executor pods (Spark's Constants.scala
-// in resource-managers/kubernetes). They are historic and carry no prefix;
-// [WithSelector] and [WithExecutorIDLabel] replace them.
-const (
-	LabelApp        = "spark-app-selector" // the application id
-	LabelRole       = "spark-role"         // RoleExecutor, or "driver"
-	LabelExecutorID = "spark-exec-id"      // the executor id, a decimal number
-
-	RoleExecutor = "executor" // the value of LabelRole on an executor pod
-)
-
-// sparkSelector selects the executors of one application.
-func sparkSelector(appID string) labels.Selector {
-	return labels.SelectorFromSet(labels.Set{LabelApp: appID, LabelRole: RoleExecutor})
-}
-
-// checkAppID rejects an id that cannot be the value of a label. With an empty id the
-// watch would select no pods, or all of them, without an error.
-func checkAppID(appID string) error {
-	if appID == "" {
-		return fmt.Errorf("%w: it is empty", ErrInvalidAppID)
-	}
-	if problems := validation.IsValidLabelValue(appID); len(problems) > 0 {
-		return fmt.Errorf("%w: %q cannot be the value of a label: %s", ErrInvalidAppID, appID, strings.Join(problems, "; "))
-	}
-	return nil
-}
-
-// spaced renders a selector the way Spark's log line does, "a=b, c=d".
-func spaced(selector labels.Selector) string {
-	return strings.ReplaceAll(selector.String(), ",", ", ")
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Tee returns a store that passes each call to the given stores, in their order. The
+// call returns when the last of them has returned. The stores share the pods, but
+// each receives a separate slice of them. The pods are decoded once for all stores, so a
+// [Store] in a Tee keeps decoded pods, and trimmed ones with [WithTrimmedPods]. None of the
+// stores may have another source. Tee panics if a store is nil.
+func Tee(stores ...SnapshotsStore) SnapshotsStore {
+	for i, store := range stores {
+		if isNil(store) {
+			panic(fmt.Sprintf("watchsource: Tee: store %d of %d is nil", i+1, len(stores)))
+		}
+	}
+	return tee(slices.Clone(stores))
+}
+
+type tee []SnapshotsStore
+
+func (t tee) UpdatePod(pod *corev1.Pod) {
+	for _, store := range t {
+		store.UpdatePod(pod)
+	}
+}
+
+func (t tee) DeletePod(pod *corev1.Pod) {
+	for _, store := range t {
+		store.DeletePod(pod)
+	}
+}
+
+func (t tee) ReplaceSnapshot(pods []*corev1.Pod) {
+	for _, store := range t {
+		store.ReplaceSnapshot(slices.Clone(pods))
+	}
+}
+
+func (t tee) ObserveResourceVersion(resourceVersion string) {
+	for _, store := range t {
+		if observer, ok := store.(ResourceVersionObserver); ok {
+			observer.ObserveResourceVersion(resourceVersion)
+		}
+	}
+}
+
+func (t tee) ObserveStop() {
+	for _, store := range t {
+		if observer, ok := store.(StopObserver); ok {
+			observer.ObserveStop()
+		}
+	}
+}
+
+func (t tee) fedBy() *session {
+	for _, store := range t {
+		if feeder := feederOf(store); feeder != nil {
+			return feeder
+		}
+	}
+	return nil
+}
+
+func (t tee) passFeeder(from, to *session) {
+	for _, store := range t {
+		passFeeder(store, from, to)
+	}
+}
