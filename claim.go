@@ -8,41 +8,81 @@ import (
 	"sync"
 )
 
-// feeders guards which session feeds each store. It is a variable of the package because
+// A claim is the right of one session to feed its store, and each store of a Tee.
+type claim struct {
+	// Fixed.
+	appID string
+	store any
+}
+
+// claims guards which session feeds each store. It is a variable of the package because
 // two sources with one store have nothing but the store in common, and one lock for all
 // stores lets a session take all stores of a Tee or none.
 //
-// A Store notes its session itself. A user's store has no place for that, so ofUsers has
+// A Store notes its claim itself. A user's store has no place for that, so ofUsers has
 // an entry while the session runs. The session holds the store anyway, so the map keeps no
 // store in memory.
-var feeders = struct {
-	sync.Mutex // also guards Store.feeder
-	ofUsers    map[storeID]*session
-}{ofUsers: map[storeID]*session{}}
+var claims = struct {
+	sync.Mutex // also guards Store.claimed
+	ofUsers    map[storeID]*claim
+}{ofUsers: map[storeID]*claim{}}
 
-// claim takes the stores of a session, or none of them if another session feeds one.
-func (s *session) claim() error {
-	feeders.Lock()
-	defer feeders.Unlock()
-	if other := feederOf(s.source.store); other != nil {
+// take takes the stores, or none of them if another session feeds one.
+func (c *claim) take() error {
+	claims.Lock()
+	defer claims.Unlock()
+	if other := claimOf(c.store); other != nil {
 		return fmt.Errorf("%w (the other source watches application %q)", ErrStoreInUse, other.appID)
 	}
-	passFeeder(s.source.store, nil, s)
+	passClaim(c.store, nil, c)
 	return nil
 }
 
-// release makes the stores of a session free.
-func (s *session) release() {
-	feeders.Lock()
-	defer feeders.Unlock()
-	passFeeder(s.source.store, s, nil)
+// release makes the stores free.
+func (c *claim) release() {
+	claims.Lock()
+	defer claims.Unlock()
+	passClaim(c.store, c, nil)
 }
 
-// A fedStore knows the session that feeds it. A type that embeds a Store has the methods
-// of that Store. The caller holds feeders.
-type fedStore interface {
-	fedBy() *session              // nil if the store is free
-	passFeeder(from, to *session) // changes the session if it is from
+// A claimable store knows the claim on it. A type that embeds a Store has the methods of that
+// Store. The caller holds claims.
+type claimable interface {
+	claimedBy() *claim         // nil if the store is free
+	passClaim(from, to *claim) // changes the claim if it is from
+}
+
+// claimOf returns the claim on a store, or nil.
+func claimOf(store any) *claim {
+	if own, ok := asClaimable(store); ok {
+		return own.claimedBy()
+	}
+	return claims.ofUsers[storeIDOf(store)]
+}
+
+// passClaim changes the claim on a store if it is from.
+func passClaim(store any, from, to *claim) {
+	if own, ok := asClaimable(store); ok {
+		own.passClaim(from, to)
+		return
+	}
+	id := storeIDOf(store)
+	switch {
+	case id == storeID{}, claims.ofUsers[id] != from:
+	case to == nil:
+		delete(claims.ofUsers, id)
+	default:
+		claims.ofUsers[id] = to
+	}
+}
+
+// asClaimable returns false for a nil pointer, which may embed a Store.
+func asClaimable(store any) (claimable, bool) {
+	if isNil(store) {
+		return nil, false
+	}
+	own, ok := store.(claimable)
+	return own, ok
 }
 
 // A storeID identifies a user's store. Both fields are zero if the store cannot be
@@ -54,7 +94,7 @@ type storeID struct {
 
 // storeIDOf identifies a store by its pointer. Equal values of other kinds may be
 // different stores, and so may equal pointers to values without a size.
-func storeIDOf(store SnapshotsStore) storeID {
+func storeIDOf(store any) storeID {
 	v := reflect.ValueOf(store)
 	switch v.Kind() {
 	case reflect.Map, reflect.Chan:
@@ -69,37 +109,4 @@ func storeIDOf(store SnapshotsStore) storeID {
 		return storeID{}
 	}
 	return storeID{v.Type(), v.Pointer()}
-}
-
-// feederOf returns the session that feeds a store, or nil.
-func feederOf(store SnapshotsStore) *session {
-	if fed, ok := asFedStore(store); ok {
-		return fed.fedBy()
-	}
-	return feeders.ofUsers[storeIDOf(store)]
-}
-
-// passFeeder changes the session that feeds a store if it is from.
-func passFeeder(store SnapshotsStore, from, to *session) {
-	if fed, ok := asFedStore(store); ok {
-		fed.passFeeder(from, to)
-		return
-	}
-	id := storeIDOf(store)
-	switch {
-	case id == storeID{}, feeders.ofUsers[id] != from:
-	case to == nil:
-		delete(feeders.ofUsers, id)
-	default:
-		feeders.ofUsers[id] = to
-	}
-}
-
-// asFedStore returns false for a nil pointer, which may embed a Store.
-func asFedStore(store SnapshotsStore) (fedStore, bool) {
-	if isNil(store) {
-		return nil, false
-	}
-	fed, ok := store.(fedStore)
-	return fed, ok
 }

@@ -5,7 +5,6 @@ package watchsource
 import (
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -47,17 +46,6 @@ func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.
 		StallTimeout: o.stallTimeout,
 		VerifyEvery:  o.verifyEvery,
 		Logger:       logger,
-	}
-}
-
-// report updates a status and calls the observer. It notes in calling that the observer is
-// called.
-func (o *sourceOptions) report(e listwatch.Event, status *statusBoard, calling *atomic.Int32) {
-	status.record(e)
-	if o.observer != nil && e.Kind < listwatch.Unanswered {
-		calling.Store(theObserver)
-		o.observer(observationOf(e))
-		calling.Store(nothing)
 	}
 }
 

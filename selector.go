@@ -40,15 +40,11 @@ func checkAppID(appID string) error {
 	return nil
 }
 
-// spaced renders a selector the way Spark's log line does, "a=b, c=d".
-func spaced(selector labels.Selector) string {
-	return strings.ReplaceAll(selector.String(), ",", ", ")
-}
-
 // A routingLabel tells which application a pod belongs to.
 type routingLabel struct {
-	key    string
-	common labels.Requirements // of the selectors of all applications
+	key string
+	// common are the requirements that the selectors of all applications have.
+	common labels.Requirements
 }
 
 // selector selects the pods of all applications.
@@ -75,22 +71,22 @@ func routingLabelOf(selector func(appID string) labels.Selector) (routingLabel, 
 	if len(ofOne) != len(ofOther) {
 		return routingLabel{}, errNoRoutingLabel
 	}
-	var route routingLabel
+	var routing routingLabel
 	for i, a := range ofOne {
 		b := ofOther[i]
 		switch {
 		case a.Equal(b):
-			route.common = append(route.common, a)
-		case route.key == "" && a.Key() == b.Key() && requires(a, one) && requires(b, other):
-			route.key = a.Key()
+			routing.common = append(routing.common, a)
+		case routing.key == "" && a.Key() == b.Key() && requires(a, one) && requires(b, other):
+			routing.key = a.Key()
 		default:
 			return routingLabel{}, fmt.Errorf("%w (it differs in %q and %q)", errNoRoutingLabel, &a, &b)
 		}
 	}
-	if route.key == "" {
+	if routing.key == "" {
 		return routingLabel{}, errNoRoutingLabel
 	}
-	return route, nil
+	return routing, nil
 }
 
 // requirementsOf returns none for a selector that is nil or selects nothing.

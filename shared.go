@@ -44,28 +44,28 @@ import (
 // Stop of any of its sources.
 type SharedWatch struct {
 	// Fixed after NewSharedWatch.
-	client  kubernetes.Interface
-	options sourceOptions
-	route   routingLabel
-	err     error // why there is no routing label
+	client     kubernetes.Interface
+	options    sourceOptions
+	routing    routingLabel
+	routingErr error // why there is no routing label
 
-	mu     sync.Mutex
-	open   *connection // nil while no source is started
-	closed Status      // of the last watch that was closed
+	mu         sync.Mutex
+	connection *connection // nil while no source is started
+	lastStatus Status      // of the connection before
 }
 
 // NewSharedWatch returns a SharedWatch without a connection. It does not touch the
 // client. The options apply to all its sources.
 func NewSharedWatch(client kubernetes.Interface, opts ...Option) *SharedWatch {
 	w := &SharedWatch{client: client, options: newSourceOptions(opts)}
-	w.route, w.err = routingLabelOf(w.options.selector)
+	w.routing, w.routingErr = routingLabelOf(w.options.selector)
 	return w
 }
 
 // Source returns a source that is stopped and feeds store. It may be called at any time.
 // Use one store for each source.
 func (w *SharedWatch) Source(store SnapshotsStore) *WatchSnapshotSource {
-	return &WatchSnapshotSource{store: store, client: w.client, options: &w.options, shared: w}
+	return &WatchSnapshotSource{store: store, options: &w.options, feeds: sharedFeeds{w}}
 }
 
 // Status returns the state of the watch. Its counts begin when the watch opens for the first
@@ -85,67 +85,48 @@ func (w *SharedWatch) Healthy(maxSilence time.Duration) error {
 func (w *SharedWatch) currentStatus() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.open == nil {
-		return w.closed
+	if w.connection == nil {
+		return w.lastStatus
 	}
-	return w.open.status.read()
+	return w.connection.status.read()
 }
 
-// ended keeps the status of a watch that has ended.
-func (w *SharedWatch) ended(status Status) {
+// sharedFeeds are the feeds of the sources of a SharedWatch.
+type sharedFeeds struct{ watch *SharedWatch }
+
+func (f sharedFeeds) check() error {
+	if isNil(f.watch.client) {
+		return errNilClient
+	}
+	return f.watch.routingErr
+}
+
+// join makes a session a member of the open connection, or of a new one.
+func (f sharedFeeds) join(ctx context.Context, s *session) feed {
+	w := f.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.closed = status
+	m, ok := w.connection.join(s)
+	if !ok {
+		w.connection = newConnection(w.client, &w.options, w.routing)
+		m, _ = w.connection.join(s)
+	}
+	context.AfterFunc(ctx, func() { w.leave(m, context.Cause(ctx)) })
+	return m
 }
 
-// join adds a session, and opens the watch if none is open. The session ends when ctx
-// ends, or when the first list has failed.
-func (w *SharedWatch) join(ctx context.Context, s *session) {
-	s.logStart()
-	s.prepare()
-	w.mu.Lock()
-	c := w.open
-	begin := c == nil || c.ctx.Err() != nil
-	if begin {
-		c = newConnection(w)
-		w.open = c
-	}
-	s.connection = c
-	s.base = c.status.read()
-	c.add(s)
-	w.mu.Unlock()
-	if begin {
-		go c.run()
-	}
-	context.AfterFunc(ctx, func() { w.leave(s, context.Cause(ctx)) })
+// leave ends a member, and the watch with the last one.
+func (w *SharedWatch) leave(m *member, cause error) {
+	m.connection.leave(m, cause)
+	m.end(cause)
+	w.forget(m.connection)
 }
 
-// leave ends a session, and the watch with the last one.
-func (w *SharedWatch) leave(s *session, cause error) {
-	c := s.connection
-	w.mu.Lock()
-	last := c.remove(s)
-	if last {
-		w.close(c, cause)
-	}
-	w.mu.Unlock()
-	if last {
-		<-c.done
-	}
-	s.end(cause)
-}
-
-// fail closes a watch that has ended before its last session.
-func (w *SharedWatch) fail(c *connection, err error) {
+// forget frees a connection that is closed, and keeps its status.
+func (w *SharedWatch) forget(c *connection) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.close(c, err)
-}
-
-// close ends a connection. The next session opens another. w.mu is held.
-func (w *SharedWatch) close(c *connection, cause error) {
-	c.cancel(cause)
-	if w.open == c {
-		w.open = nil
+	if w.connection == c && c.isClosed() {
+		w.connection, w.lastStatus = nil, c.status.read()
 	}
 }

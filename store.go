@@ -85,11 +85,13 @@ type Store struct {
 	backlogLimit int // 0 for none
 
 	current publishedPointer
-	// requestVersions asks a shared watch for versions that no event of the application
+	// followVersions asks a shared watch for versions that no event of the application
 	// brings, until the function that it returns is called. It is nil for other sources.
-	requestVersions atomic.Pointer[func() (stop func())]
+	followVersions atomic.Pointer[func() (stop func())]
 
-	feeder *session // that feeds the store, nil if it is free; guarded by feeders
+	// claimed is the claim of the session that feeds the store, nil if the store is free. It is
+	// guarded by claims.
+	claimed *claim
 
 	mu        sync.Mutex // held to write current
 	positions positions  // of the executors in current
@@ -393,15 +395,17 @@ func (s *Store) logProblem(known, e *Executor) {
 	}
 }
 
-func (s *Store) fedBy() *session {
+// claimedBy implements claimable.
+func (s *Store) claimedBy() *claim {
 	if s == nil {
 		return nil
 	}
-	return s.feeder
+	return s.claimed
 }
 
-func (s *Store) passFeeder(from, to *session) {
-	if s != nil && s.feeder == from {
-		s.feeder = to
+// passClaim implements claimable.
+func (s *Store) passClaim(from, to *claim) {
+	if s != nil && s.claimed == from {
+		s.claimed = to
 	}
 }

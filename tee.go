@@ -59,17 +59,19 @@ func (t tee) ObserveStop() {
 	}
 }
 
-func (t tee) fedBy() *session {
+// claimedBy implements claimable.
+func (t tee) claimedBy() *claim {
 	for _, store := range t {
-		if feeder := feederOf(store); feeder != nil {
-			return feeder
+		if other := claimOf(store); other != nil {
+			return other
 		}
 	}
 	return nil
 }
 
-func (t tee) passFeeder(from, to *session) {
+// passClaim implements claimable.
+func (t tee) passClaim(from, to *claim) {
 	for _, store := range t {
-		passFeeder(store, from, to)
+		passClaim(store, from, to)
 	}
 }

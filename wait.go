@@ -57,7 +57,7 @@ func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Sna
 		if snapshot.Contains(version) {
 			return true
 		}
-		if request := s.requestVersions.Load(); request != nil && !requested {
+		if request := s.followVersions.Load(); request != nil && !requested {
 			stop, requested = (*request)(), true
 		}
 		return false

@@ -3,14 +3,12 @@
 package watchsource
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 )
@@ -25,9 +23,8 @@ import (
 type WatchSnapshotSource struct {
 	// Fixed after NewWatchSnapshotSource.
 	store   SnapshotsStore
-	client  kubernetes.Interface
 	options *sourceOptions // shared by the sources of a SharedWatch
-	shared  *SharedWatch   // nil for an ordinary source
+	feeds   feeds
 
 	status statusBoard
 
@@ -39,7 +36,7 @@ type WatchSnapshotSource struct {
 // the client. Use one store for each source.
 func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, opts ...Option) *WatchSnapshotSource {
 	options := newSourceOptions(opts)
-	return &WatchSnapshotSource{store: store, client: client, options: &options}
+	return &WatchSnapshotSource{store: store, options: &options, feeds: ownWatches{client, &options}}
 }
 
 // Start begins to watch the executor pods of an application. It returns once
@@ -118,11 +115,10 @@ func (s *WatchSnapshotSource) Status() Status { return s.currentStatus().prefixe
 func (s *WatchSnapshotSource) currentStatus() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := s.status.read()
-	if running := s.session; running != nil && running.connection != nil {
-		return running.connection.statusSince(running.base, status)
+	if s.session == nil {
+		return s.status.read()
 	}
-	return status
+	return s.session.feed.status(s.status.read())
 }
 
 // Healthy returns nil if the API server was heard within maxSilence. Otherwise it returns
@@ -143,31 +139,12 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	starting := newSession(s, appID, selector, cancel)
-
-	s.mu.Lock()
-	if s.session != nil {
-		s.mu.Unlock()
-		cancel(nil)
-		return nil, ErrAlreadyStarted
-	}
-	if err := starting.claim(); err != nil {
-		s.mu.Unlock()
+	starting := newSession(appID, selector, s.store, s.options, &s.status, cancel)
+	if err := s.begin(ctx, starting); err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	s.session = starting
-	s.status.start(appID)
-	if s.shared != nil {
-		s.shared.join(ctx, starting)
-	}
-	s.mu.Unlock()
-
-	if s.shared != nil {
-		starting.admit()
-	} else {
-		go starting.run(logr.NewContext(ctx, s.options.logger))
-	}
+	starting.feed.start(ctx)
 	if err := s.await(starting); err != nil {
 		s.stop(starting)
 		if starting.panicked != nil {
@@ -178,6 +155,22 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 	return starting, nil
 }
 
+// begin makes a session that of the source.
+func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != nil {
+		return ErrAlreadyStarted
+	}
+	if err := starting.claim.take(); err != nil {
+		return err
+	}
+	s.status.start(starting.appID)
+	starting.feed = s.feeds.join(ctx, starting)
+	s.session = starting
+	return nil
+}
+
 // check rejects what could never work.
 func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	switch {
@@ -185,8 +178,6 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 		return nil, errors.New("watchsource: start: the store is nil")
 	case notMade(s.store):
 		return nil, errors.New("watchsource: start: use NewStore to make a Store")
-	case isNil(s.client):
-		return nil, errors.New("watchsource: start: the client is nil")
 	}
 	if err := checkAppID(appID); err != nil {
 		return nil, err
@@ -208,8 +199,8 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	if _, selectable := selector.Requirements(); !selectable || selector.String() == "" {
 		return nil, fmt.Errorf("watchsource: start: the selector for application %q selects no pod", appID)
 	}
-	if s.shared != nil && s.shared.err != nil {
-		return nil, fmt.Errorf("watchsource: start: %w", s.shared.err)
+	if err := s.feeds.check(); err != nil {
+		return nil, fmt.Errorf("watchsource: start: %w", err)
 	}
 	return selector, nil
 }
@@ -230,7 +221,7 @@ func (s *WatchSnapshotSource) await(starting *session) error {
 	case <-starting.done:
 	case <-limit.C:
 		if starting.decideStart() {
-			last = s.lastError(starting)
+			last = starting.feed.startError(s.currentStatus().Err)
 			starting.cancel(errStartTimeout)
 		}
 		select {
@@ -253,16 +244,6 @@ func (s *WatchSnapshotSource) await(starting *session) error {
 	}
 }
 
-// lastError returns the last error of a Start, or an error that names the request for which
-// Start waits, or nil.
-func (s *WatchSnapshotSource) lastError(starting *session) error {
-	c := starting.connection
-	if c == nil {
-		return cmp.Or(s.status.awaited(), s.currentStatus().Err)
-	}
-	return cmp.Or(c.status.awaited(), s.currentStatus().Err, starting.awaited())
-}
-
 // stop ends a session, and waits until it has ended.
 func (s *WatchSnapshotSource) stop(running *session) {
 	running.cancel(ErrStopped)
@@ -271,9 +252,8 @@ func (s *WatchSnapshotSource) stop(running *session) {
 	defer s.mu.Unlock()
 	if s.session == running {
 		s.session = nil
-		if running.connection != nil {
-			s.status.write(func(status *Status) { *status = running.connection.statusSince(running.base, *status) })
-		}
+		last := running.feed.status(s.status.read())
+		s.status.write(func(status *Status) { *status = last })
 		s.status.stop()
 	}
 }

@@ -32,34 +32,34 @@ func TestEndsInManyWaitingLists(t *testing.T) {
 	none := corev1.ContainerState{}
 	for _, test := range []struct {
 		name  string
-		calls func(*callQueue, func(func(*corev1.Pod)) *podwire.Pod)
+		calls func(*storeQueue, func(func(*corev1.Pod)) *podwire.Pod)
 		ends  int
 		first bool // the store has received the oldest list
 	}{
-		{name: "in the last state of an update", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		{name: "in the last state of an update", ends: 1, calls: func(q *storeQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
 			q.updatePod(next(status(runs, none)))
 			q.replacePods([]*podwire.Pod{next(status(runs, none))})
 			q.updatePod(next(status(waits, crashed)))
 		}},
-		{name: "in the last state of a list", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		{name: "in the last state of a list", ends: 1, calls: func(q *storeQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
 			q.replacePods([]*podwire.Pod{next(status(runs, none))})
 			q.replacePods([]*podwire.Pod{next(status(waits, crashed))})
 		}},
-		{name: "in the last state of the oldest list", first: true, ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		{name: "in the last state of the oldest list", first: true, ends: 1, calls: func(q *storeQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
 			q.updatePod(next(status(runs, none)))
 			q.replacePods([]*podwire.Pod{next(status(waits, crashed))})
 		}},
-		{name: "in a deletion", ends: 1, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		{name: "in a deletion", ends: 1, calls: func(q *storeQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
 			q.updatePod(next(status(runs, none)))
 			q.deletePod(next(status(crashed, none)))
 		}},
-		{name: "in the first state", ends: 0, calls: func(q *callQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		{name: "in the first state", ends: 0, calls: func(q *storeQueue, next func(func(*corev1.Pod)) *podwire.Pod) {
 			q.updatePod(next(status(waits, crashed)))
 		}},
 	} {
-		q := &callQueue{
-			session: &session{sharedSession: sharedSession{rules: &podstate.Rules{Container: defaultExecutorContainer}}},
-			wake:    make(chan struct{}, 1), last: map[types.UID]*call{},
+		q := &storeQueue{
+			rules: &podstate.Rules{Container: defaultExecutorContainer},
+			wake:  make(chan struct{}, 1), lastOf: map[types.UID]*queuedCall{},
 		}
 		version := 0
 		next := func(change func(*corev1.Pod)) *podwire.Pod {
@@ -72,7 +72,7 @@ func TestEndsInManyWaitingLists(t *testing.T) {
 			q.replacePods(nil)
 		}
 		test.calls(q, next)
-		for range maxWaiting + 1 {
+		for range maxWaitingLists + 1 {
 			q.replacePods(nil)
 		}
 		store := NewStore()

@@ -41,7 +41,7 @@ func partOf(pod *corev1.Pod) *podwire.Pod {
 
 func receive(t *testing.T, shared *SharedWatch, pod runtime.Object) {
 	t.Helper()
-	if err := shared.open.Receive(watch.Event{Type: watch.Modified, Object: pod}); err != nil {
+	if err := shared.connection.Receive(watch.Event{Type: watch.Modified, Object: pod}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -129,7 +129,7 @@ func TestPodLivesDuringALateList(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		receive(t, shared, server.Create(podtest.Pod("1", podtest.Phase(corev1.PodRunning))))
 		receive(t, shared, server.Update(podtest.Namespace, "exec-1", podtest.Phase(corev1.PodFailed)))
-		if err := shared.open.Receive(watch.Event{Type: watch.Deleted, Object: server.Delete(podtest.Namespace, "exec-1")}); err != nil {
+		if err := shared.connection.Receive(watch.Event{Type: watch.Deleted, Object: server.Delete(podtest.Namespace, "exec-1")}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
@@ -172,7 +172,7 @@ func TestFilterOfASharedWatch(t *testing.T) {
 			{name: "relabelled to it", pod: other, app: podtest.App, want: true},
 			{name: "without a label", pod: other, app: "", want: false},
 		} {
-			if got := shared.open.wants([]byte(test.pod.UID), []byte(test.app)); got != test.want {
+			if got := shared.connection.wants([]byte(test.pod.UID), []byte(test.app)); got != test.want {
 				t.Errorf("a pod %s: wants is %v, want %v", test.name, got, test.want)
 			}
 		}

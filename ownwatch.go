@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/podwire"
+)
+
+// ownWatches are the feeds of a source that has watches of its own.
+type ownWatches struct {
+	client  kubernetes.Interface
+	options *sourceOptions
+}
+
+func (o ownWatches) check() error {
+	if isNil(o.client) {
+		return errNilClient
+	}
+	return nil
+}
+
+func (o ownWatches) join(_ context.Context, s *session) feed { return newOwnWatch(o.client, s) }
+
+// An ownWatch is the feed of a session that has a watch of its own. It is the sink of the loop.
+type ownWatch struct {
+	// Fixed after newOwnWatch.
+	session *session
+	client  kubernetes.Interface
+	logger  logr.Logger
+	monitor *monitor
+	watcher *Watcher
+}
+
+func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
+	logger := s.options.logger.WithValues("appID", s.appID)
+	return &ownWatch{
+		session: s, client: client, logger: logger,
+		monitor: newMonitor(s.status, s.options, logger, &s.userCode),
+		watcher: newWatcher(podStoreOf(s.store, s.options.trimmed), s.selector, s.options),
+	}
+}
+
+func (w *ownWatch) start(ctx context.Context) { go w.run(ctx) }
+
+// run works until ctx ends, or until Start has failed.
+func (w *ownWatch) run(ctx context.Context) {
+	var cause error
+	called := false
+	defer func() {
+		w.monitor.stop()
+		w.session.end(cause, called)
+	}()
+	defer w.session.catch()
+	w.session.logStart()
+	cause = listwatch.New(w.config()).Run(logr.NewContext(ctx, w.session.options.logger))
+	called = w.session.wasOpened()
+}
+
+func (w *ownWatch) config() listwatch.Config {
+	o := w.session.options
+	config := o.loopConfig(w.client, w.session.selector, w.logger)
+	switch own, ok := w.session.store.(*Store); {
+	case ok:
+		config.Known = own.known
+	case o.trimmed:
+		config.Form = podwire.Trimmed
+	default:
+		config.Form = podwire.Whole
+	}
+	config.Sink, config.Report, config.Begin = w, w.report, w.session.decideStart
+	return config
+}
+
+// Replace implements [listwatch.Sink], as the following methods do.
+func (w *ownWatch) Replace(pods []*podwire.Pod, resourceVersion string) {
+	w.session.userCode.enter(theStore)
+	w.watcher.replace(pods, resourceVersion)
+	w.session.userCode.leave()
+}
+
+func (w *ownWatch) Receive(event watch.Event) error {
+	w.session.userCode.enter(theStore)
+	err := w.watcher.receive(event)
+	w.session.userCode.leave()
+	return err
+}
+
+func (w *ownWatch) ResourceVersion() string { return w.watcher.resourceVersion }
+func (w *ownWatch) Forget()                 { w.watcher.resourceVersion = "" }
+
+// report updates the status, calls the observer, and lets Start return.
+func (w *ownWatch) report(e listwatch.Event) {
+	w.monitor.report(e)
+	if e.Kind == listwatch.Opened {
+		w.session.open()
+	}
+}
+
+// status implements feed, as the following methods do. The monitor writes the board of the
+// source, so its own status is complete.
+func (w *ownWatch) status(own Status) Status { return own }
+
+func (w *ownWatch) startError(last error) error { return cmp.Or(w.monitor.awaited(), last) }
+
+func (w *ownWatch) waitsFor() callee { return w.session.userCode.now() }
