@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+
+	"github.com/executorpods/watchsource/internal/isnil"
 )
 
 // A claim is the right of one session to feed its store, and each store of a Tee.
@@ -78,7 +80,7 @@ func passClaim(store any, from, to *claim) {
 
 // asClaimable returns false for a nil pointer, which may embed a Store.
 func asClaimable(store any) (claimable, bool) {
-	if isNil(store) {
+	if isnil.Value(store) {
 		return nil, false
 	}
 	own, ok := store.(claimable)

@@ -14,7 +14,10 @@ import (
 
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/roster"
+	"github.com/executorpods/watchsource/internal/routing"
 	"github.com/executorpods/watchsource/internal/rv"
+	"github.com/executorpods/watchsource/internal/usercode"
 )
 
 // A connection is the watch of a [SharedWatch] from its first member to its last. It is the
@@ -23,7 +26,7 @@ type connection struct {
 	// Fixed after newConnection.
 	client    kubernetes.Interface
 	options   *sourceOptions
-	routing   routingLabel
+	routing   routing.Label
 	selector  labels.Selector // of the pods of all applications
 	logger    logr.Logger
 	ctx       context.Context
@@ -37,7 +40,7 @@ type connection struct {
 	// loop is fixed before a member is admitted.
 	loop *listwatch.Loop
 	// userCode is that of the watch goroutine.
-	userCode inUserCode
+	userCode usercode.Mark
 
 	// Owned by the watch goroutine.
 	hasOpened bool // a watch has been open
@@ -45,7 +48,7 @@ type connection struct {
 	// Guarded by mu, which is never held while user code runs.
 	mu     sync.Mutex
 	closed bool // the last member has left, or the first list has failed
-	roster roster
+	roster roster.Roster[*member]
 	// resourceVersion is the version up to which the watch has shown everything.
 	resourceVersion string
 	// passedVersion is the version up to which the members have received everything.
@@ -56,10 +59,10 @@ type connection struct {
 	wasEverOpen bool
 }
 
-func newConnection(client kubernetes.Interface, o *sourceOptions, routing routingLabel) *connection {
+func newConnection(client kubernetes.Interface, o *sourceOptions, label routing.Label) *connection {
 	c := &connection{
-		client: client, options: o, routing: routing, selector: routing.selector(),
-		done: make(chan struct{}), roster: newRoster(), followers: map[*member]int{},
+		client: client, options: o, routing: label, selector: label.Selector(),
+		done: make(chan struct{}), roster: roster.New[*member](), followers: map[*member]int{},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.logger = o.logger.WithValues("selector", c.selector.String())
@@ -80,7 +83,7 @@ func (c *connection) run() {
 	defer c.catch()
 	config := c.options.loopConfig(c.client, c.selector, c.logger)
 	config.Known = c.known
-	config.Filter = &podwire.Filter{Label: c.routing.key, Wants: c.wants}
+	config.Filter = &podwire.Filter{Label: c.routing.Key, Wants: c.wants}
 	config.Sink, config.Report, config.Begin = c, c.report, func() bool { return true }
 	c.loop = listwatch.New(config)
 	c.finish(c.loop.Run(c.ctx), nil)
@@ -125,7 +128,7 @@ func (c *connection) join(s *session) (*member, bool) {
 		return nil, false
 	}
 	m := newMember(c, s)
-	c.roster.add(s.appID, m)
+	c.roster.Add(s.appID, m)
 	return m, true
 }
 
@@ -133,7 +136,7 @@ func (c *connection) join(s *session) (*member, bool) {
 // runs any more.
 func (c *connection) leave(m *member, cause error) {
 	c.mu.Lock()
-	last := c.roster.remove(m.session.appID, m)
+	last := c.roster.Remove(m.session.appID, m)
 	c.closed = c.closed || last
 	c.mu.Unlock()
 	if last {
@@ -151,20 +154,20 @@ func (c *connection) isClosed() bool {
 func (c *connection) members() []*member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.roster.all()
+	return c.roster.All()
 }
 
 // wants reports whether a started application has, or has had, a pod.
 func (c *connection) wants(uid, appID []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.roster.wants(uid, appID)
+	return c.roster.Wants(uid, appID)
 }
 
 // known returns what a store has of the pod with a UID, see [Store.known].
 func (c *connection) known(uid []byte) podwire.Known {
 	c.mu.Lock()
-	owners := c.roster.ownersOf(types.UID(uid))
+	owners := c.roster.Owners(types.UID(uid))
 	c.mu.Unlock()
 	for _, m := range owners {
 		if own, ok := m.session.store.(*Store); ok {
@@ -177,7 +180,7 @@ func (c *connection) known(uid []byte) podwire.Known {
 }
 
 func (c *connection) appOf(pod *podwire.Pod) string {
-	app, _ := pod.Label(c.routing.key)
+	app, _ := pod.Label(c.routing.Key)
 	return app
 }
 
@@ -197,11 +200,11 @@ func (c *connection) Replace(pods []*podwire.Pod, resourceVersion string) {
 	owners := make(map[types.UID]string, len(pods))
 	for app, pods := range byApp {
 		for _, pod := range pods {
-			owners[podKeyOf(pod)] = app
+			owners[pod.Key()] = app
 		}
 	}
 	c.mu.Lock()
-	c.roster.replace(owners)
+	c.roster.Replace(owners)
 	c.resourceVersion = resourceVersion
 	c.passedVersion = "" // it may be of another history
 	c.mu.Unlock()
@@ -246,11 +249,14 @@ func (c *connection) Forget() {
 // route returns the members of a pod's application, and those of the application that the pod
 // belonged to before its label changed.
 func (c *connection) route(event watch.EventType, pod *podwire.Pod) (here, before []*member) {
-	key, app := podKeyOf(pod), c.appOf(pod)
+	key, app := pod.Key(), c.appOf(pod)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.resourceVersion = rv.Newer(c.resourceVersion, pod.ResourceVersion)
-	return c.roster.route(event, key, app)
+	if event == watch.Deleted {
+		return c.roster.Deleted(key, app)
+	}
+	return c.roster.Shown(key, app)
 }
 
 // advance passes the version of a bookmark to all members.
@@ -334,7 +340,7 @@ func (c *connection) isInterrupted() bool {
 func (c *connection) view(appID string) (resourceVersion string, hasPod, isOpen bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.resourceVersion, c.roster.pods[appID] > 0, c.isOpen
+	return c.resourceVersion, c.roster.HasPod(appID), c.isOpen
 }
 
 // requestList asks for a list of a member's application.
@@ -345,7 +351,7 @@ func (c *connection) requestList(m *member) { c.lateLists.request(m) }
 func (c *connection) listOf(ctx context.Context, appIDs []string) (map[string][]*podwire.Pod, string, error) {
 	selector := c.selector
 	if len(appIDs) <= maxListedByName {
-		selector = c.routing.selectorOf(appIDs)
+		selector = c.routing.SelectorOf(appIDs)
 	}
 	all, resourceVersion, err := c.loop.List(ctx, selector.String())
 	return c.byApp(all), resourceVersion, err

@@ -5,6 +5,8 @@ package watchsource
 import (
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/usercode"
+	"github.com/executorpods/watchsource/internal/waiting"
 )
 
 // A delivery brings pods from a member to its store.
@@ -25,7 +27,10 @@ func newDelivery(s *session, followVersions func() (stop func())) (delivery, *po
 	}
 	defaults := newStoreOptions(nil)
 	rules := &defaults.rules.Rules
-	queue := newStoreQueue(userStore{s.store, s.options.trimmed}, rules, s)
+	queue := waiting.NewQueue(waiting.Config{
+		Store: userStore{s.store, s.options.trimmed}, Rules: rules, Mark: &s.userCode,
+		Catches: func() bool { return !s.wasOpened() }, Caught: s.fail,
+	})
 	return queuedDelivery{newLedger(queue), queue}, rules
 }
 
@@ -44,21 +49,21 @@ func newDirectDelivery(store *Store, s *session, followVersions func() (stop fun
 }
 
 func (d *directDelivery) updatePod(pod *podwire.Pod) {
-	d.session.userCode.enter(theStore)
+	d.session.userCode.Enter(usercode.Store)
 	d.Store.updatePod(pod)
-	d.session.userCode.leave()
+	d.session.userCode.Leave()
 }
 
 func (d *directDelivery) deletePod(pod *podwire.Pod) {
-	d.session.userCode.enter(theStore)
+	d.session.userCode.Enter(usercode.Store)
 	d.Store.deletePod(pod)
-	d.session.userCode.leave()
+	d.session.userCode.Leave()
 }
 
 func (d *directDelivery) replacePods(pods []*podwire.Pod) {
-	d.session.userCode.enter(theStore)
+	d.session.userCode.Enter(usercode.Store)
 	d.Store.replacePods(pods)
-	d.session.userCode.leave()
+	d.session.userCode.Leave()
 	d.called = true
 }
 
@@ -72,8 +77,8 @@ func (d *directDelivery) stop() (called bool) {
 // A queuedDelivery calls a user's store by a queue.
 type queuedDelivery struct {
 	*ledger
-	queue *storeQueue
+	queue *waiting.Queue
 }
 
-func (d queuedDelivery) then(f func())       { d.queue.then(f) }
-func (d queuedDelivery) stop() (called bool) { return d.queue.stop() }
+func (d queuedDelivery) then(f func())       { d.queue.Then(f) }
+func (d queuedDelivery) stop() (called bool) { return d.queue.Stop() }

@@ -120,23 +120,17 @@ func (e Executor) Equal(other Executor) bool {
 	return e == other
 }
 
-// key identifies the pod: its UID, or its namespace and name if it has no UID, as
-// with client-go's fake clientset.
+// identity returns the names of the pod.
+func (e *Executor) identity() podwire.Identity {
+	return podwire.Identity{Namespace: e.Namespace, Name: e.Name, UID: e.UID, ResourceVersion: e.ResourceVersion}
+}
+
+// key identifies the pod, see [podwire.Identity.Key].
 func (e *Executor) key() types.UID {
-	return podKey(e.UID, e.Namespace, e.Name)
-}
-
-func podKeyOf(pod *podwire.Pod) types.UID { return podKey(pod.UID, pod.Namespace, pod.Name) }
-
-func podKey(uid types.UID, namespace, name string) types.UID {
-	if uid != "" {
-		return uid
+	if e.UID != "" {
+		return e.UID
 	}
-	return types.UID(namespace + "/" + name)
-}
-
-func nameOf(pod *podwire.Pod) types.NamespacedName {
-	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+	return e.identity().Key()
 }
 
 // share makes e use the strings of an earlier state of the same pod if they are
@@ -172,10 +166,7 @@ func (e *Executor) equals(other *Executor) bool {
 }
 
 // known returns what a store has of the pod.
-func (e *Executor) known() podwire.Known {
-	id := podwire.Identity{Namespace: e.Namespace, Name: e.Name, UID: e.UID, ResourceVersion: e.ResourceVersion}
-	return podwire.Known{Identity: id, Pod: e.pod}
-}
+func (e *Executor) known() podwire.Known { return podwire.Known{Identity: e.identity(), Pod: e.pod} }
 
 // hasPodOf reports whether both have equal pods, or none.
 func (e *Executor) hasPodOf(other *Executor) bool {

@@ -16,6 +16,8 @@ import (
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
+	"github.com/executorpods/watchsource/internal/usercode"
+	"github.com/executorpods/watchsource/internal/waiting"
 )
 
 // A member is the feed of a session on a [SharedWatch]. Its connection passes it the lists and
@@ -28,7 +30,7 @@ type member struct {
 	// Fixed after newMember.
 	session    *session
 	connection *connection
-	base       Status // of the connection, at Start
+	before     statusCounts // of the connection, at Start
 	delivery   delivery
 	rules      *podstate.Rules // by which events that wait are merged
 	watcher    *Watcher
@@ -44,7 +46,7 @@ type member struct {
 	// firstList waits for the watch to open, nil for none.
 	firstList *podsAt
 	// eventsDuringList came while the application is listed.
-	eventsDuringList keptEvents
+	eventsDuringList waiting.Events
 	// minListVersion is the version that the list must have.
 	minListVersion string
 	// listVersion is the version of the list: events up to it are in it.
@@ -70,7 +72,7 @@ type podsAt struct {
 var errOldList = errors.New("the API server returned a list that is older than the watch")
 
 func newMember(c *connection, s *session) *member {
-	m := &member{session: s, connection: c, base: c.status.read()}
+	m := &member{session: s, connection: c, before: c.status.counts()}
 	m.delivery, m.rules = newDelivery(s, func() (stop func()) { return c.followVersions(m) })
 	m.watcher = newWatcher(m.delivery, s.selector, s.options)
 	return m
@@ -126,7 +128,7 @@ func (m *member) replace(pods []*podwire.Pod, resourceVersion string) {
 
 // pass passes a complete list to the store. Events up to listVersion are in it. m.mu is held.
 func (m *member) pass(pods []*podwire.Pod, resourceVersion, listVersion string) {
-	m.eventsDuringList = keptEvents{}
+	m.eventsDuringList = waiting.Events{}
 	if slices.ContainsFunc(pods, (*podwire.Pod).IsPartial) { // decoded before the session had begun
 		m.awaitList(resourceVersion)
 		return
@@ -163,8 +165,8 @@ func (m *member) receiveList(pods []*podwire.Pod, resourceVersion string) {
 	if m.stage != current {
 		return
 	}
-	for _, event := range kept.events {
-		m.apply(event.Event, event.pod)
+	for _, event := range kept.All() {
+		m.apply(event.Event, event.Pod)
 	}
 	m.open()
 }
@@ -195,7 +197,7 @@ func (m *member) receive(event watch.Event, pod *podwire.Pod) {
 	switch m.stage {
 	case awaitingList:
 		left := event.Type == watch.Deleted || !m.watcher.selects(pod)
-		m.eventsDuringList.put(keptEvent{Event: event, pod: pod, left: left}, m.rules)
+		m.eventsDuringList.Put(waiting.Event{Event: event, Pod: pod, Left: left}, m.rules)
 	case current:
 		m.apply(event, pod)
 	}
@@ -254,12 +256,7 @@ func (m *member) end(cause error) {
 func (m *member) status(own Status) Status {
 	now := m.connection.status.read()
 	now.AppID = own.AppID
-	now.Lists -= m.base.Lists
-	now.Relists -= m.base.Relists
-	now.Resumes -= m.base.Resumes
-	now.Stalls -= m.base.Stalls
-	now.Errors -= m.base.Errors
-	now.Events -= m.base.Events
+	now.subtract(m.before)
 	if own.Phase == Starting {
 		now.Phase = Starting
 	}
@@ -289,6 +286,6 @@ func (m *member) unansweredList() error {
 	return m.connection.loop.Unanswered()
 }
 
-func (m *member) waitsFor() callee {
-	return cmp.Or(m.session.userCode.now(), m.connection.userCode.now())
+func (m *member) waitsFor() usercode.Callee {
+	return cmp.Or(m.session.userCode.Now(), m.connection.userCode.Now())
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/usercode"
 )
 
 const (
@@ -36,7 +37,7 @@ type monitor struct {
 	// Fixed after newMonitor.
 	board      *statusBoard
 	observer   func(Observation) // nil for none
-	userCode   *inUserCode       // of the watch goroutine
+	userCode   *usercode.Mark    // of the watch goroutine
 	logger     logr.Logger
 	blindAfter time.Duration
 
@@ -61,7 +62,7 @@ type monitor struct {
 
 // newMonitor returns the monitor of a loop. The logger names the watch, and userCode is that of
 // the watch goroutine.
-func newMonitor(board *statusBoard, o *sourceOptions, logger logr.Logger, userCode *inUserCode) *monitor {
+func newMonitor(board *statusBoard, o *sourceOptions, logger logr.Logger, userCode *usercode.Mark) *monitor {
 	return &monitor{
 		board: board, observer: o.observer, userCode: userCode, logger: logger,
 		blindAfter: max(blindAfter, o.stallTimeout+blindMargin),
@@ -74,9 +75,9 @@ func (m *monitor) report(e listwatch.Event) {
 		m.logger.Info("Watch restored", "after", time.Since(since).Round(time.Millisecond))
 	}
 	if m.observer != nil && e.Kind < listwatch.Unanswered {
-		m.userCode.enter(theObserver)
+		m.userCode.Enter(usercode.Observer)
 		m.observer(observationOf(e))
-		m.userCode.leave()
+		m.userCode.Leave()
 	}
 }
 
@@ -194,7 +195,7 @@ func (m *monitor) logBlindness() {
 	defer m.logging.Unlock()
 	b.mu.Unlock()
 	m.logger.Error(err, "Nothing heard from the API server",
-		"for", silence.Round(time.Second), "lastContact", lastContact, "waitingFor", m.userCode.now().String())
+		"for", silence.Round(time.Second), "lastContact", lastContact, "waitingFor", m.userCode.Now().String())
 }
 
 // watchEnded starts the timer that makes the phase Retrying. Without the timer the phase

@@ -10,8 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/isnil"
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/usercode"
 )
 
 // ownWatches are the feeds of a source that has watches of its own.
@@ -21,7 +23,7 @@ type ownWatches struct {
 }
 
 func (o ownWatches) check() error {
-	if isNil(o.client) {
+	if isnil.Value(o.client) {
 		return errNilClient
 	}
 	return nil
@@ -81,15 +83,15 @@ func (w *ownWatch) config() listwatch.Config {
 
 // Replace implements [listwatch.Sink], as the following methods do.
 func (w *ownWatch) Replace(pods []*podwire.Pod, resourceVersion string) {
-	w.session.userCode.enter(theStore)
+	w.session.userCode.Enter(usercode.Store)
 	w.watcher.replace(pods, resourceVersion)
-	w.session.userCode.leave()
+	w.session.userCode.Leave()
 }
 
 func (w *ownWatch) Receive(event watch.Event) error {
-	w.session.userCode.enter(theStore)
+	w.session.userCode.Enter(usercode.Store)
 	err := w.watcher.receive(event)
-	w.session.userCode.leave()
+	w.session.userCode.Leave()
 	return err
 }
 
@@ -110,4 +112,4 @@ func (w *ownWatch) status(own Status) Status { return own }
 
 func (w *ownWatch) startError(last error) error { return cmp.Or(w.monitor.awaited(), last) }
 
-func (w *ownWatch) waitsFor() callee { return w.session.userCode.now() }
+func (w *ownWatch) waitsFor() usercode.Callee { return w.session.userCode.Now() }

@@ -144,10 +144,3 @@ func isDecimal(s string) bool {
 	}
 	return s != ""
 }
-
-// wait reads a state that waits after another one, which is nil if none waits.
-func wait(rules *podstate.Rules, last *podstate.Waiting, received *podwire.Pod) *podstate.Waiting {
-	reader := podwire.Borrow()
-	defer reader.GiveBack()
-	return rules.Wait(last, reader.Read(received))
-}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/usercode"
 )
 
 // A session is the time from a Start to the Stop that ends it. It has what Start and Stop
@@ -35,7 +36,7 @@ type session struct {
 	// decided is true once it is decided that Start will succeed, or that it has timed out.
 	decided atomic.Bool
 	// userCode is that of the goroutine that calls the store.
-	userCode inUserCode
+	userCode usercode.Mark
 	opened   chan struct{} // closed when Start may return
 	done     chan struct{} // closed when nothing runs any more
 
@@ -61,7 +62,7 @@ type feed interface {
 	// it waits, or last, which is that of the status. It may be nil.
 	startError(last error) error
 	// waitsFor returns the code of the user that the feed waits for.
-	waitsFor() callee
+	waitsFor() usercode.Callee
 }
 
 // feeds makes the feed of each session of a source.
@@ -117,10 +118,15 @@ func (s *session) catch() {
 	if s.wasOpened() {
 		return
 	}
-	if p := listwatch.PanicOf(recover()); p != nil {
-		s.panicked = p
-		s.cancel(p)
+	if recovered := recover(); recovered != nil {
+		s.fail(recovered)
 	}
+}
+
+// fail makes a panic of the user's code one of Start.
+func (s *session) fail(recovered any) {
+	s.panicked = listwatch.PanicOf(recovered)
+	s.cancel(s.panicked)
 }
 
 // end ends the session for a cause. called says whether the store was called: then it is called
@@ -130,7 +136,7 @@ func (s *session) end(cause error, called bool) {
 	s.isEnded = true
 	s.mu.Unlock()
 	if observer, ok := s.store.(StopObserver); ok && called && s.panicked == nil {
-		s.userCode.enter(theStore)
+		s.userCode.Enter(usercode.Store)
 		observer.ObserveStop()
 	}
 	s.err = cause

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/executorpods/watchsource/internal/isnil"
+	"github.com/executorpods/watchsource/internal/routing"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -46,7 +48,7 @@ type SharedWatch struct {
 	// Fixed after NewSharedWatch.
 	client     kubernetes.Interface
 	options    sourceOptions
-	routing    routingLabel
+	routing    routing.Label
 	routingErr error // why there is no routing label
 
 	mu         sync.Mutex
@@ -58,7 +60,7 @@ type SharedWatch struct {
 // client. The options apply to all its sources.
 func NewSharedWatch(client kubernetes.Interface, opts ...Option) *SharedWatch {
 	w := &SharedWatch{client: client, options: newSourceOptions(opts)}
-	w.routing, w.routingErr = routingLabelOf(w.options.selector)
+	w.routing, w.routingErr = routing.Of(w.options.selector)
 	return w
 }
 
@@ -95,7 +97,7 @@ func (w *SharedWatch) currentStatus() Status {
 type sharedFeeds struct{ watch *SharedWatch }
 
 func (f sharedFeeds) check() error {
-	if isNil(f.watch.client) {
+	if isnil.Value(f.watch.client) {
 		return errNilClient
 	}
 	return f.watch.routingErr

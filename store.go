@@ -146,7 +146,7 @@ func (s *Store) update(pod *podwire.Pod) (known, e *Executor) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
-	index, known := view.of(&s.positions, podKeyOf(pod))
+	index, known := view.of(&s.positions, pod.Key())
 	before := s.positions.step(known)
 	now := s.rules.read(pod, known, s.positions.endsOf(known, index))
 	e = now.executor
@@ -196,7 +196,7 @@ func (s *Store) deletePod(pod *podwire.Pod) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
-	index, known := view.of(&s.positions, podKeyOf(pod))
+	index, known := view.of(&s.positions, pod.Key())
 	if known == nil {
 		return
 	}
@@ -244,7 +244,7 @@ func (s *Store) replace(pods []*podwire.Pod) []Change {
 	replaced := map[types.UID]bool{}
 	missed := map[types.UID]*Executor{}
 	for i, pod := range pods {
-		key := podKeyOf(pod)
+		key := pod.Key()
 		index, known := before.of(&had, key)
 		now := s.rules.read(pod, known, had.endsOf(known, index))
 		if known != nil && known.equals(now.executor) && known.hasPodOf(now.executor) {

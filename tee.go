@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/executorpods/watchsource/internal/isnil"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -16,7 +17,7 @@ import (
 // stores may have another source. Tee panics if a store is nil.
 func Tee(stores ...SnapshotsStore) SnapshotsStore {
 	for i, store := range stores {
-		if isNil(store) {
+		if isnil.Value(store) {
 			panic(fmt.Sprintf("watchsource: Tee: store %d of %d is nil", i+1, len(stores)))
 		}
 	}

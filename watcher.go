@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/isnil"
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
@@ -37,9 +38,9 @@ type Watcher struct {
 // no effect on a Store. NewWatcher panics if the store or the selector is nil.
 func NewWatcher(store SnapshotsStore, selector labels.Selector, opts ...Option) *Watcher {
 	switch {
-	case isNil(store):
+	case isnil.Value(store):
 		panic("watchsource: NewWatcher: the store is nil")
-	case isNil(selector):
+	case isnil.Value(selector):
 		panic("watchsource: NewWatcher: the selector is nil")
 	}
 	o := newSourceOptions(opts)
@@ -105,14 +106,14 @@ func (w *Watcher) receive(event watch.Event) error {
 }
 
 func (w *Watcher) update(event watch.EventType, pod *podwire.Pod) {
-	last, known := w.store.last(podKeyOf(pod))
+	last, known := w.store.last(pod.Key())
 	selected := last.Pod != nil && pod.SameMetadata(last.Pod) || w.selects(pod) // the store has selected pods only
 	switch {
 	case !selected && known:
 		w.delete(event, pod)
 	case !selected:
 	case known && rv.Older(pod.ResourceVersion, last.ResourceVersion):
-		w.logger.V(4).Info("Ignored an older state of a pod", "pod", nameOf(pod), "resourceVersion", pod.ResourceVersion, "known", last.ResourceVersion)
+		w.logger.V(4).Info("Ignored an older state of a pod", "pod", pod.NamespacedName(), "resourceVersion", pod.ResourceVersion, "known", last.ResourceVersion)
 	default:
 		w.log(event, pod)
 		w.store.updatePod(pod)
@@ -122,7 +123,7 @@ func (w *Watcher) update(event watch.EventType, pod *podwire.Pod) {
 // delete passes on the deletion of a pod that the store has, or that the selector
 // matches.
 func (w *Watcher) delete(event watch.EventType, pod *podwire.Pod) {
-	if _, known := w.store.last(podKeyOf(pod)); !known && !w.selects(pod) {
+	if _, known := w.store.last(pod.Key()); !known && !w.selects(pod) {
 		return
 	}
 	w.log(event, pod)
@@ -146,6 +147,6 @@ func (w *Watcher) selects(pod *podwire.Pod) bool {
 // log writes one debug line per event. It allocates nothing if debug logging is off.
 func (w *Watcher) log(event watch.EventType, pod *podwire.Pod) {
 	if debug := w.logger.V(4); debug.Enabled() {
-		debug.Info("Received pod event", "pod", nameOf(pod), "type", event)
+		debug.Info("Received pod event", "pod", pod.NamespacedName(), "type", event)
 	}
 }

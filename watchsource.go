@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/executorpods/watchsource/internal/isnil"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 )
@@ -174,7 +175,7 @@ func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) erro
 // check rejects what could never work.
 func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	switch {
-	case isNil(s.store):
+	case isnil.Value(s.store):
 		return nil, errors.New("watchsource: start: the store is nil")
 	case notMade(s.store):
 		return nil, errors.New("watchsource: start: use NewStore to make a Store")
@@ -189,7 +190,7 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 		return nil, errors.New("watchsource: start: the function of WithSelector is nil")
 	}
 	selector := s.options.selector(appID)
-	if isNil(selector) {
+	if isnil.Value(selector) {
 		return nil, fmt.Errorf("watchsource: start: the function of WithSelector returned a nil selector for application %q", appID)
 	}
 	if selector.Empty() {

@@ -17,6 +17,20 @@ type Identity struct {
 	ResourceVersion string
 }
 
+// Key identifies the pod: its UID, or its namespace and name if it has no UID, as with client-go's
+// fake clientset.
+func (i Identity) Key() types.UID {
+	if i.UID != "" {
+		return i.UID
+	}
+	return types.UID(i.Namespace + "/" + i.Name)
+}
+
+// NamespacedName returns the names of the pod, for the log.
+func (i Identity) NamespacedName() types.NamespacedName {
+	return types.NamespacedName{Namespace: i.Namespace, Name: i.Name}
+}
+
 var errDamaged = errors.New("damaged protobuf")
 
 // IsProtobuf reports whether an answer is in protobuf.

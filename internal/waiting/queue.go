@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watchsource
+package waiting
 
 import (
 	"sync"
@@ -9,25 +9,45 @@ import (
 
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/usercode"
 )
 
-// A store that keeps up receives each list and each state. If more calls wait, a storeQueue
+// A store that keeps up receives each list and each state. If more calls wait, a Queue
 // merges them.
 const (
 	mergeFrom       = 1024 // calls
 	maxWaitingLists = 4
 )
 
-// A storeQueue calls a store in a separate goroutine, so that a store that blocks does not
+// A Receiver is a store that receives pods in their wire form, or decoded if they came so.
+type Receiver interface {
+	UpdatePod(*podwire.Pod)
+	DeletePod(*podwire.Pod)
+	ReplacePods([]*podwire.Pod)
+	ObserveResourceVersion(string)
+}
+
+// A Config says what a [Queue] calls.
+type Config struct {
+	Store Receiver
+	// Rules are those by which states are merged.
+	Rules *podstate.Rules
+	// Mark says whether the store is being called.
+	Mark *usercode.Mark
+	// Catches reports whether a panic of the store is passed to Caught. Otherwise it ends the
+	// program, with its stack.
+	Catches func() bool
+	Caught  func(recovered any)
+}
+
+// A Queue calls a store in a separate goroutine, so that a store that blocks does not
 // delay the watch. If many calls wait, the states of a pod are merged. An end is not
 // merged away.
-type storeQueue struct {
-	// Fixed after newStoreQueue.
-	store   podReceiver
-	rules   *podstate.Rules // by which states are merged
-	session *session
-	wake    chan struct{} // holds a token while there is something to do
-	done    chan struct{} // closed when the store is not called any more
+type Queue struct {
+	// Fixed after NewQueue.
+	Config
+	wake chan struct{} // holds a token while there is something to do
+	done chan struct{} // closed when the store is not called any more
 
 	// Owned by the goroutine of run until done is closed.
 	called bool // the store was called
@@ -52,14 +72,14 @@ type queuedCall struct {
 	version string
 }
 
-func (c *queuedCall) make(store podReceiver) {
+func (c *queuedCall) make(store Receiver) {
 	switch c.kind {
 	case updatePod:
-		store.updatePod(c.pod)
+		store.UpdatePod(c.pod)
 	case deletePod:
-		store.deletePod(c.pod)
+		store.DeletePod(c.pod)
 	case replaceSnapshot:
-		store.replacePods(c.pods)
+		store.ReplacePods(c.pods)
 	case callBack:
 		c.back()
 	}
@@ -78,26 +98,24 @@ const (
 	observeVersion // only a version
 )
 
-func newStoreQueue(store podReceiver, rules *podstate.Rules, s *session) *storeQueue {
-	q := &storeQueue{
-		store: store, rules: rules, session: s,
-		wake: make(chan struct{}, 1), done: make(chan struct{}), lastOf: map[types.UID]*queuedCall{},
-	}
+// NewQueue returns a Queue that calls the store until Stop.
+func NewQueue(c Config) *Queue {
+	q := &Queue{Config: c, wake: make(chan struct{}, 1), done: make(chan struct{}), lastOf: map[types.UID]*queuedCall{}}
 	go q.run()
 	return q
 }
 
-// updatePod implements podReceiver, as the following methods do.
-func (q *storeQueue) updatePod(pod *podwire.Pod) {
+// UpdatePod implements [Receiver], as the following methods do.
+func (q *Queue) UpdatePod(pod *podwire.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	key := podKeyOf(pod)
+	key := pod.Key()
 	last := q.lastOf[key]
 	if last == nil || last.kind != updatePod {
-		q.append(key, &queuedCall{kind: updatePod, pod: pod, state: wait(q.rules, nil, pod)})
+		q.append(key, &queuedCall{kind: updatePod, pod: pod, state: read(q.Rules, nil, pod)})
 		return
 	}
-	now := wait(q.rules, last.state, pod)
+	now := read(q.Rules, last.state, pod)
 	if len(q.waiting) < mergeFrom || !now.Absorb(last.state) {
 		q.append(key, &queuedCall{kind: updatePod, pod: pod, state: now})
 		return
@@ -105,15 +123,15 @@ func (q *storeQueue) updatePod(pod *podwire.Pod) {
 	last.pod, last.state = pod, now
 }
 
-func (q *storeQueue) deletePod(pod *podwire.Pod) {
+func (q *Queue) DeletePod(pod *podwire.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.append(podKeyOf(pod), &queuedCall{kind: deletePod, pod: pod})
+	q.append(pod.Key(), &queuedCall{kind: deletePod, pod: pod})
 }
 
-// replacePods queues a list. If too much waits, it keeps the oldest list and drops all
+// ReplacePods queues a list. If too much waits, it keeps the oldest list and drops all
 // other states but the ends, see ends.
-func (q *storeQueue) replacePods(pods []*podwire.Pod) {
+func (q *Queue) ReplacePods(pods []*podwire.Pod) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	clear(q.lastOf)
@@ -127,7 +145,7 @@ func (q *storeQueue) replacePods(pods []*podwire.Pod) {
 
 // ends returns the calls that wait without most of those that show no end. It keeps the oldest
 // list.
-func (q *storeQueue) ends() []*queuedCall {
+func (q *Queue) ends() []*queuedCall {
 	kept := keptCalls{others: map[types.UID]*queuedCall{}}
 	listed := false
 	for _, c := range q.waiting {
@@ -137,15 +155,15 @@ func (q *storeQueue) ends() []*queuedCall {
 		case c.kind == replaceSnapshot && !listed:
 			listed = true
 			for _, pod := range c.pods {
-				if wait(q.rules, nil, pod).HasToPass() {
-					kept.putOther(podKeyOf(pod))
+				if read(q.Rules, nil, pod).HasToPass() {
+					kept.putOther(pod.Key())
 				}
 			}
 			clear(kept.others)
 			kept.calls = append(kept.calls, c)
 		case c.kind == replaceSnapshot:
 			for _, pod := range c.pods {
-				kept.put(&queuedCall{kind: updatePod, pod: pod, state: wait(q.rules, nil, pod)})
+				kept.put(&queuedCall{kind: updatePod, pod: pod, state: read(q.Rules, nil, pod)})
 			}
 		default:
 			kept.calls = append(kept.calls, c)
@@ -165,7 +183,7 @@ type keptCalls struct {
 
 // put keeps a call if it shows an end or a deletion.
 func (k *keptCalls) put(c *queuedCall) {
-	key := podKeyOf(c.pod)
+	key := c.pod.Key()
 	if c.kind == updatePod && !c.state.HasToPass() {
 		k.others[key] = c
 		return
@@ -183,7 +201,7 @@ func (k *keptCalls) putOther(key types.UID) {
 	}
 }
 
-func (q *storeQueue) ObserveResourceVersion(resourceVersion string) {
+func (q *Queue) ObserveResourceVersion(resourceVersion string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n := len(q.waiting); n > 0 {
@@ -193,15 +211,15 @@ func (q *storeQueue) ObserveResourceVersion(resourceVersion string) {
 	}
 }
 
-// then calls f after all calls that wait now.
-func (q *storeQueue) then(f func()) {
+// Then calls f after all calls that wait now.
+func (q *Queue) Then(f func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.append("", &queuedCall{kind: callBack, back: f})
 }
 
 // append adds a call. q.mu is held.
-func (q *storeQueue) append(key types.UID, c *queuedCall) {
+func (q *Queue) append(key types.UID, c *queuedCall) {
 	q.waiting = append(q.waiting, c)
 	if key != "" {
 		q.lastOf[key] = c
@@ -209,16 +227,16 @@ func (q *storeQueue) append(key types.UID, c *queuedCall) {
 	q.signal()
 }
 
-func (q *storeQueue) signal() {
+func (q *Queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// stop drops the calls that wait. It returns when the store is not called any more, and reports
+// Stop drops the calls that wait. It returns when the store is not called any more, and reports
 // whether it was called.
-func (q *storeQueue) stop() (called bool) {
+func (q *Queue) Stop() (called bool) {
 	q.mu.Lock()
 	q.stopped = true
 	q.signal()
@@ -228,18 +246,18 @@ func (q *storeQueue) stop() (called bool) {
 }
 
 // run makes the calls.
-func (q *storeQueue) run() {
+func (q *Queue) run() {
 	defer close(q.done)
-	defer q.session.catch()
+	defer q.catch()
 	for range q.wake {
 		for _, c := range q.take() {
 			if q.isStopped() {
 				return
 			}
-			q.session.userCode.enter(theStore)
+			q.Mark.Enter(usercode.Store)
 			q.called = true
-			c.make(q.store)
-			q.session.userCode.leave()
+			c.make(q.Store)
+			q.Mark.Leave()
 		}
 		if q.isStopped() {
 			return
@@ -247,13 +265,23 @@ func (q *storeQueue) run() {
 	}
 }
 
-func (q *storeQueue) isStopped() bool {
+// catch is deferred.
+func (q *Queue) catch() {
+	if !q.Catches() {
+		return
+	}
+	if recovered := recover(); recovered != nil {
+		q.Caught(recovered)
+	}
+}
+
+func (q *Queue) isStopped() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.stopped
 }
 
-func (q *storeQueue) take() []*queuedCall {
+func (q *Queue) take() []*queuedCall {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	calls := q.waiting

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package usercode notes which code of the user a goroutine is calling, so that the log can
+// name it if the call does not return.
+package usercode
+
+import "sync/atomic"
+
+// A Callee is code of the user.
+type Callee int32
+
+const (
+	None Callee = iota
+	Store
+	Observer
+)
+
+var names = [...]string{None: "the client", Store: "a call of the store", Observer: "a call of the observer"}
+
+// String returns what a goroutine waits for that is calling the callee. If it calls none, it
+// waits for the client.
+func (c Callee) String() string { return names[c] }
+
+// A Mark says what one goroutine is calling. Any goroutine may read it. The zero Mark says that
+// it is calling nothing.
+type Mark struct{ callee atomic.Int32 }
+
+// Enter marks the beginning of a call.
+func (m *Mark) Enter(c Callee) { m.callee.Store(int32(c)) }
+
+// Leave marks the end of a call.
+func (m *Mark) Leave() { m.callee.Store(int32(None)) }
+
+// Now returns what is being called.
+func (m *Mark) Now() Callee { return Callee(m.callee.Load()) }
