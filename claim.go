@@ -3,12 +3,18 @@
 package watchsource
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
 
 	"github.com/executorpods/watchsource/internal/isnil"
 )
+
+// ErrStoreInUse is the error of Start if another source that is started feeds the
+// store, or a store in its Tee. Each source needs its own store, because the list of
+// one source would remove the executors of the other.
+var ErrStoreInUse = errors.New("watchsource: another started source feeds the store, use one store for each source")
 
 // A claim is the right of one session to feed its store, and each store of a Tee.
 type claim struct {

@@ -3,6 +3,7 @@
 package watchsource
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 // UnknownExitCode is the ExitCode of an executor whose container has not ended, or
 // whose exit code is unknown. Spark's lifecycle manager uses the same value.
 const UnknownExitCode = podstate.UnknownExitCode
+
+// ErrNoPod is the error of Executor.Pod if the store was made with WithoutPods, or if no
+// store has made the Executor.
+var ErrNoPod = errors.New("watchsource: the store keeps no pods, make it without WithoutPods")
 
 // An Executor is the state of one executor, read from its pod at one resource
 // version. Copies are independent. Executors can be compared with ==, which also compares

@@ -3,8 +3,12 @@
 package watchsource
 
 import (
+	"errors"
 	"sync/atomic"
 )
+
+// ErrStopped means that Stop ended a Start or a wait for a snapshot.
+var ErrStopped = errors.New("watchsource: the source was stopped")
 
 // published is one view, and a channel that is closed when there is a newer one.
 type published struct {

@@ -3,6 +3,7 @@
 package watchsource
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,6 +26,10 @@ const (
 func sparkSelector(appID string) labels.Selector {
 	return labels.SelectorFromSet(labels.Set{LabelApp: appID, LabelRole: RoleExecutor})
 }
+
+// ErrInvalidAppID means that an application id is empty or cannot be the value of a
+// label.
+var ErrInvalidAppID = errors.New("watchsource: invalid application id")
 
 // checkAppID rejects an id that cannot be the value of a label. With an empty id the
 // watch would select no pods, or all of them, without an error.

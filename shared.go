@@ -7,9 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+
 	"github.com/executorpods/watchsource/internal/isnil"
 	"github.com/executorpods/watchsource/internal/routing"
-	"k8s.io/client-go/kubernetes"
 )
 
 // A SharedWatch is one watch for the executor pods of many applications. It is open

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/executorpods/watchsource/internal/isnil"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/isnil"
 )
 
 // Tee returns a store that passes each call to the given stores, in their order. The

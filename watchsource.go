@@ -6,13 +6,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
-	"github.com/executorpods/watchsource/internal/isnil"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/executorpods/watchsource/internal/isnil"
 )
+
+// ErrAlreadyStarted is the error of Start while the source is started. A source
+// watches one application at a time. Call Stop first, or make another source.
+var ErrAlreadyStarted = errors.New("watchsource: already started, call Stop before another Start")
 
 // A WatchSnapshotSource watches the executor pods of one application at a time
 // and feeds a [SnapshotsStore] with them. Its model is Spark's
@@ -257,4 +264,22 @@ func (s *WatchSnapshotSource) stop(running *session) {
 		s.status.write(func(status *Status) { *status = last })
 		s.status.stop()
 	}
+}
+
+// errStartTimeout is the cancellation cause of a Start that takes too long.
+var errStartTimeout = errors.New("start timeout")
+
+// timeoutError is the error of a Start that ran out of time. apierrors.IsTimeout
+// and errors.Is with context.DeadlineExceeded recognise it. last is the error of
+// the last attempt, nil if there was none.
+func timeoutError(after time.Duration, last error) error {
+	err := apierrors.NewTimeoutError(fmt.Sprintf("the API server gave no complete view within %v", after), 0)
+	if last == nil {
+		return fmt.Errorf("watchsource: start: %w (%w): check its address and the network, or raise WithStartTimeout", err, context.DeadlineExceeded)
+	}
+	if apierrors.IsTooManyRequests(last) {
+		// IsTimeout checks the reason, IsTooManyRequests also the code.
+		err.ErrStatus.Code = http.StatusTooManyRequests
+	}
+	return fmt.Errorf("watchsource: start: %w (%w): %w", err, context.DeadlineExceeded, last)
 }

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/executorpods/watchsource/internal/isnil"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+
+	"github.com/executorpods/watchsource/internal/isnil"
 )
 
 // A Label tells which application a pod belongs to.
