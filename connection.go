@@ -27,7 +27,7 @@ type connection struct {
 	client    kubernetes.Interface
 	options   *sourceOptions
 	routing   routing.Label
-	selector  labels.Selector // of the pods of all applications
+	selector  labels.Selector // selects the pods of all applications
 	logger    logr.Logger
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
@@ -39,7 +39,7 @@ type connection struct {
 
 	// loop is fixed before a member is admitted.
 	loop *listwatch.Loop
-	// userCode is that of the watch goroutine.
+	// userCode marks what the watch goroutine is calling.
 	userCode usercode.Mark
 
 	// Owned by the watch goroutine.
@@ -223,7 +223,7 @@ func (c *connection) Receive(event watch.Event) error {
 		c.advance(pod.ResourceVersion)
 		return nil
 	}
-	here, before := c.route(event.Type, pod)
+	here, before := c.membersOf(event.Type, pod)
 	for _, m := range before {
 		m.receive(event, pod)
 	}
@@ -246,9 +246,9 @@ func (c *connection) Forget() {
 	c.resourceVersion = ""
 }
 
-// route returns the members of a pod's application, and those of the application that the pod
+// membersOf returns the members of a pod's application, and those of the application that the pod
 // belonged to before its label changed.
-func (c *connection) route(event watch.EventType, pod *podwire.Pod) (here, before []*member) {
+func (c *connection) membersOf(event watch.EventType, pod *podwire.Pod) (here, before []*member) {
 	key, app := pod.Key(), c.appOf(pod)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -198,7 +198,7 @@ func (e *Executor) gone() *Executor {
 //     Failed if a sidecar is killed after the executor has succeeded.
 //   - An end is final for its run. If a later status of the pod contradicts it, the
 //     store notes that in [Executor.Problem]: the kubelet drops the container statuses
-//     of a finished pod that it rejects after a restart (kubernetes#117955). Runs are told
+//     of a finished pod that it rejects after a restart (kubernetes#117955). Runs are distinguished
 //     apart by the ID of the container, and by restart counts and times only where an ID is
 //     missing.
 //   - If a pod starts no container again (it has ended, or is deleted), a container that

@@ -30,10 +30,12 @@ type member struct {
 	// Fixed after newMember.
 	session    *session
 	connection *connection
-	before     statusCounts // of the connection, at Start
 	delivery   delivery
-	rules      *podstate.Rules // by which events that wait are merged
 	watcher    *Watcher
+	// before are the counts of the connection at Start.
+	before statusCounts
+	// rules are those by which events that wait are merged.
+	rules *podstate.Rules
 
 	// mu is held while a Store is called. The mutex of the connection may be taken while it is
 	// held, not the other way round.

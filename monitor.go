@@ -36,10 +36,12 @@ var errNoWatch = fmt.Errorf("the watch ended, and no other has opened for %v", r
 type monitor struct {
 	// Fixed after newMonitor.
 	board      *statusBoard
-	observer   func(Observation) // nil for none
-	userCode   *usercode.Mark    // of the watch goroutine
 	logger     logr.Logger
 	blindAfter time.Duration
+	// observer may be nil.
+	observer func(Observation)
+	// userCode says what the watch goroutine is calling.
+	userCode *usercode.Mark
 
 	// Guarded by the mutex of the board.
 	stopped bool
@@ -207,8 +209,8 @@ func (m *monitor) watchEnded(err error) {
 	m.noWatchTimer = time.AfterFunc(retryingAfter, func() { m.noWatch(ended, err) })
 }
 
-// noWatch begins the phase Retrying and logs it, unless another watch has opened since the
-// one that ended. err is why that one ended, nil if it ended normally.
+// noWatch begins the phase Retrying and logs it, unless another watch has opened since the last
+// one ended. err is nil if that watch ended normally.
 func (m *monitor) noWatch(ended int, err error) {
 	b := m.board
 	b.mu.Lock()

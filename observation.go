@@ -25,8 +25,8 @@ type Observation struct {
 	Event           watch.EventType // Received: the type, BOOKMARK included
 	Took            time.Duration   // Listed and Refused: the request; Closed: the age of the watch
 	// Err is always set for Refused. For Closed it is nil if the watch ended
-	// normally or Stop ended it, and says what was lost if a verification ended it. When client-go decodes the pods itself, a broken
-	// connection also looks like a normal end.
+	// normally or Stop ended it. If a verification ended it, Err names the lost event. When
+	// client-go decodes the pods itself, a broken connection also looks like a normal end.
 	Err error
 }
 

@@ -23,15 +23,17 @@ type Option interface{ applyToSource(*sourceOptions) }
 // A StoreOption changes how a [Store] works. A nil StoreOption changes nothing.
 type StoreOption interface{ applyToStore(*storeOptions) }
 
+// sourceOptions have the value of each Option. A zero duration is the default of listwatch, no
+// shard means all namespaces, and the other zero values switch something off.
 type sourceOptions struct {
 	namespace    string
-	shard        *shardOption // nil for all namespaces
+	shard        *shardOption
 	logger       logr.Logger
 	selector     func(appID string) labels.Selector
-	trimmed      bool // see WithTrimmedPods
+	trimmed      bool
 	startTimeout time.Duration
-	stallTimeout time.Duration // 0 for the default
-	verifyEvery  time.Duration // 0 for no verification
+	stallTimeout time.Duration
+	verifyEvery  time.Duration
 	observer     func(Observation)
 }
 

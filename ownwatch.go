@@ -16,7 +16,7 @@ import (
 	"github.com/executorpods/watchsource/internal/usercode"
 )
 
-// ownWatches are the feeds of a source that has watches of its own.
+// ownWatches makes the feeds of a source that shares its watch with no other.
 type ownWatches struct {
 	client  kubernetes.Interface
 	options *sourceOptions
@@ -31,7 +31,8 @@ func (o ownWatches) check() error {
 
 func (o ownWatches) join(_ context.Context, s *session) feed { return newOwnWatch(o.client, s) }
 
-// An ownWatch is the feed of a session that has a watch of its own. It is the sink of the loop.
+// An ownWatch is the feed of a session that shares its watch with no other. It is the sink of a
+// loop.
 type ownWatch struct {
 	// Fixed after newOwnWatch.
 	session *session

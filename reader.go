@@ -21,39 +21,57 @@ const maxReusedPending = 64
 
 // A Backlog describes the changes that wait for one range over [Store.Batches].
 type Backlog struct {
-	Reader  string    // the call of Batches, "backend.go:153"
-	Changes int       // that wait, after merging
-	Since   time.Time // when the first of them came
-	Dropped bool      // they are not kept any more, see WithBacklogLimit
+	// Reader is the line that called Batches, for example "backend.go:153".
+	Reader string
+	// Changes is how many changes wait, after merging.
+	Changes int
+	// Since is when the first of them came.
+	Since time.Time
+	// Dropped is true if the changes are not kept any more, see [WithBacklogLimit].
+	Dropped bool
 }
 
 // reader holds the changes that one range over [Store.Batches] has not been shown yet.
 // They are merged by pod, so they grow with the pods and not with the events.
 type reader struct {
 	// Fixed after newReader.
-	name    string
-	limit   int           // of changes that wait, 0 for none
-	wake    chan struct{} // holds a token while there is something to show
-	stopped chan struct{} // closed when the source stops; nothing is added from then on
+	name string
+	// limit bounds the changes that wait, 0 for no bound.
+	limit int
+	// wake holds a token while there is something to show.
+	wake chan struct{}
+	// stopped is closed when the source stops. Nothing is added from then on.
+	stopped chan struct{}
 
 	// Guarded by the store's mu.
-	pods    map[types.UID]*pending
-	order   []*pending          // by first waiting change
-	waiting int                 // changes of all pods
-	since   time.Time           // of the first of them
-	due     time.Time           // when the reader can take them at the earliest
-	dropped bool                // the changes were dropped at the limit
-	missed  int                 // executors that left after the changes were dropped, or before unseen
-	shown   map[types.UID]int32 // ends of each executor when the changes were dropped
-	named   bool                // in the log
-	last    *view               // the view when the source stopped, nil before
+	pods map[types.UID]*pending
+	// order has the pods in the order of their first waiting changes.
+	order []*pending
+	// waiting is the number of changes that wait, and since is when the first of them came.
+	waiting int
+	since   time.Time
+	// due is when the reader can take the changes at the earliest.
+	due time.Time
+	// dropped is true if the changes were dropped at the limit. From then on, missed counts the
+	// executors that leave, and shown has the ends that the reader has been shown of each of the
+	// others.
+	dropped bool
+	missed  int
+	shown   map[types.UID]int32
+	// logged is true if the log has said that the reader lags.
+	logged bool
+	// last is the view when the source stopped, nil before.
+	last *view
 }
 
 // pending has the changes of one pod that a reader has not been shown.
 type pending struct {
-	before step    // as the reader knows it; without an executor if it does not know it
-	steps  []step  // to be shown; only the last may be replaced
-	first  [1]step // where steps begins: most pods have one
+	// before is the step that the reader was shown last. It has no executor before the first.
+	before step
+	// steps are to be shown. Only the last may be replaced.
+	steps []step
+	// first is the memory of the first step. Most pods have no other.
+	first [1]step
 }
 
 func newPending(before step) *pending {
@@ -154,13 +172,14 @@ func (r *reader) miss(before, after step) {
 	}
 }
 
-// lags reports whether the reader deserves to be named, and has not been yet.
+// lags reports whether to log the reader: changes have waited for lagTolerance since the reader
+// could take them, or were dropped, and the reader has not been logged.
 func (r *reader) lags(now time.Time) bool {
 	from := r.since
 	if r.due.After(from) {
 		from = r.due
 	}
-	return !r.named && (r.dropped || now.Sub(from) > lagTolerance)
+	return !r.logged && (r.dropped || now.Sub(from) > lagTolerance)
 }
 
 // take returns the waiting changes and removes them. The reader does not call it again

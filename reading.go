@@ -29,8 +29,11 @@ type rules struct {
 type reading struct {
 	executor *Executor
 	ends     podstate.Ends
-	missed   *Executor // at an earlier end that only the container's last state shows; mostly nil
-	replaced bool      // the pod is another one than the known pod of its name
+	// missed is the executor at an earlier end that only the container's last state shows. It is
+	// nearly always nil.
+	missed *Executor
+	// replaced is true if the pod is another one than the known pod of its name.
+	replaced bool
 }
 
 // read reads an executor from a pod. known is its earlier state, or nil, and ends are those

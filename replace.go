@@ -88,7 +88,7 @@ func (s *Store) readList(pods []*podwire.Pod, before *view, had *positions) read
 	return list
 }
 
-// changes returns the changes from the view before the list to that of the list.
+// changes returns the changes from the view before the list to the view next.
 func (l *readList) changes(before *view, had *positions, next *view, has *positions) []Change {
 	var changes []Change
 	for known := range before.all() {

@@ -28,14 +28,14 @@ type session struct {
 	selector labels.Selector
 	store    SnapshotsStore
 	options  *sourceOptions
-	status   *statusBoard // of the source
+	status   *statusBoard
 	claim    claim
 	cancel   context.CancelCauseFunc
 	feed     feed // fixed before it starts
 
 	// decided is true once it is decided that Start will succeed, or that it has timed out.
 	decided atomic.Bool
-	// userCode is that of the goroutine that calls the store.
+	// userCode marks what the goroutine that calls the store is calling.
 	userCode usercode.Mark
 	opened   chan struct{} // closed when Start may return
 	done     chan struct{} // closed when nothing runs any more
@@ -58,8 +58,8 @@ type feed interface {
 	start(ctx context.Context)
 	// status returns the status of the source. own is what the source itself has noted.
 	status(own Status) Status
-	// startError returns the error of a Start that takes too long: that of the request for which
-	// it waits, or last, which is that of the status. It may be nil.
+	// startError returns why a Start takes too long: the error of the request for which it waits,
+	// or last, the error of the status. It may be nil.
 	startError(last error) error
 	// waitsFor returns the code of the user that the feed waits for.
 	waitsFor() usercode.Callee

@@ -54,7 +54,7 @@ type SharedWatch struct {
 
 	mu         sync.Mutex
 	connection *connection // nil while no source is started
-	lastStatus Status      // of the connection before
+	lastStatus Status      // of the last connection that has ended
 }
 
 // NewSharedWatch returns a SharedWatch without a connection. It does not touch the

@@ -32,8 +32,10 @@ func (p Phase) String() string {
 // Status describes the watch of a [WatchSnapshotSource]. The counts begin at Start.
 type Status struct {
 	Phase Phase
-	Since time.Time // when the phase began; zero before the first Start
-	AppID string    // of the last Start
+	// Since is when the phase began. It is zero before the first Start.
+	Since time.Time
+	// AppID is the application id of the last Start.
+	AppID string
 
 	// Err is the last error since Start, or nil. It stays after the watch has
 	// recovered. Phase shows whether the watch has recovered.

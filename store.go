@@ -70,7 +70,7 @@ type StopObserver interface {
 //
 // A source passes pods to a Store as bytes. The Store keeps them until the executor and all
 // snapshots and changes that have it are gone, and [Executor.Pod] decodes them. Pods that the
-// Store receives by UpdatePod, DeletePod and ReplaceSnapshot are kept as they are: do not change
+// Store receives by UpdatePod, DeletePod and ReplaceSnapshot are kept unchanged: do not change
 // them afterwards. A Store receives them in this way from a [Tee], from a type that embeds it,
 // and from your own calls. They need several times the memory.
 //
@@ -82,7 +82,7 @@ type Store struct {
 	// Fixed after NewStore.
 	rules        rules
 	logger       logr.Logger
-	backlogLimit int // 0 for none
+	backlogLimit int
 
 	current publishedPointer
 	// followVersions asks a shared watch for versions that no event of the application
@@ -93,10 +93,12 @@ type Store struct {
 	// guarded by claims.
 	claimed *claim
 
-	mu        sync.Mutex // held to write current
-	positions positions  // of the executors in current
+	// mu is held to write current, and guards the fields below.
+	mu        sync.Mutex
+	positions positions // in the view of current
 	readers   map[*reader]struct{}
-	lagging   []Backlog // to be reported in the log
+	// lagging are the backlogs that unlock logs.
+	lagging []Backlog
 }
 
 // made reports whether the Store is from NewStore.
@@ -132,8 +134,8 @@ func (s *Store) Latest() (Snapshot, <-chan struct{}) {
 	return Snapshot{&v.view}, v.superseded()
 }
 
-// UpdatePod implements [SnapshotsStore]. It ignores a state whose resource version is
-// older than that of the known state. The store keeps the pod, which must not change.
+// UpdatePod implements [SnapshotsStore]. It ignores a state that is older than the known
+// state by its resource version. The store keeps the pod, which must not change.
 func (s *Store) UpdatePod(pod *corev1.Pod) { s.updatePod(podwire.Of(pod)) }
 
 func (s *Store) updatePod(pod *podwire.Pod) {
@@ -294,7 +296,7 @@ func (s *Store) notify(before, after step) {
 		}
 		r.add(before, after, s.positions.ends, now)
 		if r.lags(now) {
-			r.named = true
+			r.logged = true
 			s.lagging = append(s.lagging, r.backlog())
 		}
 	}

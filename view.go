@@ -21,7 +21,7 @@ import (
 type view struct {
 	byName    sorted.Set[*entry]
 	byID      sorted.Set[*entry]
-	executors vector.Vector[Executor] // by index
+	executors vector.Vector[Executor]
 	counts    [stateCount]int
 
 	resourceVersion string
@@ -166,9 +166,12 @@ func (v *view) all() iter.Seq[*Executor] {
 //
 // An entry is kept small, because there is one for each pod.
 type entry struct {
-	names            string                // the name, followed by the id unless the name ends with it
-	nameEnd, idStart uint32                // in names
-	namespace        unique.Handle[string] // one or few, so each entry does with a pointer
+	// names is the name, followed by the id unless the name ends with it. nameEnd and idStart
+	// are offsets in names.
+	names            string
+	nameEnd, idStart uint32
+	// namespace is a handle, because most pods share one.
+	namespace unique.Handle[string]
 	// firstVersion orders pods by when they were first seen, 0 if unknown.
 	firstVersion uint64
 	index        int32
@@ -216,10 +219,13 @@ func compareIDs(a, b *entry) int {
 // of the pod.
 type positions struct {
 	byKey map[types.UID]int
-	runs  []uint64                    // by index: the newest run of the executor container, see podstate.EndsOfRun
-	ends  map[types.UID]podstate.Ends // of executors that have had one
-	free  []int                       // indexes below used
-	used  int
+	// runs has by index the newest run of the executor container, see [podstate.EndsOfRun].
+	runs []uint64
+	// ends has the ends of the executors that have had one.
+	ends map[types.UID]podstate.Ends
+	// free are the indexes below used that no pod has.
+	free []int
+	used int
 
 	// The key that was looked up last, which often is looked up again.
 	lastKey   types.UID

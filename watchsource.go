@@ -163,7 +163,7 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 	return starting, nil
 }
 
-// begin makes a session that of the source.
+// begin makes starting the session of the source, if the source has none and the store is free.
 func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

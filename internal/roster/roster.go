@@ -69,8 +69,8 @@ func (r *Roster[M]) Replace(owners map[types.UID]string) {
 	}
 }
 
-// Shown notes that a pod was shown with an application. It returns the members of that
-// application, and the members of another one that the pod was shown with before.
+// Shown notes that a pod was shown with an application. It returns the members here, of that
+// application, and the members of the application before, if that was another.
 func (r *Roster[M]) Shown(uid types.UID, appID string) (here, before []M) {
 	if owner, known := r.owners[uid]; !known || owner != appID {
 		before = r.forget(uid)

@@ -15,7 +15,7 @@ import (
 
 // A Label tells which application a pod belongs to.
 type Label struct {
-	// Key is that of the label. Its value is the application id.
+	// Key is the key of the label. The value is the application id.
 	Key string
 	// common are the requirements that the selectors of all applications have.
 	common labels.Requirements

@@ -31,5 +31,5 @@ func (m *Mark) Enter(c Callee) { m.callee.Store(int32(c)) }
 // Leave marks the end of a call.
 func (m *Mark) Leave() { m.callee.Store(int32(None)) }
 
-// Now returns what is being called.
+// Now returns the code that the goroutine is calling.
 func (m *Mark) Now() Callee { return Callee(m.callee.Load()) }
