@@ -199,7 +199,7 @@ func (e *Executor) gone() *Executor {
 //   - An end is final for its run. If a later status of the pod contradicts it, the
 //     store notes that in [Executor.Problem]: the kubelet drops the container statuses
 //     of a finished pod that it rejects after a restart (kubernetes#117955). Runs are distinguished
-//     apart by the ID of the container, and by restart counts and times only where an ID is
+//     by the ID of the container, and by restart counts and times only where an ID is
 //     missing.
 //   - If a pod starts no container again (it has ended, or is deleted), a container that
 //     waits has ended, and its last state is the end. If the kubelet had created the next
