@@ -5,11 +5,13 @@ package podwire
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // damaged changes a message, some levels down, as the script says: into messages of a
 // newer server, of a broken server, and of no server at all.
-func damaged(m message, script []byte) []byte {
+func damaged(m protobuf.Message, script []byte) []byte {
 	fields := split(m)
 	if len(script) < 3 || len(fields) == 0 {
 		return m
@@ -18,15 +20,15 @@ func damaged(m message, script []byte) []byte {
 	f := fields[of]
 	at := 0
 	for _, before := range fields[:of] {
-		at += len(before.whole)
+		at += len(before.Whole)
 	}
-	before, after := m[:at:at], m[at+len(f.whole):]
-	deeper := f.kind == bytesKind && len(f.value) > 0
+	before, after := m[:at:at], m[at+len(f.Whole):]
+	deeper := f.Kind == protobuf.BytesKind && len(f.Value) > 0
 	switch how % 8 {
 	case 0: // a field twice, the second time elsewhere
-		return append(append(before, m[at:]...), f.whole...)
+		return append(append(before, m[at:]...), f.Whole...)
 	case 1: // at the end
-		return append(append(before, after...), f.whole...)
+		return append(append(before, after...), f.Whole...)
 	case 2: // not at all
 		return append(before, after...)
 	case 3: // an unknown field, of any wire type
@@ -35,28 +37,28 @@ func damaged(m message, script []byte) []byte {
 	case 4: // cut short
 		return m[:len(m)*more/256]
 	case 5: // a length beyond any bound
-		tag := binary.AppendUvarint(before, uint64(f.number)<<3|bytesKind)
-		return append(binary.AppendUvarint(tag, math.MaxUint64>>(more%64)), f.value...)
+		tag := binary.AppendUvarint(before, uint64(f.Number)<<3|protobuf.BytesKind)
+		return append(binary.AppendUvarint(tag, math.MaxUint64>>(more%64)), f.Value...)
 	case 6: // a wrong byte
 		out := append(before, m[at:]...)
-		out[at+more%len(f.whole)] ^= script[0] | 1
+		out[at+more%len(f.Whole)] ^= script[0] | 1
 		return out
 	default:
 		if !deeper {
 			return m
 		}
-		value := damaged(f.value, script[3:])
-		out := binary.AppendUvarint(before, uint64(f.number)<<3|bytesKind)
+		value := damaged(f.Value, script[3:])
+		out := binary.AppendUvarint(before, uint64(f.Number)<<3|protobuf.BytesKind)
 		out = append(binary.AppendUvarint(out, uint64(len(value))), value...)
 		return append(out, after...)
 	}
 }
 
 // split returns the fields that a message begins with.
-func split(m message) []field {
-	var fields []field
+func split(m protobuf.Message) []protobuf.Field {
+	var fields []protobuf.Field
 	for len(m) > 0 {
-		f, ok := m.next()
+		f, ok := m.Next()
 		if !ok {
 			break
 		}

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	restwatch "k8s.io/client-go/rest/watch"
 
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -38,7 +39,7 @@ func FuzzPod(f *testing.F) {
 				how, more := of%7, byte(37*seed)
 				f.Add(seed, []byte{part, 7, 0, of, 0, 0})
 				f.Add(seed, []byte{part, 7, 0, of, how, more})
-				f.Add(seed, []byte{part, 7, 0, of, 7, 0, 0, 3, bytesKind})
+				f.Add(seed, []byte{part, 7, 0, of, 7, 0, 0, 3, protobuf.BytesKind})
 				f.Add(seed, []byte{part, 7, 0, of, 7, 0, byte(seed), how, more})
 				f.Add(seed, []byte{part, 7, 0, of, 7, 0, byte(seed), 7, 0, 0, how, more})
 			}
@@ -115,19 +116,19 @@ func TestEveryFieldCounts(t *testing.T) {
 func TestOddContainers(t *testing.T) {
 	c := newComparison(memories...)
 	for name, odd := range map[string][]byte{
-		"started that is no number":        {9<<3 | bytesKind, 0},
-		"started that is neither":          {9<<3 | varintKind, 2},
-		"started in two bytes":             {9<<3 | varintKind, 0x80, 0},
-		"ready that is no number":          {4<<3 | bytesKind, 0},
-		"a name after what was resources":  {11<<3 | bytesKind, 0, containerStatusName<<3 | bytesKind, 1, 'x'},
-		"what was resources in two places": {12<<3 | bytesKind, 3, 1<<3 | bytesKind, 1, 'x', 13<<3 | bytesKind, 0, 12<<3 | bytesKind, 0},
-		"what was resources, cut short":    {11<<3 | bytesKind, 9},
+		"started that is no number":        {9<<3 | protobuf.BytesKind, 0},
+		"started that is neither":          {9<<3 | protobuf.VarintKind, 2},
+		"started in two bytes":             {9<<3 | protobuf.VarintKind, 0x80, 0},
+		"ready that is no number":          {4<<3 | protobuf.BytesKind, 0},
+		"a name after what was resources":  {11<<3 | protobuf.BytesKind, 0, containerStatusName<<3 | protobuf.BytesKind, 1, 'x'},
+		"what was resources in two places": {12<<3 | protobuf.BytesKind, 3, 1<<3 | protobuf.BytesKind, 1, 'x', 13<<3 | protobuf.BytesKind, 0, 12<<3 | protobuf.BytesKind, 0},
+		"what was resources, cut short":    {11<<3 | protobuf.BytesKind, 9},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, first := range []byte{containerStatusName<<3 | bytesKind, containerStatusContainerID<<3 | bytesKind} {
+			for _, first := range []byte{containerStatusName<<3 | protobuf.BytesKind, containerStatusContainerID<<3 | protobuf.BytesKind} {
 				container := append([]byte{first, 1, 'c'}, odd...)
-				status := append([]byte{statusContainerStatuses<<3 | bytesKind, byte(len(container))}, container...)
-				pod := append([]byte{podMetadata<<3 | bytesKind, 3, metaUID<<3 | bytesKind, 1, 'u', podStatus<<3 | bytesKind, byte(len(status))}, status...)
+				status := append([]byte{statusContainerStatuses<<3 | protobuf.BytesKind, byte(len(container))}, container...)
+				pod := append([]byte{podMetadata<<3 | protobuf.BytesKind, 3, metaUID<<3 | protobuf.BytesKind, 1, 'u', podStatus<<3 | protobuf.BytesKind, byte(len(status))}, status...)
 				c.object(t, wrapped("Pod", pod))
 				c.object(t, wrapped("Pod", pod))
 			}
@@ -141,20 +142,20 @@ func TestOddManagedFields(t *testing.T) {
 	c := newComparison(memories...)
 	for name, fields := range map[string][]byte{
 		"none":                      {},
-		"empty":                     {fieldsRaw<<3 | bytesKind, 0},
-		"as they should be":         {fieldsRaw<<3 | bytesKind, 2, '{', '}'},
-		"two times":                 {fieldsRaw<<3 | bytesKind, 0, fieldsRaw<<3 | bytesKind, 0},
-		"that are a number":         {fieldsRaw<<3 | varintKind, 2},
-		"that are four bytes":       {fieldsRaw<<3 | fixed32Kind, 1, 2, 3, 4},
-		"cut short":                 {fieldsRaw<<3 | bytesKind, 9, '{', '}'},
-		"of a newer API":            {2<<3 | varintKind, 1},
-		"a field with the number 0": {0<<3 | bytesKind, 0},
+		"empty":                     {fieldsRaw<<3 | protobuf.BytesKind, 0},
+		"as they should be":         {fieldsRaw<<3 | protobuf.BytesKind, 2, '{', '}'},
+		"two times":                 {fieldsRaw<<3 | protobuf.BytesKind, 0, fieldsRaw<<3 | protobuf.BytesKind, 0},
+		"that are a number":         {fieldsRaw<<3 | protobuf.VarintKind, 2},
+		"that are four bytes":       {fieldsRaw<<3 | protobuf.Fixed32Kind, 1, 2, 3, 4},
+		"cut short":                 {fieldsRaw<<3 | protobuf.BytesKind, 9, '{', '}'},
+		"of a newer API":            {2<<3 | protobuf.VarintKind, 1},
+		"a field with the number 0": {0<<3 | protobuf.BytesKind, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			entry := append([]byte{7<<3 | bytesKind, byte(len(fields))}, fields...)
-			metadata := binary.AppendUvarint([]byte{metaUID<<3 | bytesKind, 1, 'u'}, metaManagedFields<<3|bytesKind)
+			entry := append([]byte{7<<3 | protobuf.BytesKind, byte(len(fields))}, fields...)
+			metadata := binary.AppendUvarint([]byte{metaUID<<3 | protobuf.BytesKind, 1, 'u'}, metaManagedFields<<3|protobuf.BytesKind)
 			metadata = append(append(metadata, byte(len(entry))), entry...)
-			c.object(t, wrapped("Pod", append([]byte{podMetadata<<3 | bytesKind, byte(len(metadata))}, metadata...)))
+			c.object(t, wrapped("Pod", append([]byte{podMetadata<<3 | protobuf.BytesKind, byte(len(metadata))}, metadata...)))
 		})
 	}
 }
@@ -163,7 +164,7 @@ func TestOddManagedFields(t *testing.T) {
 func TestLabelsOfTheNextPod(t *testing.T) {
 	c := newComparison(memories...)
 	text := func(number int, s string) []byte {
-		return append([]byte{byte(number)<<3 | bytesKind, byte(len(s))}, s...)
+		return append([]byte{byte(number)<<3 | protobuf.BytesKind, byte(len(s))}, s...)
 	}
 	for i, labels := range [][]string{ // keys and values
 		{"a", "1", "b", "2"},
@@ -180,7 +181,7 @@ func TestLabelsOfTheNextPod(t *testing.T) {
 	} {
 		metadata := append(text(metaName, "pod-2"), text(metaUID, "u")...)
 		for j := 0; j < len(labels); j += 2 {
-			entry := append(text(mapKey, labels[j]), text(mapValue, labels[j+1])...)
+			entry := append(text(protobuf.MapKey, labels[j]), text(protobuf.MapValue, labels[j+1])...)
 			metadata = append(metadata, text(metaLabels, string(entry))...)
 		}
 		t.Log(i, labels)
@@ -252,9 +253,9 @@ func listOf(pods ...[]byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	out := append([]byte{listMetadata<<3 | bytesKind, byte(len(data))}, data...)
+	out := append([]byte{listMetadata<<3 | protobuf.BytesKind, byte(len(data))}, data...)
 	for _, pod := range pods {
-		out = append(out, listItems<<3|bytesKind)
+		out = append(out, listItems<<3|protobuf.BytesKind)
 		out = append(binary.AppendUvarint(out, uint64(len(pod))), pod...)
 	}
 	return out
@@ -453,7 +454,7 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("the pod of seed %d is not decoded, want it decoded", seed)
 		}
 		for part := range byte(3) {
-			newer := damaged(pod, []byte{part, 7, 0, 0, 3, fixed64Kind})
+			newer := damaged(pod, []byte{part, 7, 0, 0, 3, protobuf.Fixed64Kind})
 			if d.object(wrapped("Pod", newer)) == nil {
 				t.Errorf("the pod of seed %d with a field of a newer API is not decoded, want it decoded", seed)
 			}
@@ -544,7 +545,7 @@ func TestHostileLengths(t *testing.T) {
 			}
 		}
 	}
-	many := wrapped("Pod", bytes.Repeat([]byte{podStatus<<3 | bytesKind, 0}, 1<<15))
+	many := wrapped("Pod", bytes.Repeat([]byte{podStatus<<3 | protobuf.BytesKind, 0}, 1<<15))
 	if used := allocated(func() { decode(r, many) }); used > 1<<20 {
 		t.Errorf("%d bytes allocated for a frame of %d, want at most 1 MB", used, len(many))
 	}

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // Known has what the receiver knows of a pod. The zero value means that it does not have the pod.
@@ -77,20 +79,20 @@ const (
 	listItems    = 2
 )
 
-func (d *decoder) list(list *metainternal.List, m message) bool {
+func (d *decoder) list(list *metainternal.List, m protobuf.Message) bool {
 	for len(m) > 0 {
-		f, ok := m.next()
+		f, ok := m.Next()
 		if !ok {
 			return false
 		}
-		switch f.key() {
+		switch f.Key() {
 		case listMetadata:
-			ok = list.ListMeta.Unmarshal(f.value) == nil
+			ok = list.ListMeta.Unmarshal(f.Value) == nil
 		case listItems:
-			if _, other := d.inOtherShard(f.value); other {
+			if _, other := d.inOtherShard(f.Value); other {
 				continue
 			}
-			pod := d.pod(f.value)
+			pod := d.pod(f.Value)
 			ok = pod != nil
 			list.Items = append(list.Items, pod)
 		default:
@@ -105,7 +107,7 @@ func (d *decoder) list(list *metainternal.List, m message) bool {
 
 // pod reads a pod. It returns nil if it does not understand all of the message. It takes the lock
 // for each pod, so that a long list does not delay a watch.
-func (d *decoder) pod(m message) *Pod {
+func (d *decoder) pod(m protobuf.Message) *Pod {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	defer d.shrink()
@@ -122,7 +124,7 @@ func (d *decoder) shrink() {
 	d.status.shrink()
 }
 
-func (d *decoder) read(m message) *Pod {
+func (d *decoder) read(m protobuf.Message) *Pod {
 	parts, ok := partsOf(m)
 	if !ok {
 		return nil
@@ -169,7 +171,7 @@ func (d *decoder) decode(parts podParts, id identity) *Pod {
 }
 
 // packMetadata packs metadata and reads the times in it, unless the metadata has not changed.
-func (d *decoder) packMetadata(pod *Pod, m message, before *Pod) (ok bool) {
+func (d *decoder) packMetadata(pod *Pod, m protobuf.Message, before *Pod) (ok bool) {
 	if before.metadata.template != nil && before.metadata.equals(m) {
 		pod.metadata, pod.created, pod.deletion = before.metadata, before.created, before.deletion
 		return true
@@ -181,7 +183,7 @@ func (d *decoder) packMetadata(pod *Pod, m message, before *Pod) (ok bool) {
 }
 
 // packSpec packs a spec and reads the node and the policies in it, unless the spec has not changed.
-func (d *decoder) packSpec(pod *Pod, m message, before *Pod) (ok bool) {
+func (d *decoder) packSpec(pod *Pod, m protobuf.Message, before *Pod) (ok bool) {
 	if before.policies != nil && before.spec.equals(m) {
 		pod.spec, pod.node, pod.policies = before.spec, before.node, before.policies
 		return true
@@ -194,39 +196,39 @@ func (d *decoder) packSpec(pod *Pod, m message, before *Pod) (ok bool) {
 
 // kind returns a hash of what the pods of an owner have in common: the namespace, the owners and
 // the keys of the labels. For a status it also hashes the phase.
-func (d *decoder) kind(status message) uint64 {
+func (d *decoder) kind(status protobuf.Message) uint64 {
 	var hash maphash.Hash
 	hash.SetSeed(d.metadata.seed)
-	for f := range message(d.rest).fields() {
-		switch f.key() {
+	for f := range protobuf.Message(d.rest).Fields() {
+		switch f.Key() {
 		case metaNamespace, metaOwnerReferences:
-			hash.Write(f.whole)
+			hash.Write(f.Whole)
 		case metaLabels:
-			key, _ := mapEntry(f.value)
+			key, _ := protobuf.MapEntry(f.Value)
 			hash.Write(key)
 		}
 	}
-	for f := range status.fields() {
-		if f.key() == statusPhase {
-			hash.Write(f.whole)
+	for f := range status.Fields() {
+		if f.Key() == statusPhase {
+			hash.Write(f.Whole)
 		}
 	}
 	return hash.Sum64()
 }
 
 // timesOf returns the creation and the deletion timestamp in valid metadata.
-func timesOf(m message) (created metav1.Time, deletion *metav1.Time) {
+func timesOf(m protobuf.Message) (created metav1.Time, deletion *metav1.Time) {
 	var meta metav1.ObjectMeta
-	for f := range m.fields() {
-		if key := f.key(); key == metaCreationTimestamp || key == metaDeletionTimestamp {
-			meta.Unmarshal(f.whole)
+	for f := range m.Fields() {
+		if key := f.Key(); key == metaCreationTimestamp || key == metaDeletionTimestamp {
+			meta.Unmarshal(f.Whole)
 		}
 	}
 	return meta.CreationTimestamp, meta.DeletionTimestamp
 }
 
 // readSpec reads the node and the policies in a valid spec.
-func (d *decoder) readSpec(pod *Pod, spec message) {
+func (d *decoder) readSpec(pod *Pod, spec protobuf.Message) {
 	kept, node := trim(slices.Grow(d.kept[:0], len(spec)), spec, true)
 	pod.policies = d.policies.of(kept)
 	d.kept, pod.node = kept, d.shared(node)
@@ -266,17 +268,17 @@ func (d *decoder) lookup(uid []byte) Known {
 
 // readMetadata reads the identity and validates managedFields. It copies the metadata without
 // managedFields and the resource version into d.rest.
-func (d *decoder) readMetadata(m message) (id identity, ok bool) {
+func (d *decoder) readMetadata(m protobuf.Message) (id identity, ok bool) {
 	rest := d.rest[:0]
 	from := m // the fields that are not copied yet
 	for len(m) > 0 {
 		at := m
-		f, ok := m.next()
+		f, ok := m.Next()
 		if !ok {
 			return id, false
 		}
 		id.read(f)
-		switch key := f.key(); {
+		switch key := f.Key(); {
 		case key == metaManagedFields && !d.metadata.shape.fitsField(f):
 			return id, false
 		case key == metaManagedFields, key == metaResourceVersion:

@@ -5,6 +5,8 @@ package podwire
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // shortRun is the largest number of equal bytes between two differences that the delta repeats.
@@ -28,7 +30,7 @@ type deltaWriter struct {
 // write returns the delta that turns the template into a message. The delta is valid until the
 // next call. short is false if the delta would be longer than limit, and the delta is then
 // incomplete. ok is false if the message does not have the shape.
-func (w *deltaWriter) write(template []byte, m message, s *shape, limit int) (delta []byte, short, ok bool) {
+func (w *deltaWriter) write(template []byte, m protobuf.Message, s *shape, limit int) (delta []byte, short, ok bool) {
 	w.template, w.at, w.limit = template, 0, limit
 	w.delta, w.keep, w.drop, w.add, w.equal = w.delta[:0], 0, 0, w.add[:0], 0
 	if !w.compare(template, m, s) {
@@ -43,7 +45,7 @@ func (w *deltaWriter) isLong() bool { return len(w.delta)+len(w.add) > w.limit }
 // compare compares a message with the corresponding part of the template, and checks the shape of
 // the fields that differ. The template is valid, so a field that is in both is valid too. compare
 // returns false if the message does not have the shape.
-func (w *deltaWriter) compare(from, m message, s *shape) bool {
+func (w *deltaWriter) compare(from, m protobuf.Message, s *shape) bool {
 	for !w.isLong() {
 		n := equalFields(from, m)
 		w.same(n)
@@ -52,23 +54,23 @@ func (w *deltaWriter) compare(from, m message, s *shape) bool {
 			return true
 		}
 		rest := m
-		f, ok := rest.next()
+		f, ok := rest.Next()
 		if !ok {
 			return false
 		}
-		from = w.dropUntil(from, f.number)
+		from = w.dropUntil(from, f.Number)
 		after := from
-		before, _ := after.next()
+		before, _ := after.Next()
 		switch {
-		case bytes.Equal(before.whole, f.whole): // after fields that were dropped
-		case before.number != f.number || bytes.HasPrefix(rest, before.whole): // f was inserted
+		case bytes.Equal(before.Whole, f.Whole): // after fields that were dropped
+		case before.Number != f.Number || bytes.HasPrefix(rest, before.Whole): // f was inserted
 			if !s.fitsField(f) {
 				return false
 			}
-			w.put(f.whole)
+			w.put(f.Whole)
 			m = rest
-		case bytes.HasPrefix(after, f.whole): // before was removed
-			w.skip(len(before.whole))
+		case bytes.HasPrefix(after, f.Whole): // before was removed
+			w.skip(len(before.Whole))
 			from = after
 		case !w.replaceField(before, f, s):
 			return false
@@ -80,10 +82,10 @@ func (w *deltaWriter) compare(from, m message, s *shape) bool {
 }
 
 // equalFields returns the length of the complete fields with which both messages begin.
-func equalFields(a, b message) (n int) {
+func equalFields(a, b protobuf.Message) (n int) {
 	equal := commonPrefix(a, b)
 	for rest := b; n < equal; n = len(b) - len(rest) {
-		if _, ok := rest.next(); !ok || len(b)-len(rest) > equal {
+		if _, ok := rest.Next(); !ok || len(b)-len(rest) > equal {
 			break
 		}
 	}
@@ -103,10 +105,10 @@ func commonPrefix(a, b []byte) (n int) {
 
 // dropUntil drops the first fields of the template, up to one whose number is not below number. It
 // returns the rest of the template.
-func (w *deltaWriter) dropUntil(from message, number int32) message {
+func (w *deltaWriter) dropUntil(from protobuf.Message, number int32) protobuf.Message {
 	for len(from) > 0 {
 		rest := from
-		if f, _ := rest.next(); f.number >= number {
+		if f, _ := rest.Next(); f.Number >= number {
 			break
 		}
 		w.skip(len(from) - len(rest))
@@ -117,16 +119,16 @@ func (w *deltaWriter) dropUntil(from message, number int32) message {
 
 // replaceField writes a field in place of another field with the same number. It returns false if
 // the field does not have the shape.
-func (w *deltaWriter) replaceField(before, f field, s *shape) bool {
+func (w *deltaWriter) replaceField(before, f protobuf.Field, s *shape) bool {
 	part := s.message(f)
 	if part == nil && !s.fitsField(f) {
 		return false
 	}
-	w.replace(before.head(), f.head())
+	w.replace(before.Head(), f.Head())
 	if part != nil {
-		return w.compare(before.value, f.value, part)
+		return w.compare(before.Value, f.Value, part)
 	}
-	w.replace(before.value, f.value)
+	w.replace(before.Value, f.Value)
 	return true
 }
 

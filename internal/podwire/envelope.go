@@ -6,6 +6,8 @@ import (
 	"bytes"
 
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // magic begins every object in protobuf, and is followed by a runtime.Unknown
@@ -33,18 +35,18 @@ func open(data []byte) (raw, kind []byte, ok bool) {
 	}
 	var version []byte
 	var hasRaw, hasType bool
-	for m := message(m); len(m) > 0; {
-		f, ok := m.next()
-		if !ok || f.kind != bytesKind {
+	for m := protobuf.Message(m); len(m) > 0; {
+		f, ok := m.Next()
+		if !ok || f.Kind != protobuf.BytesKind {
 			return nil, nil, false
 		}
-		switch f.number {
+		switch f.Number {
 		case unknownTypeMeta:
 			if hasType {
 				return nil, nil, false
 			}
 			hasType = true
-			if version, kind, ok = typeMeta(f.value); !ok {
+			if version, kind, ok = typeMeta(f.Value); !ok {
 				return nil, nil, false
 			}
 		case unknownRaw:
@@ -52,9 +54,9 @@ func open(data []byte) (raw, kind []byte, ok bool) {
 				return nil, nil, false
 			}
 			hasRaw = true
-			raw = f.value
+			raw = f.Value
 		case unknownContentEncoding, unknownContentType:
-			if len(f.value) > 0 {
+			if len(f.Value) > 0 {
 				return nil, nil, false
 			}
 		default:
@@ -64,17 +66,17 @@ func open(data []byte) (raw, kind []byte, ok bool) {
 	return raw, kind, hasRaw && string(version) == "v1"
 }
 
-func typeMeta(m message) (version, kind []byte, ok bool) {
+func typeMeta(m protobuf.Message) (version, kind []byte, ok bool) {
 	for len(m) > 0 {
-		f, ok := m.next()
-		if !ok || f.kind != bytesKind {
+		f, ok := m.Next()
+		if !ok || f.Kind != protobuf.BytesKind {
 			return nil, nil, false
 		}
-		switch f.number {
+		switch f.Number {
 		case typeMetaAPIVersion:
-			version = f.value
+			version = f.Value
 		case typeMetaKind:
-			kind = f.value
+			kind = f.Value
 		default:
 			return nil, nil, false
 		}
@@ -94,22 +96,22 @@ const (
 // event reads a frame of a watch. The object remains a part of the frame. ok is false if
 // the frame is unusual.
 func event(frame []byte) (kind watch.EventType, object []byte, ok bool) {
-	m := message(frame)
-	name, ok := m.next()
-	if !ok || name.number != watchEventType || name.kind != bytesKind {
+	m := protobuf.Message(frame)
+	name, ok := m.Next()
+	if !ok || name.Number != watchEventType || name.Kind != protobuf.BytesKind {
 		return "", nil, false
 	}
-	extension, ok := m.next()
-	if !ok || extension.number != watchEventObject || extension.kind != bytesKind || len(m) > 0 {
+	extension, ok := m.Next()
+	if !ok || extension.Number != watchEventObject || extension.Kind != protobuf.BytesKind || len(m) > 0 {
 		return "", nil, false
 	}
-	m = message(extension.value)
-	raw, ok := m.next()
-	if !ok || raw.number != rawExtensionRaw || raw.kind != bytesKind || len(m) > 0 {
+	m = protobuf.Message(extension.Value)
+	raw, ok := m.Next()
+	if !ok || raw.Number != rawExtensionRaw || raw.Kind != protobuf.BytesKind || len(m) > 0 {
 		return "", nil, false
 	}
-	kind, ok = eventType(name.value)
-	return kind, raw.value, ok
+	kind, ok = eventType(name.Value)
+	return kind, raw.Value, ok
 }
 
 func eventType(name []byte) (watch.EventType, bool) {

@@ -2,6 +2,8 @@
 
 package podwire
 
+import "github.com/executorpods/watchsource/internal/podwire/protobuf"
+
 import "github.com/executorpods/watchsource/internal/shard"
 
 // A Filter decides which pods a decoder reads completely.
@@ -23,16 +25,16 @@ type Filter struct {
 // ok is false if the shard has the namespace, or if the pod is unusual. The object of a bookmark
 // has no namespace. The API server writes the metadata first, and in it the namespace before the
 // version.
-func (d *decoder) inOtherShard(pod message) (id identity, ok bool) {
+func (d *decoder) inOtherShard(pod protobuf.Message) (id identity, ok bool) {
 	if d.filter == nil || d.filter.Shard == nil {
 		return id, false
 	}
-	metadata, ok := pod.next()
-	if !ok || metadata.key() != podMetadata {
+	metadata, ok := pod.Next()
+	if !ok || metadata.Key() != podMetadata {
 		return id, false
 	}
-	for m := message(metadata.value); len(m) > 0 && id.resourceVersion == nil; {
-		f, ok := m.next()
+	for m := protobuf.Message(metadata.Value); len(m) > 0 && id.resourceVersion == nil; {
+		f, ok := m.Next()
 		if !ok {
 			return id, false
 		}
@@ -51,7 +53,7 @@ func (d *decoder) passOver(memory *Pod, data []byte) bool {
 	id, ok := d.inOtherShard(raw)
 	if ok {
 		*memory = Pod{
-			Identity: Identity{Namespace: stringLike(memory.Namespace, id.namespace), ResourceVersion: string(id.resourceVersion)},
+			Identity: Identity{Namespace: protobuf.StringLike(memory.Namespace, id.namespace), ResourceVersion: string(id.resourceVersion)},
 			policies: noPolicies, partial: noLabel,
 		}
 	}
@@ -63,7 +65,7 @@ var noLabel = &label{}
 
 // partial returns a pod with the fields that a partial pod has. It returns nil if the filter wants
 // the pod, or if the metadata is unusual.
-func (d *decoder) partial(metadata message) *Pod {
+func (d *decoder) partial(metadata protobuf.Message) *Pod {
 	if d.filter == nil || d.filter.Wants == nil {
 		return nil
 	}
@@ -75,17 +77,17 @@ func (d *decoder) partial(metadata message) *Pod {
 		return value != nil && id.name != nil && id.namespace != nil && id.uid != nil && id.resourceVersion != nil
 	}
 	for m := metadata; len(m) > 0 && !complete(); {
-		f, ok := m.next()
+		f, ok := m.Next()
 		if !ok {
 			return nil
 		}
-		if id.read(f); f.key() != metaLabels {
+		if id.read(f); f.Key() != metaLabels {
 			continue
 		}
 		if !d.metadata.shape.fitsField(f) {
 			return nil
 		}
-		if key, of := mapEntry(f.value); string(key) == d.filter.Label {
+		if key, of := protobuf.MapEntry(f.Value); string(key) == d.filter.Label {
 			value = of
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/shard"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
@@ -41,7 +42,7 @@ func podIn(t testing.TB, namespace, name string, damaged bool) []byte {
 		t.Fatal(err)
 	}
 	if damaged {
-		raw = slices.Concat(raw[:len(raw)-len(statusOf(t, raw))], []byte{podStatus<<3 | bytesKind, 2, 0xff, 0xff})
+		raw = slices.Concat(raw[:len(raw)-len(statusOf(t, raw))], []byte{podStatus<<3 | protobuf.BytesKind, 2, 0xff, 0xff})
 	}
 	return raw
 }
@@ -49,13 +50,13 @@ func podIn(t testing.TB, namespace, name string, damaged bool) []byte {
 // statusOf returns the last field of a pod.
 func statusOf(t testing.TB, raw []byte) []byte {
 	t.Helper()
-	for m := message(raw); ; {
-		f, ok := m.next()
+	for m := protobuf.Message(raw); ; {
+		f, ok := m.Next()
 		if !ok {
 			t.Fatal("the pod cannot be read")
 		}
 		if len(m) == 0 {
-			return f.whole
+			return f.Whole
 		}
 	}
 }
@@ -203,7 +204,7 @@ func TestUnwantedPodsAreReadInPart(t *testing.T) {
 			t.Fatal(err)
 		}
 		if damaged {
-			raw = slices.Concat(raw, []byte{podStatus<<3 | bytesKind, 2, 0xff, 0xff}) // a second status
+			raw = slices.Concat(raw, []byte{podStatus<<3 | protobuf.BytesKind, 2, 0xff, 0xff}) // a second status
 			raw = slices.Concat(raw[:len(raw)-4-len(statusOf(t, raw[:len(raw)-4]))], raw[len(raw)-4:])
 		}
 		return raw

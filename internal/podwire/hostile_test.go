@@ -9,13 +9,14 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // within puts a message into fields, the outermost first.
 func within(m []byte, path ...int) []byte {
 	for _, number := range slices.Backward(path) {
-		head := binary.AppendUvarint(nil, uint64(number)<<3|bytesKind)
+		head := binary.AppendUvarint(nil, uint64(number)<<3|protobuf.BytesKind)
 		m = append(binary.AppendUvarint(head, uint64(len(m))), m...)
 	}
 	return m
@@ -42,14 +43,14 @@ func hostile(n int) map[string][]byte {
 		"unknown fields of the spec":      within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), podSpec),
 		"unknown fields of a container":   within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), podSpec, specContainers),
 		"labels":                          within(empty(metaLabels), podMetadata),
-		"fields of one label":             within(alternating(n, within(nil, mapKey), within(nil, mapValue)), podMetadata, metaLabels),
+		"fields of one label":             within(alternating(n, within(nil, protobuf.MapKey), within(nil, protobuf.MapValue)), podMetadata, metaLabels),
 		"annotations":                     within(empty(metaAnnotations), podMetadata),
 		"owners":                          within(empty(13), podMetadata),
 		"managedFields":                   within(alternating(n, within(nil, metaManagedFields), []byte{0x88, 0x01, 0}[:0]), podMetadata),
 		"versions":                        within(empty(metaResourceVersion), podMetadata),
 		"versions between managedFields":  within(alternating(n, within(nil, metaResourceVersion), binaryField(metaManagedFields)), podMetadata),
 		"containers":                      within(empty(specContainers), podSpec),
-		"containers, damaged at the end":  within(slices.Concat(empty(specContainers), []byte{specContainers<<3 | bytesKind, 9}), podSpec),
+		"containers, damaged at the end":  within(slices.Concat(empty(specContainers), []byte{specContainers<<3 | protobuf.BytesKind, 9}), podSpec),
 		"init containers":                 within(empty(specInitContainers), podSpec),
 		"variables":                       within(empty(7), podSpec, specContainers),
 		"policies of a container":         within(bytes.Repeat(within(nil, containerRestartPolicy), n), podSpec, specInitContainers),
@@ -59,13 +60,13 @@ func hostile(n int) map[string][]byte {
 		"container statuses":              within(empty(statusContainerStatuses), podStatus),
 		"states of a container":           within(bytes.Repeat(within(nil, containerStatusState), n), podStatus, statusContainerStatuses),
 		"phases and messages in turn":     within(alternating(n, within(nil, statusPhase), within(nil, statusMessage)), podStatus),
-		"a long label":                    within(within(bytes.Repeat([]byte{'x'}, 2*n), mapValue), podMetadata, metaLabels),
+		"a long label":                    within(within(bytes.Repeat([]byte{'x'}, 2*n), protobuf.MapValue), podMetadata, metaLabels),
 		"a long message":                  within(within(bytes.Repeat([]byte{'x'}, 2*n), statusMessage), podStatus),
 		"nested":                          within(deep, podSpec, specContainers),
 		"nested fields of a newer API":    within(deep, podSpec, 100),
-		"resources, all without a number": within(bytes.Repeat(within(within(nil, mapValue), 1), n), podSpec, specContainers, 8),
+		"resources, all without a number": within(bytes.Repeat(within(within(nil, protobuf.MapValue), 1), n), podSpec, specContainers, 8),
 		"conditions with many unknown":    within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), podStatus, statusConditions),
-		"damage in the last of many":      within(slices.Concat(empty(statusConditions), []byte{statusConditions<<3 | varintKind, 1}), podStatus),
+		"damage in the last of many":      within(slices.Concat(empty(statusConditions), []byte{statusConditions<<3 | protobuf.VarintKind, 1}), podStatus),
 	}
 }
 
@@ -110,13 +111,13 @@ func TestHostilePods(t *testing.T) {
 func TestChecksOfAHostilePart(t *testing.T) {
 	const n = 1000
 	checks := 0
-	leaf := &shape{unmarshal: func(message) error { checks++; return nil }}
+	leaf := &shape{unmarshal: func(protobuf.Message) error { checks++; return nil }}
 	inner := new(shape)
-	inner.put(1, fieldSpec{known: true, kind: bytesKind, shape: leaf})
-	inner.put(2, fieldSpec{known: true, kind: bytesKind, shape: leaf})
+	inner.put(1, fieldSpec{known: true, kind: protobuf.BytesKind, shape: leaf})
+	inner.put(2, fieldSpec{known: true, kind: protobuf.BytesKind, shape: leaf})
 	outer := new(shape)
-	outer.put(1, fieldSpec{known: true, kind: bytesKind, shape: inner})
-	outer.put(2, fieldSpec{known: true, kind: bytesKind, shape: inner})
+	outer.put(1, fieldSpec{known: true, kind: protobuf.BytesKind, shape: inner})
+	outer.put(2, fieldSpec{known: true, kind: protobuf.BytesKind, shape: inner})
 	a, b := within([]byte{1}, 1), within([]byte{2, 3}, 2)
 	parts := map[string][]byte{
 		"one":       bytes.Repeat(within(a, 1), n),

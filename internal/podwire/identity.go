@@ -8,6 +8,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // An Identity has the names of a pod and the resource version of its state.
@@ -44,17 +46,17 @@ func ReadIdentities(body []byte) (kind string, list metav1.ListMeta, pods []Iden
 		return "", list, nil, errDamaged
 	}
 	for len(raw) > 0 {
-		f, ok := raw.next()
+		f, ok := raw.Next()
 		if !ok {
 			return kind, list, nil, errDamaged
 		}
-		switch f.key() {
+		switch f.Key() {
 		case listMetadata:
-			if err := list.Unmarshal(f.value); err != nil {
+			if err := list.Unmarshal(f.Value); err != nil {
 				return kind, list, nil, err
 			}
 		case listItems:
-			id, ok := identityOf(f.value)
+			id, ok := identityOf(f.Value)
 			if !ok {
 				return kind, list, nil, errDamaged
 			}
@@ -65,24 +67,24 @@ func ReadIdentities(body []byte) (kind string, list metav1.ListMeta, pods []Iden
 }
 
 // openAny returns the message in an envelope and its kind, whatever its API version.
-func openAny(body []byte) (raw message, kind string, ok bool) {
-	m := message(bytes.TrimPrefix(body, magic))
+func openAny(body []byte) (raw protobuf.Message, kind string, ok bool) {
+	m := protobuf.Message(bytes.TrimPrefix(body, magic))
 	for len(m) > 0 {
-		f, ok := m.next()
+		f, ok := m.Next()
 		if !ok {
 			return nil, "", false
 		}
-		switch f.key() {
+		switch f.Key() {
 		case unknownTypeMeta:
-			_, of, ok := typeMeta(f.value)
+			_, of, ok := typeMeta(f.Value)
 			if !ok {
 				return nil, "", false
 			}
 			kind = string(of)
 		case unknownRaw:
-			raw = f.value
+			raw = f.Value
 		case unknownContentEncoding, unknownContentType:
-			if len(f.value) > 0 {
+			if len(f.Value) > 0 {
 				return nil, "", false
 			}
 		}
@@ -92,17 +94,17 @@ func openAny(body []byte) (raw message, kind string, ok bool) {
 
 // identityOf reads an item of a list. The metadata of a PartialObjectMetadata has the number
 // that it has in a pod.
-func identityOf(item message) (id identity, ok bool) {
+func identityOf(item protobuf.Message) (id identity, ok bool) {
 	for len(item) > 0 {
-		f, ok := item.next()
+		f, ok := item.Next()
 		if !ok {
 			return id, false
 		}
-		if f.key() != podMetadata {
+		if f.Key() != podMetadata {
 			continue
 		}
-		for m := message(f.value); len(m) > 0; {
-			f, ok := m.next()
+		for m := protobuf.Message(f.Value); len(m) > 0; {
+			f, ok := m.Next()
 			if !ok {
 				return id, false
 			}

@@ -2,6 +2,8 @@
 
 package podwire
 
+import "github.com/executorpods/watchsource/internal/podwire/protobuf"
+
 import "bytes"
 
 // packed is a part of a pod: its metadata, spec or status. Where the part equals its template,
@@ -19,7 +21,7 @@ type template struct{ wire []byte }
 
 // isFor reports whether the template is not much longer than a part, so that a small part does not
 // keep the template of a large one.
-func (t *template) isFor(m message) bool { return len(t.wire) <= 2*len(m)+256 }
+func (t *template) isFor(m protobuf.Message) bool { return len(t.wire) <= 2*len(m)+256 }
 
 // appendTo appends the part in its wire form.
 func (p packed) appendTo(wire []byte) []byte {
@@ -46,7 +48,7 @@ func (p packed) size() int {
 }
 
 // equals reports whether m is the part in its wire form.
-func (p packed) equals(m message) bool {
+func (p packed) equals(m protobuf.Message) bool {
 	if p.template == nil {
 		return len(m) == 0
 	}

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -26,11 +27,11 @@ var partShapes = []struct {
 	name      string
 	shape     func() *shape
 	of        func(*corev1.Pod) interface{ Marshal() ([]byte, error) }
-	unmarshal func(message) error
+	unmarshal func(protobuf.Message) error
 }{
-	{"metadata", metadataShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.ObjectMeta }, func(m message) error { return new(metav1.ObjectMeta).Unmarshal(m) }},
-	{"spec", specShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.Spec }, func(m message) error { return new(corev1.PodSpec).Unmarshal(m) }},
-	{"status", statusShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.Status }, func(m message) error { return new(corev1.PodStatus).Unmarshal(m) }},
+	{"metadata", metadataShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.ObjectMeta }, func(m protobuf.Message) error { return new(metav1.ObjectMeta).Unmarshal(m) }},
+	{"spec", specShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.Spec }, func(m protobuf.Message) error { return new(corev1.PodSpec).Unmarshal(m) }},
+	{"status", statusShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.Status }, func(m protobuf.Message) error { return new(corev1.PodStatus).Unmarshal(m) }},
 }
 
 // refuses reports whether a check fails or panics, as the generated code of quantities may.
@@ -84,7 +85,7 @@ func FuzzDelta(f *testing.F) {
 }
 
 // comparePacked packs a message with a template, by itself and as the next state of it.
-func comparePacked(t *testing.T, s *shape, from, m []byte, unmarshal func(message) error) {
+func comparePacked(t *testing.T, s *shape, from, m []byte, unmarshal func(protobuf.Message) error) {
 	t.Helper()
 	made := &template{bytes.Clone(from)}
 	fits := !refuses(func() bool { return s.fits(m) })

@@ -4,6 +4,8 @@ package podwire
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // The field numbers of this package are those of k8s.io/api/core/v1/generated.proto and
@@ -17,26 +19,26 @@ const (
 )
 
 // podParts has the parts of a pod in their wire form.
-type podParts struct{ metadata, spec, status message }
+type podParts struct{ metadata, spec, status protobuf.Message }
 
 // partsOf returns the parts of a pod. ok is false if the pod is damaged, or if a part occurs twice,
 // because the generated code merges such parts.
-func partsOf(m message) (parts podParts, ok bool) {
-	seen := [podStatus + 1]*message{podMetadata: &parts.metadata, podSpec: &parts.spec, podStatus: &parts.status}
+func partsOf(m protobuf.Message) (parts podParts, ok bool) {
+	seen := [podStatus + 1]*protobuf.Message{podMetadata: &parts.metadata, podSpec: &parts.spec, podStatus: &parts.status}
 	for len(m) > 0 {
-		f, ok := m.next()
+		f, ok := m.Next()
 		if !ok {
 			return parts, false
 		}
-		switch part := f.key(); {
+		switch part := f.Key(); {
 		case part < podMetadata || part > podStatus:
-			if new(corev1.Pod).Unmarshal(f.whole) != nil {
+			if new(corev1.Pod).Unmarshal(f.Whole) != nil {
 				return parts, false
 			}
 		case *seen[part] != nil:
 			return parts, false
 		default:
-			*seen[part] = f.value
+			*seen[part] = f.Value
 		}
 	}
 	return parts, true
@@ -60,15 +62,15 @@ const (
 type identity struct{ namespace, name, uid, resourceVersion []byte }
 
 // read reads a field of the metadata if it belongs to the identity.
-func (i *identity) read(f field) {
-	switch f.key() {
+func (i *identity) read(f protobuf.Field) {
+	switch f.Key() {
 	case metaNamespace:
-		i.namespace = f.value
+		i.namespace = f.Value
 	case metaName:
-		i.name = f.value
+		i.name = f.Value
 	case metaUID:
-		i.uid = f.value
+		i.uid = f.Value
 	case metaResourceVersion:
-		i.resourceVersion = f.value
+		i.resourceVersion = f.Value
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // A Pod is one state of a pod, in its wire form or decoded by another decoder. It never changes,
@@ -113,26 +115,8 @@ const usualMetadata = 2 << 10
 // entry returns the value of a key in a map of the metadata.
 func (p *Pod) entry(number int32, key string) (string, bool) {
 	var memory [usualMetadata]byte
-	value, ok := entryOf(p.metadata.appendTo(memory[:0]), number, key)
+	value, ok := protobuf.EntryOf(p.metadata.appendTo(memory[:0]), number, key)
 	return string(value), ok
-}
-
-// entryOf returns the value of a key in a map. The map is the field with the number in a valid
-// message. If the key occurs twice, the last value counts.
-func entryOf(m message, number int32, key string) (value []byte, ok bool) {
-	for len(m) > 0 {
-		f, valid := m.next()
-		if !valid {
-			break
-		}
-		if f.key() != number {
-			continue
-		}
-		if of, is := mapEntry(f.value); string(of) == key {
-			value, ok = is, true
-		}
-	}
-	return value, ok
 }
 
 // Matches reports whether a selector selects the labels of the pod.
@@ -154,13 +138,13 @@ func (p *Pod) Matches(selector labels.Selector) bool {
 var ownSelector = reflect.TypeOf(labels.NewSelector())
 
 // wireLabels is valid metadata that implements [labels.Labels].
-type wireLabels message
+type wireLabels protobuf.Message
 
 func (m wireLabels) set() labels.Set {
 	set := labels.Set{}
-	for f := range message(m).fields() {
-		if f.key() == metaLabels {
-			key, value := mapEntry(f.value)
+	for f := range protobuf.Message(m).Fields() {
+		if f.Key() == metaLabels {
+			key, value := protobuf.MapEntry(f.Value)
 			set[string(key)] = string(value)
 		}
 	}
@@ -168,56 +152,18 @@ func (m wireLabels) set() labels.Set {
 }
 
 func (m wireLabels) Lookup(key string) (value string, ok bool) {
-	wire, ok := entryOf(message(m), metaLabels, key)
+	wire, ok := protobuf.EntryOf(protobuf.Message(m), metaLabels, key)
 	return string(wire), ok
 }
 
 func (m wireLabels) Has(key string) bool {
-	_, ok := entryOf(message(m), metaLabels, key)
+	_, ok := protobuf.EntryOf(protobuf.Message(m), metaLabels, key)
 	return ok
 }
 
 func (m wireLabels) Get(key string) string {
 	value, _ := m.Lookup(key)
 	return value
-}
-
-// Fields of the entries of maps.
-const (
-	mapKey   = 1
-	mapValue = 2
-)
-
-// mapEntry reads an entry of a map of strings.
-func mapEntry(m message) (key, value []byte) {
-	if key, value, ok := shortEntry(m); ok {
-		return key, value
-	}
-	for len(m) > 0 {
-		f, ok := m.next()
-		if !ok {
-			break
-		}
-		switch f.key() {
-		case mapKey:
-			key = f.value
-		case mapValue:
-			value = f.value
-		}
-	}
-	return key, value
-}
-
-// shortEntry reads an entry as the API server writes it, of a key and a value of less than 128 bytes.
-func shortEntry(m message) (key, value []byte, ok bool) {
-	if len(m) < 4 || m[0] != mapKey<<3|bytesKind || m[1] >= 0x80 || int(m[1])+4 > len(m) {
-		return nil, nil, false
-	}
-	key, m = m[2:2+m[1]], m[2+m[1]:]
-	if m[0] != mapValue<<3|bytesKind || m[1] >= 0x80 || int(m[1])+2 != len(m) {
-		return nil, nil, false
-	}
-	return key, m[2:], true
 }
 
 // Decode returns a copy of the pod that client-go has decoded. The caller may change it.
@@ -266,7 +212,7 @@ type scratch [3][]byte
 func (p *Pod) unpack(memory *scratch) podParts {
 	metadata := p.metadata.appendTo(memory[0][:0])
 	if p.ResourceVersion != "" {
-		metadata = appendBytes(metadata, metaResourceVersion, []byte(p.ResourceVersion))
+		metadata = protobuf.AppendBytes(metadata, metaResourceVersion, []byte(p.ResourceVersion))
 	}
 	memory[0], memory[1], memory[2] = metadata, p.spec.appendTo(memory[1][:0]), p.status.appendTo(memory[2][:0])
 	return podParts{metadata: memory[0], spec: memory[1], status: memory[2]}

@@ -2,6 +2,8 @@
 
 package podwire
 
+import "github.com/executorpods/watchsource/internal/podwire/protobuf"
+
 import corev1 "k8s.io/api/core/v1"
 
 // policies has the fields of a spec that decide which container the kubelet restarts.
@@ -22,7 +24,7 @@ const (
 type policyCache [maxPolicies]*policies
 
 // of returns the policies in a valid spec that [trim] has trimmed.
-func (c *policyCache) of(wire message) *policies {
+func (c *policyCache) of(wire protobuf.Message) *policies {
 	for i, known := range c {
 		if known == nil {
 			break
@@ -75,7 +77,7 @@ const (
 func (p podParts) trimmed() podParts {
 	spec, node := trim(nil, p.spec, false)
 	if node != nil {
-		spec = appendBytes(spec, specNodeName, node)
+		spec = protobuf.AppendBytes(spec, specNodeName, node)
 	}
 	p.spec = spec
 	return p
@@ -85,15 +87,15 @@ func (p podParts) trimmed() podParts {
 // returns the name of the node. It keeps the name, the restart policy and the restart rules of a
 // container. Unless all is true, it leaves out init containers without a restart policy, and the
 // only container of a pod if it has no restart policy.
-func trim(to, spec message, all bool) (kept message, node []byte) {
-	var first field // the first container
+func trim(to, spec protobuf.Message, all bool) (kept protobuf.Message, node []byte) {
+	var first protobuf.Field // the first container
 	containers := 0
-	for f := range spec.fields() {
-		switch f.key() {
+	for f := range spec.Fields() {
+		switch f.Key() {
 		case specNodeName:
-			node = f.value
+			node = f.Value
 		case specRestartPolicy:
-			to = append(to, f.whole...)
+			to = append(to, f.Whole...)
 		case specInitContainers:
 			to = appendPolicy(to, f, all)
 		case specContainers:
@@ -114,31 +116,31 @@ func trim(to, spec message, all bool) (kept message, node []byte) {
 }
 
 // appendPolicy appends the trimmed container if it has a restart policy or if always is true.
-func appendPolicy(to message, container field, always bool) message {
+func appendPolicy(to protobuf.Message, container protobuf.Field, always bool) protobuf.Message {
 	left := 0 // bytes to append
-	for m := message(container.value); len(m) > 0; {
-		f, ok := m.next()
+	for m := protobuf.Message(container.Value); len(m) > 0; {
+		f, ok := m.Next()
 		if !ok {
 			break
 		}
-		switch f.key() {
+		switch f.Key() {
 		case containerRestartPolicy:
 			always = true
-			left += len(f.whole)
+			left += len(f.Whole)
 		case containerName, containerRestartRules:
-			left += len(f.whole)
+			left += len(f.Whole)
 		}
 	}
 	if !always {
 		return to
 	}
-	to = appendHead(to, container.number, left)
-	for m := message(container.value); left > 0; { // the name comes first, and most have nothing else
-		f, _ := m.next()
-		switch f.key() {
+	to = protobuf.AppendHead(to, container.Number, left)
+	for m := protobuf.Message(container.Value); left > 0; { // the name comes first, and most have nothing else
+		f, _ := m.Next()
+		switch f.Key() {
 		case containerName, containerRestartPolicy, containerRestartRules:
-			to = append(to, f.whole...)
-			left -= len(f.whole)
+			to = append(to, f.Whole...)
+			left -= len(f.Whole)
 		}
 	}
 	return to

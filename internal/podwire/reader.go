@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // A Reader reads the fields of a pod from which a store makes an executor. It reads one pod after
@@ -65,27 +67,27 @@ const (
 	statusInitContainerStatuses = 10
 )
 
-func (r *Reader) readStatus(m message) {
+func (r *Reader) readStatus(m protobuf.Message) {
 	status := &r.pod.Status
 	status.Phase, status.Message, status.Reason, status.PodIP = "", "", "", ""
 	status.Conditions, status.ContainerStatuses, status.InitContainerStatuses =
 		status.Conditions[:0], status.ContainerStatuses[:0], status.InitContainerStatuses[:0]
-	for f := range m.fields() {
-		switch f.key() {
+	for f := range m.Fields() {
+		switch f.Key() {
 		case statusPhase:
-			status.Phase = corev1.PodPhase(f.value)
+			status.Phase = corev1.PodPhase(f.Value)
 		case statusMessage:
-			status.Message = string(f.value)
+			status.Message = string(f.Value)
 		case statusReason:
-			status.Reason = string(f.value)
+			status.Reason = string(f.Value)
 		case statusPodIP:
-			status.PodIP = string(f.value)
+			status.PodIP = string(f.Value)
 		case statusConditions:
-			readCondition(appendNext(&status.Conditions), f.value)
+			readCondition(appendNext(&status.Conditions), f.Value)
 		case statusContainerStatuses:
-			readContainer(appendNext(&status.ContainerStatuses), f.value)
+			readContainer(appendNext(&status.ContainerStatuses), f.Value)
 		case statusInitContainerStatuses:
-			readContainer(appendNext(&status.InitContainerStatuses), f.value)
+			readContainer(appendNext(&status.InitContainerStatuses), f.Value)
 		}
 	}
 }
@@ -111,19 +113,19 @@ const (
 )
 
 // readCondition reads a condition in place of another one, which often has the same strings.
-func readCondition(condition *corev1.PodCondition, m message) {
+func readCondition(condition *corev1.PodCondition, m protobuf.Message) {
 	last := *condition
 	*condition = corev1.PodCondition{}
-	for f := range m.fields() {
-		switch f.key() {
+	for f := range m.Fields() {
+		switch f.Key() {
 		case conditionType:
-			condition.Type = corev1.PodConditionType(stringLike(string(last.Type), f.value))
+			condition.Type = corev1.PodConditionType(protobuf.StringLike(string(last.Type), f.Value))
 		case conditionStatus:
-			condition.Status = corev1.ConditionStatus(stringLike(string(last.Status), f.value))
+			condition.Status = corev1.ConditionStatus(protobuf.StringLike(string(last.Status), f.Value))
 		case conditionReason:
-			condition.Reason = stringLike(last.Reason, f.value)
+			condition.Reason = protobuf.StringLike(last.Reason, f.Value)
 		case conditionMessage:
-			condition.Message = stringLike(last.Message, f.value)
+			condition.Message = protobuf.StringLike(last.Message, f.Value)
 		}
 	}
 }
@@ -138,30 +140,22 @@ const (
 )
 
 // readContainer reads the status of a container in place of another one.
-func readContainer(status *corev1.ContainerStatus, m message) {
+func readContainer(status *corev1.ContainerStatus, m protobuf.Message) {
 	name := status.Name
 	status.Name, status.ContainerID, status.RestartCount = "", "", 0
 	status.State, status.LastTerminationState = corev1.ContainerState{}, corev1.ContainerState{}
-	for f := range m.fields() {
-		switch f.number {
+	for f := range m.Fields() {
+		switch f.Number {
 		case containerStatusName:
-			status.Name = stringLike(name, f.value)
+			status.Name = protobuf.StringLike(name, f.Value)
 		case containerStatusContainerID:
-			status.ContainerID = string(f.value)
+			status.ContainerID = string(f.Value)
 		case containerStatusState:
-			status.State.Unmarshal(f.value)
+			status.State.Unmarshal(f.Value)
 		case containerStatusLastState:
-			status.LastTerminationState.Unmarshal(f.value)
+			status.LastTerminationState.Unmarshal(f.Value)
 		case containerStatusRestartCount:
-			status.Unmarshal(f.whole)
+			status.Unmarshal(f.Whole)
 		}
 	}
-}
-
-// stringLike returns the bytes as a string. It returns known if that is equal.
-func stringLike(known string, b []byte) string {
-	if known == string(b) {
-		return known
-	}
-	return string(b)
 }

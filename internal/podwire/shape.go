@@ -11,14 +11,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 // A shape describes which wire types the generated code accepts for the fields of a message.
 // A pod must match it. So damage is detected when the pod comes, as client-go detects it, and a pod
 // that is kept can always be decoded.
 type shape struct {
-	fields    []fieldSpec         // by number
-	unmarshal func(message) error // for a type with its own wire format, nil for any other
+	fields    []fieldSpec                  // by number
+	unmarshal func(protobuf.Message) error // for a type with its own wire format, nil for any other
 }
 
 // A fieldSpec has the expected wire type of a field.
@@ -37,12 +39,12 @@ var (
 
 // fits reports whether Unmarshal would accept the message. It may return false for unusual
 // messages, which client-go then decodes.
-func (s *shape) fits(m message) bool {
+func (s *shape) fits(m protobuf.Message) bool {
 	if s.unmarshal != nil {
 		return s.unmarshal(m) == nil
 	}
 	for len(m) > 0 {
-		f, ok := m.next()
+		f, ok := m.Next()
 		if !ok {
 			return false
 		}
@@ -54,21 +56,21 @@ func (s *shape) fits(m message) bool {
 }
 
 // fitsField reports whether Unmarshal would accept the field.
-func (s *shape) fitsField(f field) bool {
-	if int(f.number) >= len(s.fields) || !s.fields[f.number].known {
+func (s *shape) fitsField(f protobuf.Field) bool {
+	if int(f.Number) >= len(s.fields) || !s.fields[f.Number].known {
 		return true // the field is from a newer API
 	}
-	part := &s.fields[f.number]
-	return part.kind == f.kind && (part.shape == nil || part.shape.fits(f.value))
+	part := &s.fields[f.Number]
+	return part.kind == f.Kind && (part.shape == nil || part.shape.fits(f.Value))
 }
 
 // message returns the shape of a field that is a message, and nil for any other. It is nil too
 // for messages with their own wire format.
-func (s *shape) message(f field) *shape {
-	if f.kind != bytesKind || int(f.number) >= len(s.fields) {
+func (s *shape) message(f protobuf.Field) *shape {
+	if f.Kind != protobuf.BytesKind || int(f.Number) >= len(s.fields) {
 		return nil
 	}
-	part := s.fields[f.number].shape
+	part := s.fields[f.Number].shape
 	if part == nil || part.unmarshal != nil {
 		return nil
 	}
@@ -101,10 +103,10 @@ func (made shapes) of(t reflect.Type) *shape {
 		}
 	}
 	if t == reflect.TypeFor[metav1.FieldsV1]() {
-		s.put(fieldsRaw, fieldSpec{known: true, kind: bytesKind}) // without a tag from client-go 0.38 on
+		s.put(fieldsRaw, fieldSpec{known: true, kind: protobuf.BytesKind}) // without a tag from client-go 0.38 on
 	}
 	if t == reflect.TypeFor[resource.Quantity]() {
-		s.unmarshal = func(m message) error { return new(resource.Quantity).Unmarshal(m) }
+		s.unmarshal = func(m protobuf.Message) error { return new(resource.Quantity).Unmarshal(m) }
 	}
 	return s
 }
@@ -112,23 +114,23 @@ func (made shapes) of(t reflect.Type) *shape {
 func (made shapes) fieldSpec(t reflect.Type) fieldSpec {
 	switch t.Kind() {
 	case reflect.Bool, reflect.Int32, reflect.Int64:
-		return fieldSpec{known: true, kind: varintKind}
+		return fieldSpec{known: true, kind: protobuf.VarintKind}
 	case reflect.Pointer:
 		return made.fieldSpec(t.Elem())
 	case reflect.Slice:
 		if t.Elem().Kind() == reflect.Uint8 {
-			return fieldSpec{known: true, kind: bytesKind}
+			return fieldSpec{known: true, kind: protobuf.BytesKind}
 		}
 		return made.fieldSpec(t.Elem())
 	case reflect.Struct:
-		return fieldSpec{known: true, kind: bytesKind, shape: made.of(t)}
+		return fieldSpec{known: true, kind: protobuf.BytesKind, shape: made.of(t)}
 	case reflect.Map:
 		entry := new(shape)
-		entry.put(mapKey, made.fieldSpec(t.Key()))
-		entry.put(mapValue, made.fieldSpec(t.Elem()))
-		return fieldSpec{known: true, kind: bytesKind, shape: entry}
+		entry.put(protobuf.MapKey, made.fieldSpec(t.Key()))
+		entry.put(protobuf.MapValue, made.fieldSpec(t.Elem()))
+		return fieldSpec{known: true, kind: protobuf.BytesKind, shape: entry}
 	default:
-		return fieldSpec{known: true, kind: bytesKind}
+		return fieldSpec{known: true, kind: protobuf.BytesKind}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"hash/maphash"
 	"slices"
 	"weak"
+
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
 const (
@@ -41,7 +43,7 @@ func newPacker(s *shape) packer {
 // pack packs a part whose last state was before. It returns before itself if the part has not
 // changed, and false if the part does not have the shape. kind returns a hash that similar parts
 // have in common. pack does not keep m.
-func (p *packer) pack(m message, before packed, kind func() uint64) (packed, bool) {
+func (p *packer) pack(m protobuf.Message, before packed, kind func() uint64) (packed, bool) {
 	if len(m) == 0 {
 		return packed{}, true
 	}
@@ -64,7 +66,7 @@ func (p *packer) pack(m message, before packed, kind func() uint64) (packed, boo
 
 // packAnew packs a part with the template that was used last, or else with the most similar one. If
 // no template is similar, the part becomes a template.
-func (p *packer) packAnew(m message, kind func() uint64) (packed, bool) {
+func (p *packer) packAnew(m protobuf.Message, kind func() uint64) (packed, bool) {
 	if last := p.last.Value(); last == nil || !last.isFor(m) {
 		if !p.shape.fits(m) {
 			return packed{}, false
@@ -84,7 +86,7 @@ func (p *packer) packAnew(m message, kind func() uint64) (packed, bool) {
 
 // find returns the template with the shortest delta, and leaves that delta in p.best. It returns
 // nil if no delta is shorter than a third of the part. A delta of a quarter ends the search.
-func (p *packer) find(m message, hashes []uint64) (best *template) {
+func (p *packer) find(m protobuf.Message, hashes []uint64) (best *template) {
 	limit := len(m) / 3
 	for i, hash := range slices.Backward(hashes) {
 		t := p.index[hash].Value()
@@ -132,17 +134,17 @@ func (p *packer) shrink() {
 
 // sketch returns the smallest hashes of the fields of a valid part, in their order. Parts that have
 // most of their fields in common have most of these hashes in common.
-func (p *packer) sketch(m message) []uint64 {
+func (p *packer) sketch(m protobuf.Message) []uint64 {
 	return p.addHashes(make([]uint64, 0, sketchSize+2), m, p.shape)
 }
 
-func (p *packer) addHashes(sketch []uint64, m message, s *shape) []uint64 {
-	for f := range m.fields() {
-		if part := s.message(f); part != nil && len(f.whole) > smallField {
-			sketch = p.addHashes(sketch, f.value, part)
+func (p *packer) addHashes(sketch []uint64, m protobuf.Message, s *shape) []uint64 {
+	for f := range m.Fields() {
+		if part := s.message(f); part != nil && len(f.Whole) > smallField {
+			sketch = p.addHashes(sketch, f.Value, part)
 			continue
 		}
-		hash := maphash.Bytes(p.seed, f.whole)
+		hash := maphash.Bytes(p.seed, f.Whole)
 		if i, has := slices.BinarySearch(sketch, hash); !has && i < sketchSize {
 			sketch = slices.Insert(sketch, i, hash)[:min(len(sketch)+1, sketchSize)]
 		}
