@@ -23,7 +23,7 @@ func clientGo() runtime.ClientNegotiator {
 	return runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion)
 }
 
-func envelope(tb testing.TB, object runtime.Object) []byte {
+func enveloped(tb testing.TB, object runtime.Object) []byte {
 	tb.Helper()
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
 	data, err := runtime.Encode(scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion), object)

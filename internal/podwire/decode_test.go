@@ -23,7 +23,10 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	restwatch "k8s.io/client-go/rest/watch"
 
+	"github.com/executorpods/watchsource/internal/podwire/envelope"
+	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/podwire/protobuf/protobuftest"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -56,14 +59,14 @@ func FuzzPod(f *testing.F) {
 		if err != nil {
 			t.Skip(err)
 		}
-		pod := damaged(whole, script)
+		pod := protobuftest.Damaged(whole, script)
 		c := newComparison(last, memories[seed%uint64(len(memories))])
 		c.object(t, wrapped("Pod", namesake))
 		c.object(t, wrapped("Pod", whole))
 		c.object(t, wrapped("Pod", pod))
 		c.object(t, wrapped("Pod", whole))
 		c.object(t, wrapped("PodList", listOf(whole, pod, namesake)))
-		c.object(t, wrapped("Pod", damaged(pod, script[min(len(script), 3):])))
+		c.object(t, wrapped("Pod", protobuftest.Damaged(pod, script[min(len(script), 3):])))
 		c.object(t, wrapped("Pod", namesake))
 	})
 }
@@ -97,7 +100,7 @@ func TestEveryFieldCounts(t *testing.T) {
 	c := newComparison(last)
 	c.object(t, wrapped("Pod", whole))
 	differ := func(script ...byte) {
-		c.object(t, wrapped("Pod", damaged(whole, script)))
+		c.object(t, wrapped("Pod", protobuftest.Damaged(whole, script)))
 		c.object(t, wrapped("Pod", whole))
 	}
 	for part := range byte(3) {
@@ -142,12 +145,12 @@ func TestOddManagedFields(t *testing.T) {
 	c := newComparison(memories...)
 	for name, fields := range map[string][]byte{
 		"none":                      {},
-		"empty":                     {fieldsRaw<<3 | protobuf.BytesKind, 0},
-		"as they should be":         {fieldsRaw<<3 | protobuf.BytesKind, 2, '{', '}'},
-		"two times":                 {fieldsRaw<<3 | protobuf.BytesKind, 0, fieldsRaw<<3 | protobuf.BytesKind, 0},
-		"that are a number":         {fieldsRaw<<3 | protobuf.VarintKind, 2},
-		"that are four bytes":       {fieldsRaw<<3 | protobuf.Fixed32Kind, 1, 2, 3, 4},
-		"cut short":                 {fieldsRaw<<3 | protobuf.BytesKind, 9, '{', '}'},
+		"empty":                     {packing.FieldsRaw<<3 | protobuf.BytesKind, 0},
+		"as they should be":         {packing.FieldsRaw<<3 | protobuf.BytesKind, 2, '{', '}'},
+		"two times":                 {packing.FieldsRaw<<3 | protobuf.BytesKind, 0, packing.FieldsRaw<<3 | protobuf.BytesKind, 0},
+		"that are a number":         {packing.FieldsRaw<<3 | protobuf.VarintKind, 2},
+		"that are four bytes":       {packing.FieldsRaw<<3 | protobuf.Fixed32Kind, 1, 2, 3, 4},
+		"cut short":                 {packing.FieldsRaw<<3 | protobuf.BytesKind, 9, '{', '}'},
 		"of a newer API":            {2<<3 | protobuf.VarintKind, 1},
 		"a field with the number 0": {0<<3 | protobuf.BytesKind, 0},
 	} {
@@ -191,13 +194,13 @@ func TestLabelsOfTheNextPod(t *testing.T) {
 
 // Whatever else may come in the place of an object.
 func FuzzObject(f *testing.F) {
-	pod := envelope(f, podtest.Executor(1, 1, true))
+	pod := enveloped(f, podtest.Executor(1, 1, true))
 	f.Add(pod)
 	f.Add(pod[:len(pod)-1])
-	f.Add(envelope(f, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: "more"}, Items: []corev1.Pod{*podtest.Executor(1, 1, true)}}))
-	f.Add(envelope(f, &metav1.Status{Status: metav1.StatusFailure, Code: 410}))
-	f.Add(envelope(f, &corev1.Node{}))
-	f.Add(damaged(pod[len(magic):], []byte{0, 0, 0}))
+	f.Add(enveloped(f, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: "more"}, Items: []corev1.Pod{*podtest.Executor(1, 1, true)}}))
+	f.Add(enveloped(f, &metav1.Status{Status: metav1.StatusFailure, Code: 410}))
+	f.Add(enveloped(f, &corev1.Node{}))
+	f.Add(protobuftest.Damaged(pod[len(envelope.Magic):], []byte{0, 0, 0}))
 	f.Add(bytes.ReplaceAll(pod, []byte("9011Mi"), []byte("90x1Mi"))) // no quantity
 	f.Add(bytes.Replace(pod, []byte("v1"), []byte("v9"), 1))         // no version
 	f.Add(wrapped("Pod", nil))
@@ -227,8 +230,8 @@ func FuzzStream(f *testing.F) {
 	f.Add(slices.Concat([]byte{0, 0, 0, 0}, framed(modified)))
 	f.Add(framed(cutObject(f)))
 	for how := range byte(7) {
-		f.Add(slices.Concat(framed(damaged(modified, []byte{1, how, 3})), framed(damaged(bookmark, []byte{0, how, 130}))))
-		f.Add(framed(damaged(modified, []byte{1, 7, 0, 0, how, 17})))
+		f.Add(slices.Concat(framed(protobuftest.Damaged(modified, []byte{1, how, 3})), framed(protobuftest.Damaged(bookmark, []byte{0, how, 130}))))
+		f.Add(framed(protobuftest.Damaged(modified, []byte{1, 7, 0, 0, how, 17})))
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		c := newComparison(memories...)
@@ -244,7 +247,7 @@ func wrapped(kind string, raw []byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	return append(slices.Clone(magic), data...)
+	return append(slices.Clone(envelope.Magic), data...)
 }
 
 func listOf(pods ...[]byte) []byte {
@@ -263,7 +266,7 @@ func listOf(pods ...[]byte) []byte {
 
 func eventOf(tb testing.TB, kind string, object runtime.Object) []byte {
 	tb.Helper()
-	event := metav1.WatchEvent{Type: kind, Object: runtime.RawExtension{Raw: envelope(tb, object)}}
+	event := metav1.WatchEvent{Type: kind, Object: runtime.RawExtension{Raw: enveloped(tb, object)}}
 	frame, err := event.Marshal()
 	if err != nil {
 		tb.Fatal(err)
@@ -274,7 +277,7 @@ func eventOf(tb testing.TB, kind string, object runtime.Object) []byte {
 // cutObject is an event whose object ends early.
 func cutObject(tb testing.TB) []byte {
 	tb.Helper()
-	pod := envelope(tb, podtest.Executor(1, 1, true))
+	pod := enveloped(tb, podtest.Executor(1, 1, true))
 	event := metav1.WatchEvent{Type: "MODIFIED", Object: runtime.RawExtension{Raw: pod[:len(pod)-1]}}
 	frame, err := event.Marshal()
 	if err != nil {
@@ -454,7 +457,7 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("the pod of seed %d is not decoded, want it decoded", seed)
 		}
 		for part := range byte(3) {
-			newer := damaged(pod, []byte{part, 7, 0, 0, 3, protobuf.Fixed64Kind})
+			newer := protobuftest.Damaged(pod, []byte{part, 7, 0, 0, 3, protobuf.Fixed64Kind})
 			if d.object(wrapped("Pod", newer)) == nil {
 				t.Errorf("the pod of seed %d with a field of a newer API is not decoded, want it decoded", seed)
 			}
@@ -464,7 +467,7 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"} {
-		if got, _, ok := event(eventOf(t, kind, &corev1.Pod{})); !ok || string(got) != kind {
+		if got, _, ok := envelope.Event(eventOf(t, kind, &corev1.Pod{})); !ok || string(got) != kind {
 			t.Errorf("%s event is not decoded, want it decoded", kind)
 		}
 	}
@@ -505,7 +508,7 @@ func TestOtherMedia(t *testing.T) {
 // What a caller changes in a decoded pod does not change the pod, and no other caller sees it.
 func TestDecodedPodsArePrivate(t *testing.T) {
 	wire := newReceiver(none)
-	object, err := decode(wire, envelope(t, podtest.Executor(1, 1, true)))
+	object, err := decode(wire, enveloped(t, podtest.Executor(1, 1, true)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -538,7 +541,7 @@ func TestHostileLengths(t *testing.T) {
 	for _, path := range [][]byte{{}, {0, 7, 0}, {1, 7, 0}, {2, 7, 0}, {1, 7, 0, 1, 7, 0}, {2, 7, 0, 1, 7, 0}} {
 		for bits := byte(0); bits < 64; bits += 9 {
 			for of := range byte(16) {
-				data := wrapped("Pod", damaged(pod, append(bytes.Clone(path), of, 5, bits)))
+				data := wrapped("Pod", protobuftest.Damaged(pod, append(bytes.Clone(path), of, 5, bits)))
 				if used := allocated(func() { decode(r, data) }); used > 1<<20 {
 					t.Errorf("%d bytes allocated for a frame of %d, at %v with a length of 2^%d, want at most 1 MB", used, len(data), path, bits)
 				}
@@ -570,7 +573,7 @@ func TestConcurrentUse(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for i := range 50 {
-				data := envelope(t, podtest.Executor(i%3, i%5, i%2 == 0))
+				data := enveloped(t, podtest.Executor(i%3, i%5, i%2 == 0))
 				want, err := decode(clientGo(), data)
 				if err != nil {
 					t.Error(err)

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/podwire/envelope"
+	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
@@ -38,9 +40,10 @@ type decoder struct {
 	form   Form
 	filter *Filter                // nil for none
 	known  func(uid []byte) Known // nil if the receiver cannot be asked
+	seed   maphash.Seed
 
 	mu                     sync.Mutex // guards the following
-	metadata, spec, status packer
+	metadata, spec, status packing.Packer
 	kept                   []byte            // memory for the policies of a spec
 	rest                   []byte            // memory for metadata without the fields that are not packed
 	strings                map[string]string // namespaces and nodes, which many pods share
@@ -49,14 +52,14 @@ type decoder struct {
 
 func newDecoder(form Form, filter *Filter, known func(uid []byte) Known) *decoder {
 	return &decoder{
-		form: form, filter: filter, known: known, strings: map[string]string{},
-		metadata: newPacker(metadataShape()), spec: newPacker(specShape()), status: newPacker(statusShape()),
+		form: form, filter: filter, known: known, strings: map[string]string{}, seed: maphash.MakeSeed(),
+		metadata: packing.NewPacker(packing.MetadataShape()), spec: packing.NewPacker(packing.SpecShape()), status: packing.NewPacker(packing.StatusShape()),
 	}
 }
 
 // object reads a pod or a list of pods. It returns nil for everything that it does not understand.
 func (d *decoder) object(data []byte) runtime.Object {
-	raw, kind, ok := open(data)
+	raw, kind, ok := envelope.Open(data)
 	if !ok {
 		return nil
 	}
@@ -116,12 +119,12 @@ func (d *decoder) pod(m protobuf.Message) *Pod {
 
 // shrink frees the memory that an unusually large pod has needed.
 func (d *decoder) shrink() {
-	if cap(d.rest)+cap(d.kept) > longestMemory {
+	if cap(d.rest)+cap(d.kept) > packing.LongestMemory {
 		d.rest, d.kept = nil, nil
 	}
-	d.metadata.shrink()
-	d.spec.shrink()
-	d.status.shrink()
+	d.metadata.Shrink()
+	d.spec.Shrink()
+	d.status.Shrink()
 }
 
 func (d *decoder) read(m protobuf.Message) *Pod {
@@ -145,7 +148,7 @@ func (d *decoder) read(m protobuf.Message) *Pod {
 	if !d.packMetadata(pod, d.rest, before) || !d.packSpec(pod, parts.spec, before) {
 		return nil
 	}
-	if pod.status, ok = d.status.pack(parts.status, before.status, func() uint64 { return d.kind(parts.status) }); !ok {
+	if pod.status, ok = d.status.Pack(parts.status, before.status, func() uint64 { return d.kind(parts.status) }); !ok {
 		return nil
 	}
 	return pod
@@ -155,7 +158,7 @@ func (d *decoder) read(m protobuf.Message) *Pod {
 func (d *decoder) decode(parts podParts, id identity) *Pod {
 	parts.metadata = d.rest
 	if d.form == Trimmed {
-		if !d.spec.shape.fits(parts.spec) {
+		if !packing.SpecShape().Fits(parts.spec) {
 			return nil
 		}
 		parts = parts.trimmed()
@@ -172,11 +175,11 @@ func (d *decoder) decode(parts podParts, id identity) *Pod {
 
 // packMetadata packs metadata and reads the times in it, unless the metadata has not changed.
 func (d *decoder) packMetadata(pod *Pod, m protobuf.Message, before *Pod) (ok bool) {
-	if before.metadata.template != nil && before.metadata.equals(m) {
+	if before.metadata.Template != nil && before.metadata.Equals(m) {
 		pod.metadata, pod.created, pod.deletion = before.metadata, before.created, before.deletion
 		return true
 	}
-	if pod.metadata, ok = d.metadata.pack(m, before.metadata, func() uint64 { return d.kind(nil) }); ok {
+	if pod.metadata, ok = d.metadata.Pack(m, before.metadata, func() uint64 { return d.kind(nil) }); ok {
 		pod.created, pod.deletion = timesOf(m)
 	}
 	return ok
@@ -184,11 +187,11 @@ func (d *decoder) packMetadata(pod *Pod, m protobuf.Message, before *Pod) (ok bo
 
 // packSpec packs a spec and reads the node and the policies in it, unless the spec has not changed.
 func (d *decoder) packSpec(pod *Pod, m protobuf.Message, before *Pod) (ok bool) {
-	if before.policies != nil && before.spec.equals(m) {
+	if before.policies != nil && before.spec.Equals(m) {
 		pod.spec, pod.node, pod.policies = before.spec, before.node, before.policies
 		return true
 	}
-	if pod.spec, ok = d.spec.pack(m, before.spec, func() uint64 { return d.kind(nil) }); ok {
+	if pod.spec, ok = d.spec.Pack(m, before.spec, func() uint64 { return d.kind(nil) }); ok {
 		d.readSpec(pod, m)
 	}
 	return ok
@@ -198,7 +201,7 @@ func (d *decoder) packSpec(pod *Pod, m protobuf.Message, before *Pod) (ok bool) 
 // the keys of the labels. For a status it also hashes the phase.
 func (d *decoder) kind(status protobuf.Message) uint64 {
 	var hash maphash.Hash
-	hash.SetSeed(d.metadata.seed)
+	hash.SetSeed(d.seed)
 	for f := range protobuf.Message(d.rest).Fields() {
 		switch f.Key() {
 		case metaNamespace, metaOwnerReferences:
@@ -279,7 +282,7 @@ func (d *decoder) readMetadata(m protobuf.Message) (id identity, ok bool) {
 		}
 		id.read(f)
 		switch key := f.Key(); {
-		case key == metaManagedFields && !d.metadata.shape.fitsField(f):
+		case key == metaManagedFields && !packing.MetadataShape().FitsField(f):
 			return id, false
 		case key == metaManagedFields, key == metaResourceVersion:
 			rest = append(rest, from[:len(from)-len(at)]...)

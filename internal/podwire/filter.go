@@ -2,9 +2,12 @@
 
 package podwire
 
-import "github.com/executorpods/watchsource/internal/podwire/protobuf"
-
-import "github.com/executorpods/watchsource/internal/shard"
+import (
+	"github.com/executorpods/watchsource/internal/podwire/envelope"
+	"github.com/executorpods/watchsource/internal/podwire/packing"
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/shard"
+)
 
 // A Filter decides which pods a decoder reads completely.
 type Filter struct {
@@ -46,7 +49,7 @@ func (d *decoder) inOtherShard(pod protobuf.Message) (id identity, ok bool) {
 // passOver reads the namespace and the version of a pod in another shard into memory. It returns
 // false for any other object.
 func (d *decoder) passOver(memory *Pod, data []byte) bool {
-	raw, kind, ok := open(data)
+	raw, kind, ok := envelope.Open(data)
 	if !ok || string(kind) != "Pod" {
 		return false
 	}
@@ -84,7 +87,7 @@ func (d *decoder) partial(metadata protobuf.Message) *Pod {
 		if id.read(f); f.Key() != metaLabels {
 			continue
 		}
-		if !d.metadata.shape.fitsField(f) {
+		if !packing.MetadataShape().FitsField(f) {
 			return nil
 		}
 		if key, of := protobuf.MapEntry(f.Value); string(key) == d.filter.Label {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/shard"
 	"github.com/executorpods/watchsource/internal/test/podtest"
@@ -169,8 +170,8 @@ func TestOtherShardsAreNotDecoded(t *testing.T) {
 		t.Errorf("an event of another shard costs %v allocations, want 1", per)
 	}
 	d := negotiator.decoder
-	for _, p := range []*packer{&d.metadata, &d.spec, &d.status} {
-		if p.last.Value() != nil || len(p.index) > 0 {
+	for _, p := range []*packing.Packer{&d.metadata, &d.spec, &d.status} {
+		if p.Indexed() > 0 {
 			t.Error("the decoder keeps a template of a pod of another shard, want none")
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/podwire/envelope"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
@@ -36,12 +37,12 @@ func (i Identity) NamespacedName() types.NamespacedName {
 var errDamaged = errors.New("damaged protobuf")
 
 // IsProtobuf reports whether an answer is in protobuf.
-func IsProtobuf(body []byte) bool { return bytes.HasPrefix(body, magic) }
+func IsProtobuf(body []byte) bool { return bytes.HasPrefix(body, envelope.Magic) }
 
 // ReadIdentities reads a list of pods, or of their metadata, in protobuf. It returns the kind of
 // the list, and reads nothing else of the pods. The identities do not keep body in memory.
 func ReadIdentities(body []byte) (kind string, list metav1.ListMeta, pods []Identity, err error) {
-	raw, kind, ok := openAny(body)
+	raw, kind, ok := envelope.OpenAny(body)
 	if !ok {
 		return "", list, nil, errDamaged
 	}
@@ -64,32 +65,6 @@ func ReadIdentities(body []byte) (kind string, list metav1.ListMeta, pods []Iden
 		}
 	}
 	return kind, list, pods, nil
-}
-
-// openAny returns the message in an envelope and its kind, whatever its API version.
-func openAny(body []byte) (raw protobuf.Message, kind string, ok bool) {
-	m := protobuf.Message(bytes.TrimPrefix(body, magic))
-	for len(m) > 0 {
-		f, ok := m.Next()
-		if !ok {
-			return nil, "", false
-		}
-		switch f.Key() {
-		case unknownTypeMeta:
-			_, of, ok := typeMeta(f.Value)
-			if !ok {
-				return nil, "", false
-			}
-			kind = string(of)
-		case unknownRaw:
-			raw = f.Value
-		case unknownContentEncoding, unknownContentType:
-			if len(f.Value) > 0 {
-				return nil, "", false
-			}
-		}
-	}
-	return raw, kind, true
 }
 
 // identityOf reads an item of a list. The metadata of a PartialObjectMetadata has the number

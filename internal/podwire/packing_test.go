@@ -3,9 +3,7 @@
 package podwire
 
 import (
-	"bytes"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	goruntime "runtime"
 	"slices"
@@ -18,141 +16,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
-// partShapes are the shapes of a pod's parts, and what client-go decodes them with.
-var partShapes = []struct {
-	name      string
-	shape     func() *shape
-	of        func(*corev1.Pod) interface{ Marshal() ([]byte, error) }
-	unmarshal func(protobuf.Message) error
-}{
-	{"metadata", metadataShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.ObjectMeta }, func(m protobuf.Message) error { return new(metav1.ObjectMeta).Unmarshal(m) }},
-	{"spec", specShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.Spec }, func(m protobuf.Message) error { return new(corev1.PodSpec).Unmarshal(m) }},
-	{"status", statusShape, func(p *corev1.Pod) interface{ Marshal() ([]byte, error) } { return &p.Status }, func(m protobuf.Message) error { return new(corev1.PodStatus).Unmarshal(m) }},
-}
-
-// refuses reports whether a check fails or panics, as the generated code of quantities may.
-func refuses(check func() bool) (refused bool) {
-	defer func() {
-		if recover() != nil {
-			refused = true
-		}
-	}()
-	return !check()
-}
-
-// A message that was packed with any template is unpacked byte for byte, and a message that
-// client-go refuses is not packed.
-func FuzzDelta(f *testing.F) {
-	for part := range byte(3) {
-		for seed := range uint64(4) {
-			f.Add(part, seed, seed, []byte{}, []byte{})
-			f.Add(part, seed, seed+1, []byte{}, []byte{})
-			for how := range byte(7) {
-				for of := range byte(4) {
-					f.Add(part, seed, seed, []byte{}, []byte{of, how, 3})
-					f.Add(part, seed, seed, []byte{of, how, 3}, []byte{})
-					f.Add(part, seed, seed, []byte{of, how, 3}, []byte{of, 7, 0, of, how, 17})
-				}
-			}
-		}
-	}
-	f.Fuzz(func(t *testing.T, part byte, templateSeed, seed uint64, templateScript, script []byte) {
-		of := partShapes[int(part)%len(partShapes)]
-		from, err := of.of(podtest.Filled(templateSeed)).Marshal()
-		if err != nil {
-			t.Skip(err)
-		}
-		whole, err := of.of(podtest.Filled(seed)).Marshal()
-		if err != nil {
-			t.Skip(err)
-		}
-		s := of.shape()
-		if s.fits(whole) == (of.unmarshal(whole) != nil) {
-			t.Fatalf("%s: the shape fits: %t, want what client-go does with an undamaged message", of.name, s.fits(whole))
-		}
-		from = damaged(from, templateScript)
-		if refuses(func() bool { return s.fits(from) }) {
-			return // it cannot be a template
-		}
-		for _, m := range [][]byte{damaged(whole, script), whole, from, damaged(from, script), {}} {
-			comparePacked(t, s, from, m, of.unmarshal)
-		}
-	})
-}
-
-// comparePacked packs a message with a template, by itself and as the next state of it.
-func comparePacked(t *testing.T, s *shape, from, m []byte, unmarshal func(protobuf.Message) error) {
-	t.Helper()
-	made := &template{bytes.Clone(from)}
-	fits := !refuses(func() bool { return s.fits(m) })
-	if fits && refuses(func() bool { return unmarshal(m) == nil }) {
-		t.Fatalf("the shape fits a message that client-go refuses: %x", m)
-	}
-	var w deltaWriter
-	var delta []byte
-	ok := !refuses(func() (ok bool) { delta, _, ok = w.write(made.wire, m, s, math.MaxInt); return ok })
-	if ok != fits {
-		t.Fatalf("%x is packed with %x: %t, want %t as for the shape", m, from, ok, fits)
-	}
-	if ok {
-		compareUnpacked(t, packed{made, string(delta)}, m)
-	}
-	p := newPacker(s)
-	p.last = weak.Make(made)
-	for _, before := range []packed{{}, {template: made}, {template: &template{bytes.Clone(m[:0])}}} {
-		var now packed
-		if ok := !refuses(func() (ok bool) { now, ok = p.pack(m, before, func() uint64 { return 0 }); return ok }); ok != fits {
-			t.Fatalf("%x is packed after %x: %t, want %t as for the shape", m, before.appendTo(nil), ok, fits)
-		} else if ok {
-			compareUnpacked(t, now, m)
-		}
-	}
-	if !bytes.Equal(made.wire, from) {
-		t.Fatalf("the template %x has become %x", from, made.wire)
-	}
-}
-
-func compareUnpacked(t *testing.T, p packed, m []byte) {
-	t.Helper()
-	head := []byte("head")
-	if got := p.appendTo(bytes.Clone(head)); !bytes.Equal(got, slices.Concat(head, m)) {
-		t.Fatalf("unpacked %x, want %x", got, slices.Concat(head, m))
-	}
-	others := [][]byte{m, nil, slices.Concat(m, []byte{0}), p.template.bytes()}
-	if len(m) > 0 {
-		first, middle, last := bytes.Clone(m), bytes.Clone(m), bytes.Clone(m)
-		first[0] ^= 1
-		middle[len(m)/2] ^= 1
-		last[len(m)-1] ^= 1
-		others = append(others, first, middle, last, m[1:], m[:len(m)-1], m[:len(m)/2])
-	}
-	for _, other := range others {
-		if got, want := p.equals(other), bytes.Equal(m, other); got != want {
-			t.Fatalf("%x equals %x: %t, want %t", m, other, got, want)
-		}
-	}
-}
-
-func (t *template) bytes() []byte {
-	if t == nil {
-		return nil
-	}
-	return t.wire
-}
+// partNames are the names of the parts in [partsIn].
+var partNames = [3]string{"metadata", "spec", "status"}
 
 // A store keeps the last state of each pod, as long as it wants, and counts the templates.
 type podStore struct {
 	*decoder
 	pods map[types.UID]*Pod
-	made map[weak.Pointer[template]]bool // of all states
+	made map[weak.Pointer[packing.Template]]bool // of all states
 }
 
 func newPodStore() *podStore {
-	s := &podStore{pods: map[types.UID]*Pod{}, made: map[weak.Pointer[template]]bool{}}
+	s := &podStore{pods: map[types.UID]*Pod{}, made: map[weak.Pointer[packing.Template]]bool{}}
 	s.decoder = newDecoder(Wire, nil, func(uid []byte) Known {
 		if pod := s.pods[types.UID(uid)]; pod != nil {
 			return Known{Identity: pod.Identity, Pod: pod}
@@ -175,28 +54,28 @@ func (s *podStore) receive(tb testing.TB, pod *corev1.Pod) *Pod {
 	}
 	clear(raw)
 	for _, p := range partsIn(now) {
-		if p.template != nil {
-			s.made[weak.Make(p.template)] = true
+		if p.Template != nil {
+			s.made[weak.Make(p.Template)] = true
 		}
 	}
 	s.pods[now.UID] = now
 	return now
 }
 
-func partsIn(p *Pod) [3]packed { return [3]packed{p.metadata, p.spec, p.status} }
+func partsIn(p *Pod) [3]packing.Part { return [3]packing.Part{p.metadata, p.spec, p.status} }
 
 // inUse returns the number of templates of the pods in the store, by part, and the bytes of their deltas.
 func (s *podStore) inUse() (templates [3]int, deltas int) {
-	var seen [3]map[*template]bool
+	var seen [3]map[*packing.Template]bool
 	for _, pod := range s.pods {
 		for i, p := range partsIn(pod) {
 			if seen[i] == nil {
-				seen[i] = map[*template]bool{}
+				seen[i] = map[*packing.Template]bool{}
 			}
-			if p.template != nil {
-				seen[i][p.template] = true
+			if p.Template != nil {
+				seen[i][p.Template] = true
 			}
-			deltas += len(p.delta)
+			deltas += len(p.Delta)
 		}
 	}
 	for i := range seen {
@@ -217,8 +96,8 @@ func (s *podStore) alive() (n int) {
 	return n
 }
 
-func samePacked(a, b packed) bool {
-	return a.template == b.template && len(a.delta) == len(b.delta) && unsafe.StringData(a.delta) == unsafe.StringData(b.delta)
+func samePacked(a, b packing.Part) bool {
+	return a.Template == b.Template && len(a.Delta) == len(b.Delta) && unsafe.StringData(a.Delta) == unsafe.StringData(b.Delta)
 }
 
 // An event that changes one part of a pod keeps the others in the same memory.
@@ -244,10 +123,10 @@ func TestStatesShareWhatHasNotChanged(t *testing.T) {
 			a, b := partsIn(before), partsIn(after)
 			for i := range a {
 				if shared := samePacked(a[i], b[i]); shared == test.changed[i] {
-					t.Errorf("%s is shared: %t, want %t", partShapes[i].name, shared, !test.changed[i])
+					t.Errorf("%s is shared: %t, want %t", partNames[i], shared, !test.changed[i])
 				}
-				if a[i].delta == "" {
-					t.Errorf("%s has no delta, so this test proves nothing", partShapes[i].name)
+				if a[i].Delta == "" {
+					t.Errorf("%s has no delta, so this test proves nothing", partNames[i])
 				}
 			}
 			if after.SameMetadata(before) == test.changed[0] {
@@ -312,9 +191,9 @@ func TestTemplatesAreFreed(t *testing.T) {
 		t.Errorf("%d templates of %d are alive, want them to live as long as their pods", n, len(s.made))
 	}
 	clear(s.pods)
-	want := map[*template]bool{}
+	want := map[*packing.Template]bool{}
 	for _, p := range partsIn(kept) {
-		want[p.template] = true
+		want[p.Template] = true
 	}
 	if n := s.alive(); n != len(want) {
 		t.Errorf("%d templates are alive, want the %d of the only pod", n, len(want))
@@ -486,7 +365,7 @@ func TestSmallPodKeepsNoLargeTemplate(t *testing.T) {
 	for name, pod := range map[string]*corev1.Pod{"another pod": podtest.Executor(2, 1, true), "a later state": later} {
 		size := 0
 		for _, part := range partsIn(s.receive(t, pod)) {
-			size += len(part.template.wire)
+			size += len(part.Template.Wire)
 		}
 		if most := 2*pod.Size() + 3*256; size > most {
 			t.Errorf("%s keeps templates of %d bytes, want at most %d", name, size, most)
@@ -525,12 +404,12 @@ func TestMemoryOfALargePod(t *testing.T) {
 				pod.Spec.InitContainers = append(pod.Spec.InitContainers, corev1.Container{Name: fmt.Sprint("init-", state, "-", i)})
 			}
 			pod.Status.Message = strings.Repeat(fmt.Sprint("message ", state), 40<<10)
-			last = d.object(envelope(t, pod)).(*Pod)
+			last = d.object(enveloped(t, pod)).(*Pod)
 			kept := cap(d.rest) + cap(d.kept)
-			for _, p := range []*packer{&d.metadata, &d.spec, &d.status} {
-				kept += cap(p.best) + cap(p.delta.delta) + cap(p.delta.add)
+			for _, p := range []*packing.Packer{&d.metadata, &d.spec, &d.status} {
+				kept += p.Memory()
 			}
-			if most := 4 * longestMemory; kept > most {
+			if most := 4 * packing.LongestMemory; kept > most {
 				t.Errorf("form %d, state %d: the decoder keeps %d bytes, want at most %d", form, state, kept, most)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
@@ -22,7 +23,7 @@ type Pod struct {
 
 	// The parts of a pod in its wire form. The metadata lacks the resource version and
 	// managedFields.
-	metadata, spec, status packed
+	metadata, spec, status packing.Part
 	created                metav1.Time  // read from the metadata
 	deletion               *metav1.Time // read from the metadata
 	node                   string       // read from the spec
@@ -75,7 +76,7 @@ func (p *Pod) IsPartial() bool { return p.partial != nil }
 // SameMetadata reports whether two Pods in their wire form have the same metadata but for their
 // versions. They are then states of one pod. It may return false for equal metadata.
 func (p *Pod) SameMetadata(other *Pod) bool {
-	return p.metadata.template != nil && p.metadata == other.metadata
+	return p.metadata.Template != nil && p.metadata == other.metadata
 }
 
 // Equals reports whether another pod has the same contents, whatever its version.
@@ -115,7 +116,7 @@ const usualMetadata = 2 << 10
 // entry returns the value of a key in a map of the metadata.
 func (p *Pod) entry(number int32, key string) (string, bool) {
 	var memory [usualMetadata]byte
-	value, ok := protobuf.EntryOf(p.metadata.appendTo(memory[:0]), number, key)
+	value, ok := protobuf.EntryOf(p.metadata.AppendTo(memory[:0]), number, key)
 	return string(value), ok
 }
 
@@ -127,7 +128,7 @@ func (p *Pod) Matches(selector labels.Selector) bool {
 	case p.partial != nil:
 		return selector.Matches(labels.Set{p.partial.key: p.partial.value})
 	}
-	wire := wireLabels(p.metadata.appendTo(make([]byte, 0, p.metadata.size())))
+	wire := wireLabels(p.metadata.AppendTo(make([]byte, 0, p.metadata.Size())))
 	if reflect.TypeOf(selector) != ownSelector {
 		return selector.Matches(wire.set()) // a selector of the user may want a Set
 	}
@@ -210,11 +211,11 @@ type scratch [3][]byte
 
 // unpack returns the parts of the pod, which are valid until the memory is used again.
 func (p *Pod) unpack(memory *scratch) podParts {
-	metadata := p.metadata.appendTo(memory[0][:0])
+	metadata := p.metadata.AppendTo(memory[0][:0])
 	if p.ResourceVersion != "" {
 		metadata = protobuf.AppendBytes(metadata, metaResourceVersion, []byte(p.ResourceVersion))
 	}
-	memory[0], memory[1], memory[2] = metadata, p.spec.appendTo(memory[1][:0]), p.status.appendTo(memory[2][:0])
+	memory[0], memory[1], memory[2] = metadata, p.spec.AppendTo(memory[1][:0]), p.status.AppendTo(memory[2][:0])
 	return podParts{metadata: memory[0], spec: memory[1], status: memory[2]}
 }
 

@@ -2,9 +2,11 @@
 
 package podwire
 
-import "github.com/executorpods/watchsource/internal/podwire/protobuf"
+import (
+	corev1 "k8s.io/api/core/v1"
 
-import corev1 "k8s.io/api/core/v1"
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+)
 
 // policies has the fields of a spec that decide which container the kubelet restarts.
 type policies struct {

@@ -51,7 +51,7 @@ func (r *Reader) Read(p *Pod) *corev1.Pod {
 	meta.CreationTimestamp, meta.DeletionTimestamp = p.created, p.deletion
 	spec.NodeName, spec.RestartPolicy = p.node, policies.RestartPolicy
 	spec.Containers, spec.InitContainers = policies.Containers, policies.InitContainers
-	r.memory[0] = p.status.appendTo(r.memory[0][:0])
+	r.memory[0] = p.status.AppendTo(r.memory[0][:0])
 	r.readStatus(r.memory[0])
 	return &r.pod
 }

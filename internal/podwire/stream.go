@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/streaming"
 	"k8s.io/apimachinery/pkg/watch"
 	restwatch "k8s.io/client-go/rest/watch"
+
+	"github.com/executorpods/watchsource/internal/podwire/envelope"
 )
 
 const (
@@ -134,14 +136,14 @@ func cutShort(err error, had int) error {
 }
 
 func (s *Stream) event(frame []byte) (watch.Event, error) {
-	kind, raw, ok := event(frame)
+	kind, raw, ok := envelope.Event(frame)
 	if !ok {
 		var fallback metav1.WatchEvent
 		if _, _, err := s.envelopes.Decode(frame, nil, &fallback); err != nil {
 			return watch.Event{}, err
 		}
 		kind, raw = watch.EventType(fallback.Type), fallback.Object.Raw
-		if _, ok := eventType([]byte(kind)); !ok {
+		if _, ok := envelope.EventType([]byte(kind)); !ok {
 			return watch.Event{}, fmt.Errorf("invalid event type %q", kind)
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+package packing
 
 import (
 	"bytes"
@@ -17,20 +17,23 @@ const shortRun = 3
 // packed part.
 type deltaWriter struct {
 	template []byte
-	at       int // the position in the template
+	// at is the position in the template.
+	at int
 
-	delta []byte // the complete operations
-	limit int    // the length of the delta at which the comparison ends
-	// The current operation.
+	// delta has the complete operations. The comparison ends when it is longer than limit.
+	delta []byte
+	limit int
+
+	// The current operation, and the number of equal bytes after it.
 	keep, drop int
 	add        []byte
-	equal      int // the number of equal bytes since the current operation
+	equal      int
 }
 
 // write returns the delta that turns the template into a message. The delta is valid until the
 // next call. short is false if the delta would be longer than limit, and the delta is then
 // incomplete. ok is false if the message does not have the shape.
-func (w *deltaWriter) write(template []byte, m protobuf.Message, s *shape, limit int) (delta []byte, short, ok bool) {
+func (w *deltaWriter) write(template []byte, m protobuf.Message, s *Shape, limit int) (delta []byte, short, ok bool) {
 	w.template, w.at, w.limit = template, 0, limit
 	w.delta, w.keep, w.drop, w.add, w.equal = w.delta[:0], 0, 0, w.add[:0], 0
 	if !w.compare(template, m, s) {
@@ -45,7 +48,7 @@ func (w *deltaWriter) isLong() bool { return len(w.delta)+len(w.add) > w.limit }
 // compare compares a message with the corresponding part of the template, and checks the shape of
 // the fields that differ. The template is valid, so a field that is in both is valid too. compare
 // returns false if the message does not have the shape.
-func (w *deltaWriter) compare(from, m protobuf.Message, s *shape) bool {
+func (w *deltaWriter) compare(from, m protobuf.Message, s *Shape) bool {
 	for !w.isLong() {
 		n := equalFields(from, m)
 		w.same(n)
@@ -64,7 +67,7 @@ func (w *deltaWriter) compare(from, m protobuf.Message, s *shape) bool {
 		switch {
 		case bytes.Equal(before.Whole, f.Whole): // after fields that were dropped
 		case before.Number != f.Number || bytes.HasPrefix(rest, before.Whole): // f was inserted
-			if !s.fitsField(f) {
+			if !s.FitsField(f) {
 				return false
 			}
 			w.put(f.Whole)
@@ -78,7 +81,7 @@ func (w *deltaWriter) compare(from, m protobuf.Message, s *shape) bool {
 			from, m = after, rest
 		}
 	}
-	return s.fits(m)
+	return s.Fits(m)
 }
 
 // equalFields returns the length of the complete fields with which both messages begin.
@@ -119,9 +122,9 @@ func (w *deltaWriter) dropUntil(from protobuf.Message, number int32) protobuf.Me
 
 // replaceField writes a field in place of another field with the same number. It returns false if
 // the field does not have the shape.
-func (w *deltaWriter) replaceField(before, f protobuf.Field, s *shape) bool {
+func (w *deltaWriter) replaceField(before, f protobuf.Field, s *Shape) bool {
 	part := s.message(f)
-	if part == nil && !s.fitsField(f) {
+	if part == nil && !s.FitsField(f) {
 		return false
 	}
 	w.replace(before.Head(), f.Head())

@@ -1,35 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+// Package packing keeps the parts of nearly equal pods as differences from templates.
+//
+// A [Packer] makes a [Part] of a message: a template, which is the same part of some pod, and a
+// delta. It finds a similar template, or lets the message become one. A [Shape] says what the
+// generated code accepts. A message is checked against its shape when it is packed, so that a Part
+// can always be unpacked and decoded. A field that equals the one in the template is not checked
+// again.
+package packing
 
-import "github.com/executorpods/watchsource/internal/podwire/protobuf"
+import (
+	"bytes"
 
-import "bytes"
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+)
 
-// packed is a part of a pod: its metadata, spec or status. Where the part equals its template,
+// A Part is a part of a pod: its metadata, spec or status. Where the part equals its template,
 // only the template has the bytes. The zero value is an empty part.
-type packed struct {
-	template *template
-	// delta turns the template into the part. It has operations of three varints and some bytes:
+type Part struct {
+	Template *Template // nil for an empty part
+	// Delta turns the template into the part. It has operations of three varints and some bytes:
 	// keep so many bytes of the template, drop so many, and add the bytes, whose number is the
 	// third. The rest of the template follows after the last operation.
-	delta string
+	Delta string
 }
 
-// A template is a part of some pod, in its wire form. It is valid and never changes.
-type template struct{ wire []byte }
+// A Template is a part of some pod, in its wire form. It is valid and never changes.
+type Template struct{ Wire []byte }
 
 // isFor reports whether the template is not much longer than a part, so that a small part does not
 // keep the template of a large one.
-func (t *template) isFor(m protobuf.Message) bool { return len(t.wire) <= 2*len(m)+256 }
+func (t *Template) isFor(m protobuf.Message) bool { return len(t.Wire) <= 2*len(m)+256 }
 
-// appendTo appends the part in its wire form.
-func (p packed) appendTo(wire []byte) []byte {
-	if p.template == nil {
+// AppendTo appends the part in its wire form.
+func (p Part) AppendTo(wire []byte) []byte {
+	if p.Template == nil {
 		return wire
 	}
-	rest := p.template.wire
-	for delta := p.delta; delta != ""; {
+	rest := p.Template.Wire
+	for delta := p.Delta; delta != ""; {
 		var op operation
 		op, delta = cutOperation(delta)
 		wire = append(wire, rest[:op.keep]...)
@@ -39,21 +48,21 @@ func (p packed) appendTo(wire []byte) []byte {
 	return append(wire, rest...)
 }
 
-// size returns a size that the wire form of the part does not exceed.
-func (p packed) size() int {
-	if p.template == nil {
+// Size returns a size that the wire form of the part does not exceed.
+func (p Part) Size() int {
+	if p.Template == nil {
 		return 0
 	}
-	return len(p.template.wire) + len(p.delta)
+	return len(p.Template.Wire) + len(p.Delta)
 }
 
-// equals reports whether m is the part in its wire form.
-func (p packed) equals(m protobuf.Message) bool {
-	if p.template == nil {
+// Equals reports whether m is the part in its wire form.
+func (p Part) Equals(m protobuf.Message) bool {
+	if p.Template == nil {
 		return len(m) == 0
 	}
-	rest := p.template.wire
-	for delta := p.delta; delta != ""; {
+	rest := p.Template.Wire
+	for delta := p.Delta; delta != ""; {
 		var op operation
 		op, delta = cutOperation(delta)
 		end := op.keep + len(op.add)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+// Package envelope opens the messages that the API server puts around objects in protobuf: the
+// envelope of an answer or of an object, and the event of a watch. The object remains a part of the
+// message. The package refuses unusual envelopes, which client-go then opens.
+package envelope
 
 import (
 	"bytes"
@@ -10,9 +13,9 @@ import (
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
-// magic begins every object in protobuf, and is followed by a runtime.Unknown
+// Magic begins every object in protobuf, and is followed by a runtime.Unknown
 // (apimachinery, pkg/runtime/serializer/protobuf).
-var magic = []byte("k8s\x00")
+var Magic = []byte("k8s\x00")
 
 // Fields of runtime.Unknown and runtime.TypeMeta (apimachinery,
 // pkg/runtime/generated.proto).
@@ -26,10 +29,10 @@ const (
 	typeMetaKind       = 2
 )
 
-// open returns the message in an envelope and its kind. ok is false if the envelope is
+// Open returns the message in an envelope and its kind. ok is false if the envelope is
 // unusual, or not from the core group, version 1.
-func open(data []byte) (raw, kind []byte, ok bool) {
-	m, ok := bytes.CutPrefix(data, magic)
+func Open(data []byte) (raw, kind []byte, ok bool) {
+	m, ok := bytes.CutPrefix(data, Magic)
 	if !ok || len(m) == 0 {
 		return nil, nil, false
 	}
@@ -66,6 +69,32 @@ func open(data []byte) (raw, kind []byte, ok bool) {
 	return raw, kind, hasRaw && string(version) == "v1"
 }
 
+// OpenAny returns the message in an envelope and its kind, whatever its API version.
+func OpenAny(body []byte) (raw protobuf.Message, kind string, ok bool) {
+	m := protobuf.Message(bytes.TrimPrefix(body, Magic))
+	for len(m) > 0 {
+		f, ok := m.Next()
+		if !ok {
+			return nil, "", false
+		}
+		switch f.Key() {
+		case unknownTypeMeta:
+			_, of, ok := typeMeta(f.Value)
+			if !ok {
+				return nil, "", false
+			}
+			kind = string(of)
+		case unknownRaw:
+			raw = f.Value
+		case unknownContentEncoding, unknownContentType:
+			if len(f.Value) > 0 {
+				return nil, "", false
+			}
+		}
+	}
+	return raw, kind, true
+}
+
 func typeMeta(m protobuf.Message) (version, kind []byte, ok bool) {
 	for len(m) > 0 {
 		f, ok := m.Next()
@@ -93,9 +122,9 @@ const (
 	rawExtensionRaw = 1
 )
 
-// event reads a frame of a watch. The object remains a part of the frame. ok is false if
+// Event reads a frame of a watch. The object remains a part of the frame. ok is false if
 // the frame is unusual.
-func event(frame []byte) (kind watch.EventType, object []byte, ok bool) {
+func Event(frame []byte) (kind watch.EventType, object []byte, ok bool) {
 	m := protobuf.Message(frame)
 	name, ok := m.Next()
 	if !ok || name.Number != watchEventType || name.Kind != protobuf.BytesKind {
@@ -110,11 +139,12 @@ func event(frame []byte) (kind watch.EventType, object []byte, ok bool) {
 	if !ok || raw.Number != rawExtensionRaw || raw.Kind != protobuf.BytesKind || len(m) > 0 {
 		return "", nil, false
 	}
-	kind, ok = eventType(name.Value)
+	kind, ok = EventType(name.Value)
 	return kind, raw.Value, ok
 }
 
-func eventType(name []byte) (watch.EventType, bool) {
+// EventType returns the type of an event. ok is false if client-go does not know it.
+func EventType(name []byte) (kind watch.EventType, ok bool) {
 	switch string(name) {
 	case string(watch.Modified):
 		return watch.Modified, true

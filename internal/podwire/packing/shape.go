@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+package packing
 
 import (
 	"reflect"
@@ -15,31 +15,33 @@ import (
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
-// A shape describes which wire types the generated code accepts for the fields of a message.
+// A Shape describes which wire types the generated code accepts for the fields of a message.
 // A pod must match it. So damage is detected when the pod comes, as client-go detects it, and a pod
 // that is kept can always be decoded.
-type shape struct {
-	fields    []fieldSpec                  // by number
-	unmarshal func(protobuf.Message) error // for a type with its own wire format, nil for any other
+type Shape struct {
+	// fields are indexed by their numbers.
+	fields []fieldSpec
+	// unmarshal is nil unless the type has its own wire format.
+	unmarshal func(protobuf.Message) error
 }
 
 // A fieldSpec has the expected wire type of a field.
 type fieldSpec struct {
 	known bool
 	kind  int
-	shape *shape // nil unless the field is a message
+	shape *Shape // nil unless the field is a message
 }
 
 // The shapes of the parts of a pod.
 var (
-	metadataShape = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[metav1.ObjectMeta]()) })
-	specShape     = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodSpec]()) })
-	statusShape   = sync.OnceValue(func() *shape { return shapes{}.of(reflect.TypeFor[corev1.PodStatus]()) })
+	MetadataShape = sync.OnceValue(func() *Shape { return shapes{}.of(reflect.TypeFor[metav1.ObjectMeta]()) })
+	SpecShape     = sync.OnceValue(func() *Shape { return shapes{}.of(reflect.TypeFor[corev1.PodSpec]()) })
+	StatusShape   = sync.OnceValue(func() *Shape { return shapes{}.of(reflect.TypeFor[corev1.PodStatus]()) })
 )
 
-// fits reports whether Unmarshal would accept the message. It may return false for unusual
+// Fits reports whether Unmarshal would accept the message. It may return false for unusual
 // messages, which client-go then decodes.
-func (s *shape) fits(m protobuf.Message) bool {
+func (s *Shape) Fits(m protobuf.Message) bool {
 	if s.unmarshal != nil {
 		return s.unmarshal(m) == nil
 	}
@@ -48,25 +50,25 @@ func (s *shape) fits(m protobuf.Message) bool {
 		if !ok {
 			return false
 		}
-		if !s.fitsField(f) {
+		if !s.FitsField(f) {
 			return false
 		}
 	}
 	return true
 }
 
-// fitsField reports whether Unmarshal would accept the field.
-func (s *shape) fitsField(f protobuf.Field) bool {
+// FitsField reports whether Unmarshal would accept the field.
+func (s *Shape) FitsField(f protobuf.Field) bool {
 	if int(f.Number) >= len(s.fields) || !s.fields[f.Number].known {
 		return true // the field is from a newer API
 	}
 	part := &s.fields[f.Number]
-	return part.kind == f.Kind && (part.shape == nil || part.shape.fits(f.Value))
+	return part.kind == f.Kind && (part.shape == nil || part.shape.Fits(f.Value))
 }
 
 // message returns the shape of a field that is a message, and nil for any other. It is nil too
 // for messages with their own wire format.
-func (s *shape) message(f protobuf.Field) *shape {
+func (s *Shape) message(f protobuf.Field) *Shape {
 	if f.Kind != protobuf.BytesKind || int(f.Number) >= len(s.fields) {
 		return nil
 	}
@@ -78,20 +80,20 @@ func (s *shape) message(f protobuf.Field) *shape {
 }
 
 // fieldsRaw is the only field of FieldsV1.
-const fieldsRaw = 1
+const FieldsRaw = 1
 
 // shapes are derived from the Go types and the field numbers in their tags. The wire types in
 // the tags are not always those that the generated code accepts.
-type shapes map[reflect.Type]*shape
+type shapes map[reflect.Type]*Shape
 
-func (made shapes) of(t reflect.Type) *shape {
+func (made shapes) of(t reflect.Type) *Shape {
 	if t == reflect.TypeFor[metav1.Time]() {
 		t = reflect.TypeFor[metav1.Timestamp]() // the form on the wire
 	}
 	if s, ok := made[t]; ok {
 		return s
 	}
-	s := new(shape)
+	s := new(Shape)
 	made[t] = s
 	for field := range t.Fields() {
 		tag := strings.Split(field.Tag.Get("protobuf"), ",")
@@ -103,7 +105,7 @@ func (made shapes) of(t reflect.Type) *shape {
 		}
 	}
 	if t == reflect.TypeFor[metav1.FieldsV1]() {
-		s.put(fieldsRaw, fieldSpec{known: true, kind: protobuf.BytesKind}) // without a tag from client-go 0.38 on
+		s.put(FieldsRaw, fieldSpec{known: true, kind: protobuf.BytesKind}) // without a tag from client-go 0.38 on
 	}
 	if t == reflect.TypeFor[resource.Quantity]() {
 		s.unmarshal = func(m protobuf.Message) error { return new(resource.Quantity).Unmarshal(m) }
@@ -125,7 +127,7 @@ func (made shapes) fieldSpec(t reflect.Type) fieldSpec {
 	case reflect.Struct:
 		return fieldSpec{known: true, kind: protobuf.BytesKind, shape: made.of(t)}
 	case reflect.Map:
-		entry := new(shape)
+		entry := new(Shape)
 		entry.put(protobuf.MapKey, made.fieldSpec(t.Key()))
 		entry.put(protobuf.MapValue, made.fieldSpec(t.Elem()))
 		return fieldSpec{known: true, kind: protobuf.BytesKind, shape: entry}
@@ -134,7 +136,7 @@ func (made shapes) fieldSpec(t reflect.Type) fieldSpec {
 	}
 }
 
-func (s *shape) put(number int, p fieldSpec) {
+func (s *Shape) put(number int, p fieldSpec) {
 	for len(s.fields) <= number {
 		s.fields = append(s.fields, fieldSpec{})
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+package packing
 
 import (
 	"bytes"
@@ -19,81 +19,87 @@ const (
 	smallField = 64
 	// leastIndexed is the size of the index below which the packer does not look for freed templates.
 	leastIndexed = 1024
-	// longestMemory is the largest size of the memory that is kept for the next part or pod.
-	longestMemory = 64 << 10
+	// LongestMemory is the largest size of the memory that is kept for the next part, and by a
+	// decoder for the next pod.
+	LongestMemory = 64 << 10
 )
 
-// A packer packs one part of all pods: their metadata, specs or statuses. It finds a similar
+// A Packer packs one part of all pods: their metadata, specs or statuses. It finds a similar
 // template by hashes, which are only hints: the delta decides. The index has weak pointers, so a
 // template is freed with the last pod that uses it.
-type packer struct {
-	shape *shape
+type Packer struct {
+	shape *Shape
 	seed  maphash.Seed
-	last  weak.Pointer[template]            // the template that packAnew used last
-	index map[uint64]weak.Pointer[template] // the templates by the hashes of their sketches and kinds
-	sweep int                               // the size of the index at which to remove freed templates
+	// last is the template that packAnew used last.
+	last weak.Pointer[Template]
+	// index has the templates by the hashes of their sketches and kinds.
+	index map[uint64]weak.Pointer[Template]
+	// sweep is the size of the index at which to remove freed templates.
+	sweep int
 	delta deltaWriter
-	best  []byte // the shortest delta that find has seen
+	// best is the shortest delta that find has seen.
+	best []byte
 }
 
-func newPacker(s *shape) packer {
-	return packer{shape: s, seed: maphash.MakeSeed(), index: map[uint64]weak.Pointer[template]{}, sweep: leastIndexed}
+// NewPacker returns a Packer for parts of a shape.
+func NewPacker(s *Shape) Packer {
+	return Packer{shape: s, seed: maphash.MakeSeed(), index: map[uint64]weak.Pointer[Template]{}, sweep: leastIndexed}
 }
 
-// pack packs a part whose last state was before. It returns before itself if the part has not
+// Pack packs a part whose last state was before. It returns before itself if the part has not
 // changed, and false if the part does not have the shape. kind returns a hash that similar parts
-// have in common. pack does not keep m.
-func (p *packer) pack(m protobuf.Message, before packed, kind func() uint64) (packed, bool) {
+// have in common. Pack does not keep m.
+func (p *Packer) Pack(m protobuf.Message, before Part, kind func() uint64) (Part, bool) {
 	if len(m) == 0 {
-		return packed{}, true
+		return Part{}, true
 	}
-	if before.template == nil || !before.template.isFor(m) {
+	if before.Template == nil || !before.Template.isFor(m) {
 		return p.packAnew(m, kind)
 	}
-	limit := max(len(m)/4, min(len(before.delta)+len(before.delta)/8, len(m)/2))
-	delta, short, ok := p.delta.write(before.template.wire, m, p.shape, limit)
+	limit := max(len(m)/4, min(len(before.Delta)+len(before.Delta)/8, len(m)/2))
+	delta, short, ok := p.delta.write(before.Template.Wire, m, p.shape, limit)
 	switch {
 	case !ok:
-		return packed{}, false
+		return Part{}, false
 	case !short:
 		return p.packAnew(m, kind)
-	case before.delta == string(delta):
+	case before.Delta == string(delta):
 		return before, true
 	default:
-		return packed{before.template, string(delta)}, true
+		return Part{before.Template, string(delta)}, true
 	}
 }
 
 // packAnew packs a part with the template that was used last, or else with the most similar one. If
 // no template is similar, the part becomes a template.
-func (p *packer) packAnew(m protobuf.Message, kind func() uint64) (packed, bool) {
+func (p *Packer) packAnew(m protobuf.Message, kind func() uint64) (Part, bool) {
 	if last := p.last.Value(); last == nil || !last.isFor(m) {
-		if !p.shape.fits(m) {
-			return packed{}, false
+		if !p.shape.Fits(m) {
+			return Part{}, false
 		}
-	} else if delta, short, ok := p.delta.write(last.wire, m, p.shape, len(m)/4); !ok || short {
-		return packed{last, string(delta)}, ok
+	} else if delta, short, ok := p.delta.write(last.Wire, m, p.shape, len(m)/4); !ok || short {
+		return Part{last, string(delta)}, ok
 	}
 	hashes := append(p.sketch(m), kind())
 	best := p.find(m, hashes)
 	if best == nil {
-		best, p.best = &template{bytes.Clone(m)}, p.best[:0]
+		best, p.best = &Template{bytes.Clone(m)}, p.best[:0]
 		p.add(best, hashes)
 	}
 	p.last = weak.Make(best)
-	return packed{best, string(p.best)}, true
+	return Part{best, string(p.best)}, true
 }
 
 // find returns the template with the shortest delta, and leaves that delta in p.best. It returns
 // nil if no delta is shorter than a third of the part. A delta of a quarter ends the search.
-func (p *packer) find(m protobuf.Message, hashes []uint64) (best *template) {
+func (p *Packer) find(m protobuf.Message, hashes []uint64) (best *Template) {
 	limit := len(m) / 3
 	for i, hash := range slices.Backward(hashes) {
 		t := p.index[hash].Value()
 		if t == nil || !t.isFor(m) || slices.ContainsFunc(hashes[i+1:], func(other uint64) bool { return p.index[other].Value() == t }) {
 			continue
 		}
-		if delta, short, _ := p.delta.write(t.wire, m, p.shape, limit); short {
+		if delta, short, _ := p.delta.write(t.Wire, m, p.shape, limit); short {
 			best, limit = t, len(delta)
 			p.best = append(p.best[:0], delta...)
 		}
@@ -105,7 +111,7 @@ func (p *packer) find(m protobuf.Message, hashes []uint64) (best *template) {
 }
 
 // add adds a template to the index. It replaces older templates with the same hashes.
-func (p *packer) add(t *template, hashes []uint64) {
+func (p *Packer) add(t *Template, hashes []uint64) {
 	if len(p.index) >= p.sweep {
 		p.forget()
 	}
@@ -116,7 +122,7 @@ func (p *packer) add(t *template, hashes []uint64) {
 
 // forget removes freed templates from the index. The next removal is due when the index has
 // doubled.
-func (p *packer) forget() {
+func (p *Packer) forget() {
 	for hash, t := range p.index {
 		if t.Value() == nil {
 			delete(p.index, hash)
@@ -125,20 +131,26 @@ func (p *packer) forget() {
 	p.sweep = max(leastIndexed, 2*len(p.index))
 }
 
-// shrink frees the memory that an unusually large part has needed.
-func (p *packer) shrink() {
-	if cap(p.best)+cap(p.delta.delta)+cap(p.delta.add) > longestMemory {
+// Memory returns the size of the memory that is kept for the next part.
+func (p *Packer) Memory() int { return cap(p.best) + cap(p.delta.delta) + cap(p.delta.add) }
+
+// Indexed returns the number of hashes by which templates are found.
+func (p *Packer) Indexed() int { return len(p.index) }
+
+// Shrink frees the memory that an unusually large part has needed.
+func (p *Packer) Shrink() {
+	if p.Memory() > LongestMemory {
 		p.best, p.delta = nil, deltaWriter{}
 	}
 }
 
 // sketch returns the smallest hashes of the fields of a valid part, in their order. Parts that have
 // most of their fields in common have most of these hashes in common.
-func (p *packer) sketch(m protobuf.Message) []uint64 {
+func (p *Packer) sketch(m protobuf.Message) []uint64 {
 	return p.addHashes(make([]uint64, 0, sketchSize+2), m, p.shape)
 }
 
-func (p *packer) addHashes(sketch []uint64, m protobuf.Message, s *shape) []uint64 {
+func (p *Packer) addHashes(sketch []uint64, m protobuf.Message, s *Shape) []uint64 {
 	for f := range m.Fields() {
 		if part := s.message(f); part != nil && len(f.Whole) > smallField {
 			sketch = p.addHashes(sketch, f.Value, part)

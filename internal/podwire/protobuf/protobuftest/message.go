@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+// Package protobuftest makes messages that no API server sends.
+package protobuftest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 )
 
-// damaged changes a message, some levels down, as the script says: into messages of a
+// Damaged changes a message, some levels down, as the script says: into messages of a
 // newer server, of a broken server, and of no server at all.
-func damaged(m protobuf.Message, script []byte) []byte {
+func Damaged(m protobuf.Message, script []byte) []byte {
 	fields := split(m)
 	if len(script) < 3 || len(fields) == 0 {
 		return m
@@ -47,7 +50,7 @@ func damaged(m protobuf.Message, script []byte) []byte {
 		if !deeper {
 			return m
 		}
-		value := damaged(f.Value, script[3:])
+		value := Damaged(f.Value, script[3:])
 		out := binary.AppendUvarint(before, uint64(f.Number)<<3|protobuf.BytesKind)
 		out = append(binary.AppendUvarint(out, uint64(len(value))), value...)
 		return append(out, after...)
@@ -65,4 +68,18 @@ func split(m protobuf.Message) []protobuf.Field {
 		fields = append(fields, f)
 	}
 	return fields
+}
+
+// Within puts a message into fields, the outermost first.
+func Within(m []byte, path ...int) []byte {
+	for _, number := range slices.Backward(path) {
+		head := binary.AppendUvarint(nil, uint64(number)<<3|protobuf.BytesKind)
+		m = append(binary.AppendUvarint(head, uint64(len(m))), m...)
+	}
+	return m
+}
+
+// Alternating returns fields of two kinds in turn.
+func Alternating(n int, a, b []byte) []byte {
+	return bytes.Repeat(slices.Concat(a, b), n/2)
 }
