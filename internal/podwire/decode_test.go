@@ -365,7 +365,7 @@ func TestEndsOfStreams(t *testing.T) {
 	}{
 		"in good order":        {stream: slices.Concat(frame, frame), events: 2, err: io.EOF},
 		"cut in a length":      {stream: slices.Concat(frame, frame[:3]), events: 1, err: io.ErrUnexpectedEOF},
-		"cut after a length":   {stream: slices.Concat(frame, frame[:frameHead]), events: 1, err: io.ErrUnexpectedEOF},
+		"cut after a length":   {stream: slices.Concat(frame, frame[:4]), events: 1, err: io.ErrUnexpectedEOF},
 		"cut in a frame":       {stream: slices.Concat(frame, frame[:len(frame)-1]), events: 1, err: io.ErrUnexpectedEOF},
 		"cut in a long frame":  {stream: slices.Concat(frame, []byte{0, 2, 0, 0}, frame), events: 1, err: io.ErrUnexpectedEOF},
 		"a frame too long":     {stream: slices.Concat(frame, []byte{1, 0, 0, 1}, frame), events: 1, err: streaming.ErrObjectTooLarge},
@@ -387,7 +387,7 @@ func TestEndsOfStreams(t *testing.T) {
 // A frame that the buffer has no room for is read all the same.
 func TestLongFrame(t *testing.T) {
 	want := podtest.Executor(1, 1, true)
-	want.Annotations["long"] = strings.Repeat("x", 3*bigRead)
+	want.Annotations["long"] = strings.Repeat("x", 3*64<<10)
 	want.ManagedFields = nil
 	frame := framed(eventOf(t, "ADDED", want))
 	stream := NewNegotiator(clientGo(), Wire, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(frame, frame))))

@@ -3,9 +3,6 @@
 package podwire
 
 import (
-	"bytes"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
@@ -16,30 +13,26 @@ import (
 	restwatch "k8s.io/client-go/rest/watch"
 
 	"github.com/executorpods/watchsource/internal/podwire/envelope"
-)
-
-const (
-	// longestFrame is client-go's limit (apimachinery, serializer/streaming).
-	longestFrame = 16 << 20
-	frameHead    = 4 // bytes, the length of the frame that follows
+	"github.com/executorpods/watchsource/internal/podwire/frames"
 )
 
 // A Stream reads the body of a watch, event by event, without another goroutine, a
 // channel or a copy of a frame. Only one goroutine at a time may call Next.
 type Stream struct {
-	body       io.Closer
-	in         *readBuffer
-	pace       *pace
+	frames     *frames.Reader
 	negotiator *Negotiator
-	envelopes  runtime.Decoder    // client-go's, for unusual events
-	objects    *objectDecoder     // decodes the objects in the envelopes; nil before the first event
-	json       *restwatch.Decoder // decodes a stream of JSON
+	// envelopes is client-go's decoder, for unusual events.
+	envelopes runtime.Decoder
+	// objects decodes the objects in the envelopes. It is nil before the first event.
+	objects *objectDecoder
+	// json decodes a stream of JSON. It is nil for any other.
+	json *restwatch.Decoder
 }
 
 // Stream returns a Stream that reads the answer to a watch. It detects the media type:
 // the length of a frame begins with 0, and JSON does not.
 func (n *Negotiator) Stream(body io.ReadCloser) *Stream {
-	return &Stream{body: body, in: newReadBuffer(body), pace: newPace(), negotiator: n}
+	return &Stream{frames: frames.NewReader(body), negotiator: n}
 }
 
 // Next returns the next event. It returns io.EOF after the last event,
@@ -55,31 +48,28 @@ func (s *Stream) Next() (watch.Event, error) {
 		kind, object, err := s.json.Decode()
 		return watch.Event{Type: kind, Object: object}, err
 	}
-	frame, err := s.frame()
+	frame, err := s.frames.Next()
 	if err != nil {
 		return watch.Event{}, err
 	}
 	return s.event(frame)
 }
 
-// Gather lets Next wait for at most gatherTime before it reads, if events come one by one. The
-// caller calls it when the list is complete.
-func (s *Stream) Gather() { s.in.pace = s.pace }
+// Gather lets Next wait for a short time before it reads, if events come one by one. The caller
+// calls it when the list is complete.
+func (s *Stream) Gather() { s.frames.Gather() }
 
 // Close closes the body. It may be called while Next waits for it, and more than once.
-func (s *Stream) Close() error {
-	s.pace.close()
-	return s.body.Close()
-}
+func (s *Stream) Close() error { return s.frames.Close() }
 
 // begin detects the media type of the stream.
 func (s *Stream) begin() error {
-	first, err := s.in.peek(1)
+	first, err := s.frames.First()
 	if err != nil {
 		return err
 	}
 	mediaType := runtime.ContentTypeProtobuf
-	if first[0] != 0 {
+	if first != 0 {
 		mediaType = runtime.ContentTypeJSON
 	}
 	objects, serializer, framer, err := s.negotiator.streamDecoder(mediaType, nil)
@@ -88,51 +78,10 @@ func (s *Stream) begin() error {
 	}
 	s.objects, s.envelopes = objects, serializer
 	if mediaType == runtime.ContentTypeJSON {
-		frames := framer.NewFrameReader(io.NopCloser(s.in))
-		s.json = restwatch.NewDecoder(streaming.NewDecoder(frames, serializer), s.objects)
+		objects := framer.NewFrameReader(io.NopCloser(s.frames))
+		s.json = restwatch.NewDecoder(streaming.NewDecoder(objects, serializer), s.objects)
 	}
 	return nil
-}
-
-// frame returns the next frame, which is valid until the one after it.
-func (s *Stream) frame() ([]byte, error) {
-	head, err := s.in.peek(frameHead)
-	if err != nil {
-		return nil, cutShort(err, len(head))
-	}
-	length := int(binary.BigEndian.Uint32(head))
-	if length > longestFrame {
-		return nil, streaming.ErrObjectTooLarge
-	}
-	if length > bigRead {
-		return s.longFrame(length)
-	}
-	s.in.discard(frameHead)
-	frame, err := s.in.peek(length)
-	if err != nil {
-		return nil, cutShort(err, frameHead)
-	}
-	s.in.discard(length)
-	return frame, nil
-}
-
-// longFrame returns a frame that is larger than the buffer. It allocates as data arrives,
-// not by the announced length.
-func (s *Stream) longFrame(length int) ([]byte, error) {
-	s.in.discard(frameHead)
-	var frame bytes.Buffer
-	if _, err := io.CopyN(&frame, s.in, int64(length)); err != nil {
-		return nil, cutShort(err, frameHead)
-	}
-	return frame.Bytes(), nil
-}
-
-// cutShort returns io.ErrUnexpectedEOF for an end within a frame.
-func cutShort(err error, had int) error {
-	if errors.Is(err, io.EOF) && had > 0 {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 func (s *Stream) event(frame []byte) (watch.Event, error) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+package frames
 
 import (
 	"sync"
@@ -27,11 +27,16 @@ type pace struct {
 	close  func()
 
 	// Owned by the goroutine that reads.
-	busySince time.Time // when the last pause ended
-	last      time.Time // when the last read returned
-	blocked   bool      // the last read has blocked
-	waited    bool      // before the last read
-	timer     *time.Timer
+
+	// busySince is the time at which the last pause ended.
+	busySince time.Time
+	// last is the time at which the last read returned.
+	last time.Time
+	// blocked is true if the last read has blocked.
+	blocked bool
+	// waited is true if the stream has waited before the last read.
+	waited bool
+	timer  *time.Timer
 }
 
 func newPace() *pace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+package frames
 
 import (
 	"encoding/binary"
@@ -9,20 +9,17 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // arrivals is the body of a stream whose data arrives in pieces.
 type arrivals struct {
 	pieces chan []byte
 	closed chan struct{}
-	onePer bool // a read returns at most one piece, as over HTTP/1.1
+	// onePer is true if a read returns at most one piece, as over HTTP/1.1.
+	onePer bool
 	rest   []byte
-	reads  int // that returned the beginning of a piece
+	// reads counts the reads that returned the beginning of a piece.
+	reads int
 }
 
 func newArrivals(onePer bool) *arrivals {
@@ -55,44 +52,30 @@ func (a *arrivals) Close() error {
 	return nil
 }
 
-// podFrame returns a frame with an event of a pod that was created at a time.
-func podFrame(t *testing.T, created time.Time) []byte {
-	t.Helper()
-	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
-	encoder := scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion)
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: created.Format(time.RFC3339Nano), UID: "1", ResourceVersion: "1"}}
-	raw, err := runtime.Encode(encoder, pod)
-	if err != nil {
-		t.Fatal(err)
-	}
-	event, err := (&metav1.WatchEvent{Type: "MODIFIED", Object: runtime.RawExtension{Raw: raw}}).Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The serializer of a watch puts an envelope around an object, but not around an event.
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(event))), event...)
+// frameAt returns a frame that says when it was sent.
+func frameAt(sent time.Time) []byte {
+	text := sent.Format(time.RFC3339Nano)
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
 }
 
-// delayOfNext returns how long after its arrival the next event is returned.
-func delayOfNext(t *testing.T, s *Stream) time.Duration {
+// delayOfNext returns how long after its arrival the next frame is returned.
+func delayOfNext(t *testing.T, r *Reader) time.Duration {
 	t.Helper()
-	event, err := s.Next()
+	frame, err := r.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
-	arrived, err := time.Parse(time.RFC3339Nano, event.Object.(*Pod).Name)
+	arrived, err := time.Parse(time.RFC3339Nano, string(frame))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return time.Since(arrived)
 }
 
-func streamOf(body io.ReadCloser) *Stream {
-	codecs := scheme.Codecs.WithoutConversion()
-	negotiator := NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), Wire, nil, nil, func(string) {})
-	s := negotiator.Stream(body)
-	s.Gather()
-	return s
+func gathering(body io.ReadCloser) *Reader {
+	r := NewReader(body)
+	r.Gather()
+	return r
 }
 
 // While events come one by one, a read returns several of them. None is late by more than
@@ -103,11 +86,11 @@ func TestPace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				body := newArrivals(onePer)
-				s := streamOf(body)
+				s := gathering(body)
 				send := func(n int, interval time.Duration) {
 					for range n {
 						time.Sleep(interval)
-						body.pieces <- podFrame(t, time.Now())
+						body.pieces <- frameAt(time.Now())
 					}
 				}
 				const slow, fast, interval = 20, 2000, 5 * time.Millisecond
@@ -149,18 +132,18 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// busyStream returns a stream whose next read waits.
-func busyStream(t *testing.T) (*Stream, *arrivals) {
+// busyReader returns a Reader whose next read waits.
+func busyReader(t *testing.T) (*Reader, *arrivals) {
 	t.Helper()
 	body := newArrivals(false)
-	s := streamOf(body)
+	s := gathering(body)
 	go func() {
 		for range 100 {
 			time.Sleep(time.Millisecond * 5)
-			body.pieces <- podFrame(t, time.Now())
+			body.pieces <- frameAt(time.Now())
 		}
 	}()
-	for !s.pace.blocked || s.pace.last.Sub(s.pace.busySince) < busyTime || s.in.from < s.in.to {
+	for !s.in.pace.blocked || s.in.pace.last.Sub(s.in.pace.busySince) < busyTime || s.in.from < s.in.to {
 		delayOfNext(t, s)
 	}
 	return s, body
@@ -169,7 +152,7 @@ func busyStream(t *testing.T) (*Stream, *arrivals) {
 // Close ends a wait at once.
 func TestPaceEndsWithTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := busyStream(t)
+		s, _ := busyReader(t)
 		began := time.Now()
 		time.AfterFunc(time.Millisecond, func() { s.Close() })
 		_, err := s.Next()
@@ -183,10 +166,10 @@ func TestPaceEndsWithTheStream(t *testing.T) {
 // The end of a stream comes after its last event, and is late by at most gatherTime.
 func TestPaceBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, body := busyStream(t)
+		s, body := busyReader(t)
 		time.Sleep(time.Second) // all others have arrived
 		synctest.Wait()
-		body.pieces <- podFrame(t, time.Now())
+		body.pieces <- frameAt(time.Now())
 		close(body.pieces)
 		began := time.Now()
 		events := 0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+package frames
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"testing/iotest"
 )
 
-// A readBuffer returns the same bytes as its reader, whatever the sizes of the reads and of
+// A buffer returns the same bytes as its reader, whatever the sizes of the reads and of
 // the peeks.
 func TestReadBuffer(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -25,7 +25,7 @@ func TestReadBuffer(t *testing.T) {
 		"data with the error":  iotest.DataErrReader,
 		"reads of random size": func(r io.Reader) io.Reader { return &randomReader{r, random} },
 	} {
-		b := newReadBuffer(reader(bytes.NewReader(want)))
+		b := newBuffer(reader(bytes.NewReader(want)))
 		var got []byte
 		for len(got) < len(want) {
 			if random.IntN(8) == 0 {
@@ -71,7 +71,7 @@ func (r *randomReader) Read(p []byte) (int, error) {
 func TestReadBufferIsSmallWhenIdle(t *testing.T) {
 	in, out := io.Pipe()
 	defer out.Close()
-	b := newReadBuffer(in)
+	b := newBuffer(in)
 	wasBig := false
 	for _, size := range []int{100, bigRead, 100, 100, bigRead / 2, 100} {
 		go out.Write(make([]byte, size))
@@ -94,7 +94,7 @@ func TestReadBufferIsSmallWhenIdle(t *testing.T) {
 }
 
 func TestReadBufferWithoutProgress(t *testing.T) {
-	b := newReadBuffer(emptyReader{})
+	b := newBuffer(emptyReader{})
 	if _, err := b.peek(1); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("error %v, want io.ErrNoProgress", err)
 	}

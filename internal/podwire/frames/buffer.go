@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package podwire
+package frames
 
 import (
 	"io"
@@ -21,43 +21,47 @@ const (
 // bigBuffers are shared by all streams: a thousand idle streams need none of them.
 var bigBuffers = sync.Pool{New: func() any { return new([bigRead]byte) }}
 
-// A readBuffer is a bufio.Reader whose buffer is small while its stream is idle. A read that
+// A buffer is a bufio.Reader whose buffer is small while its stream is idle. A read that
 // does not fill the big buffer has read all that had arrived.
-type readBuffer struct {
+type buffer struct {
 	in    io.Reader
 	small []byte
 	big   *[bigRead]byte // nil while small is in use
 
-	from, to int // the data in the buffer that is in use
-	last     int // bytes of the last read
-	err      error
+	// from and to are the place of the data in the buffer that is in use.
+	from, to int
+	// last is the number of bytes of the last read.
+	last int
+	err  error
 
-	pace *pace // nil for a stream whose reads do not wait
+	pace *pace
+	// paced is true if a read may wait for more data to arrive.
+	paced bool
 }
 
-func newReadBuffer(in io.Reader) *readBuffer {
-	return &readBuffer{in: in, small: make([]byte, smallRead)}
+func newBuffer(in io.Reader) *buffer {
+	return &buffer{in: in, small: make([]byte, smallRead), pace: newPace()}
 }
 
 // peek returns the next n bytes, at most bigRead, without consuming them. If there are fewer,
 // it returns those with the error. The bytes are valid until the next call.
-func (b *readBuffer) peek(n int) ([]byte, error) {
+func (b *buffer) peek(n int) ([]byte, error) {
 	for b.to-b.from < n {
 		if b.err != nil {
 			err := b.err
 			b.err = nil
-			return b.buffer()[b.from:b.to], err
+			return b.inUse()[b.from:b.to], err
 		}
 		b.fill(n)
 	}
-	return b.buffer()[b.from : b.from+n], nil
+	return b.inUse()[b.from : b.from+n], nil
 }
 
 // discard consumes bytes that peek has returned.
-func (b *readBuffer) discard(n int) { b.from += n }
+func (b *buffer) discard(n int) { b.from += n }
 
 // Read implements io.Reader.
-func (b *readBuffer) Read(p []byte) (int, error) {
+func (b *buffer) Read(p []byte) (int, error) {
 	if b.from == b.to {
 		if err := b.err; err != nil {
 			b.err = nil
@@ -65,12 +69,12 @@ func (b *readBuffer) Read(p []byte) (int, error) {
 		}
 		return b.in.Read(p)
 	}
-	n := copy(p, b.buffer()[b.from:b.to])
+	n := copy(p, b.inUse()[b.from:b.to])
 	b.from += n
 	return n, nil
 }
 
-func (b *readBuffer) buffer() []byte {
+func (b *buffer) inUse() []byte {
 	if b.big != nil {
 		return b.big[:]
 	}
@@ -79,12 +83,12 @@ func (b *readBuffer) buffer() []byte {
 
 // fill reads once. Afterwards the buffer has room for n bytes. Before a new frame it may wait for
 // more data to arrive.
-func (b *readBuffer) fill(n int) {
+func (b *buffer) fill(n int) {
 	had := b.to - b.from
 	if b.big != nil && had == 0 && n <= smallRead && b.to < bigRead {
 		b.release()
 	}
-	paced := b.pace != nil && had == 0
+	paced := b.paced && had == 0
 	if paced {
 		b.pace.wait()
 	}
@@ -99,19 +103,19 @@ func (b *readBuffer) fill(n int) {
 }
 
 // makeRoom moves the data in the buffer to the beginning of a buffer that has room for n bytes.
-func (b *readBuffer) makeRoom(n int) {
-	data := b.buffer()[b.from:b.to]
-	if b.big == nil && (n > smallRead || b.last == smallRead || b.pace != nil && b.pace.waited) {
+func (b *buffer) makeRoom(n int) {
+	data := b.inUse()[b.from:b.to]
+	if b.big == nil && (n > smallRead || b.last == smallRead || b.paced && b.pace.waited) {
 		b.big = bigBuffers.Get().(*[bigRead]byte)
 	}
-	b.from, b.to = 0, copy(b.buffer(), data)
+	b.from, b.to = 0, copy(b.inUse(), data)
 }
 
 // read reads once, behind the data in the buffer.
-func (b *readBuffer) read() {
-	buffer := b.buffer()
+func (b *buffer) read() {
+	data := b.inUse()
 	for range maxEmptyReads {
-		read, err := b.in.Read(buffer[b.to:])
+		read, err := b.in.Read(data[b.to:])
 		b.to, b.last, b.err = b.to+read, read, err
 		if read > 0 || err != nil {
 			return
@@ -121,7 +125,7 @@ func (b *readBuffer) read() {
 }
 
 // release gives the big buffer back. No data is in it.
-func (b *readBuffer) release() {
+func (b *buffer) release() {
 	bigBuffers.Put(b.big)
 	b.big, b.from, b.to = nil, 0, 0
 }
