@@ -27,6 +27,7 @@ import (
 	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf/protobuftest"
+	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -123,15 +124,15 @@ func TestOddContainers(t *testing.T) {
 		"started that is neither":          {9<<3 | protobuf.VarintKind, 2},
 		"started in two bytes":             {9<<3 | protobuf.VarintKind, 0x80, 0},
 		"ready that is no number":          {4<<3 | protobuf.BytesKind, 0},
-		"a name after what was resources":  {11<<3 | protobuf.BytesKind, 0, containerStatusName<<3 | protobuf.BytesKind, 1, 'x'},
+		"a name after what was resources":  {11<<3 | protobuf.BytesKind, 0, rawpod.ContainerStatusName<<3 | protobuf.BytesKind, 1, 'x'},
 		"what was resources in two places": {12<<3 | protobuf.BytesKind, 3, 1<<3 | protobuf.BytesKind, 1, 'x', 13<<3 | protobuf.BytesKind, 0, 12<<3 | protobuf.BytesKind, 0},
 		"what was resources, cut short":    {11<<3 | protobuf.BytesKind, 9},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, first := range []byte{containerStatusName<<3 | protobuf.BytesKind, containerStatusContainerID<<3 | protobuf.BytesKind} {
+			for _, first := range []byte{rawpod.ContainerStatusName<<3 | protobuf.BytesKind, rawpod.ContainerStatusContainerID<<3 | protobuf.BytesKind} {
 				container := append([]byte{first, 1, 'c'}, odd...)
-				status := append([]byte{statusContainerStatuses<<3 | protobuf.BytesKind, byte(len(container))}, container...)
-				pod := append([]byte{podMetadata<<3 | protobuf.BytesKind, 3, metaUID<<3 | protobuf.BytesKind, 1, 'u', podStatus<<3 | protobuf.BytesKind, byte(len(status))}, status...)
+				status := append([]byte{rawpod.StatusContainerStatuses<<3 | protobuf.BytesKind, byte(len(container))}, container...)
+				pod := append([]byte{rawpod.PodMetadata<<3 | protobuf.BytesKind, 3, rawpod.MetaUID<<3 | protobuf.BytesKind, 1, 'u', rawpod.PodStatus<<3 | protobuf.BytesKind, byte(len(status))}, status...)
 				c.object(t, wrapped("Pod", pod))
 				c.object(t, wrapped("Pod", pod))
 			}
@@ -156,9 +157,9 @@ func TestOddManagedFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			entry := append([]byte{7<<3 | protobuf.BytesKind, byte(len(fields))}, fields...)
-			metadata := binary.AppendUvarint([]byte{metaUID<<3 | protobuf.BytesKind, 1, 'u'}, metaManagedFields<<3|protobuf.BytesKind)
+			metadata := binary.AppendUvarint([]byte{rawpod.MetaUID<<3 | protobuf.BytesKind, 1, 'u'}, rawpod.MetaManagedFields<<3|protobuf.BytesKind)
 			metadata = append(append(metadata, byte(len(entry))), entry...)
-			c.object(t, wrapped("Pod", append([]byte{podMetadata<<3 | protobuf.BytesKind, byte(len(metadata))}, metadata...)))
+			c.object(t, wrapped("Pod", append([]byte{rawpod.PodMetadata<<3 | protobuf.BytesKind, byte(len(metadata))}, metadata...)))
 		})
 	}
 }
@@ -182,13 +183,13 @@ func TestLabelsOfTheNextPod(t *testing.T) {
 		{"a", "2", "c", "2", "b", "2"},
 		{"a", "2", "b", "2", "c", "2"},
 	} {
-		metadata := append(text(metaName, "pod-2"), text(metaUID, "u")...)
+		metadata := append(text(rawpod.MetaName, "pod-2"), text(rawpod.MetaUID, "u")...)
 		for j := 0; j < len(labels); j += 2 {
 			entry := append(text(protobuf.MapKey, labels[j]), text(protobuf.MapValue, labels[j+1])...)
-			metadata = append(metadata, text(metaLabels, string(entry))...)
+			metadata = append(metadata, text(rawpod.MetaLabels, string(entry))...)
 		}
 		t.Log(i, labels)
-		c.object(t, wrapped("Pod", text(podMetadata, string(metadata))))
+		c.object(t, wrapped("Pod", text(rawpod.PodMetadata, string(metadata))))
 	}
 }
 
@@ -256,9 +257,9 @@ func listOf(pods ...[]byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	out := append([]byte{listMetadata<<3 | protobuf.BytesKind, byte(len(data))}, data...)
+	out := append([]byte{rawpod.ListMetadata<<3 | protobuf.BytesKind, byte(len(data))}, data...)
 	for _, pod := range pods {
-		out = append(out, listItems<<3|protobuf.BytesKind)
+		out = append(out, rawpod.ListItems<<3|protobuf.BytesKind)
 		out = append(binary.AppendUvarint(out, uint64(len(pod))), pod...)
 	}
 	return out
@@ -548,7 +549,7 @@ func TestHostileLengths(t *testing.T) {
 			}
 		}
 	}
-	many := wrapped("Pod", bytes.Repeat([]byte{podStatus<<3 | protobuf.BytesKind, 0}, 1<<15))
+	many := wrapped("Pod", bytes.Repeat([]byte{rawpod.PodStatus<<3 | protobuf.BytesKind, 0}, 1<<15))
 	if used := allocated(func() { decode(r, many) }); used > 1<<20 {
 		t.Errorf("%d bytes allocated for a frame of %d, want at most 1 MB", used, len(many))
 	}

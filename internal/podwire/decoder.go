@@ -9,19 +9,20 @@ import (
 	"sync"
 
 	metainternal "k8s.io/apimachinery/pkg/apis/meta/internalversion"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podwire/envelope"
 	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 )
 
 // Known has what the receiver knows of a pod. The zero value means that it does not have the pod.
 type Known struct {
 	Identity
-	Pod *Pod // its last state, nil if the receiver does not keep it
+	// Pod is the last state of the pod. It is nil if the receiver does not keep it.
+	Pod *Pod
 }
 
 // A Form is the form in which a receiver gets pods.
@@ -40,14 +41,17 @@ type decoder struct {
 	form   Form
 	filter *Filter                // nil for none
 	known  func(uid []byte) Known // nil if the receiver cannot be asked
-	seed   maphash.Seed
+	seed   maphash.Seed           // of the hashes that kind returns
 
 	mu                     sync.Mutex // guards the following
 	metadata, spec, status packing.Packer
-	kept                   []byte            // memory for the policies of a spec
-	rest                   []byte            // memory for metadata without the fields that are not packed
-	strings                map[string]string // namespaces and nodes, which many pods share
-	policies               policyCache
+	// kept is memory for the policies of a spec.
+	kept []byte
+	// rest is memory for metadata without the fields that are not packed.
+	rest []byte
+	// strings has namespaces and nodes, which many pods share.
+	strings  map[string]string
+	policies policyCache
 }
 
 func newDecoder(form Form, filter *Filter, known func(uid []byte) Known) *decoder {
@@ -76,12 +80,6 @@ func (d *decoder) object(data []byte) runtime.Object {
 	return nil
 }
 
-// Fields of PodList.
-const (
-	listMetadata = 1
-	listItems    = 2
-)
-
 func (d *decoder) list(list *metainternal.List, m protobuf.Message) bool {
 	for len(m) > 0 {
 		f, ok := m.Next()
@@ -89,10 +87,10 @@ func (d *decoder) list(list *metainternal.List, m protobuf.Message) bool {
 			return false
 		}
 		switch f.Key() {
-		case listMetadata:
+		case rawpod.ListMetadata:
 			ok = list.ListMeta.Unmarshal(f.Value) == nil
-		case listItems:
-			if _, other := d.inOtherShard(f.Value); other {
+		case rawpod.ListItems:
+			if _, other := d.filter.otherShard(f.Value); other {
 				continue
 			}
 			pod := d.pod(f.Value)
@@ -106,6 +104,20 @@ func (d *decoder) list(list *metainternal.List, m protobuf.Message) bool {
 		}
 	}
 	return true
+}
+
+// passOver reads the namespace and the version of a pod in another shard into memory. It returns
+// false for any other object.
+func (d *decoder) passOver(memory *Pod, data []byte) bool {
+	raw, kind, ok := envelope.Open(data)
+	if !ok || string(kind) != "Pod" {
+		return false
+	}
+	id, ok := d.filter.otherShard(raw)
+	if ok {
+		memory.passOver(protobuf.StringLike(memory.Namespace, id.Namespace), string(id.ResourceVersion))
+	}
+	return ok
 }
 
 // pod reads a pod. It returns nil if it does not understand all of the message. It takes the lock
@@ -128,46 +140,46 @@ func (d *decoder) shrink() {
 }
 
 func (d *decoder) read(m protobuf.Message) *Pod {
-	parts, ok := partsOf(m)
+	parts, ok := rawpod.Split(m)
 	if !ok {
 		return nil
 	}
-	if pod := d.partial(parts.metadata); pod != nil {
-		return pod
+	if id, value, skip := d.filter.skips(parts.Metadata); skip {
+		return Part(d.identify(id, Identity{}), d.filter.Label, string(value))
 	}
-	id, ok := d.readMetadata(parts.metadata)
+	id, ok := d.readMetadata(parts.Metadata)
 	if !ok {
 		return nil
 	}
 	if d.form != Wire {
 		return d.decode(parts, id)
 	}
-	known := d.lookup(id.uid)
+	known := d.lookup(id.UID)
 	pod := &Pod{Identity: d.identify(id, known.Identity)}
 	before := cmp.Or(known.Pod, noPod)
-	if !d.packMetadata(pod, d.rest, before) || !d.packSpec(pod, parts.spec, before) {
+	if !d.packMetadata(pod, d.rest, before) || !d.packSpec(pod, parts.Spec, before) {
 		return nil
 	}
-	if pod.status, ok = d.status.Pack(parts.status, before.status, func() uint64 { return d.kind(parts.status) }); !ok {
+	if pod.status, ok = d.status.Pack(parts.Status, before.status, func() uint64 { return d.kind(parts.Status) }); !ok {
 		return nil
 	}
 	return pod
 }
 
 // decode decodes a pod for a receiver that wants it decoded. It returns nil if the pod is damaged.
-func (d *decoder) decode(parts podParts, id identity) *Pod {
-	parts.metadata = d.rest
+func (d *decoder) decode(parts rawpod.Parts, id rawpod.Identity) *Pod {
+	parts.Metadata = d.rest
 	if d.form == Trimmed {
-		if !packing.SpecShape().Fits(parts.spec) {
+		if !packing.SpecShape().Fits(parts.Spec) {
 			return nil
 		}
-		parts = parts.trimmed()
+		parts = parts.Trimmed()
 	}
-	decoded, err := decodeParts(parts)
+	decoded, err := parts.Decode()
 	if err != nil {
 		return nil
 	}
-	decoded.ResourceVersion = string(id.resourceVersion)
+	decoded.ResourceVersion = string(id.ResourceVersion)
 	pod := Of(decoded)
 	pod.trimmed = d.form == Trimmed
 	return pod
@@ -180,7 +192,7 @@ func (d *decoder) packMetadata(pod *Pod, m protobuf.Message, before *Pod) (ok bo
 		return true
 	}
 	if pod.metadata, ok = d.metadata.Pack(m, before.metadata, func() uint64 { return d.kind(nil) }); ok {
-		pod.created, pod.deletion = timesOf(m)
+		pod.created, pod.deletion = rawpod.Times(m)
 	}
 	return ok
 }
@@ -204,35 +216,24 @@ func (d *decoder) kind(status protobuf.Message) uint64 {
 	hash.SetSeed(d.seed)
 	for f := range protobuf.Message(d.rest).Fields() {
 		switch f.Key() {
-		case metaNamespace, metaOwnerReferences:
+		case rawpod.MetaNamespace, rawpod.MetaOwnerReferences:
 			hash.Write(f.Whole)
-		case metaLabels:
+		case rawpod.MetaLabels:
 			key, _ := protobuf.MapEntry(f.Value)
 			hash.Write(key)
 		}
 	}
 	for f := range status.Fields() {
-		if f.Key() == statusPhase {
+		if f.Key() == rawpod.StatusPhase {
 			hash.Write(f.Whole)
 		}
 	}
 	return hash.Sum64()
 }
 
-// timesOf returns the creation and the deletion timestamp in valid metadata.
-func timesOf(m protobuf.Message) (created metav1.Time, deletion *metav1.Time) {
-	var meta metav1.ObjectMeta
-	for f := range m.Fields() {
-		if key := f.Key(); key == metaCreationTimestamp || key == metaDeletionTimestamp {
-			meta.Unmarshal(f.Whole)
-		}
-	}
-	return meta.CreationTimestamp, meta.DeletionTimestamp
-}
-
 // readSpec reads the node and the policies in a valid spec.
 func (d *decoder) readSpec(pod *Pod, spec protobuf.Message) {
-	kept, node := trim(slices.Grow(d.kept[:0], len(spec)), spec, true)
+	kept, node := rawpod.TrimSpec(slices.Grow(d.kept[:0], len(spec)), spec, true)
 	pod.policies = d.policies.of(kept)
 	d.kept, pod.node = kept, d.shared(node)
 }
@@ -271,7 +272,7 @@ func (d *decoder) lookup(uid []byte) Known {
 
 // readMetadata reads the identity and validates managedFields. It copies the metadata without
 // managedFields and the resource version into d.rest.
-func (d *decoder) readMetadata(m protobuf.Message) (id identity, ok bool) {
+func (d *decoder) readMetadata(m protobuf.Message) (id rawpod.Identity, ok bool) {
 	rest := d.rest[:0]
 	from := m // the fields that are not copied yet
 	for len(m) > 0 {
@@ -280,11 +281,11 @@ func (d *decoder) readMetadata(m protobuf.Message) (id identity, ok bool) {
 		if !ok {
 			return id, false
 		}
-		id.read(f)
+		id.Read(f)
 		switch key := f.Key(); {
-		case key == metaManagedFields && !packing.MetadataShape().FitsField(f):
+		case key == rawpod.MetaManagedFields && !packing.MetadataShape().FitsField(f):
 			return id, false
-		case key == metaManagedFields, key == metaResourceVersion:
+		case key == rawpod.MetaManagedFields, key == rawpod.MetaResourceVersion:
 			rest = append(rest, from[:len(from)-len(at)]...)
 			from = m
 		}
@@ -295,13 +296,13 @@ func (d *decoder) readMetadata(m protobuf.Message) (id identity, ok bool) {
 
 // identify copies an identity. A new state of a known pod shares the strings of the last state, and
 // the pods of a namespace share its string.
-func (d *decoder) identify(id identity, known Identity) Identity {
-	version := string(id.resourceVersion)
-	if known.Name == string(id.name) && known.Namespace == string(id.namespace) && known.UID == types.UID(id.uid) {
+func (d *decoder) identify(id rawpod.Identity, known Identity) Identity {
+	version := string(id.ResourceVersion)
+	if known.Name == string(id.Name) && known.Namespace == string(id.Namespace) && known.UID == types.UID(id.UID) {
 		known.ResourceVersion = version
 		return known
 	}
-	both := string(id.name) + string(id.uid) // in one allocation
-	name, uid := both[:len(id.name)], both[len(id.name):]
-	return Identity{Namespace: d.shared(id.namespace), Name: name, UID: types.UID(uid), ResourceVersion: version}
+	both := string(id.Name) + string(id.UID) // in one allocation
+	name, uid := both[:len(id.Name)], both[len(id.Name):]
+	return Identity{Namespace: d.shared(id.Namespace), Name: name, UID: types.UID(uid), ResourceVersion: version}
 }

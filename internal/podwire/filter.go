@@ -3,9 +3,9 @@
 package podwire
 
 import (
-	"github.com/executorpods/watchsource/internal/podwire/envelope"
 	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 	"github.com/executorpods/watchsource/internal/shard"
 )
 
@@ -16,7 +16,8 @@ type Filter struct {
 	// valid until Next is called again. The decoder does not check the rest of it.
 	Shard *shard.Range
 
-	Label string // the key of the label that Wants receives
+	// Label is the key of the label that Wants receives.
+	Label string
 	// Wants reports whether a pod with this UID and this value of the label is needed. If Wants is
 	// nil, all pods are needed. The decoder calls it for each pod of the shard and keeps neither
 	// argument. Of a pod that is not needed the decoder reads the name, the namespace, the UID, the
@@ -24,78 +25,53 @@ type Filter struct {
 	Wants func(uid, value []byte) bool
 }
 
-// inOtherShard returns the namespace and the version of a pod whose namespace is not in the shard.
+// otherShard returns the namespace and the version of a pod whose namespace is not in the shard.
 // ok is false if the shard has the namespace, or if the pod is unusual. The object of a bookmark
 // has no namespace. The API server writes the metadata first, and in it the namespace before the
 // version.
-func (d *decoder) inOtherShard(pod protobuf.Message) (id identity, ok bool) {
-	if d.filter == nil || d.filter.Shard == nil {
+func (f *Filter) otherShard(pod protobuf.Message) (id rawpod.Identity, ok bool) {
+	if f == nil || f.Shard == nil {
 		return id, false
 	}
 	metadata, ok := pod.Next()
-	if !ok || metadata.Key() != podMetadata {
+	if !ok || metadata.Key() != rawpod.PodMetadata {
 		return id, false
 	}
-	for m := protobuf.Message(metadata.Value); len(m) > 0 && id.resourceVersion == nil; {
-		f, ok := m.Next()
+	for m := protobuf.Message(metadata.Value); len(m) > 0 && id.ResourceVersion == nil; {
+		field, ok := m.Next()
 		if !ok {
 			return id, false
 		}
-		id.read(f)
+		id.Read(field)
 	}
-	return id, len(id.namespace) > 0 && !d.filter.Shard.OwnsBytes(id.namespace)
+	return id, len(id.Namespace) > 0 && !f.Shard.OwnsBytes(id.Namespace)
 }
 
-// passOver reads the namespace and the version of a pod in another shard into memory. It returns
-// false for any other object.
-func (d *decoder) passOver(memory *Pod, data []byte) bool {
-	raw, kind, ok := envelope.Open(data)
-	if !ok || string(kind) != "Pod" {
-		return false
+// skips reports whether a pod with this metadata is not needed. It returns the identity and the value
+// of the label. It returns false if the metadata is unusual.
+func (f *Filter) skips(metadata protobuf.Message) (id rawpod.Identity, value []byte, ok bool) {
+	if f == nil || f.Wants == nil {
+		return id, nil, false
 	}
-	id, ok := d.inOtherShard(raw)
-	if ok {
-		*memory = Pod{
-			Identity: Identity{Namespace: protobuf.StringLike(memory.Namespace, id.namespace), ResourceVersion: string(id.resourceVersion)},
-			policies: noPolicies, partial: noLabel,
-		}
-	}
-	return ok
-}
-
-// noLabel is the label of a pod in another shard.
-var noLabel = &label{}
-
-// partial returns a pod with the fields that a partial pod has. It returns nil if the filter wants
-// the pod, or if the metadata is unusual.
-func (d *decoder) partial(metadata protobuf.Message) *Pod {
-	if d.filter == nil || d.filter.Wants == nil {
-		return nil
-	}
-	var id identity
-	var value []byte
 	// The API server writes the fields in the order of their numbers. Most of the metadata comes
 	// after the labels.
 	complete := func() bool {
-		return value != nil && id.name != nil && id.namespace != nil && id.uid != nil && id.resourceVersion != nil
+		return value != nil && id.Name != nil && id.Namespace != nil && id.UID != nil && id.ResourceVersion != nil
 	}
 	for m := metadata; len(m) > 0 && !complete(); {
-		f, ok := m.Next()
+		field, ok := m.Next()
 		if !ok {
-			return nil
+			return id, nil, false
 		}
-		if id.read(f); f.Key() != metaLabels {
+		if id.Read(field); field.Key() != rawpod.MetaLabels {
 			continue
 		}
-		if !packing.MetadataShape().FitsField(f) {
-			return nil
+		if !packing.MetadataShape().FitsField(field) {
+			return id, nil, false
 		}
-		if key, of := protobuf.MapEntry(f.Value); string(key) == d.filter.Label {
+		if key, of := protobuf.MapEntry(field.Value); string(key) == f.Label {
 			value = of
 		}
 	}
-	if len(id.uid) == 0 || d.filter.Wants(id.uid, value) {
-		return nil
-	}
-	return Part(d.identify(id, Identity{}), d.filter.Label, string(value))
+	return id, value, len(id.UID) > 0 && !f.Wants(id.UID, value)
 }

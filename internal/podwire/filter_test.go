@@ -17,6 +17,7 @@ import (
 
 	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 	"github.com/executorpods/watchsource/internal/shard"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
@@ -43,7 +44,7 @@ func podIn(t testing.TB, namespace, name string, damaged bool) []byte {
 		t.Fatal(err)
 	}
 	if damaged {
-		raw = slices.Concat(raw[:len(raw)-len(statusOf(t, raw))], []byte{podStatus<<3 | protobuf.BytesKind, 2, 0xff, 0xff})
+		raw = slices.Concat(raw[:len(raw)-len(statusOf(t, raw))], []byte{rawpod.PodStatus<<3 | protobuf.BytesKind, 2, 0xff, 0xff})
 	}
 	return raw
 }
@@ -205,7 +206,7 @@ func TestUnwantedPodsAreReadInPart(t *testing.T) {
 			t.Fatal(err)
 		}
 		if damaged {
-			raw = slices.Concat(raw, []byte{podStatus<<3 | protobuf.BytesKind, 2, 0xff, 0xff}) // a second status
+			raw = slices.Concat(raw, []byte{rawpod.PodStatus<<3 | protobuf.BytesKind, 2, 0xff, 0xff}) // a second status
 			raw = slices.Concat(raw[:len(raw)-4-len(statusOf(t, raw[:len(raw)-4]))], raw[len(raw)-4:])
 		}
 		return raw

@@ -9,6 +9,7 @@ import (
 
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf/protobuftest"
+	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -22,36 +23,36 @@ func hostile(n int) map[string][]byte {
 		}
 	}
 	return map[string][]byte{
-		"metadata n times":                empty(podMetadata),
+		"metadata n times":                empty(rawpod.PodMetadata),
 		"fields of a newer API":           bytes.Repeat([]byte{100<<3&0x7f | 0x80, 6, 0}, n),
-		"unknown fields of the metadata":  protobuftest.Within(bytes.Repeat([]byte{30<<3&0x7f | 0x80, 1, 0}, n), podMetadata),
-		"unknown fields of the spec":      protobuftest.Within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), podSpec),
-		"unknown fields of a container":   protobuftest.Within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), podSpec, specContainers),
-		"labels":                          protobuftest.Within(empty(metaLabels), podMetadata),
-		"fields of one label":             protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, protobuf.MapKey), protobuftest.Within(nil, protobuf.MapValue)), podMetadata, metaLabels),
-		"annotations":                     protobuftest.Within(empty(metaAnnotations), podMetadata),
-		"owners":                          protobuftest.Within(empty(13), podMetadata),
-		"managedFields":                   protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, metaManagedFields), []byte{0x88, 0x01, 0}[:0]), podMetadata),
-		"versions":                        protobuftest.Within(empty(metaResourceVersion), podMetadata),
-		"versions between managedFields":  protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, metaResourceVersion), binaryField(metaManagedFields)), podMetadata),
-		"containers":                      protobuftest.Within(empty(specContainers), podSpec),
-		"containers, damaged at the end":  protobuftest.Within(slices.Concat(empty(specContainers), []byte{specContainers<<3 | protobuf.BytesKind, 9}), podSpec),
-		"init containers":                 protobuftest.Within(empty(specInitContainers), podSpec),
-		"variables":                       protobuftest.Within(empty(7), podSpec, specContainers),
-		"policies of a container":         protobuftest.Within(bytes.Repeat(protobuftest.Within(nil, containerRestartPolicy), n), podSpec, specInitContainers),
-		"rules of a container":            protobuftest.Within(bytes.Repeat(protobuftest.Within(nil, containerRestartRules), n), podSpec, specInitContainers),
-		"tolerations and volumes in turn": protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, 1), protobuftest.Within(nil, 22)), podSpec),
-		"conditions":                      protobuftest.Within(empty(statusConditions), podStatus),
-		"container statuses":              protobuftest.Within(empty(statusContainerStatuses), podStatus),
-		"states of a container":           protobuftest.Within(bytes.Repeat(protobuftest.Within(nil, containerStatusState), n), podStatus, statusContainerStatuses),
-		"phases and messages in turn":     protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, statusPhase), protobuftest.Within(nil, statusMessage)), podStatus),
-		"a long label":                    protobuftest.Within(protobuftest.Within(bytes.Repeat([]byte{'x'}, 2*n), protobuf.MapValue), podMetadata, metaLabels),
-		"a long message":                  protobuftest.Within(protobuftest.Within(bytes.Repeat([]byte{'x'}, 2*n), statusMessage), podStatus),
-		"nested":                          protobuftest.Within(deep, podSpec, specContainers),
-		"nested fields of a newer API":    protobuftest.Within(deep, podSpec, 100),
-		"resources, all without a number": protobuftest.Within(bytes.Repeat(protobuftest.Within(protobuftest.Within(nil, protobuf.MapValue), 1), n), podSpec, specContainers, 8),
-		"conditions with many unknown":    protobuftest.Within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), podStatus, statusConditions),
-		"damage in the last of many":      protobuftest.Within(slices.Concat(empty(statusConditions), []byte{statusConditions<<3 | protobuf.VarintKind, 1}), podStatus),
+		"unknown fields of the metadata":  protobuftest.Within(bytes.Repeat([]byte{30<<3&0x7f | 0x80, 1, 0}, n), rawpod.PodMetadata),
+		"unknown fields of the spec":      protobuftest.Within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), rawpod.PodSpec),
+		"unknown fields of a container":   protobuftest.Within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), rawpod.PodSpec, rawpod.SpecContainers),
+		"labels":                          protobuftest.Within(empty(rawpod.MetaLabels), rawpod.PodMetadata),
+		"fields of one label":             protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, protobuf.MapKey), protobuftest.Within(nil, protobuf.MapValue)), rawpod.PodMetadata, rawpod.MetaLabels),
+		"annotations":                     protobuftest.Within(empty(rawpod.MetaAnnotations), rawpod.PodMetadata),
+		"owners":                          protobuftest.Within(empty(13), rawpod.PodMetadata),
+		"managedFields":                   protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, rawpod.MetaManagedFields), []byte{0x88, 0x01, 0}[:0]), rawpod.PodMetadata),
+		"versions":                        protobuftest.Within(empty(rawpod.MetaResourceVersion), rawpod.PodMetadata),
+		"versions between managedFields":  protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, rawpod.MetaResourceVersion), binaryField(rawpod.MetaManagedFields)), rawpod.PodMetadata),
+		"containers":                      protobuftest.Within(empty(rawpod.SpecContainers), rawpod.PodSpec),
+		"containers, damaged at the end":  protobuftest.Within(slices.Concat(empty(rawpod.SpecContainers), []byte{rawpod.SpecContainers<<3 | protobuf.BytesKind, 9}), rawpod.PodSpec),
+		"init containers":                 protobuftest.Within(empty(rawpod.SpecInitContainers), rawpod.PodSpec),
+		"variables":                       protobuftest.Within(empty(7), rawpod.PodSpec, rawpod.SpecContainers),
+		"policies of a container":         protobuftest.Within(bytes.Repeat(protobuftest.Within(nil, rawpod.ContainerRestartPolicy), n), rawpod.PodSpec, rawpod.SpecInitContainers),
+		"rules of a container":            protobuftest.Within(bytes.Repeat(protobuftest.Within(nil, rawpod.ContainerRestartRules), n), rawpod.PodSpec, rawpod.SpecInitContainers),
+		"tolerations and volumes in turn": protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, 1), protobuftest.Within(nil, 22)), rawpod.PodSpec),
+		"conditions":                      protobuftest.Within(empty(rawpod.StatusConditions), rawpod.PodStatus),
+		"container statuses":              protobuftest.Within(empty(rawpod.StatusContainerStatuses), rawpod.PodStatus),
+		"states of a container":           protobuftest.Within(bytes.Repeat(protobuftest.Within(nil, rawpod.ContainerStatusState), n), rawpod.PodStatus, rawpod.StatusContainerStatuses),
+		"phases and messages in turn":     protobuftest.Within(protobuftest.Alternating(n, protobuftest.Within(nil, rawpod.StatusPhase), protobuftest.Within(nil, rawpod.StatusMessage)), rawpod.PodStatus),
+		"a long label":                    protobuftest.Within(protobuftest.Within(bytes.Repeat([]byte{'x'}, 2*n), protobuf.MapValue), rawpod.PodMetadata, rawpod.MetaLabels),
+		"a long message":                  protobuftest.Within(protobuftest.Within(bytes.Repeat([]byte{'x'}, 2*n), rawpod.StatusMessage), rawpod.PodStatus),
+		"nested":                          protobuftest.Within(deep, rawpod.PodSpec, rawpod.SpecContainers),
+		"nested fields of a newer API":    protobuftest.Within(deep, rawpod.PodSpec, 100),
+		"resources, all without a number": protobuftest.Within(bytes.Repeat(protobuftest.Within(protobuftest.Within(nil, protobuf.MapValue), 1), n), rawpod.PodSpec, rawpod.SpecContainers, 8),
+		"conditions with many unknown":    protobuftest.Within(bytes.Repeat([]byte{0xf0, 0x07, 0}, n), rawpod.PodStatus, rawpod.StatusConditions),
+		"damage in the last of many":      protobuftest.Within(slices.Concat(empty(rawpod.StatusConditions), []byte{rawpod.StatusConditions<<3 | protobuf.VarintKind, 1}), rawpod.PodStatus),
 	}
 }
 

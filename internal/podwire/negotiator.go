@@ -62,8 +62,10 @@ type objectDecoder struct {
 	runtime.Decoder
 	negotiator *Negotiator
 	mediaType  string
-	bookmark   bool // whether client-go decodes the next object, because it belongs to a bookmark
-	passed     *Pod // memory for the events of pods in other shards, nil for lists
+	// bookmark is true if client-go decodes the next object, because it belongs to a bookmark.
+	bookmark bool
+	// passed is memory for the events of pods in other shards. It is nil for lists.
+	passed *Pod
 }
 
 // Decode implements [runtime.Decoder]. It turns a panic into an error, because the generated

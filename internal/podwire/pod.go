@@ -3,18 +3,41 @@
 package podwire
 
 import (
-	"cmp"
 	"reflect"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 )
+
+// An Identity has the names of a pod and the resource version of its state.
+type Identity struct {
+	Namespace, Name string
+	UID             types.UID
+	ResourceVersion string
+}
+
+// Key identifies the pod: its UID, or its namespace and name if it has no UID, as with client-go's
+// fake clientset.
+func (i Identity) Key() types.UID {
+	if i.UID != "" {
+		return i.UID
+	}
+	return types.UID(i.Namespace + "/" + i.Name)
+}
+
+// NamespacedName returns the names of the pod, for the log.
+func (i Identity) NamespacedName() types.NamespacedName {
+	return types.NamespacedName{Namespace: i.Namespace, Name: i.Name}
+}
 
 // A Pod is one state of a pod, in its wire form or decoded by another decoder. It never changes,
 // so any goroutine may use it.
@@ -24,14 +47,19 @@ type Pod struct {
 	// The parts of a pod in its wire form. The metadata lacks the resource version and
 	// managedFields.
 	metadata, spec, status packing.Part
-	created                metav1.Time  // read from the metadata
-	deletion               *metav1.Time // read from the metadata
-	node                   string       // read from the spec
-	policies               *policies    // read from the spec
 
-	decoded *corev1.Pod // nil for a pod in its wire form
-	trimmed bool        // whether decoded has been trimmed
-	partial *label      // the label of a pod that its filter did not want, nil for any other
+	// The fields of an executor that were read from the metadata and the spec when they changed.
+	created  metav1.Time
+	deletion *metav1.Time
+	node     string
+	policies *policies
+
+	// decoded is nil for a pod in its wire form. trimmed is true if decoded has been trimmed.
+	decoded *corev1.Pod
+	trimmed bool
+
+	// partial is the label of a pod that its filter did not want, nil for any other.
+	partial *label
 }
 
 // A label is one label of a pod.
@@ -55,6 +83,14 @@ func Of(pod *corev1.Pod) *Pod {
 func Part(id Identity, key, value string) *Pod {
 	return &Pod{Identity: id, policies: noPolicies, partial: &label{key, value}}
 }
+
+// passOver makes p a pod in another shard. Only its namespace and its version are known.
+func (p *Pod) passOver(namespace, version string) {
+	*p = Pod{Identity: Identity{Namespace: namespace, ResourceVersion: version}, policies: noPolicies, partial: noLabel}
+}
+
+// noLabel is the label of a pod in another shard.
+var noLabel = &label{}
 
 // From returns an object as a Pod. ok is false if the object is not a pod.
 func From(object runtime.Object) (*Pod, bool) {
@@ -95,7 +131,7 @@ func (p *Pod) Label(key string) (value string, ok bool) {
 	case p.partial != nil:
 		value, ok = p.partial.value, p.partial.key == key
 	default:
-		value, ok = p.entry(metaLabels, key)
+		value, ok = p.entry(rawpod.MetaLabels, key)
 	}
 	return value, ok
 }
@@ -106,7 +142,7 @@ func (p *Pod) Annotation(key string) (value string, ok bool) {
 		value, ok = p.decoded.Annotations[key]
 		return value, ok
 	}
-	return p.entry(metaAnnotations, key)
+	return p.entry(rawpod.MetaAnnotations, key)
 }
 
 // usualMetadata is the size in bytes that most metadata does not exceed. Larger metadata is
@@ -128,9 +164,9 @@ func (p *Pod) Matches(selector labels.Selector) bool {
 	case p.partial != nil:
 		return selector.Matches(labels.Set{p.partial.key: p.partial.value})
 	}
-	wire := wireLabels(p.metadata.AppendTo(make([]byte, 0, p.metadata.Size())))
+	wire := rawpod.Labels(p.metadata.AppendTo(make([]byte, 0, p.metadata.Size())))
 	if reflect.TypeOf(selector) != ownSelector {
-		return selector.Matches(wire.set()) // a selector of the user may want a Set
+		return selector.Matches(wire.Set()) // a selector of the user may want a Set
 	}
 	return selector.Matches(wire)
 }
@@ -138,43 +174,14 @@ func (p *Pod) Matches(selector labels.Selector) bool {
 // ownSelector is the type of apimachinery's selectors.
 var ownSelector = reflect.TypeOf(labels.NewSelector())
 
-// wireLabels is valid metadata that implements [labels.Labels].
-type wireLabels protobuf.Message
-
-func (m wireLabels) set() labels.Set {
-	set := labels.Set{}
-	for f := range protobuf.Message(m).Fields() {
-		if f.Key() == metaLabels {
-			key, value := protobuf.MapEntry(f.Value)
-			set[string(key)] = string(value)
-		}
-	}
-	return set
-}
-
-func (m wireLabels) Lookup(key string) (value string, ok bool) {
-	wire, ok := protobuf.EntryOf(protobuf.Message(m), metaLabels, key)
-	return string(wire), ok
-}
-
-func (m wireLabels) Has(key string) bool {
-	_, ok := protobuf.EntryOf(protobuf.Message(m), metaLabels, key)
-	return ok
-}
-
-func (m wireLabels) Get(key string) string {
-	value, _ := m.Lookup(key)
-	return value
-}
-
 // Decode returns a copy of the pod that client-go has decoded. The caller may change it.
 func (p *Pod) Decode() (*corev1.Pod, error) {
 	if p.decoded != nil {
 		return p.decoded.DeepCopy(), nil
 	}
-	r := Borrow()
-	defer r.GiveBack()
-	return decodeParts(p.unpack(&r.memory))
+	memory := scratches.Get().(*scratch)
+	defer scratches.Put(memory)
+	return p.unpack(memory).Decode()
 }
 
 // Decoded returns the pod that [Of] has received, or decodes a pod in its wire form. The caller
@@ -193,9 +200,9 @@ func (p *Pod) Trimmed() (*corev1.Pod, error) {
 	case p.trimmed:
 		return p.decoded, nil
 	case p.decoded == nil:
-		r := Borrow()
-		defer r.GiveBack()
-		return decodeParts(p.unpack(&r.memory).trimmed())
+		memory := scratches.Get().(*scratch)
+		defer scratches.Put(memory)
+		return p.unpack(memory).Trimmed().Decode()
 	}
 	wire, err := p.decoded.Spec.DeepCopy().Marshal() // a Quantity caches its text
 	if err != nil {
@@ -203,30 +210,22 @@ func (p *Pod) Trimmed() (*corev1.Pod, error) {
 	}
 	kept := *p.decoded
 	kept.Spec = corev1.PodSpec{}
-	return &kept, kept.Spec.Unmarshal(podParts{spec: wire}.trimmed().spec)
+	return &kept, kept.Spec.Unmarshal(rawpod.Parts{Spec: wire}.Trimmed().Spec)
 }
 
 // scratch is memory into which the parts of a pod are unpacked.
 type scratch [3][]byte
 
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
 // unpack returns the parts of the pod, which are valid until the memory is used again.
-func (p *Pod) unpack(memory *scratch) podParts {
+func (p *Pod) unpack(memory *scratch) rawpod.Parts {
 	metadata := p.metadata.AppendTo(memory[0][:0])
 	if p.ResourceVersion != "" {
-		metadata = protobuf.AppendBytes(metadata, metaResourceVersion, []byte(p.ResourceVersion))
+		metadata = protobuf.AppendBytes(metadata, rawpod.MetaResourceVersion, []byte(p.ResourceVersion))
 	}
 	memory[0], memory[1], memory[2] = metadata, p.spec.AppendTo(memory[1][:0]), p.status.AppendTo(memory[2][:0])
-	return podParts{metadata: memory[0], spec: memory[1], status: memory[2]}
-}
-
-// decodeParts decodes the parts of a pod with client-go's generated code.
-func decodeParts(parts podParts) (*corev1.Pod, error) {
-	pod := new(corev1.Pod)
-	return pod, cmp.Or(
-		pod.ObjectMeta.Unmarshal(parts.metadata),
-		pod.Spec.Unmarshal(parts.spec),
-		pod.Status.Unmarshal(parts.status),
-	)
+	return rawpod.Parts{Metadata: memory[0], Spec: memory[1], Status: memory[2]}
 }
 
 // GetObjectKind implements [runtime.Object], so that client-go passes a Pod on to the caller.
