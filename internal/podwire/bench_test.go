@@ -7,31 +7,12 @@ import (
 	"syscall"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
-
-// clientGo is the negotiator that a clientset has.
-func clientGo() runtime.ClientNegotiator {
-	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
-	return runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion)
-}
-
-func enveloped(tb testing.TB, object runtime.Object) []byte {
-	tb.Helper()
-	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
-	data, err := runtime.Encode(scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion), object)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
-}
 
 // What an event costs on the way from the body of a watch to a pod.
 func BenchmarkEvent(b *testing.B) {

@@ -228,30 +228,35 @@ func TestUnwantedPodsAreReadInPart(t *testing.T) {
 		t.Fatalf("%d pods, and the filter was asked %d times, want 3 of each", len(items), asked)
 	}
 	for i, item := range items {
-		got, want := item.(*Pod), podtest.Executor(i+1, 1, true)
-		if id := (Identity{Namespace: want.Namespace, Name: want.Name, UID: want.UID, ResourceVersion: want.ResourceVersion}); got.Identity != id {
-			t.Errorf("pod %d is %+v, want %+v", i, got.Identity, id)
-		}
-		if got.IsPartial() != (i > 0) {
-			t.Errorf("pod %d is partial: %t, want %t", i, got.IsPartial(), i > 0)
-		}
-		if value, ok := got.Label(label); value != want.Labels[label] || !ok {
-			t.Errorf("pod %d has the label %q, %t, want %q", i, value, ok, want.Labels[label])
-		}
-		for selector, matches := range map[string]bool{label + "=" + want.Labels[label]: true, label + "=another": false} {
-			s, err := labels.Parse(selector)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.Matches(s) != matches {
-				t.Errorf("pod %d is selected by %s: %t, want %t", i, selector, !matches, matches)
-			}
-		}
+		comparePartial(t, item.(*Pod), podtest.Executor(i+1, 1, true), label, i > 0)
 	}
 	if _, ok := items[1].(*Pod).Label("team"); ok {
 		t.Error("a pod that is not wanted has another label, want only that of the filter")
 	}
 	if _, ok := items[1].(*Pod).Annotation("prometheus.io/scrape"); ok {
 		t.Error("a pod that is not wanted has an annotation, want none")
+	}
+}
+
+// comparePartial compares the identity and a label of a pod.
+func comparePartial(t *testing.T, got *Pod, want *corev1.Pod, label string, partial bool) {
+	t.Helper()
+	if id := (Identity{Namespace: want.Namespace, Name: want.Name, UID: want.UID, ResourceVersion: want.ResourceVersion}); got.Identity != id {
+		t.Errorf("the pod is %+v, want %+v", got.Identity, id)
+	}
+	if got.IsPartial() != partial {
+		t.Errorf("%s is partial: %t, want %t", want.Name, got.IsPartial(), partial)
+	}
+	if value, ok := got.Label(label); value != want.Labels[label] || !ok {
+		t.Errorf("%s has the label %q, %t, want %q", want.Name, value, ok, want.Labels[label])
+	}
+	for selector, matches := range map[string]bool{label + "=" + want.Labels[label]: true, label + "=another": false} {
+		s, err := labels.Parse(selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Matches(s) != matches {
+			t.Errorf("%s is selected by %s: %t, want %t", want.Name, selector, !matches, matches)
+		}
 	}
 }

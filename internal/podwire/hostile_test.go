@@ -4,8 +4,11 @@ package podwire
 
 import (
 	"bytes"
+	goruntime "runtime"
 	"slices"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf/protobuftest"
@@ -90,4 +93,39 @@ func TestHostilePods(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Only data that has arrived is allocated, not an announced length.
+func TestHostileLengths(t *testing.T) {
+	pod, err := podtest.Executor(1, 1, true).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReceiver(last)
+	for _, path := range [][]byte{{}, {0, 7, 0}, {1, 7, 0}, {2, 7, 0}, {1, 7, 0, 1, 7, 0}, {2, 7, 0, 1, 7, 0}} {
+		for bits := byte(0); bits < 64; bits += 9 {
+			for of := range byte(16) {
+				data := wrapped("Pod", protobuftest.Damaged(pod, append(bytes.Clone(path), of, 5, bits)))
+				if used := allocated(func() { decode(r, data) }); used > 1<<20 {
+					t.Errorf("%d bytes allocated for a frame of %d, at %v with a length of 2^%d, want at most 1 MB", used, len(data), path, bits)
+				}
+			}
+		}
+	}
+	many := wrapped("Pod", bytes.Repeat([]byte{rawpod.PodStatus<<3 | protobuf.BytesKind, 0}, 1<<15))
+	if used := allocated(func() { decode(r, many) }); used > 1<<20 {
+		t.Errorf("%d bytes allocated for a frame of %d, want at most 1 MB", used, len(many))
+	}
+	frame := append([]byte{0x7f, 0xff, 0xff, 0xff}, eventOf(t, "MODIFIED", podtest.Executor(1, 1, true))...)
+	if used := allocated(func() { r.events(frame, func(int, runtime.Object) {}) }); used > 1<<20 {
+		t.Errorf("%d bytes allocated for a stream of %d, want at most 1 MB", used, len(frame))
+	}
+}
+
+func allocated(work func()) uint64 {
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
+	work()
+	goruntime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

@@ -5,12 +5,15 @@ package podwire
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // panicking is a client whose decoder panics.
@@ -55,5 +58,37 @@ func TestPanicOfADecoderInAStream(t *testing.T) {
 		if event.Object != nil || err == nil || !strings.Contains(err.Error(), "panic: length out of range") {
 			t.Errorf("%s: Next = %v, %v, want the panic as an error", kind, event, err)
 		}
+	}
+}
+
+// Pods that client-go decodes, for example from JSON, are kept as they came, and the
+// negotiator reports this once.
+func TestOtherMedia(t *testing.T) {
+	var noted []string
+	negotiator := NewNegotiator(clientGo(), Wire, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
+	decoder, err := negotiator.Decoder(runtime.ContentTypeJSON, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fallback, err := clientGo().Decoder(runtime.ContentTypeJSON, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReceiver(last)
+	for range 2 {
+		data := inJSON(t, podtest.Executor(1, 1, true))
+		want, err := runtime.Decode(fallback, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := runtime.Decode(decoder, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.compare(t, got, want)
+	}
+	r.recheck(t)
+	if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
+		t.Errorf("noted %q, want %q once", noted, runtime.ContentTypeJSON)
 	}
 }

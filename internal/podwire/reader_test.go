@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
@@ -55,4 +56,52 @@ func TestReaderForgetsEarlierPods(t *testing.T) {
 			t.Errorf("pod %d has changed since it was read:\nis  %+v\nwas %+v", i, was[i], executorPart(pod))
 		}
 	}
+}
+
+func containersOf(pod *corev1.Pod) []string {
+	names := []string{podtest.ExecutorContainer}
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range statuses {
+			names = append(names, statuses[i].Name)
+		}
+	}
+	return names[:min(len(names), 3)]
+}
+
+func policiesOf(containers []corev1.Container) (policies []corev1.Container) {
+	for _, c := range containers {
+		policies = append(policies, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, RestartPolicyRules: c.RestartPolicyRules})
+	}
+	return policies
+}
+
+// executorPart returns the part of a pod that Reader reads.
+func executorPart(pod *corev1.Pod) *corev1.Pod {
+	part := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
+		},
+		Spec: corev1.PodSpec{
+			NodeName: pod.Spec.NodeName, RestartPolicy: pod.Spec.RestartPolicy,
+			InitContainers: policiesOf(pod.Spec.InitContainers), Containers: policiesOf(pod.Spec.Containers),
+		},
+		Status: corev1.PodStatus{
+			Phase: pod.Status.Phase, Reason: pod.Status.Reason, Message: pod.Status.Message, PodIP: pod.Status.PodIP,
+			ContainerStatuses: statusParts(pod.Status.ContainerStatuses), InitContainerStatuses: statusParts(pod.Status.InitContainerStatuses),
+		},
+	}
+	for _, c := range pod.Status.Conditions {
+		part.Status.Conditions = append(part.Status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
+	}
+	return part
+}
+
+func statusParts(statuses []corev1.ContainerStatus) (parts []corev1.ContainerStatus) {
+	for _, s := range statuses {
+		parts = append(parts, corev1.ContainerStatus{
+			Name: s.Name, State: s.State, LastTerminationState: s.LastTerminationState, RestartCount: s.RestartCount, ContainerID: s.ContainerID,
+		})
+	}
+	return parts
 }

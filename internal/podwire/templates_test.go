@@ -9,169 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 	"weak"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podwire/packing"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
-
-// partNames are the names of the parts in [partsIn].
-var partNames = [3]string{"metadata", "spec", "status"}
-
-// A store keeps the last state of each pod, as long as it wants, and counts the templates.
-type podStore struct {
-	*decoder
-	pods map[types.UID]*Pod
-	made map[weak.Pointer[packing.Template]]bool // of all states
-}
-
-func newPodStore() *podStore {
-	s := &podStore{pods: map[types.UID]*Pod{}, made: map[weak.Pointer[packing.Template]]bool{}}
-	s.decoder = newDecoder(Wire, nil, func(uid []byte) Known {
-		if pod := s.pods[types.UID(uid)]; pod != nil {
-			return Known{Identity: pod.Identity, Pod: pod}
-		}
-		return Known{}
-	})
-	return s
-}
-
-// receive decodes a state of a pod, and keeps it in the place of the one before.
-func (s *podStore) receive(tb testing.TB, pod *corev1.Pod) *Pod {
-	tb.Helper()
-	raw, err := pod.Marshal()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	now, ok := s.object(wrapped("Pod", raw)).(*Pod)
-	if !ok {
-		tb.Fatalf("%s is not decoded, want it decoded", pod.Name)
-	}
-	clear(raw)
-	for _, p := range partsIn(now) {
-		if p.Template != nil {
-			s.made[weak.Make(p.Template)] = true
-		}
-	}
-	s.pods[now.UID] = now
-	return now
-}
-
-func partsIn(p *Pod) [3]packing.Part { return [3]packing.Part{p.metadata, p.spec, p.status} }
-
-// inUse returns the number of templates of the pods in the store, by part, and the bytes of their deltas.
-func (s *podStore) inUse() (templates [3]int, deltas int) {
-	var seen [3]map[*packing.Template]bool
-	for _, pod := range s.pods {
-		for i, p := range partsIn(pod) {
-			if seen[i] == nil {
-				seen[i] = map[*packing.Template]bool{}
-			}
-			if p.Template != nil {
-				seen[i][p.Template] = true
-			}
-			deltas += len(p.Delta)
-		}
-	}
-	for i := range seen {
-		templates[i] = len(seen[i])
-	}
-	return templates, deltas
-}
-
-// alive returns the number of templates, of all that were made, that are not garbage.
-func (s *podStore) alive() (n int) {
-	goruntime.GC()
-	goruntime.GC()
-	for t := range s.made {
-		if t.Value() != nil {
-			n++
-		}
-	}
-	return n
-}
-
-func samePacked(a, b packing.Part) bool {
-	return a.Template == b.Template && len(a.Delta) == len(b.Delta) && unsafe.StringData(a.Delta) == unsafe.StringData(b.Delta)
-}
-
-// An event that changes one part of a pod keeps the others in the same memory.
-func TestStatesShareWhatHasNotChanged(t *testing.T) {
-	for name, test := range map[string]struct {
-		change  func(*corev1.Pod)
-		changed [3]bool
-	}{
-		"nothing but the version": {func(p *corev1.Pod) {}, [3]bool{}},
-		"managedFields":           {func(p *corev1.Pod) { p.ManagedFields[0].Manager = "another" }, [3]bool{}},
-		"status":                  {func(p *corev1.Pod) { p.Status = podtest.Executor(2, 1, false).Status }, [3]bool{2: true}},
-		"a label":                 {func(p *corev1.Pod) { p.Labels["team"] = "another" }, [3]bool{true, false, false}},
-		"a deletion":              {func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: p.CreationTimestamp.Time} }, [3]bool{true, false, false}},
-		"an image":                {func(p *corev1.Pod) { p.Spec.Containers[0].Image = "another" }, [3]bool{false, true, false}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newPodStore()
-			s.receive(t, podtest.Executor(1, 1, true)) // has the templates
-			before := s.receive(t, podtest.Executor(2, 1, true))
-			state := podtest.Executor(2, 2, true)
-			test.change(state)
-			after := s.receive(t, state)
-			a, b := partsIn(before), partsIn(after)
-			for i := range a {
-				if shared := samePacked(a[i], b[i]); shared == test.changed[i] {
-					t.Errorf("%s is shared: %t, want %t", partNames[i], shared, !test.changed[i])
-				}
-				if a[i].Delta == "" {
-					t.Errorf("%s has no delta, so this test proves nothing", partNames[i])
-				}
-			}
-			if after.SameMetadata(before) == test.changed[0] {
-				t.Errorf("SameMetadata: %t, want %t", test.changed[0], !test.changed[0])
-			}
-			if unsafe.StringData(before.Name) != unsafe.StringData(after.Name) || unsafe.StringData(before.Namespace) != unsafe.StringData(after.Namespace) {
-				t.Error("two states have two copies of their name, want one")
-			}
-			if before.policies != after.policies || unsafe.StringData(before.node) != unsafe.StringData(after.node) {
-				t.Error("two states have two copies of their policies or node, want one")
-			}
-			if before.ResourceVersion == after.ResourceVersion {
-				t.Error("two states have one version, want two")
-			}
-		})
-	}
-}
-
-// SameMetadata is false for pods that are not in their wire form, and for different pods.
-func TestSameMetadata(t *testing.T) {
-	s := newPodStore()
-	one, other := s.receive(t, podtest.Executor(1, 1, true)), s.receive(t, podtest.Executor(2, 1, true))
-	decoded, part := Of(podtest.Executor(1, 1, true)), Part(one.Identity, "a", "b")
-	for name, pair := range map[string][2]*Pod{"two pods": {one, other}, "decoded": {decoded, decoded}, "in part": {part, part}, "one in part": {one, part}} {
-		if pair[0].SameMetadata(pair[1]) {
-			t.Errorf("%s: SameMetadata is true, want false", name)
-		}
-	}
-}
-
-// Nearly equal pods share their templates. Each pod has only its differences.
-func TestNearlyEqualPods(t *testing.T) {
-	const pods, most = 1000, 200
-	s := newPodStore()
-	for i := range pods {
-		s.receive(t, podtest.Executor(i, i, i%2 == 0))
-	}
-	templates, deltas := s.inUse()
-	if per := deltas / pods; per > most {
-		t.Errorf("%d bytes for each pod, want at most %d", per, most)
-	}
-	if templates != [3]int{1, 1, 1} {
-		t.Errorf("%v templates for metadata, spec and status, want one each", templates)
-	}
-}
 
 // Templates are freed with the last pod that is made of them.
 func TestTemplatesAreFreed(t *testing.T) {
@@ -369,49 +214,6 @@ func TestSmallPodKeepsNoLargeTemplate(t *testing.T) {
 		}
 		if most := 2*pod.Size() + 3*256; size > most {
 			t.Errorf("%s keeps templates of %d bytes, want at most %d", name, size, most)
-		}
-	}
-}
-
-// Pods share decoded policies if they are equal. A pod whose containers have names of their own
-// keeps only their wire form.
-func TestPoliciesAreShared(t *testing.T) {
-	s := newPodStore()
-	received := func(i int, container string) *Pod {
-		pod := podtest.Executor(i, 1, true)
-		pod.Spec.Containers[0].Name = container
-		return s.receive(t, pod)
-	}
-	if own := received(1, "own"); own.policies.spec != nil {
-		t.Error("the policies of the only pod that has them are decoded, want their wire form")
-	}
-	second, third := received(2, "own"), received(3, "own")
-	if second.policies != third.policies || second.policies.spec == nil {
-		t.Error("pods with equal policies have two copies of them, want one that is decoded")
-	}
-}
-
-// A decoder does not keep the memory that a large pod has needed, whether the pod was packed or
-// decoded, and in each of its states.
-func TestMemoryOfALargePod(t *testing.T) {
-	for _, form := range []Form{Wire, Whole, Trimmed} {
-		var last *Pod
-		d := newDecoder(form, nil, func([]byte) Known { return Known{Pod: last} })
-		for state := range 3 {
-			pod := podtest.Executor(1, state, true)
-			pod.Annotations["large"] = strings.Repeat(fmt.Sprint("state ", state), 40<<10)
-			for i := range 2000 {
-				pod.Spec.InitContainers = append(pod.Spec.InitContainers, corev1.Container{Name: fmt.Sprint("init-", state, "-", i)})
-			}
-			pod.Status.Message = strings.Repeat(fmt.Sprint("message ", state), 40<<10)
-			last = d.object(enveloped(t, pod)).(*Pod)
-			kept := cap(d.rest) + cap(d.kept)
-			for _, p := range []*packing.Packer{&d.metadata, &d.spec, &d.status} {
-				kept += p.Memory()
-			}
-			if most := 4 * packing.LongestMemory; kept > most {
-				t.Errorf("form %d, state %d: the decoder keeps %d bytes, want at most %d", form, state, kept, most)
-			}
 		}
 	}
 }
