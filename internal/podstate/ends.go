@@ -3,8 +3,6 @@
 package podstate
 
 import (
-	"hash/maphash"
-
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -31,29 +29,12 @@ type Ends struct {
 	current   run
 }
 
-// A run is one run of the executor container.
-type run struct {
-	id       uint64 // see idOf, 0 if unknown
-	restarts int32  // of the container before this run
-}
-
 // A runEnd is the end of a run, or of the pod during that run.
 type runEnd struct {
 	run
 	own        bool // the container's own, not only the pod's
 	exitCode   int32
 	finishedAt int64 // in Unix seconds, which is the API's precision; 0 if unknown
-}
-
-var idSeed = maphash.MakeSeed()
-
-// idOf identifies a run by the ID that the runtime gave to the container. A
-// hash does not keep the status of a pod in memory.
-func idOf(containerID string) uint64 {
-	if containerID == "" {
-		return 0
-	}
-	return maphash.String(idSeed, containerID)
 }
 
 // EndsOfRun returns the Ends of an executor without a known end.
@@ -66,18 +47,6 @@ func (ends *Ends) RunID() uint64 { return ends.current.id }
 
 // Known reports whether an end is known, shown or not.
 func (ends *Ends) Known() bool { return ends.Shown > 0 || ends.last != (runEnd{}) }
-
-// findRun finds the run that the status of the executor container is about. It has no ID if
-// the kubelet has no container to write about.
-func (f *facts) findRun() {
-	switch {
-	case f.main == nil:
-	case f.main.ContainerID == "" && f.own != nil:
-		f.run = run{id: idOf(f.own.ContainerID), restarts: f.main.RestartCount}
-	default:
-		f.run = run{id: idOf(f.main.ContainerID), restarts: f.main.RestartCount}
-	}
-}
 
 // presentEnd returns the end that the state of the executor is: its own, or that of its
 // pod. A run that was created and not started ends with its pod, and the last state is about

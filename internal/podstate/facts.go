@@ -4,6 +4,7 @@ package podstate
 
 import (
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"strings"
 	"time"
@@ -223,4 +224,33 @@ func timeOf(t metav1.Time) time.Time {
 		return time.Time{}
 	}
 	return t.Time
+}
+
+// A run is one run of the executor container.
+type run struct {
+	id       uint64 // see idOf, 0 if unknown
+	restarts int32  // of the container before this run
+}
+
+var idSeed = maphash.MakeSeed()
+
+// idOf identifies a run by the ID that the runtime gave to the container. A
+// hash does not keep the status of a pod in memory.
+func idOf(containerID string) uint64 {
+	if containerID == "" {
+		return 0
+	}
+	return maphash.String(idSeed, containerID)
+}
+
+// findRun finds the run that the status of the executor container is about. It has no ID if
+// the kubelet has no container to write about.
+func (f *facts) findRun() {
+	switch {
+	case f.main == nil:
+	case f.main.ContainerID == "" && f.own != nil:
+		f.run = run{id: idOf(f.own.ContainerID), restarts: f.main.RestartCount}
+	default:
+		f.run = run{id: idOf(f.main.ContainerID), restarts: f.main.RestartCount}
+	}
 }

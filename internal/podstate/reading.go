@@ -2,7 +2,85 @@
 
 package podstate
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Known holds the last reading of an executor and its ends. The zero value is an executor
+// that has not been seen.
+type Known struct {
+	Seen            bool
+	ResourceVersion string
+	CreatedAt       time.Time
+	Reading         Reading
+	Ends            Ends
+}
+
+// A Result is a new reading of an executor, and its ends after it.
+type Result struct {
+	Reading Reading
+	Ready   bool // the condition Ready, which does not influence the reading
+	Ends    Ends
+	// Missed is the executor at the end of an earlier run, if that end was not known. It
+	// precedes Reading. It is nil for most pods.
+	Missed *Reading
+	// Replaced is true if the pod is another pod than the known one, although it has the
+	// same name. Only a pod without a UID can be, see [Known.isReplacedBy]. Nothing of
+	// the known pod is in the result then.
+	Replaced bool
+
+	sight
+}
+
+// Read reads a pod. Every field of the pod may be missing.
+func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
+	var f facts
+	f.read(pod, r)
+	if known.isReplacedBy(&f) {
+		known, result.Replaced = &Known{}, true
+	}
+	f.compare(known, &result)
+	return result
+}
+
+// compare decides the state of the executor, and compares it with the last reading.
+func (f *facts) compare(known *Known, result *Result) {
+	f.knownVersion = known.ResourceVersion
+	known.Ends.disown(f)
+	f.findRun()
+	f.decide(&result.Reading)
+	result.Ready = f.ready
+	result.Ends = known.Ends
+	c := comparison{facts: f, known: known, isCurrent: known.Ends.isCurrent(f)}
+	past, news := result.Ends.observe(f, known.Seen, c.isCurrent, result.Reading.State.Ended())
+	if news {
+		result.Missed = result.Reading.endedBefore(f, past.restarts)
+	}
+	c.complete(&result.Reading)
+	c.keepEnd(&result.Reading)
+	result.sight = c.sight()
+}
+
+// isReplacedBy reports whether the pod is another pod than the known one. The caller knows
+// pods by their UIDs. A pod without one, as client-go's fake clientset makes it, may be a new
+// pod of the same name: it was created at another time, or it has neither ended nor been
+// restarted although the known one has ended.
+func (k *Known) isReplacedBy(f *facts) bool {
+	created := f.pod.CreationTimestamp.Time
+	switch {
+	case !k.Seen || f.pod.UID != "":
+		return false
+	case !created.IsZero() && !k.CreatedAt.IsZero() && !created.Equal(k.CreatedAt):
+		return true
+	case !k.Reading.State.Ended() || f.state().Ended():
+		return false
+	default:
+		return f.main == nil || f.main.LastTerminationState.Terminated == nil && f.main.RestartCount <= k.Reading.Restarts
+	}
+}
 
 // A comparison has the facts of a pod beside the last reading of its executor.
 type comparison struct {
@@ -109,4 +187,28 @@ func (c *comparison) contradiction(end, now *Reading) string {
 		says += ", " + now.Reason
 	}
 	return fmt.Sprintf("the executor has ended (%v, exit code %d), and the pod is reported as %s", end.State, end.ExitCode, says)
+}
+
+// A sight says what a state shows of its run.
+type sight struct {
+	begins bool // it is the first state of the run
+	named  bool // it has the ID of the run
+	// hidden is true if the kubelet has lost the container, or has created it and not started
+	// it. Such a state is also about the run before.
+	hidden   bool
+	nameless bool // its last state is the end of a run without an ID
+}
+
+func (c *comparison) sight() sight {
+	if c.main == nil {
+		return sight{begins: !c.isCurrent}
+	}
+	named, last := c.main.ContainerID != "", c.main.LastTerminationState.Terminated
+	isOfAnother := last != nil && last.ContainerID != "" && last.ContainerID != c.main.ContainerID
+	return sight{
+		begins:   !c.isCurrent || !c.known.Seen,
+		named:    named,
+		hidden:   c.lost || isOfAnother && (!named || c.main.State.Waiting != nil),
+		nameless: c.past != nil && c.past.ContainerID == "",
+	}
 }

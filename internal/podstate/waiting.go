@@ -17,30 +17,6 @@ type Waiting struct {
 	anchored bool
 }
 
-// A sight says what a state shows of its run.
-type sight struct {
-	begins bool // it is the first state of the run
-	named  bool // it has the ID of the run
-	// hidden is true if the kubelet has lost the container, or has created it and not started
-	// it. Such a state is also about the run before.
-	hidden   bool
-	nameless bool // its last state is the end of a run without an ID
-}
-
-func (c *comparison) sight() sight {
-	if c.main == nil {
-		return sight{begins: !c.isCurrent}
-	}
-	named, last := c.main.ContainerID != "", c.main.LastTerminationState.Terminated
-	isOfAnother := last != nil && last.ContainerID != "" && last.ContainerID != c.main.ContainerID
-	return sight{
-		begins:   !c.isCurrent || !c.known.Seen,
-		named:    named,
-		hidden:   c.lost || isOfAnother && (!named || c.main.State.Waiting != nil),
-		nameless: c.past != nil && c.past.ContainerID == "",
-	}
-}
-
 // Wait reads a state that waits after another one, which is nil if none waits.
 func (r *Rules) Wait(last *Waiting, pod *corev1.Pod) *Waiting {
 	w := &Waiting{}
