@@ -105,7 +105,8 @@ func (w *waitingPods) put(pod *corev1.Pod) (merged bool) {
 	}
 	last := (*w)[n-1].state
 	next := waitingPod{pod, rules.Wait(last, pod)}
-	if merged = next.state.Absorb(last); merged {
+	if merged = next.state.MayReplace(last); merged {
+		next.state.Replace(last)
 		n--
 	}
 	*w = append((*w)[:n], next)

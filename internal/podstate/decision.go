@@ -21,13 +21,14 @@ func (f *facts) decide(now *Reading) {
 	now.Reason, now.Message = f.explain(now.State)
 }
 
-func (r *Reading) readContainer(status *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) {
+// readContainer reads the restarts of a container, its times, and its exit code if it has terminated.
+func (r *Reading) readContainer(status *corev1.ContainerStatus, terminated *corev1.ContainerStateTerminated) {
 	r.Restarts = status.RestartCount
 	switch {
-	case end != nil:
-		r.ExitCode = end.ExitCode
-		r.StartedAt = timeOf(end.StartedAt)
-		r.FinishedAt = timeOf(end.FinishedAt)
+	case terminated != nil:
+		r.ExitCode = terminated.ExitCode
+		r.StartedAt = timeOf(terminated.StartedAt)
+		r.FinishedAt = timeOf(terminated.FinishedAt)
 	case status.State.Running != nil:
 		r.StartedAt = timeOf(status.State.Running.StartedAt)
 	case status.State.Terminated != nil:
@@ -113,16 +114,16 @@ func (f *facts) podSaysMore() bool {
 // waitingMessage explains a container that waits to be started again. It mentions the
 // end of the last run.
 func waitingMessage(status *corev1.ContainerStatus) string {
-	message, last := status.State.Waiting.Message, status.LastTerminationState.Terminated
-	if last == nil {
+	message, terminated := status.State.Waiting.Message, status.LastTerminationState.Terminated
+	if terminated == nil {
 		return message
 	}
 	if message != "" {
 		message += "; "
 	}
-	message += fmt.Sprintf("the last run ended with exit code %d", last.ExitCode)
-	if last.Reason != "" {
-		message += ", " + last.Reason
+	message += fmt.Sprintf("the last run ended with exit code %d", terminated.ExitCode)
+	if terminated.Reason != "" {
+		message += ", " + terminated.Reason
 	}
 	return message
 }
@@ -134,17 +135,17 @@ func waitingMessage(status *corev1.ContainerStatus) string {
 func (f *facts) failureReason() (reason, message string) {
 	for _, forGood := range [...]bool{true, false} {
 		for status, kind := range containers(f.pod) {
-			end := newestEnd(status)
-			if status != f.main && end != nil && end.ExitCode != 0 && (!forGood || f.failedForGood(status, end)) {
-				return end.Reason, endMessage(kind+" "+status.Name, end)
+			terminated := newestTerminated(status)
+			if status != f.main && terminated != nil && terminated.ExitCode != 0 && (!forGood || f.failedForGood(status, terminated)) {
+				return terminated.Reason, endMessage(kind+" "+status.Name, terminated)
 			}
 		}
 	}
 	return "", f.pod.Status.Message
 }
 
-// newestEnd returns the newest end of a container, or nil while the container runs.
-func newestEnd(status *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+// newestTerminated returns the newest end of a container, or nil while the container runs.
+func newestTerminated(status *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	switch {
 	case status.State.Terminated != nil:
 		return status.State.Terminated
@@ -155,10 +156,10 @@ func newestEnd(status *corev1.ContainerStatus) *corev1.ContainerStateTerminated 
 	}
 }
 
-func endMessage(container string, end *corev1.ContainerStateTerminated) string {
-	message := fmt.Sprintf("%s ended with exit code %d", container, end.ExitCode)
-	if end.Message != "" {
-		message += ": " + end.Message
+func endMessage(container string, terminated *corev1.ContainerStateTerminated) string {
+	message := fmt.Sprintf("%s ended with exit code %d", container, terminated.ExitCode)
+	if terminated.Message != "" {
+		message += ": " + terminated.Message
 	}
 	return message
 }
@@ -168,11 +169,11 @@ func endMessage(container string, end *corev1.ContainerStateTerminated) string {
 // ContainerCreating are normal, so every other reason is preferred to them.
 func (f *facts) waitingReason() (reason, message string) {
 	for status, kind := range containers(f.pod) {
-		switch waiting, end := status.State.Waiting, newestEnd(status); {
+		switch waiting, terminated := status.State.Waiting, newestTerminated(status); {
 		case waiting != nil && waiting.Reason != "" && waiting.Reason != "PodInitializing" && waiting.Reason != "ContainerCreating":
 			return waiting.Reason, waitingMessage(status)
-		case end != nil && end.ExitCode != 0:
-			return end.Reason, endMessage(kind+" "+status.Name, end)
+		case terminated != nil && terminated.ExitCode != 0:
+			return terminated.Reason, endMessage(kind+" "+status.Name, terminated)
 		case waiting != nil && waiting.Reason != "":
 			reason, message = waiting.Reason, waiting.Message
 		}

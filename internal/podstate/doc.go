@@ -6,12 +6,14 @@
 // A pod passes through the files in this order:
 //
 //  1. facts.go looks up each fact of the pod once. restart.go answers whether the kubelet
-//     starts a container again. replaced.go recognises another pod of the same name.
-//  2. decision.go decides the state, and reason.go explains it, from the facts alone. Before
-//     that, ends.go takes away an end that is known to be of an earlier run.
+//     starts a container again.
+//  2. decision.go decides the state and explains it, from the facts alone.
 //  3. ends.go finds out which run the pod is about, and which ends were not shown yet.
-//  4. comparison.go keeps an end that was shown and that the pod contradicts.
+//  4. reading.go runs these steps in [Rules.Read]. It recognises another pod of the same name
+//     before them, and after them it keeps an end that was shown and that the pod contradicts.
 //
-// state.go has the values that go in and come out. merge.go merges states of a pod that wait
-// for a slow store.
+// state.go has the values. waiting.go merges states of a pod that wait for a slow store.
+//
+// Read uses no clock, keeps nothing, and changes neither the pod nor the [Known]. What must be known
+// of a state later comes out in the [Result].
 package podstate

@@ -3,6 +3,7 @@
 package podstate
 
 import (
+	"github.com/executorpods/watchsource/internal/rv"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -21,20 +22,24 @@ import (
 //     are evidence only where an ID is missing: a node that has lost its records counts
 //     from 0 again, and the clocks of nodes jump.
 type Ends struct {
-	Shown     int32 // ends that readers are shown, up to now
-	over      bool
-	untold    bool
-	last      runEnd
-	lastState uint64 // the ID of the run whose end the last state has shown
+	// Shown is the number of ends that readers are shown, up to now.
+	Shown  int32
+	over   bool
+	untold bool
+	last   runEnd
+	// lastState is the ID of the run whose end the last state has shown.
+	lastState uint64
 	current   run
 }
 
 // A runEnd is the end of a run, or of the pod during that run.
 type runEnd struct {
 	run
-	own        bool // the container's own, not only the pod's
-	exitCode   int32
-	finishedAt int64 // in Unix seconds, which is the API's precision; 0 if unknown
+	// own is true for an end of the container, and false for one of the pod only.
+	own      bool
+	exitCode int32
+	// finishedAt is in Unix seconds, which is the API's precision. It is 0 if it is not known.
+	finishedAt int64
 }
 
 // EndsOfRun returns the Ends of an executor without a known end.
@@ -76,8 +81,8 @@ func (f *facts) earlierEnd() (end runEnd, ofNow bool) {
 	return end, f.lost || f.run.hasEnded(end)
 }
 
-func finishedAt(end *corev1.ContainerStateTerminated) int64 {
-	if at := timeOf(end.FinishedAt); !at.IsZero() {
+func finishedAt(terminated *corev1.ContainerStateTerminated) int64 {
+	if at := timeOf(terminated.FinishedAt); !at.IsZero() {
 		return at.Unix()
 	}
 	return 0
@@ -111,7 +116,7 @@ func (ends *Ends) disown(f *facts) {
 	case id == 0 || ends.current.id == 0:
 	case f.main.ContainerID != "" && f.main.ContainerID != f.own.ContainerID:
 		f.own = nil
-		f.past = f.pastEnd()
+		f.past = f.pastTerminated()
 	case f.main.ContainerID == "" && id != ends.current.id && ends.recognises(id):
 		f.own = nil
 	}
@@ -152,31 +157,46 @@ func (r run) hasEnded(end runEnd) bool {
 	return r.restarts == end.restarts
 }
 
+// An observation has the facts of a pod beside what is known of its executor.
+type observation struct {
+	*facts
+	// seen is true if the executor was seen before, in the state with knownVersion.
+	seen         bool
+	knownVersion string
+	// isCurrent is true if the status is about the current run, and not about a newer one.
+	isCurrent bool
+}
+
+// isOlder reports whether the pod is in an earlier state than the known one, as after a restore
+// of the server.
+func (o *observation) isOlder() bool { return rv.Older(o.pod.ResourceVersion, o.knownVersion) }
+
 // observe notes the ends that a status shows. news is true if past, the end in the last
 // state, is to be shown. ended is true if the executor has ended now.
-func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, news bool) {
-	past, ofNow := f.earlierEnd()
+func (ends *Ends) observe(o observation, ended bool) (past runEnd, news bool) {
+	past, ofNow := o.earlierEnd()
 	switch {
-	case !seen:
-		*ends = Ends{current: f.run, last: past, over: ofNow, untold: ofNow}
-		if f.lost && !f.deleting {
+	case !o.seen:
+		*ends = Ends{current: o.run, last: past, over: ofNow, untold: ofNow}
+		if o.lost && !o.deleting {
 			ends.current.restarts-- // the kubelet has counted the loss as a restart
 		}
 	case ofNow:
-		ends.advance(f, isCurrent)
-		news = ends.observeEarlier(&past, f, true)
-	case f.past != nil:
-		news = ends.observeEarlier(&past, f, isCurrent)
-		ends.advance(f, isCurrent)
+		ends.advance(&o)
+		o.isCurrent = true
+		news = ends.observeEarlier(&past, &o)
+	case o.past != nil:
+		news = ends.observeEarlier(&past, &o)
+		ends.advance(&o)
 	default:
-		ends.advance(f, isCurrent)
+		ends.advance(&o)
 	}
 	if ended {
-		ends.observePresent(f.presentEnd(ends.current))
+		ends.observePresent(o.presentEnd(ends.current))
 	}
-	if f.main != nil && f.main.LastTerminationState.Terminated != nil && !f.isOlder() {
+	if o.main != nil && o.main.LastTerminationState.Terminated != nil && !o.isOlder() {
 		// The end in the last state may also be the present one, see presentEnd.
-		if id := idOf(f.main.LastTerminationState.Terminated.ContainerID); f.past != nil || id != ends.current.id {
+		if id := idOf(o.main.LastTerminationState.Terminated.ContainerID); o.past != nil || id != ends.current.id {
 			ends.lastState = id
 		}
 	}
@@ -184,29 +204,29 @@ func (ends *Ends) observe(f *facts, seen, isCurrent, ended bool) (past runEnd, n
 }
 
 // advance makes the run that a status is about the current one.
-func (ends *Ends) advance(f *facts, isCurrent bool) {
-	switch now := f.run; {
-	case !isCurrent:
+func (ends *Ends) advance(o *observation) {
+	switch now := o.run; {
+	case !o.isCurrent:
 		isKnown := now.id != 0 && now.id == ends.last.id // the server was restored in between
 		ends.current, ends.over, ends.untold = now, isKnown, false
-	case now.id != 0, ends.current.id == 0 && f.main != nil && !f.lost:
+	case now.id != 0, ends.current.id == 0 && o.main != nil && !o.lost:
 		ends.current = now
 	}
 }
 
 // observeEarlier notes the end in the last state, and reports whether it is to be shown.
-func (ends *Ends) observeEarlier(past *runEnd, f *facts, isCurrent bool) bool {
-	ofCurrent := ends.isOfCurrent(past, f, isCurrent)
+func (ends *Ends) observeEarlier(past *runEnd, o *observation) bool {
+	ofCurrent := ends.isOfCurrent(past, o)
 	switch {
 	case ends.recognises(past.id), ofCurrent && ends.over:
 		return false
 	case ofCurrent:
 		past.id = ends.current.id
-		if isLost(f.past) {
+		if isLost(o.past) {
 			past.restarts = ends.current.restarts
 		}
 		ends.over = true
-	case !ends.isNews(past, f, isCurrent):
+	case !ends.isNews(past, o):
 		return false
 	}
 	ends.add(*past)
@@ -219,13 +239,13 @@ func (ends *Ends) recognises(id uint64) bool {
 }
 
 // isOfCurrent reports whether the current run has ended in the end of the last state.
-func (ends *Ends) isOfCurrent(past *runEnd, f *facts, isCurrent bool) bool {
+func (ends *Ends) isOfCurrent(past *runEnd, o *observation) bool {
 	switch {
-	case f.lost, isLost(f.past) && !isCurrent:
+	case o.lost, isLost(o.past) && !o.isCurrent:
 		return true
 	case past.id != 0 && ends.current.id != 0:
 		return past.id == ends.current.id
-	case past.id == 0 && !isCurrent && !ends.over:
+	case past.id == 0 && !o.isCurrent && !ends.over:
 		return past.restarts <= ends.current.restarts // else there was a run between the two
 	default:
 		return past.restarts == ends.current.restarts
@@ -234,13 +254,13 @@ func (ends *Ends) isOfCurrent(past *runEnd, f *facts, isCurrent bool) bool {
 
 // isNews reports whether an end in the last state is not recorded yet. The end is of another
 // run than the current one.
-func (ends *Ends) isNews(past *runEnd, f *facts, isCurrent bool) bool {
+func (ends *Ends) isNews(past *runEnd, o *observation) bool {
 	switch {
-	case f.isOlder() && f.main.RestartCount <= ends.current.restarts:
+	case o.isOlder() && o.main.RestartCount <= ends.current.restarts:
 		return false // a run before the last two, which were shown
 	case past.id != 0 && ends.last.id != 0, !ends.Known():
 		return true
-	case isCurrent && f.main.ContainerID != "" && isLost(f.past):
+	case o.isCurrent && o.main.ContainerID != "" && isLost(o.past):
 		return false // it was observed when the current run began
 	default:
 		return !ends.last.same(*past) && !past.older(ends.last)

@@ -11,19 +11,20 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/executorpods/watchsource/internal/rv"
 )
 
-// facts are what a pod says, before anything is concluded from it.
+// facts are what a pod says, each looked up once. Nothing is concluded from them yet.
 type facts struct {
 	pod   *corev1.Pod
 	rules *Rules
 
-	main    *corev1.ContainerStatus // of the executor container, nil if there is none
-	problem string                  // in finding it
+	// main is the status of the executor container, nil if there is none. problem says why it was
+	// not found.
+	main    *corev1.ContainerStatus
+	problem string
 
-	phase    corev1.PodPhase // as Kubernetes spells it, "" for no phase that it defines
+	// phase is spelled as Kubernetes spells it. It is "" for a phase that Kubernetes does not define.
+	phase    corev1.PodPhase
 	deleting bool
 	// final is true if the kubelet starts no container of the pod again, whatever the
 	// policies say.
@@ -32,7 +33,8 @@ type facts struct {
 	verdict bool
 
 	// own is the end of the executor container: its state, or in a final pod its last
-	// state. It is nil while the container runs or is started again by a rule.
+	// state. It is nil while the container runs or is started again by a rule, and if the end is of
+	// an earlier run, see [Ends.disown].
 	own *corev1.ContainerStateTerminated
 	// lost is true if the kubelet cannot find the container any more. The status is then about
 	// the newest run that there was.
@@ -41,12 +43,15 @@ type facts struct {
 	// started the container again after it.
 	past *corev1.ContainerStateTerminated
 
-	run          run    // that the status is about, see findRun
-	knownVersion string // the resource version of the known state, "" if there is none
+	// run is the run that the status is about, see findRun.
+	run run
 
-	disruption, disruptionMessage string // why Kubernetes, or else Kueue, ends the pod
-	allRestarting                 bool   // the condition AllContainersRestarting (KEP-5532)
-	ready                         bool   // the condition Ready
+	// disruption says why Kubernetes, or else Kueue, ends the pod.
+	disruption, disruptionMessage string
+	// allRestarting is the condition AllContainersRestarting (KEP-5532).
+	allRestarting bool
+	// ready is the condition Ready.
+	ready bool
 }
 
 // read looks up the facts of a pod.
@@ -58,8 +63,8 @@ func (f *facts) read(pod *corev1.Pod, r *Rules) {
 	f.verdict = f.phase == corev1.PodFailed && pod.Status.Reason != ""
 	f.readConditions()
 	if f.main != nil {
-		f.own = f.ownEnd()
-		f.past = f.pastEnd()
+		f.own = f.ownTerminated()
+		f.past = f.pastTerminated()
 		f.lost = f.isLost()
 	}
 }
@@ -162,9 +167,9 @@ func (f *facts) readConditions() {
 	}
 }
 
-// ownEnd returns the end of the executor container. In a pod that starts no container
+// ownTerminated returns the end of the executor container. In a pod that starts no container
 // again, the last state of a container that waits is its end.
-func (f *facts) ownEnd() *corev1.ContainerStateTerminated {
+func (f *facts) ownTerminated() *corev1.ContainerStateTerminated {
 	state, last := f.main.State.Terminated, f.main.LastTerminationState.Terminated
 	switch {
 	case state != nil && !f.final && (f.isRestartedByRule(f.main, state) || f.restartsAll()):
@@ -180,8 +185,8 @@ func (f *facts) ownEnd() *corev1.ContainerStateTerminated {
 	}
 }
 
-// pastEnd returns the end in the last state, if it is not the executor's own.
-func (f *facts) pastEnd() *corev1.ContainerStateTerminated {
+// pastTerminated returns the end in the last state, if it is not the executor's own.
+func (f *facts) pastTerminated() *corev1.ContainerStateTerminated {
 	last := f.main.LastTerminationState.Terminated
 	if last == nil || last == f.own || f.isRestartedByRule(f.main, last) {
 		return nil
@@ -196,8 +201,8 @@ const lostReason = "ContainerStatusUnknown"
 // isLost reports whether the kubelet has made up an end, because it cannot find the
 // container any more (its convertToAPIContainerStatuses and TerminatePod). Such an end
 // has no container ID and no times, and so it does not say which run has ended.
-func isLost(end *corev1.ContainerStateTerminated) bool {
-	return end.Reason == lostReason && end.ContainerID == "" && end.StartedAt.IsZero() && end.FinishedAt.IsZero()
+func isLost(terminated *corev1.ContainerStateTerminated) bool {
+	return terminated.Reason == lostReason && terminated.ContainerID == "" && terminated.StartedAt.IsZero() && terminated.FinishedAt.IsZero()
 }
 
 // isLost reports whether the status has no container, and no other end than a lost one.
@@ -213,10 +218,6 @@ func (f *facts) isLost() bool {
 	}
 }
 
-// isOlder reports whether the pod is in an earlier state than the known one, as after a restore
-// of the server.
-func (f *facts) isOlder() bool { return rv.Older(f.pod.ResourceVersion, f.knownVersion) }
-
 // timeOf returns a time, and the zero time for the Unix epoch. The kubelet writes the
 // epoch as the start of a container that could not be started.
 func timeOf(t metav1.Time) time.Time {
@@ -228,8 +229,10 @@ func timeOf(t metav1.Time) time.Time {
 
 // A run is one run of the executor container.
 type run struct {
-	id       uint64 // see idOf, 0 if unknown
-	restarts int32  // of the container before this run
+	// id is 0 if the run has no known ID, see idOf.
+	id uint64
+	// restarts is the number of times that the container was restarted before this run.
+	restarts int32
 }
 
 var idSeed = maphash.MakeSeed()

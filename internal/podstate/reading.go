@@ -22,8 +22,9 @@ type Known struct {
 // A Result is a new reading of an executor, and its ends after it.
 type Result struct {
 	Reading Reading
-	Ready   bool // the condition Ready, which does not influence the reading
 	Ends    Ends
+	// Ready is the condition Ready, which does not influence the reading.
+	Ready bool
 	// Missed is the executor at the end of an earlier run, if that end was not known. It
 	// precedes Reading. It is nil for most pods.
 	Missed *Reading
@@ -42,26 +43,19 @@ func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
 	if known.isReplacedBy(&f) {
 		known, result.Replaced = &Known{}, true
 	}
-	f.compare(known, &result)
-	return result
-}
-
-// compare decides the state of the executor, and compares it with the last reading.
-func (f *facts) compare(known *Known, result *Result) {
-	f.knownVersion = known.ResourceVersion
-	known.Ends.disown(f)
+	known.Ends.disown(&f)
 	f.findRun()
 	f.decide(&result.Reading)
-	result.Ready = f.ready
-	result.Ends = known.Ends
-	c := comparison{facts: f, known: known, isCurrent: known.Ends.isCurrent(f)}
-	past, news := result.Ends.observe(f, known.Seen, c.isCurrent, result.Reading.State.Ended())
+	c := newComparison(&f, known)
+	result.Ready, result.Ends = f.ready, known.Ends
+	past, news := result.Ends.observe(c.observation, result.Reading.State.Ended())
 	if news {
-		result.Missed = result.Reading.endedBefore(f, past.restarts)
+		result.Missed = result.Reading.endedBefore(&f, past.restarts)
 	}
 	c.complete(&result.Reading)
 	c.keepEnd(&result.Reading)
 	result.sight = c.sight()
+	return result
 }
 
 // isReplacedBy reports whether the pod is another pod than the known one. The caller knows
@@ -82,17 +76,23 @@ func (k *Known) isReplacedBy(f *facts) bool {
 	}
 }
 
-// A comparison has the facts of a pod beside the last reading of its executor.
+// A comparison has an observation beside the last reading of the executor.
 type comparison struct {
-	*facts
-	known     *Known
-	isCurrent bool // the pod is about the current run, see [Ends]
+	observation
+	known *Known
+}
+
+func newComparison(f *facts, known *Known) comparison {
+	return comparison{
+		observation: observation{facts: f, seen: known.Seen, knownVersion: known.ResourceVersion, isCurrent: known.Ends.isCurrent(f)},
+		known:       known,
+	}
 }
 
 // continues reports whether the pod is about the current run, and not in an earlier state of
 // it, as after a restore of the server.
 func (c *comparison) continues() bool {
-	return c.isCurrent && c.known.Seen && !c.isOlder()
+	return c.isCurrent && c.seen && !c.isOlder()
 }
 
 // endedBefore returns the reading at the end of an earlier run.
@@ -189,14 +189,17 @@ func (c *comparison) contradiction(end, now *Reading) string {
 	return fmt.Sprintf("the executor has ended (%v, exit code %d), and the pod is reported as %s", end.State, end.ExitCode, says)
 }
 
-// A sight says what a state shows of its run.
+// A sight is what a state shows of its run. It decides which states may be merged, see [Waiting].
 type sight struct {
-	begins bool // it is the first state of the run
-	named  bool // it has the ID of the run
+	// begins is true for the first state of the run.
+	begins bool
+	// named is true if the state has the ID of the run.
+	named bool
 	// hidden is true if the kubelet has lost the container, or has created it and not started
 	// it. Such a state is also about the run before.
-	hidden   bool
-	nameless bool // its last state is the end of a run without an ID
+	hidden bool
+	// nameless is true if the last state is the end of a run without an ID.
+	nameless bool
 }
 
 func (c *comparison) sight() sight {
@@ -206,7 +209,7 @@ func (c *comparison) sight() sight {
 	named, last := c.main.ContainerID != "", c.main.LastTerminationState.Terminated
 	isOfAnother := last != nil && last.ContainerID != "" && last.ContainerID != c.main.ContainerID
 	return sight{
-		begins:   !c.isCurrent || !c.known.Seen,
+		begins:   !c.isCurrent || !c.seen,
 		named:    named,
 		hidden:   c.lost || isOfAnother && (!named || c.main.State.Waiting != nil),
 		nameless: c.past != nil && c.past.ContainerID == "",

@@ -30,15 +30,15 @@ func (f *facts) hasFailedForGood() bool {
 
 // failedForGood reports whether an end of a container is a failure after which
 // nothing starts it again.
-func (f *facts) failedForGood(status *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) bool {
-	return end != nil && end.ExitCode != 0 && !f.isFailureRestarted(status, end)
+func (f *facts) failedForGood(status *corev1.ContainerStatus, terminated *corev1.ContainerStateTerminated) bool {
+	return terminated != nil && terminated.ExitCode != 0 && !f.isFailureRestarted(status, terminated)
 }
 
 // isFailureRestarted reports whether the kubelet starts a container of the pod
 // again after a failure. It follows ContainerShouldRestart of Kubernetes: the
 // restart rules of the container (KEP-5307), then its policy, then the pod's policy.
-func (f *facts) isFailureRestarted(status *corev1.ContainerStatus, failure *corev1.ContainerStateTerminated) bool {
-	if f.isRestartedByRule(status, failure) {
+func (f *facts) isFailureRestarted(status *corev1.ContainerStatus, terminated *corev1.ContainerStateTerminated) bool {
+	if f.isRestartedByRule(status, terminated) {
 		return true
 	}
 	policy := f.pod.Spec.RestartPolicy
@@ -50,11 +50,11 @@ func (f *facts) isFailureRestarted(status *corev1.ContainerStatus, failure *core
 
 // isRestartedByRule reports whether a restart rule of the container starts it again
 // after this end, or whether the kubelet stopped it to restart all containers.
-func (f *facts) isRestartedByRule(status *corev1.ContainerStatus, end *corev1.ContainerStateTerminated) bool {
-	if end.Reason == restartingAllContainers {
+func (f *facts) isRestartedByRule(status *corev1.ContainerStatus, terminated *corev1.ContainerStateTerminated) bool {
+	if terminated.Reason == restartingAllContainers {
 		return true
 	}
-	_, matches := restartRule(containerNamed(f.pod, status.Name), end.ExitCode)
+	_, matches := restartRule(containerNamed(f.pod, status.Name), terminated.ExitCode)
 	return matches
 }
 
@@ -65,11 +65,11 @@ func (f *facts) restartsAll() bool {
 		return true
 	}
 	for status := range containers(f.pod) {
-		end := status.State.Terminated
-		if end == nil {
+		terminated := status.State.Terminated
+		if terminated == nil {
 			continue
 		}
-		action, matches := restartRule(containerNamed(f.pod, status.Name), end.ExitCode)
+		action, matches := restartRule(containerNamed(f.pod, status.Name), terminated.ExitCode)
 		if matches && action == corev1.ContainerRestartRuleActionRestartAllContainers {
 			return true
 		}

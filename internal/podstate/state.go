@@ -14,7 +14,8 @@ const (
 	Running
 	Succeeded
 	Failed
-	Deleted // a pod that is gone; Read never returns it
+	// Deleted is a pod that is gone. Read never returns it.
+	Deleted
 )
 
 var stateNames = [...]string{"Unknown", "Pending", "Running", "Succeeded", "Failed", "Deleted"}
@@ -59,6 +60,8 @@ func (r *Reading) addProblem(problem string) {
 
 // Rules say which container is the executor, and whether other containers count.
 type Rules struct {
-	Container     string // the name of the executor container
-	ContainerOnly bool   // the failure of another container does not fail the executor
+	// Container is the name of the executor container.
+	Container string
+	// ContainerOnly is true if the failure of another container does not fail the executor.
+	ContainerOnly bool
 }

@@ -7,17 +7,22 @@ import corev1 "k8s.io/api/core/v1"
 // A Waiting is a state of a pod that waits for a slow store. A newer state takes its place,
 // unless the store would then miss an end.
 type Waiting struct {
-	before Known // the state before this one; not seen if only the store knows it
-	known  Known // after this state
+	// before is the state before this one. It is not seen if only the store knows it.
+	before Known
+	// known is the state itself.
+	known Known
 	sight
-	newEnd bool // it shows an end that the state before does not show
-	needed bool // without it the store would understand the next state in another way
+	// newEnd is true if the state shows an end that the state before does not show.
+	newEnd bool
+	// needed is true if the store would understand the next state in another way without this one.
+	needed bool
 	// anchored is true if one of the states that wait, up to this one, has the ID of a run that
 	// has started.
 	anchored bool
 }
 
-// Wait reads a state that waits after another one, which is nil if none waits.
+// Wait reads a state that waits after another one, which is nil if none waits. It notes in the other
+// one whether the store needs it.
 func (r *Rules) Wait(last *Waiting, pod *corev1.Pod) *Waiting {
 	w := &Waiting{}
 	if last != nil {
@@ -41,9 +46,9 @@ func (r *Rules) Wait(last *Waiting, pod *corev1.Pod) *Waiting {
 	return w
 }
 
-// Absorb reports whether the state takes the place of the one before it. It then shows the
-// end and the run that the other one showed.
-func (w *Waiting) Absorb(last *Waiting) bool {
+// MayReplace reports whether the state may take the place of the one before it: the store then misses
+// no end, and reads the state in the same way.
+func (w *Waiting) MayReplace(last *Waiting) bool {
 	runsAgain := last.known.Reading.State.Ended() && !w.known.Reading.State.Ended()
 	switch {
 	case last.needed, last.newEnd && (w.newEnd || runsAgain), last.begins && !w.named:
@@ -52,10 +57,16 @@ func (w *Waiting) Absorb(last *Waiting) bool {
 		return false // only the store knows which run the state is about
 	case last.nameless && !w.nameless && !last.before.Seen:
 		return false // only the store knows whether that end is news
+	default:
+		return true
 	}
+}
+
+// Replace lets the state take the place of the one before it. It then shows the end and the run that
+// the other one showed.
+func (w *Waiting) Replace(last *Waiting) {
 	w.before = last.before
 	w.newEnd, w.begins = w.newEnd || last.newEnd, w.begins || last.begins
-	return true
 }
 
 // HasToPass reports whether the store must receive the state, because an end depends on it.
