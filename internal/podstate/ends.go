@@ -157,7 +157,7 @@ func (r run) hasEnded(end runEnd) bool {
 	return r.restarts == end.restarts
 }
 
-// An observation has the facts of a pod beside what is known of its executor.
+// An observation has the facts of a pod beside the known state of its executor.
 type observation struct {
 	*facts
 	// seen is true if the executor was seen before, in the state with knownVersion.
@@ -173,7 +173,7 @@ func (o *observation) isOlder() bool { return rv.Older(o.pod.ResourceVersion, o.
 
 // observe notes the ends that a status shows. news is true if past, the end in the last
 // state, is to be shown. ended is true if the executor has ended now.
-func (ends *Ends) observe(o observation, ended bool) (past runEnd, news bool) {
+func (ends *Ends) observe(o *observation, ended bool) (past runEnd, news bool) {
 	past, ofNow := o.earlierEnd()
 	switch {
 	case !o.seen:
@@ -182,14 +182,13 @@ func (ends *Ends) observe(o observation, ended bool) (past runEnd, news bool) {
 			ends.current.restarts-- // the kubelet has counted the loss as a restart
 		}
 	case ofNow:
-		ends.advance(&o)
-		o.isCurrent = true
-		news = ends.observeEarlier(&past, &o)
+		ends.advance(o) // so that past is the end of the current run
+		news = ends.observeEarlier(&past, o)
 	case o.past != nil:
-		news = ends.observeEarlier(&past, &o)
-		ends.advance(&o)
+		news = ends.observeEarlier(&past, o)
+		ends.advance(o)
 	default:
-		ends.advance(&o)
+		ends.advance(o)
 	}
 	if ended {
 		ends.observePresent(o.presentEnd(ends.current))

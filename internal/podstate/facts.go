@@ -18,8 +18,8 @@ type facts struct {
 	pod   *corev1.Pod
 	rules *Rules
 
-	// main is the status of the executor container, nil if there is none. problem says why it was
-	// not found.
+	// main is the status of the executor container. It is nil if the pod has no such status, and
+	// problem then says why.
 	main    *corev1.ContainerStatus
 	problem string
 

@@ -48,7 +48,7 @@ func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
 	f.decide(&result.Reading)
 	c := newComparison(&f, known)
 	result.Ready, result.Ends = f.ready, known.Ends
-	past, news := result.Ends.observe(c.observation, result.Reading.State.Ended())
+	past, news := result.Ends.observe(&c.observation, result.Reading.State.Ended())
 	if news {
 		result.Missed = result.Reading.endedBefore(&f, past.restarts)
 	}

@@ -39,7 +39,8 @@ func (e *Events) Put(event Event, rules *podstate.Rules) {
 	key := event.Pod.Key()
 	if i, ok := e.lastOf[key]; ok && !e.events[i].Left {
 		event.state = read(rules, e.events[i].state, event.Pod)
-		if !event.Left && event.state.Absorb(e.events[i].state) {
+		if !event.Left && event.state.MayReplace(e.events[i].state) {
+			event.state.Replace(e.events[i].state)
 			e.events[i] = event
 			return
 		}

@@ -116,10 +116,11 @@ func (q *Queue) UpdatePod(pod *podwire.Pod) {
 		return
 	}
 	now := read(q.Rules, last.state, pod)
-	if len(q.waiting) < mergeFrom || !now.Absorb(last.state) {
+	if len(q.waiting) < mergeFrom || !now.MayReplace(last.state) {
 		q.append(key, &queuedCall{kind: updatePod, pod: pod, state: now})
 		return
 	}
+	now.Replace(last.state)
 	last.pod, last.state = pod, now
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package rawpod reads a pod that is not decoded: the parts of the message, and the fields of the
-// metadata, the spec and the status that the library needs. It keeps nothing, and it does not check
-// what it skips.
+// metadata, the spec and the status that the library needs. It keeps nothing, and checks only the
+// fields that it reads.
 package rawpod
 
 import (
