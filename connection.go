@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/latelist"
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/roster"
@@ -19,6 +20,10 @@ import (
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/usercode"
 )
+
+// maxListedByName bounds the applications in a selector, and so the length of the request's
+// URL. For more of them all pods are listed.
+const maxListedByName = 100
 
 // A connection is the watch of a [SharedWatch] from its first member to its last. It is the
 // sink of the loop, and passes each event to the members of the pod's application.
@@ -34,7 +39,7 @@ type connection struct {
 	done      chan struct{} // closed when nothing runs any more
 	status    statusBoard
 	monitor   *monitor
-	lateLists *lateLists
+	lateLists *latelist.Lists
 	starting  sync.Once
 
 	// loop is fixed before a member is admitted.
@@ -67,7 +72,7 @@ func newConnection(client kubernetes.Interface, o *sourceOptions, label routing.
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.logger = o.logger.WithValues("selector", c.selector.String())
 	c.monitor = newMonitor(&c.status, o, c.logger, &c.userCode)
-	c.lateLists = newLateLists(c.ctx, c.listOf)
+	c.lateLists = latelist.New(c.ctx, c.listOf)
 	c.status.start("")
 	return c
 }
@@ -106,7 +111,7 @@ func (c *connection) finish(err error, panicked *listwatch.CaughtPanic) {
 	c.closed = true
 	c.mu.Unlock()
 	c.cancel(err)
-	c.lateLists.wait()
+	c.lateLists.Wait()
 	c.monitor.stop()
 	c.status.stop()
 	for _, m := range c.members() {
@@ -344,9 +349,9 @@ func (c *connection) view(appID string) (resourceVersion string, hasPod, isOpen 
 }
 
 // requestList asks for a list of a member's application.
-func (c *connection) requestList(m *member) { c.lateLists.request(m) }
+func (c *connection) requestList(m *member) { c.lateLists.Request(m) }
 
-// listOf is the listFunc of the late members. It lists all pods if the selector of the
+// listOf is the [latelist.ListFunc]. It lists all pods if the selector of the
 // applications would be too long.
 func (c *connection) listOf(ctx context.Context, appIDs []string) (map[string][]*podwire.Pod, string, error) {
 	selector := c.selector

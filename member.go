@@ -151,8 +151,11 @@ func (m *member) awaitList(minVersion string) {
 	m.connection.requestList(m)
 }
 
-// receiveList passes on a list of the application, and the events that came meanwhile.
-func (m *member) receiveList(pods []*podwire.Pod, resourceVersion string) {
+// AppID implements [latelist.Member], as the following methods do.
+func (m *member) AppID() string { return m.session.appID }
+
+// ReceiveList passes on a list of the application, and the events that came meanwhile.
+func (m *member) ReceiveList(pods []*podwire.Pod, resourceVersion string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -173,8 +176,8 @@ func (m *member) receiveList(pods []*podwire.Pod, resourceVersion string) {
 	m.open()
 }
 
-// listFailed lists again, or ends a Start that waits for a list.
-func (m *member) listFailed(err error) {
+// ListFailed lists again, or ends a Start that waits for a list.
+func (m *member) ListFailed(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch waitsForWatch := m.stage == awaitingWatch && !m.begun; {

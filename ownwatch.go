@@ -17,10 +17,7 @@ import (
 )
 
 // ownWatches makes the feeds of a source that shares its watch with no other.
-type ownWatches struct {
-	client  kubernetes.Interface
-	options *sourceOptions
-}
+type ownWatches struct{ client kubernetes.Interface }
 
 func (o ownWatches) check() error {
 	if isnil.Value(o.client) {

@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/executorpods/watchsource/internal/claim"
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/usercode"
 )
@@ -29,7 +30,7 @@ type session struct {
 	store    SnapshotsStore
 	options  *sourceOptions
 	status   *statusBoard
-	claim    claim
+	claim    claim.Claim
 	cancel   context.CancelCauseFunc
 	feed     feed // fixed before it starts
 
@@ -78,7 +79,7 @@ var errNilClient = errors.New("the client is nil")
 func newSession(appID string, selector labels.Selector, store SnapshotsStore, o *sourceOptions, status *statusBoard, cancel context.CancelCauseFunc) *session {
 	return &session{
 		appID: appID, selector: selector, store: store, options: o, status: status,
-		claim: claim{appID: appID, store: store}, cancel: cancel,
+		claim: claim.Claim{AppID: appID, Stores: storeIDs(store)}, cancel: cancel,
 		opened: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -140,7 +141,7 @@ func (s *session) end(cause error, called bool) {
 		observer.ObserveStop()
 	}
 	s.err = cause
-	s.claim.release()
+	s.claim.Release()
 	close(s.done)
 }
 

@@ -89,10 +89,6 @@ type Store struct {
 	// brings, until the function that it returns is called. It is nil for other sources.
 	followVersions atomic.Pointer[func() (stop func())]
 
-	// claimed is the claim of the session that feeds the store, nil if the store is free. It is
-	// guarded by claims.
-	claimed *claim
-
 	// mu is held to write current, and guards the fields below.
 	mu        sync.Mutex
 	positions positions // in the view of current
@@ -321,17 +317,5 @@ func (s *Store) logProblem(known, e *Executor) {
 	}
 }
 
-// claimedBy implements claimable.
-func (s *Store) claimedBy() *claim {
-	if s == nil {
-		return nil
-	}
-	return s.claimed
-}
-
-// passClaim implements claimable.
-func (s *Store) passClaim(from, to *claim) {
-	if s != nil && s.claimed == from {
-		s.claimed = to
-	}
-}
+// own implements ownStore.
+func (s *Store) own() *Store { return s }

@@ -60,20 +60,3 @@ func (t tee) ObserveStop() {
 		}
 	}
 }
-
-// claimedBy implements claimable.
-func (t tee) claimedBy() *claim {
-	for _, store := range t {
-		if other := claimOf(store); other != nil {
-			return other
-		}
-	}
-	return nil
-}
-
-// passClaim implements claimable.
-func (t tee) passClaim(from, to *claim) {
-	for _, store := range t {
-		passClaim(store, from, to)
-	}
-}

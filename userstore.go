@@ -12,15 +12,6 @@ import (
 	"github.com/executorpods/watchsource/internal/waiting"
 )
 
-// podStoreOf returns the podStore for a store of the public API. A Store is one itself. A type that
-// embeds a Store may not forward every call, so it counts as a store of the user.
-func podStoreOf(store SnapshotsStore, trimmed bool) podStore {
-	if s, ok := store.(*Store); ok {
-		return s
-	}
-	return newLedger(userStore{store, trimmed})
-}
-
 // A userStore decodes pods for a store of the user.
 type userStore struct {
 	store   SnapshotsStore

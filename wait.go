@@ -4,10 +4,14 @@ package watchsource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
+
+// ErrStopped means that Stop ended a Start or a wait for a snapshot.
+var ErrStopped = errors.New("watchsource: the source was stopped")
 
 // WaitFor returns the first snapshot for which cond returns true, beginning with the
 // current one. It may skip snapshots. cond must not block.

@@ -8,6 +8,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/isnil"
@@ -31,6 +32,27 @@ type Watcher struct {
 
 	// Owned by the watch goroutine.
 	resourceVersion string // up to which the store has received everything, "" if unknown
+}
+
+// A podStore receives pods in their wire form, or decoded if they came so, and knows the
+// resource version of each pod that it has.
+type podStore interface {
+	updatePod(*podwire.Pod)
+	deletePod(*podwire.Pod)
+	replacePods([]*podwire.Pod)
+	ObserveResourceVersion(string)
+	// last returns the last state of a pod. It has the resource version in any case, and the pod
+	// if the store keeps it.
+	last(key types.UID) (known podwire.Known, ok bool)
+}
+
+// podStoreOf returns the podStore for a store of the public API. A Store is one itself. A type that
+// embeds a Store may not forward every call, so it counts as a store of the user.
+func podStoreOf(store SnapshotsStore, trimmed bool) podStore {
+	if s, ok := store.(*Store); ok {
+		return s
+	}
+	return newLedger(userStore{store, trimmed})
 }
 
 // NewWatcher returns a Watcher that passes the pods that match selector to store. It

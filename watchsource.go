@@ -21,6 +21,11 @@ import (
 // watches one application at a time. Call Stop first, or make another source.
 var ErrAlreadyStarted = errors.New("watchsource: already started, call Stop before another Start")
 
+// ErrStoreInUse is the error of Start if another source that is started feeds the
+// store, or a store in its Tee. Each source needs its own store, because the list of
+// one source would remove the executors of the other.
+var ErrStoreInUse = errors.New("watchsource: another started source feeds the store, use one store for each source")
+
 // A WatchSnapshotSource watches the executor pods of one application at a time
 // and feeds a [SnapshotsStore] with them. Its model is Spark's
 // ExecutorPodsWatchSnapshotSource.
@@ -44,7 +49,7 @@ type WatchSnapshotSource struct {
 // the client. Use one store for each source.
 func NewWatchSnapshotSource(store SnapshotsStore, client kubernetes.Interface, opts ...Option) *WatchSnapshotSource {
 	options := newSourceOptions(opts)
-	return &WatchSnapshotSource{store: store, options: &options, feeds: ownWatches{client, &options}}
+	return &WatchSnapshotSource{store: store, options: &options, feeds: ownWatches{client}}
 }
 
 // Start begins to watch the executor pods of an application. It returns once
@@ -170,8 +175,8 @@ func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) erro
 	if s.session != nil {
 		return ErrAlreadyStarted
 	}
-	if err := starting.claim.take(); err != nil {
-		return err
+	if other := starting.claim.Take(); other != nil {
+		return fmt.Errorf("%w (the other source watches application %q)", ErrStoreInUse, other.AppID)
 	}
 	s.status.start(starting.appID)
 	starting.feed = s.feeds.join(ctx, starting)
