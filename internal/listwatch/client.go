@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/shard"
 )
@@ -85,7 +86,7 @@ func versionOf(list runtime.Object, err error) (string, error) {
 	}
 	accessor, err := meta.ListAccessor(list)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNotUnderstood, err)
+		return "", fmt.Errorf("%w: %w", failure.ErrNotUnderstood, err)
 	}
 	return accessor.GetResourceVersion(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
@@ -181,12 +182,12 @@ func (l *Loop) checkStore(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case refusesClient(err):
+	case failure.RefusesClient(err):
 		version = held
 	case err != nil:
-		return lateRefusal{err}
+		return failure.Late(err)
 	case rv.Older(version, held):
-		return errNewHistory
+		return failure.ErrNewHistory
 	}
 	l.policy.contact.answered(time.Now(), version)
 	l.Report(Event{Kind: Checked, Heard: true})

@@ -5,6 +5,8 @@ package listwatch
 import (
 	"errors"
 	"time"
+
+	"github.com/executorpods/watchsource/internal/failure"
 )
 
 const (
@@ -119,6 +121,6 @@ func (c *cuts) cut(now time.Time, end streamEnd) {
 // isCut reports whether a stream ended before it was asked to, and not because of what the API
 // server said or did not say.
 func isCut(end streamEnd) bool {
-	return !end.asAsked() && !answered(end.err) && !errors.Is(end.err, ErrStalled) &&
-		!errors.Is(end.err, ErrNotUnderstood) && !errors.Is(end.err, errNewHistory)
+	return !end.asAsked() && !failure.Answered(end.err) && !errors.Is(end.err, failure.ErrStalled) &&
+		!errors.Is(end.err, failure.ErrNotUnderstood) && !errors.Is(end.err, failure.ErrNewHistory)
 }

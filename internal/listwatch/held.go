@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
@@ -32,20 +33,14 @@ type heldEvents struct {
 	events  events // nil until the answer was taken
 }
 
-// A lateRefusal is the refusal of a watch that was taken for open, by the API server or by a
-// gateway that did not reach it, or of a check that was made while one was open.
-type lateRefusal struct{ error }
-
-func (e lateRefusal) Unwrap() error { return e.error }
-
 func (e *heldEvents) next() (watch.Event, error) {
 	if e.events == nil {
 		opened, err := e.pending.await(e.ctx)
 		if err != nil {
 			e.pending = nil
-			err = e.loop.failed(watchRequest, err)
-			if statusCode(err) != 0 {
-				err = lateRefusal{err}
+			err = e.loop.failed(failure.WatchPods, err)
+			if failure.StatusCode(err) != 0 {
+				err = failure.Late(err)
 			}
 			return watch.Event{}, err
 		}
@@ -139,14 +134,14 @@ func (l *Loop) checkHeld(ctx context.Context, late *heldEvents, from string) (op
 func (l *Loop) showsHeld(asking context.Context, a answer[string], from string) (bool, error) {
 	now, err := a.take(asking)
 	switch {
-	case refusesClient(err):
+	case failure.RefusesClient(err):
 		now = from
 	case err != nil:
 		return false, nil // the watch may still be answered
 	}
 	l.policy.checked(time.Now(), now)
 	if rv.Older(now, from) {
-		return false, errNewHistory
+		return false, failure.ErrNewHistory
 	}
 	l.holdsBack, l.checked = true, true
 	return true, nil

@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+
+	"github.com/executorpods/watchsource/internal/failure"
 )
 
 // Frames of HTTP/2 (RFC 9113), and their flags and codes.
@@ -83,7 +85,7 @@ func TestEndsOfHTTP2(t *testing.T) {
 			if test.whole != (err == io.EOF) { // a wrapped one is another end
 				t.Errorf("the end %v, want io.EOF only of a watch that the server ended", err)
 			}
-			if !connectionBroke(err) || !Unreachable(err) || answered(err) {
+			if !failure.ConnectionBroke(err) || !failure.Unreachable(err) || failure.Answered(err) {
 				t.Errorf("%v is not taken for a connection that broke", err)
 			}
 		})

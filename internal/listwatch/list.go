@@ -18,6 +18,7 @@ import (
 	clientfeatures "k8s.io/client-go/features"
 	"k8s.io/client-go/tools/pager"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
@@ -79,20 +80,20 @@ func (l *Loop) streamsLists() bool {
 // for a streaming list, because one whose cache lags refuses these for longer
 // than plain lists (kubernetes issue 139766).
 func (l *Loop) worthPlainList(err error) bool {
-	if asksToWait(err) {
+	if failure.AsksToWait(err) {
 		l.busyStreams++
 		return l.busyStreams > 1
 	}
-	if !l.started && errors.Is(err, errNoAnswer) {
+	if !l.started && errors.Is(err, failure.ErrNoAnswer) {
 		return true
 	}
-	return cannotStream(err) || answered(err) && !lacksRights(err)
+	return cannotStream(err) || failure.Answered(err) && !failure.LacksRights(err)
 }
 
 // cannotStream reports whether a streaming list failed in a way in which another
 // one would fail too.
 func cannotStream(err error) bool {
-	return unsupported(err) || errors.Is(err, ErrStalled) || errors.Is(err, errListCut) || errors.Is(err, ErrNotUnderstood)
+	return unsupported(err) || errors.Is(err, failure.ErrStalled) || errors.Is(err, failure.ErrListCut) || errors.Is(err, failure.ErrNotUnderstood)
 }
 
 // unsupported reports whether the server does not know streaming lists. Nothing
@@ -115,7 +116,7 @@ func (l *Loop) streamList(ctx context.Context) (fullView, error) {
 	view, err := l.collect(s, began)
 	if err != nil {
 		s.close()
-		return fullView{}, l.failed(watchRequest, err)
+		return fullView{}, l.failed(failure.WatchPods, err)
 	}
 	view.stream = s
 	return view, nil
@@ -135,7 +136,7 @@ func (l *Loop) streamListLimit() time.Duration {
 func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
 	stallTimeout := min(listStallTimeout, l.StartTimeout/3)
 	if !l.started {
-		limit := time.AfterFunc(l.streamListLimit()-time.Since(began), func() { s.cancel(ErrStalled) })
+		limit := time.AfterFunc(l.streamListLimit()-time.Since(began), func() { s.cancel(failure.ErrStalled) })
 		defer limit.Stop()
 	}
 	var pods podList
@@ -151,7 +152,7 @@ func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
 		case s.ctx.Err() != nil:
 			return fullView{}, err
 		default:
-			return fullView{}, fmt.Errorf("%w: %w", errListCut, err)
+			return fullView{}, fmt.Errorf("%w: %w", failure.ErrListCut, err)
 		}
 		pod, err := PodOf(event)
 		if err != nil {
@@ -191,9 +192,9 @@ func PodOf(event watch.Event) (*podwire.Pod, error) {
 		if pod, ok := podwire.From(event.Object); ok {
 			return pod, nil
 		}
-		return nil, fmt.Errorf("%w: %s event with a %T in place of a pod", ErrNotUnderstood, event.Type, event.Object)
+		return nil, fmt.Errorf("%w: %s event with a %T in place of a pod", failure.ErrNotUnderstood, event.Type, event.Object)
 	default:
-		return nil, fmt.Errorf("%w: event of type %q", ErrNotUnderstood, event.Type)
+		return nil, fmt.Errorf("%w: event of type %q", failure.ErrNotUnderstood, event.Type)
 	}
 }
 
@@ -248,29 +249,29 @@ func (l *Loop) List(ctx context.Context, selector string) (pods []*podwire.Pod, 
 // plainList lists, in pages.
 func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error) {
 	page := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, noAnswer(openTimeout))
+		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, failure.NoAnswerWithin(openTimeout))
 		defer cancel()
 		return request(ctx, func() (runtime.Object, error) { return l.pods.List(ctx, options) }, func(runtime.Object) {})
 	}
 	var view fullView
 	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
-		return view, l.failed(listRequest, err)
+		return view, l.failed(failure.ListPods, err)
 	}
 	accessor, err := meta.ListAccessor(list)
 	if err != nil {
-		return view, fmt.Errorf("%w: %w", ErrNotUnderstood, err)
+		return view, fmt.Errorf("%w: %w", failure.ErrNotUnderstood, err)
 	}
 	view.resourceVersion = accessor.GetResourceVersion()
 	if view.resourceVersion == "" && !l.fake {
 		// For example a JSON null, which client-go takes for an empty list.
-		return view, l.failed(listRequest, fmt.Errorf("%w: a list without a resource version", ErrNotUnderstood))
+		return view, l.failed(failure.ListPods, fmt.Errorf("%w: a list without a resource version", failure.ErrNotUnderstood))
 	}
 	// WithAlloc, so that one pod that lives on does not keep its whole page.
 	err = meta.EachListItemWithAlloc(list, func(object runtime.Object) error {
 		pod, ok := podwire.From(object)
 		if !ok {
-			return fmt.Errorf("%w: %T in a list of pods", ErrNotUnderstood, object)
+			return fmt.Errorf("%w: %T in a list of pods", failure.ErrNotUnderstood, object)
 		}
 		if l.Shard.Owns(pod.Namespace) {
 			view.pods = append(view.pods, pod)

@@ -19,11 +19,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/shard"
@@ -248,7 +248,7 @@ func (l *Loop) wentBack(ctx context.Context, held string) (bool, error) {
 	case err == nil:
 		l.policy.checked(time.Now(), now)
 		return rv.Older(now, held), nil
-	case refusesClient(err):
+	case failure.RefusesClient(err):
 		l.policy.checked(time.Now(), held)
 		return l.silent, nil
 	default:
@@ -264,16 +264,16 @@ func (l *Loop) version(ctx context.Context) (string, error) {
 	if err == nil {
 		return version, nil
 	}
-	if !refusesClient(err) {
+	if !failure.RefusesClient(err) {
 		l.policy.contact.failed()
 	}
-	return "", &requestError{kind: versionRequest, namespace: versionNamespace(l.Namespace), err: err}
+	return "", &failure.RequestError{Kind: failure.CheckVersion, Namespace: versionNamespace(l.Namespace), Err: err}
 }
 
 // versionContext bounds a request for the server's version.
 func versionContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	const limit = checkTimeout + checkGrace
-	return context.WithTimeoutCause(ctx, limit, noAnswer(limit))
+	return context.WithTimeoutCause(ctx, limit, failure.NoAnswerWithin(limit))
 }
 
 // askVersion asks for the server's version.
@@ -322,11 +322,11 @@ func (l *Loop) relist(ctx context.Context) (*stream, error) {
 // and not watches, and then Start ends while the request waits.
 func (l *Loop) watchAfterList(ctx context.Context, resourceVersion string) (*stream, error) {
 	if !l.started {
-		l.Report(Event{Kind: Unanswered, Err: &requestError{kind: watchRequest, namespace: l.Namespace, listed: true, err: errNoAnswer}})
+		l.Report(Event{Kind: Unanswered, Err: &failure.RequestError{Kind: failure.WatchPods, Namespace: l.Namespace, Listed: true, Err: failure.ErrNoAnswer}})
 	}
 	s, err := l.watch(ctx, resourceVersion)
-	if failed, ok := errors.AsType[*requestError](err); ok {
-		failed.listed = true
+	if failed, ok := errors.AsType[*failure.RequestError](err); ok {
+		failed.Listed = true
 	}
 	return s, err
 }
@@ -342,9 +342,9 @@ func (l *Loop) refused(err error, took time.Duration) time.Duration {
 		l.Sink.Forget()
 	}
 	l.checkDue = (l.checkDue || step.check) && !l.fake
-	gone := versionGone(err)
+	gone := failure.VersionGone(err)
 	l.Report(Event{Kind: Refused, Took: took, Err: err, Trouble: l.started && !gone})
-	switch trouble := troubleOf(err); {
+	switch trouble := failure.Trouble(err); {
 	case gone:
 		l.Logger.V(4).Info("Version to watch from is gone, listing", "err", err, "delay", step.delay)
 	case l.started && trouble != l.trouble:
@@ -354,18 +354,6 @@ func (l *Loop) refused(err error, took time.Duration) time.Duration {
 		l.Logger.V(4).Info("Retrying watch", "err", err, "delay", step.delay, "relist", step.relist)
 	}
 	return step.delay
-}
-
-// troubleOf distinguishes troubles that an operator would call different. An API server without
-// its store answers checks in several ways, and a gateway answers in place of one that does not.
-func troubleOf(err error) string {
-	if byGateway(err) || isVersionRequest(err) && !asksToWait(err) && !lacksRights(err) {
-		return "NoAnswer"
-	}
-	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
-		return string(reason)
-	}
-	return "NoAnswer"
 }
 
 // follow passes on the events of a stream until it ends, and returns how long
@@ -389,15 +377,15 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 		l.Report(Event{Kind: Closed, ResourceVersion: version, Took: end.age})
 		return 0
 	}
-	if refusal, ok := errors.AsType[lateRefusal](err); ok {
-		if !isVersionRequest(refusal.error) {
+	if refusal, ok := errors.AsType[failure.LateRefusal](err); ok {
+		if !failure.IsVersionCheck(refusal.Unwrap()) {
 			l.refusedLate = min(end.asked, maxRefusedLate)
 		}
 		l.Report(Event{Kind: Closed, ResourceVersion: version, Took: end.age})
-		return l.refused(refusal.error, end.age)
+		return l.refused(refusal.Unwrap(), end.age)
 	}
 	l.refusedLate = 0
-	if errors.Is(err, ErrStalled) {
+	if errors.Is(err, failure.ErrStalled) {
 		l.bookmarks = false
 	}
 	l.learnHeld(s)
@@ -406,7 +394,7 @@ func (l *Loop) follow(ctx context.Context, s *stream) time.Duration {
 		l.Sink.Forget()
 	}
 	l.checkDue = step.check && !l.fake
-	l.silent = l.checkDue && (end.asAsked() || errors.Is(err, ErrStalled))
+	l.silent = l.checkDue && (end.asAsked() || errors.Is(err, failure.ErrStalled))
 	l.Report(Event{Kind: Closed, ResourceVersion: l.Sink.ResourceVersion(), Took: end.age, Err: err})
 	l.Logger.V(4).Info("Watch ended", "err", err, "resourceVersion", version, "relist", step.relist, "delay", step.delay)
 	return step.delay
@@ -427,7 +415,7 @@ func (l *Loop) receive(s *stream) (received bool, err error) {
 			return received, err
 		}
 		if !l.fake && goesBack(event, s.from) {
-			return received, errNewHistory
+			return received, failure.ErrNewHistory
 		}
 		shown := l.showsStore(event)
 		if l.ofOtherShard(event) {
@@ -549,17 +537,17 @@ func (l *Loop) open(ctx context.Context, timeout, patience time.Duration, option
 	options.LabelSelector = l.Selector
 
 	ctx, cancel := context.WithCancelCause(ctx)
-	limit := time.AfterFunc(patience, func() { cancel(noAnswer(patience)) })
+	limit := time.AfterFunc(patience, func() { cancel(failure.NoAnswerWithin(patience)) })
 	defer limit.Stop()
 	began := time.Now()
 	pending := send(func() (events, error) { return l.pods.Watch(ctx, options) }, events.close)
 	opened, held, err := l.awaitOpened(ctx, cancel, pending, options.ResourceVersion)
 	if c, ok := opened.(*clientEvents); ok && !l.fake && reflect.TypeOf(c.Interface) == emptyWatch {
-		err = errHungUp
+		err = failure.ErrHungUp
 	}
 	if err != nil {
 		cancel(nil)
-		return nil, l.failed(watchRequest, err)
+		return nil, l.failed(failure.WatchPods, err)
 	}
 	s := newStream(ctx, cancel, opened, timeout)
 	s.requested, s.heard = began, began
@@ -570,8 +558,8 @@ func (l *Loop) open(ctx context.Context, timeout, patience time.Duration, option
 }
 
 // Unanswered is the error of a list that has not been answered when Start ends.
-func (l *Loop) Unanswered() error { return l.failed(listRequest, errNoAnswer) }
+func (l *Loop) Unanswered() error { return l.failed(failure.ListPods, failure.ErrNoAnswer) }
 
-func (l *Loop) failed(kind requestKind, err error) error {
-	return &requestError{kind: kind, namespace: l.Namespace, err: err}
+func (l *Loop) failed(kind failure.Kind, err error) error {
+	return &failure.RequestError{Kind: kind, Namespace: l.Namespace, Err: err}
 }

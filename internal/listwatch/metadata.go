@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
@@ -44,7 +45,7 @@ func metadata(ctx context.Context, request *rest.Request, accept string) (*versi
 	}
 	page, err := readMetadata(body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: a list of metadata: %w", ErrNotUnderstood, err)
+		return nil, fmt.Errorf("%w: a list of metadata: %w", failure.ErrNotUnderstood, err)
 	}
 	return page, nil
 }

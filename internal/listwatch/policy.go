@@ -8,6 +8,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/executorpods/watchsource/internal/failure"
 )
 
 const (
@@ -24,8 +26,6 @@ const (
 	// server is healthy and such answers are cheap, and the operator who fixes
 	// the token or the role is probably waiting.
 	maxRefusedDelay = 10 * time.Second
-	// maxServerDelay caps the delay that a server asks for.
-	maxServerDelay = 2 * time.Minute
 
 	// steadyAge is the age from which a stream shows that the server is well, even
 	// if it brought nothing: a proxy that cuts streams every few seconds is no
@@ -138,7 +138,7 @@ func (p *retryPolicy) afterStream(now time.Time, end streamEnd) nextStep {
 	switch {
 	case lost:
 		return p.relist(now, end.err)
-	case versionGone(end.err), errors.Is(end.err, ErrNotUnderstood), errors.Is(end.err, errNewHistory):
+	case failure.VersionGone(end.err), errors.Is(end.err, failure.ErrNotUnderstood), errors.Is(end.err, failure.ErrNewHistory):
 		return p.relist(now, end.err)
 	case p.emptyStreams >= maxEmptyStreams:
 		p.emptyStreams = 0
@@ -155,7 +155,7 @@ func (p *retryPolicy) afterStream(now time.Time, end streamEnd) nextStep {
 // kube-apiserver does if its database was put back, and then accepts the version held although
 // it has not reached it. A proxy that ends streams in this way does it at one age.
 func (p *retryPolicy) endsOutage(end streamEnd) bool {
-	if asksToWait(end.err) {
+	if failure.AsksToWait(end.err) {
 		return true
 	}
 	return end.err == nil && !end.asAsked() && !p.cuts.isKnown(end)
@@ -167,7 +167,7 @@ func (p *retryPolicy) count(end streamEnd) {
 	if end.age >= steadyAge || end.progressed {
 		p.attempts = newBackoff()
 	}
-	stalled := errors.Is(end.err, ErrStalled)
+	stalled := errors.Is(end.err, failure.ErrStalled)
 	switch {
 	case stalled && end.received:
 		p.stalls = 1
@@ -190,7 +190,7 @@ func (p *retryPolicy) count(end streamEnd) {
 // versions: a server that was restored from a backup accepts a watch from a
 // version that it has not reached yet, and sends nothing until it has.
 func (p *retryPolicy) checkDue(now time.Time, end streamEnd) bool {
-	if end.received || !end.asAsked() && !errors.Is(end.err, ErrStalled) {
+	if end.received || !end.asAsked() && !errors.Is(end.err, failure.ErrStalled) {
 		return false
 	}
 	return p.unverified || !p.contact.mayResume(now)
@@ -219,16 +219,16 @@ func (p *retryPolicy) takeImmediate(now time.Time) bool {
 
 // afterRefusal decides after a list or a watch was refused, or not answered.
 func (p *retryPolicy) afterRefusal(now time.Time, err error) nextStep {
-	if versionGone(err) {
+	if failure.VersionGone(err) {
 		return p.relist(now, err)
 	}
 	p.unverified = true
 	// A server that was away, or asks to come later, may come back restored from a
 	// backup. That it has a new history shows only until its versions pass the one
 	// held.
-	away := !answered(err) || asksToWait(err) && !mayConcernVersion(err)
+	away := !failure.Answered(err) || failure.AsksToWait(err) && !failure.MayConcernVersion(err)
 	step := nextStep{check: away, delay: p.attemptDelay(err)}
-	if !mayConcernVersion(err) {
+	if !failure.MayConcernVersion(err) {
 		return step
 	}
 	if p.refusals++; p.refusals < maxRefusals {
@@ -249,7 +249,7 @@ func (p *retryPolicy) relist(now time.Time, err error) nextStep {
 	} else {
 		delay = p.relists.Step()
 	}
-	delay = max(delay, ServerDelay(err))
+	delay = max(delay, failure.ServerDelay(err))
 	p.relisted = now.Add(delay)
 	return nextStep{relist: true, delay: delay}
 }
@@ -258,14 +258,8 @@ func (p *retryPolicy) relist(now time.Time, err error) nextStep {
 // for it.
 func (p *retryPolicy) attemptDelay(err error) time.Duration {
 	d := p.attempts.Step()
-	if lacksRights(err) {
+	if failure.LacksRights(err) {
 		d = min(d, wait.Jitter(maxRefusedDelay, delayJitter))
 	}
-	return max(d, ServerDelay(err))
-}
-
-// ServerDelay returns the delay that the server asked for, within bounds.
-func ServerDelay(err error) time.Duration {
-	seconds, _ := apierrors.SuggestsClientDelay(err)
-	return min(time.Duration(seconds)*time.Second, maxServerDelay)
+	return max(d, failure.ServerDelay(err))
 }

@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/executorpods/watchsource/internal/failure"
 )
 
 // begin is when the policies of these tests are made.
@@ -64,7 +66,7 @@ func repeated(n int, m moment) []moment {
 
 func TestRetryPolicy(t *testing.T) {
 	const first, cap = firstDelay, maxDelay * 3 / 2
-	stall := broken(ErrStalled, defaultStallTimeout)
+	stall := broken(failure.ErrStalled, defaultStallTimeout)
 	for _, test := range []struct {
 		name    string
 		moments []moment
@@ -113,8 +115,8 @@ func TestRetryPolicy(t *testing.T) {
 			{stream: &streamEnd{err: errExpired, age: time.Minute, received: true, progressed: true}, relist: true, min: first, max: first * 3 / 2},
 		}},
 		{name: "a new history and an answer that is not understood cost a list", moments: []moment{
-			{stream: broken(errNewHistory, time.Minute), relist: true},
-			{after: time.Hour, stream: broken(ErrNotUnderstood, time.Minute), relist: true},
+			{stream: broken(failure.ErrNewHistory, time.Minute), relist: true},
+			{after: time.Hour, stream: broken(failure.ErrNotUnderstood, time.Minute), relist: true},
 		}},
 		{name: "the second stall in a row costs a list, once in five minutes", moments: []moment{
 			{stream: stall},
@@ -125,7 +127,7 @@ func TestRetryPolicy(t *testing.T) {
 		}},
 		{name: "a stall counts although something came before it", moments: []moment{
 			{stream: stall},
-			{stream: &streamEnd{err: ErrStalled, age: time.Hour, timeout: 2 * time.Hour, received: true}},
+			{stream: &streamEnd{err: failure.ErrStalled, age: time.Hour, timeout: 2 * time.Hour, received: true}},
 			{stream: stall, relist: true},
 		}},
 		{name: "a stall after a sign of life costs none", moments: []moment{
@@ -189,8 +191,8 @@ func TestRetryPolicy(t *testing.T) {
 			err: apierrors.NewGenericServerResponse(502, "get", corev1.Resource("pods"), "", "<html>", 0, true), check: true, min: first, max: cap,
 		})},
 		{name: "a server's delay is bounded", moments: []moment{
-			{err: apierrors.NewTooManyRequests("never", 1<<31-1), check: true, min: maxServerDelay, max: maxServerDelay},
-			{stream: broken(apierrors.NewTooManyRequests("never", 1<<31-1), time.Minute), check: true, min: maxServerDelay, max: maxServerDelay},
+			{err: apierrors.NewTooManyRequests("never", 1<<31-1), check: true, min: failure.MaxServerDelay, max: failure.MaxServerDelay},
+			{stream: broken(apierrors.NewTooManyRequests("never", 1<<31-1), time.Minute), check: true, min: failure.MaxServerDelay, max: failure.MaxServerDelay},
 		}},
 		{name: "a missing right is asked for again soon", moments: repeated(30, moment{err: errDenied, min: first, max: maxRefusedDelay * 3 / 2})},
 	} {

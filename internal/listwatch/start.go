@@ -7,6 +7,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/executorpods/watchsource/internal/failure"
 )
 
 const (
@@ -35,13 +37,13 @@ type StartAttempts struct {
 // more than maxUnauthorized with 401, and at once after any other error: a missing right or
 // a wrong configuration stays until an operator acts.
 func (a *StartAttempts) Fatal(err error) bool {
-	if !Unreachable(err) {
+	if !failure.Unreachable(err) {
 		a.unreachable = 0
 	}
 	switch {
-	case asksToWait(err), versionGone(err):
+	case failure.AsksToWait(err), failure.VersionGone(err):
 		return false
-	case Unreachable(err):
+	case failure.Unreachable(err):
 		a.unreachable++
 		return a.unreachable > maxUnreachable
 	case apierrors.IsUnauthorized(err):
@@ -54,7 +56,7 @@ func (a *StartAttempts) Fatal(err error) bool {
 
 // startDelay bounds the delay after an error of a Start.
 func startDelay(delay time.Duration, err error) time.Duration {
-	if !Unreachable(err) || asksToWait(err) {
+	if !failure.Unreachable(err) || failure.AsksToWait(err) {
 		return delay
 	}
 	return min(delay, wait.Jitter(maxUnreachableDelay, delayJitter))

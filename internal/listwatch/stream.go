@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
@@ -52,7 +53,7 @@ type stream struct {
 }
 
 func newStream(ctx context.Context, cancel context.CancelCauseFunc, events events, timeout time.Duration) *stream {
-	silence := time.AfterFunc(timeout, func() { cancel(ErrStalled) })
+	silence := time.AfterFunc(timeout, func() { cancel(failure.ErrStalled) })
 	silence.Stop()
 	return &stream{events: events, ctx: ctx, cancel: cancel, silence: silence, opened: time.Now(), timeout: timeout}
 }
@@ -113,7 +114,7 @@ func newClientEvents(ctx context.Context, open func(context.Context) (watch.Inte
 	ctx, cancel := context.WithCancel(ctx)
 	w, err := open(ctx)
 	if err == nil && w == nil {
-		err = errNilWatch
+		err = failure.ErrNilWatch
 	}
 	if err != nil {
 		cancel()

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/sleep"
 )
@@ -129,7 +130,7 @@ func (v *verifier) run(ctx context.Context, s *stream) {
 			return
 		}
 		switch {
-		case errors.Is(err, errNewHistory), errors.Is(err, ErrStalled):
+		case errors.Is(err, failure.ErrNewHistory), errors.Is(err, failure.ErrStalled):
 			s.cancel(err)
 			return
 		case err != nil:
@@ -143,10 +144,10 @@ func (v *verifier) run(ctx context.Context, s *stream) {
 // failed reports a verification that was refused or not answered. A trouble is logged once,
 // not at every attempt. The watch goes on.
 func (v *verifier) failed(err error, took time.Duration) {
-	if asked := time.Now().Add(ServerDelay(err)); v.due.Before(asked) {
+	if asked := time.Now().Add(failure.ServerDelay(err)); v.due.Before(asked) {
 		v.due = asked
 	}
-	if trouble := troubleOf(err); trouble != v.trouble {
+	if trouble := failure.Trouble(err); trouble != v.trouble {
 		v.trouble = trouble
 		v.loop.Logger.Info("Verification failed, trying again", "err", err, "delay", time.Until(v.due))
 	}
@@ -174,7 +175,7 @@ func (v *verifier) verify(ctx context.Context) error {
 		return err
 	}
 	if rv.Older(listed.resourceVersion, version) {
-		return errNewHistory
+		return failure.ErrNewHistory
 	}
 	changes := v.ledger.compare(listed.pods)
 	reached := true
@@ -193,7 +194,7 @@ func (v *verifier) verify(ctx context.Context) error {
 		return lostEvents(changes)
 	default:
 		v.behind = keysOf(changes)
-		return fmt.Errorf("%w: after %v it lacks what a list shows: pod %s %s", ErrStalled, verifyWait, changes[0].NamespacedName, changes[0].what)
+		return fmt.Errorf("%w: after %v it lacks what a list shows: pod %s %s", failure.ErrStalled, verifyWait, changes[0].NamespacedName, changes[0].what)
 	}
 	v.loop.Logger.V(4).Info("Verified", "pods", len(listed.pods), "resourceVersion", listed.resourceVersion)
 	return nil
@@ -228,7 +229,7 @@ func (v *verifier) list(ctx context.Context, version string, exact bool) (versio
 		options := recent
 		options.ResourceVersion, options.ResourceVersionMatch = version, metav1.ResourceVersionMatchExact
 		listed, err := v.pages(ctx, options)
-		if err == nil || !mayConcernVersion(err) {
+		if err == nil || !failure.MayConcernVersion(err) {
 			return listed, err
 		}
 		v.loop.Logger.V(4).Info("No metadata at the version held, listing the most recent", "err", err, "resourceVersion", version)
@@ -247,7 +248,7 @@ func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versi
 	for {
 		page, err := v.page(ctx, options)
 		if err != nil {
-			return listed, v.loop.failed(metadataRequest, err)
+			return listed, v.loop.failed(failure.ListMetadata, err)
 		}
 		if v.loop.Shard != nil {
 			maps.DeleteFunc(page.pods, func(key podKey, _ string) bool { return !v.loop.Shard.Owns(key.Namespace) })
@@ -262,7 +263,7 @@ func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versi
 }
 
 func (v *verifier) page(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, noAnswer(openTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, failure.NoAnswerWithin(openTimeout))
 	defer cancel()
 	list := func() (*versionPage, error) { return v.loop.pods.Metadata(ctx, options) }
 	return request(ctx, list, func(*versionPage) {})

@@ -8,12 +8,11 @@ import (
 	"slices"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/runtime"
-
 	"github.com/executorpods/watchsource/internal/podwire/protobuf"
 	"github.com/executorpods/watchsource/internal/podwire/protobuf/protobuftest"
 	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 	"github.com/executorpods/watchsource/internal/test/podtest"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // hostile returns pods that no server sends, with n fields that are as small as can be.

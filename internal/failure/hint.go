@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+package failure
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -29,22 +30,23 @@ const (
 	useHTTPSHint  = "the server speaks TLS: write its address with https"
 	useHTTPHint   = "the server does not speak TLS there: check its port, or write its address with http"
 	schemeHint    = "the server does not speak plain HTTP there: check its port, and whether the address begins with http or https"
-	noWatchesHint = "lists are answered and watches are not: a proxy does not pass watches on, or buffers them; for nginx set proxy_http_version 1.1 and proxy_buffering off"
+	noWatchesHint = "lists are Answered and watches are not: a proxy does not pass watches on, or buffers them; for nginx set proxy_http_version 1.1 and proxy_buffering off"
 )
 
-// hint says what to do about the error, "" if its text says all.
-func (e *requestError) hint() string {
-	if _, foreign := foreignType(e.err); foreign {
+// hint says what to do about the error of a request, "" if its text says all. The namespace is
+// that of the request. listed is set if the server has answered a list just before a watch.
+func hint(err error, namespace string, listed bool) string {
+	if _, foreign := foreignType(err); foreign {
 		return pageHint
 	}
-	if statusCode(e.err) != 0 {
-		return e.refusalHint()
+	if StatusCode(err) != 0 {
+		return refusalHint(err, namespace)
 	}
-	if e.listed && errors.Is(e.err, errNoAnswer) {
+	if listed && errors.Is(err, ErrNoAnswer) {
 		return noWatchesHint
 	}
 	for _, hint := range []func(error) string{proxyHintFor, tlsHint, protocolHint, networkHintFor} {
-		if text := hint(e.err); text != "" {
+		if text := hint(err); text != "" {
 			return text
 		}
 	}
@@ -52,31 +54,39 @@ func (e *requestError) hint() string {
 }
 
 // refusalHint says what to do about an answer with an error code.
-func (e *requestError) refusalHint() string {
-	body, foreign := foreignBody(e.err)
-	code := statusCode(e.err)
+func refusalHint(err error, namespace string) string {
+	body, foreign := foreignBody(err)
+	code := StatusCode(err)
 	switch {
 	case strings.Contains(body, "HTTP request to an HTTPS server"), strings.Contains(body, "HTTP request was sent to HTTPS port"):
 		return useHTTPSHint
-	case code == http.StatusNotFound, code == http.StatusForbidden && concernsPath(e.err):
+	case code == http.StatusNotFound, code == http.StatusForbidden && concernsPath(err):
 		return noServerHint
 	case code == http.StatusProxyAuthRequired:
 		return proxyHint
 	case foreign && (code == http.StatusForbidden || code == http.StatusUnauthorized):
 		return gatewayHint
-	case byGateway(e.err), foreign && code == http.StatusServiceUnavailable:
+	case ByGateway(err), foreign && code == http.StatusServiceUnavailable:
 		return backendHint
-	case apierrors.IsForbidden(e.err) && strings.Contains(e.err.Error(), `User "system:anonymous"`):
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), `User "system:anonymous"`):
 		return "no credentials arrived: check that the client's configuration has a token or a client certificate, and that no proxy removes it"
-	case apierrors.IsForbidden(e.err) && e.namespace == metav1.NamespaceAll:
+	case apierrors.IsForbidden(err) && namespace == metav1.NamespaceAll:
 		return "grant the verbs list and watch on the resource pods with a ClusterRole, or watch one namespace with WithNamespace"
-	case apierrors.IsForbidden(e.err):
-		return "grant the verbs list and watch on the resource pods with a Role in " + e.where()
-	case apierrors.IsUnauthorized(e.err):
+	case apierrors.IsForbidden(err):
+		return "grant the verbs list and watch on the resource pods with a Role in " + where(namespace)
+	case apierrors.IsUnauthorized(err):
 		return "check the token or the client certificate, and whether it has expired"
 	default:
 		return ""
 	}
+}
+
+// where names a namespace, or all.
+func where(namespace string) string {
+	if namespace == metav1.NamespaceAll {
+		return "all namespaces"
+	}
+	return fmt.Sprintf("namespace %q", namespace)
 }
 
 // concernsPath reports whether Kubernetes' authorizer saw a path that is not a resource.
@@ -161,7 +171,7 @@ func networkHintFor(err error) string {
 		return "nothing listens there: check the address of the API server"
 	case errorIsA[*net.DNSError](err):
 		return "check the host name in the API server's address, and the DNS of this machine"
-	case connectionBroke(err):
+	case ConnectionBroke(err):
 		return droppedHint
 	case utilnet.IsTimeout(err), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return networkHint
