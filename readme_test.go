@@ -49,7 +49,7 @@ func TestReadmeSharedWatchIsTheExample(t *testing.T) {
 // Every test that the README and the other documents name exists.
 func TestReadmeNamesTests(t *testing.T) {
 	var code strings.Builder
-	for _, dir := range []string{".", "internal/listwatch", "internal/test/modeltest", "internal/podwire", "integration", "integration/faults", "integration/proxies", "integration/spark", "integration/spark/application", "bench"} {
+	for _, dir := range []string{".", "internal/clientset", "internal/listwatch", "internal/retry", "internal/test/modeltest", "internal/podwire", "integration", "integration/faults", "integration/proxies", "integration/spark", "integration/spark/application", "bench"} {
 		entries, err := os.ReadDir(dir)
 		must(t, err)
 		for _, entry := range entries {

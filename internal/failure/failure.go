@@ -34,15 +34,15 @@ var (
 	ErrEventsLost = errors.New("the watch has lost events")
 	// ErrListCut is a streaming list that ended before it was complete.
 	ErrListCut = errors.New("the streaming list ended early")
-	// ErrNoAnswer is a request that was not Answered.
+	// ErrNoAnswer is a request that was not answered.
 	ErrNoAnswer = errors.New("no answer")
-	// ErrNilWatch is a request that a client Answered with nothing, as the reactor of a fake may.
+	// ErrNilWatch is a request that a client answered with nothing, as the reactor of a fake may.
 	ErrNilWatch = fmt.Errorf("%w: the client returned neither a watch nor an error", ErrNotUnderstood)
 	// ErrHungUp is a request whose connection was closed before the answer.
 	ErrHungUp = fmt.Errorf("the connection was closed before an answer: %w", io.EOF)
 )
 
-// NoAnswerWithin is a request that was not Answered within a time.
+// NoAnswerWithin is a request that was not answered within that time.
 type NoAnswerWithin time.Duration
 
 func (e NoAnswerWithin) Error() string {

@@ -30,7 +30,7 @@ const (
 	useHTTPSHint  = "the server speaks TLS: write its address with https"
 	useHTTPHint   = "the server does not speak TLS there: check its port, or write its address with http"
 	schemeHint    = "the server does not speak plain HTTP there: check its port, and whether the address begins with http or https"
-	noWatchesHint = "lists are Answered and watches are not: a proxy does not pass watches on, or buffers them; for nginx set proxy_http_version 1.1 and proxy_buffering off"
+	noWatchesHint = "lists are answered and watches are not: a proxy does not pass watches on, or buffers them; for nginx set proxy_http_version 1.1 and proxy_buffering off"
 )
 
 // hint says what to do about the error of a request, "" if its text says all. The namespace is

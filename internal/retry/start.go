@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+package retry
 
 import (
 	"time"
@@ -25,9 +25,11 @@ const (
 	maxUnauthorized = 1
 )
 
-// StartAttempts counts the failed requests of one Start. The zero value has none.
+// StartAttempts counts the failed requests of one Start. Its zero value is that of a Start that
+// begins.
 type StartAttempts struct {
-	unreachable  uint8 // in a row
+	// unreachable counts the requests in a row that did not reach the server.
+	unreachable  uint8
 	unauthorized uint8
 }
 
@@ -54,8 +56,8 @@ func (a *StartAttempts) Fatal(err error) bool {
 	}
 }
 
-// startDelay bounds the delay after an error of a Start.
-func startDelay(delay time.Duration, err error) time.Duration {
+// StartDelay bounds the delay after an error of a Start.
+func StartDelay(delay time.Duration, err error) time.Duration {
 	if !failure.Unreachable(err) || failure.AsksToWait(err) {
 		return delay
 	}

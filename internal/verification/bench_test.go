@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+package verification
 
 import (
 	"bytes"
@@ -18,13 +18,16 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
+	"github.com/executorpods/watchsource/internal/podclient"
+	"github.com/executorpods/watchsource/internal/podlist"
+	"github.com/executorpods/watchsource/internal/podwatch"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
 // The cost of a verification to the client, next to that of a list of the same pods: the bytes
 // of the answers, and the CPU that reads and compares them.
 //
-//	go test -run - -bench Verification -benchtime 20x ./internal/listwatch
+//	go test -run - -bench Verification -benchtime 20x ./internal/verification
 func BenchmarkVerification(b *testing.B) {
 	const pods = 10_000
 	server := newPages(b, pods)
@@ -32,42 +35,42 @@ func BenchmarkVerification(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	{
-		loop := New(Config{Client: client, Logger: logr.Discard(), VerifyEvery: 1})
-		view, err := loop.plainList(context.Background(), "")
-		if err != nil || len(view.pods) != pods {
-			b.Fatalf("%d pods, %v", len(view.pods), err)
-		}
-		loop.verifier.listed(&view)
-		run := func(name string, work func() error) {
-			b.Run(name, func(b *testing.B) {
-				server.sent = 0
-				b.ReportAllocs()
-				for b.Loop() {
-					if err := work(); err != nil {
-						b.Fatal(err)
-					}
+	reads := podclient.New(podclient.Config{Client: client, Logger: logr.Discard()})
+	lister := podlist.New(podlist.Config{Client: reads, Shard: new(podwatch.Shard)})
+	verifier := New(Config{Client: reads, Logger: logr.Discard(), Every: 1})
+	view, err := lister.Plain(context.Background(), "")
+	if err != nil || len(view.Pods) != pods {
+		b.Fatalf("%d pods, %v", len(view.Pods), err)
+	}
+	verifier.Listed(view.Pods, view.ResourceVersion)
+	run := func(name string, work func() error) {
+		b.Run(name, func(b *testing.B) {
+			server.sent = 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := work(); err != nil {
+					b.Fatal(err)
 				}
-				b.ReportMetric(float64(server.sent)/float64(b.N), "wire-B/op")
-			})
-		}
-		run("list", func() error {
-			_, err := loop.plainList(context.Background(), "")
-			return err
-		})
-		run("verification", func() error {
-			version := loop.verifier.ledger.begin()
-			defer loop.verifier.ledger.end()
-			listed, err := loop.verifier.list(context.Background(), version, true)
-			if err != nil {
-				return err
 			}
-			if changes := loop.verifier.ledger.compare(listed.pods); len(changes) > 0 {
-				return lostEvents(changes)
-			}
-			return nil
+			b.ReportMetric(float64(server.sent)/float64(b.N), "wire-B/op")
 		})
 	}
+	run("list", func() error {
+		_, err := lister.Plain(context.Background(), "")
+		return err
+	})
+	run("verification", func() error {
+		version := verifier.ledger.begin()
+		defer verifier.ledger.end()
+		listed, err := verifier.list(context.Background(), version, true)
+		if err != nil {
+			return err
+		}
+		if changes := verifier.ledger.compare(listed.pods); len(changes) > 0 {
+			return lostEvents(changes)
+		}
+		return nil
+	})
 }
 
 // pages is the transport of a server with lists in pages that are encoded before.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+package podclient
 
 import (
 	"crypto/tls"
@@ -93,15 +93,15 @@ func TestEndsOfHTTP2(t *testing.T) {
 }
 
 // watched opens a watch, and returns the number of its events and its end.
-func watched(t *testing.T, pods podClient) (n int, err error) {
+func watched(t *testing.T, pods Client) (n int, err error) {
 	t.Helper()
 	events, err := pods.Watch(t.Context(), metav1.ListOptions{ResourceVersion: "1"})
 	if err != nil {
 		return 0, err
 	}
-	defer events.close()
+	defer events.Close()
 	for {
-		event, err := events.next()
+		event, err := events.Next()
 		if err != nil {
 			return n, err
 		}
@@ -113,7 +113,7 @@ func watched(t *testing.T, pods podClient) (n int, err error) {
 }
 
 // http2Pods returns a client of a server that answers each request with the same frames.
-func http2Pods(t *testing.T, answer func(stream uint32) []byte, open bool) podClient {
+func http2Pods(t *testing.T, answer func(stream uint32) []byte, open bool) Client {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.TLS = &tls.Config{NextProtos: []string{"h2"}}
@@ -127,7 +127,7 @@ func http2Pods(t *testing.T, answer func(stream uint32) []byte, open bool) podCl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.CoreV1().RESTClient().(*rest.RESTClient).Client.CloseIdleConnections() })
-	pods := newPodClient(&Config{Client: client, Namespace: "jobs"}, false)
+	pods := New(Config{Client: client, Namespace: "jobs"})
 	if _, ok := pods.(*wirePods); !ok {
 		t.Fatalf("the client is a %T", pods)
 	}

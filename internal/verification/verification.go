@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+// Package verification compares what a watch has brought with lists of metadata, and finds events
+// that were lost.
+package verification
 
 import (
 	"context"
@@ -10,13 +12,19 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/failure"
+	"github.com/executorpods/watchsource/internal/podclient"
+	"github.com/executorpods/watchsource/internal/podmeta"
+	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/request"
 	"github.com/executorpods/watchsource/internal/rv"
+	"github.com/executorpods/watchsource/internal/shard"
 	"github.com/executorpods/watchsource/internal/sleep"
 )
 
@@ -29,83 +37,98 @@ const (
 	verifyPageSize = 500
 )
 
-// A verifier compares what the sink has received with lists of metadata. It works beside the
-// goroutine of [Loop.Run] while a stream is open.
-type verifier struct {
-	// Fixed after newVerifier.
-	loop   *Loop
-	every  time.Duration
-	ledger ledger
-	calls  chan struct{} // holds a token while the sink or Report is called; a mutex would stop the clock of a synctest bubble
-
-	// Owned by the goroutine of Run, and by the verifier's goroutine while a stream is open.
-	due     time.Time // when the next verification begins
-	trouble string    // the one last logged, "" for none
-	behind  podKeys   // for which the last stream was given up
+// A Config says how a [Verifier] works.
+type Config struct {
+	// Every is the time between two verifications.
+	Every  time.Duration
+	Client podclient.Client
+	// Fake is set for a client without a server. Its versions cannot be compared, and it ignores the selector of a watch.
+	Fake      bool
+	Namespace string
+	Selector  string
+	// Shard has the namespaces of the pods. It is nil for all.
+	Shard  *shard.Range
+	Logger logr.Logger
+	// Refused is called with the error of a verification and its time. No call overlaps one of a function that [Verifier.Do] calls.
+	Refused func(err error, took time.Duration)
 }
 
-type podKeys map[podKey]struct{}
+// A Verifier compares what the sink of a loop has received with lists of metadata. It works beside
+// the goroutine of the loop while a stream is open. The methods of a nil Verifier verify nothing.
+type Verifier struct {
+	// Fixed after New. calls holds a token while a function of the user is called: a mutex would
+	// stop the clock of a synctest bubble.
+	config Config
+	ledger ledger
+	calls  chan struct{}
 
-// newVerifier returns nil if the loop does not verify. The methods of a nil verifier do nothing.
-func newVerifier(l *Loop) *verifier {
-	if l.VerifyEvery <= 0 {
+	// Owned by the goroutine of the loop, and by that of the verifier while a stream is open.
+
+	// due is when the next verification begins.
+	due time.Time
+	// trouble is the last one that was logged, "" for none.
+	trouble string
+	// behind has the pods for which the last stream was given up.
+	behind podKeys
+}
+
+// New returns nil if the configuration says that nothing is verified.
+func New(c Config) *Verifier {
+	if c.Every <= 0 {
 		return nil
 	}
-	v := &verifier{loop: l, every: l.VerifyEvery, calls: make(chan struct{}, 1)}
-	if l.fake { // which ignores the selector of a watch
-		v.ledger.selector, _ = labels.Parse(l.Selector)
+	v := &Verifier{config: c, calls: make(chan struct{}, 1)}
+	if c.Fake {
+		v.ledger.selector, _ = labels.Parse(c.Selector)
 	}
 	return v
 }
 
-// lock begins a call of the sink or of Report, so that two do not overlap.
-func (v *verifier) lock() {
+// Do calls a function that calls the sink or reports, so that two of them do not overlap.
+func (v *Verifier) Do(call func()) {
 	if v != nil {
 		v.calls <- struct{}{}
+		defer func() { <-v.calls }()
 	}
+	call()
 }
 
-func (v *verifier) unlock() {
+// Listed notes a complete list, which is as good as a verification.
+func (v *Verifier) Listed(pods []*podwire.Pod, resourceVersion string) {
 	if v != nil {
-		<-v.calls
-	}
-}
-
-// listed notes a complete list, which is as good as a verification.
-func (v *verifier) listed(view *fullView) {
-	if v != nil {
-		v.ledger.replace(view.pods, v.ordered(view.resourceVersion))
-		v.due = time.Now().Add(v.every)
+		v.ledger.replace(pods, v.ordered(resourceVersion))
+		v.due = time.Now().Add(v.config.Every)
 		v.behind = nil
 	}
 }
 
-// received notes an event that the sink has received, and the version that it is at since then.
-func (v *verifier) received(event watch.Event, resourceVersion string) {
+// Received notes an event that the sink has received, and the version that the sink is at since
+// then.
+func (v *Verifier) Received(event watch.Event, resourceVersion string) {
 	if v != nil {
 		v.ledger.receive(event, v.ordered(resourceVersion))
 	}
 }
 
 // ordered returns a resource version, or "" for that of a fake, because those cannot be compared.
-func (v *verifier) ordered(resourceVersion string) string {
-	if v.loop.fake {
+func (v *Verifier) ordered(resourceVersion string) string {
+	if v.config.Fake {
 		return ""
 	}
 	return resourceVersion
 }
 
-// start verifies while a stream is open, until the function that it returns is called. If
-// events were lost, it ends the stream with an error that says so.
-func (v *verifier) start(s *stream) (stop func()) {
+// Start verifies while a stream is open, until the function that it returns is called or ctx
+// ends. If events were lost, it gives the stream up with an error that says so.
+func (v *Verifier) Start(ctx context.Context, giveUp func(error)) (stop func()) {
 	if v == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		v.run(ctx, s)
+		v.run(ctx, giveUp)
 	}()
 	return func() {
 		cancel()
@@ -113,25 +136,24 @@ func (v *verifier) start(s *stream) (stop func()) {
 	}
 }
 
-func (v *verifier) run(ctx context.Context, s *stream) {
+func (v *Verifier) run(ctx context.Context, giveUp func(error)) {
 	for sleep.For(ctx, time.Until(v.due)) {
 		began := time.Now()
 		err := v.verify(ctx)
 		if ctx.Err() != nil {
 			return // the next stream begins with a verification
 		}
-		v.due = v.due.Add(v.every)
+		v.due = v.due.Add(v.config.Every)
 		if now := time.Now(); v.due.Before(now) {
 			v.due = now
 		}
-		if _, lost := errors.AsType[lostEvents](err); lost {
-			v.loop.Logger.Error(err, "Watch has lost events, listing")
-			s.cancel(err)
-			return
-		}
 		switch {
+		case errors.Is(err, failure.ErrEventsLost):
+			v.config.Logger.Error(err, "Watch has lost events, listing")
+			giveUp(err)
+			return
 		case errors.Is(err, failure.ErrNewHistory), errors.Is(err, failure.ErrStalled):
-			s.cancel(err)
+			giveUp(err)
 			return
 		case err != nil:
 			v.failed(err, time.Since(began))
@@ -143,17 +165,15 @@ func (v *verifier) run(ctx context.Context, s *stream) {
 
 // failed reports a verification that was refused or not answered. A trouble is logged once,
 // not at every attempt. The watch goes on.
-func (v *verifier) failed(err error, took time.Duration) {
+func (v *Verifier) failed(err error, took time.Duration) {
 	if asked := time.Now().Add(failure.ServerDelay(err)); v.due.Before(asked) {
 		v.due = asked
 	}
 	if trouble := failure.Trouble(err); trouble != v.trouble {
 		v.trouble = trouble
-		v.loop.Logger.Info("Verification failed, trying again", "err", err, "delay", time.Until(v.due))
+		v.config.Logger.Info("Verification failed, trying again", "err", err, "delay", time.Until(v.due))
 	}
-	v.lock()
-	defer v.unlock()
-	v.loop.Report(Event{Kind: Refused, Took: took, Err: err})
+	v.Do(func() { v.config.Refused(err, took) })
 }
 
 // verify returns an error if events were lost, if the stream is behind the server (ErrStalled),
@@ -165,7 +185,7 @@ func (v *verifier) failed(err error, took time.Duration) {
 // most recent list is compared, once the watch has reached its version. A stream that does not
 // reach it is given up like a silent stream, and the next stream brings the events after the
 // version held. If a pod still differs at the next verification, its event is lost.
-func (v *verifier) verify(ctx context.Context) error {
+func (v *Verifier) verify(ctx context.Context) error {
 	// The time is counted from due, because another stream may have begun to wait.
 	fresh := v.ledger.awaitEvent(ctx, time.Until(v.due)+verifyWait)
 	version := v.ledger.begin()
@@ -190,19 +210,19 @@ func (v *verifier) verify(ctx context.Context) error {
 	v.behind = nil
 	switch {
 	case len(changes) == 0:
-	case reached, slices.ContainsFunc(changes, func(c podChange) bool { _, again := behind[c.podKey]; return again }):
+	case reached, slices.ContainsFunc(changes, func(c podChange) bool { _, again := behind[c.Key]; return again }):
 		return lostEvents(changes)
 	default:
 		v.behind = keysOf(changes)
 		return fmt.Errorf("%w: after %v it lacks what a list shows: pod %s %s", failure.ErrStalled, verifyWait, changes[0].NamespacedName, changes[0].what)
 	}
-	v.loop.Logger.V(4).Info("Verified", "pods", len(listed.pods), "resourceVersion", listed.resourceVersion)
+	v.config.Logger.V(4).Info("Verified", "pods", len(listed.pods), "resourceVersion", listed.resourceVersion)
 	return nil
 }
 
 // await gives the events up to a version the time to arrive, and reports whether they have.
-func (v *verifier) await(ctx context.Context, version string) bool {
-	if v.loop.fake { // without versions by which to wait
+func (v *Verifier) await(ctx context.Context, version string) bool {
+	if v.config.Fake { // without versions by which to wait
 		return sleep.For(ctx, verifyWait)
 	}
 	return v.ledger.awaitVersion(ctx, version, verifyWait)
@@ -211,20 +231,20 @@ func (v *verifier) await(ctx context.Context, version string) bool {
 func keysOf(changes []podChange) podKeys {
 	keys := podKeys{}
 	for _, c := range changes {
-		keys[c.podKey] = struct{}{}
+		keys[c.Key] = struct{}{}
 	}
 	return keys
 }
 
 // versionList are the versions of the selected pods at a resource version.
 type versionList struct {
-	pods            podVersions
+	pods            podmeta.Versions
 	resourceVersion string
 }
 
 // list lists at a version if exact is true and the server can, or else the most recent state.
-func (v *verifier) list(ctx context.Context, version string, exact bool) (versionList, error) {
-	recent := metav1.ListOptions{LabelSelector: v.loop.Selector, Limit: verifyPageSize}
+func (v *Verifier) list(ctx context.Context, version string, exact bool) (versionList, error) {
+	recent := metav1.ListOptions{LabelSelector: v.config.Selector, Limit: verifyPageSize}
 	if exact && version != "" && version != "0" {
 		options := recent
 		options.ResourceVersion, options.ResourceVersionMatch = version, metav1.ResourceVersionMatchExact
@@ -232,7 +252,7 @@ func (v *verifier) list(ctx context.Context, version string, exact bool) (versio
 		if err == nil || !failure.MayConcernVersion(err) {
 			return listed, err
 		}
-		v.loop.Logger.V(4).Info("No metadata at the version held, listing the most recent", "err", err, "resourceVersion", version)
+		v.config.Logger.V(4).Info("No metadata at the version held, listing the most recent", "err", err, "resourceVersion", version)
 	}
 	listed, err := v.pages(ctx, recent)
 	if apierrors.IsResourceExpired(err) && recent.Limit > 0 { // the history is too short for pages
@@ -243,17 +263,17 @@ func (v *verifier) list(ctx context.Context, version string, exact bool) (versio
 }
 
 // pages lists all pages.
-func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versionList, error) {
-	listed := versionList{pods: podVersions{}}
+func (v *Verifier) pages(ctx context.Context, options metav1.ListOptions) (versionList, error) {
+	listed := versionList{pods: podmeta.Versions{}}
 	for {
 		page, err := v.page(ctx, options)
 		if err != nil {
-			return listed, v.loop.failed(failure.ListMetadata, err)
+			return listed, &failure.RequestError{Kind: failure.ListMetadata, Namespace: v.config.Namespace, Err: err}
 		}
-		if v.loop.Shard != nil {
-			maps.DeleteFunc(page.pods, func(key podKey, _ string) bool { return !v.loop.Shard.Owns(key.Namespace) })
+		if v.config.Shard != nil {
+			maps.DeleteFunc(page.Pods, func(key podmeta.Key, _ string) bool { return !v.config.Shard.Owns(key.Namespace) })
 		}
-		maps.Copy(listed.pods, page.pods)
+		maps.Copy(listed.pods, page.Pods)
 		listed.resourceVersion = page.ResourceVersion
 		if page.Continue == "" {
 			return listed, nil
@@ -262,9 +282,6 @@ func (v *verifier) pages(ctx context.Context, options metav1.ListOptions) (versi
 	}
 }
 
-func (v *verifier) page(ctx context.Context, options metav1.ListOptions) (*versionPage, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, failure.NoAnswerWithin(openTimeout))
-	defer cancel()
-	list := func() (*versionPage, error) { return v.loop.pods.Metadata(ctx, options) }
-	return request(ctx, list, func(*versionPage) {})
+func (v *Verifier) page(ctx context.Context, options metav1.ListOptions) (*podmeta.Page, error) {
+	return request.Do(ctx, podclient.AnswerTimeout, func(ctx context.Context) (*podmeta.Page, error) { return v.config.Client.Metadata(ctx, options) })
 }

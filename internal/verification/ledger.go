@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+package verification
 
 import (
 	"cmp"
@@ -13,32 +13,37 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/failure"
+	"github.com/executorpods/watchsource/internal/podclient"
+	"github.com/executorpods/watchsource/internal/podmeta"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
-// podVersions are the resource versions of pods.
-type podVersions map[podKey]string
+type podKeys map[podmeta.Key]struct{}
 
 // A ledger notes the version of each pod that the sink has received, so that a verification
-// can compare them with a list. The goroutine of [Loop.Run] writes it.
+// can compare them with a list. The goroutine of the loop writes it.
 type ledger struct {
-	// Fixed after newLedger.
-	selector labels.Selector // of the pods of events, nil if the server selects them
+	// selector selects the pods of events. It is nil if the server selects them. It is fixed after New.
+	selector labels.Selector
 
-	// Guarded by mu, which is never held while the sink or Report is called.
-	mu      sync.Mutex
-	pods    podVersions
-	version string        // up to which the sink has received everything, "" if unknown
-	touched podKeys       // by events since begin, nil if no verification works
-	moved   chan struct{} // closed at the next event or bookmark, nil if none waits for it
+	// Guarded by mu, which is never held while the sink or a callback is called.
+	mu   sync.Mutex
+	pods podmeta.Versions
+	// version is the one up to which the sink has received everything, "" if unknown.
+	version string
+	// touched has the pods that events have touched since begin. It is nil if no verification works.
+	touched podKeys
+	// moved is closed at the next event or bookmark. It is nil if none waits for it.
+	moved chan struct{}
 }
 
 // replace notes a complete list.
 func (l *ledger) replace(pods []*podwire.Pod, version string) {
-	listed := make(podVersions, len(pods))
+	listed := make(podmeta.Versions, len(pods))
 	for _, pod := range pods {
-		listed[keyOf(pod)] = pod.ResourceVersion
+		listed[podmeta.KeyOf(pod)] = pod.ResourceVersion
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +52,7 @@ func (l *ledger) replace(pods []*podwire.Pod, version string) {
 
 // receive notes an event that the sink has received, and the version that it is at since then.
 func (l *ledger) receive(event watch.Event, version string) {
-	pod, err := PodOf(event)
+	pod, err := podclient.PodOf(event)
 	if err != nil {
 		return
 	}
@@ -65,7 +70,7 @@ func (l *ledger) receive(event watch.Event, version string) {
 
 // put notes the state of a pod. l.mu is held.
 func (l *ledger) put(event watch.EventType, pod *podwire.Pod) {
-	key := keyOf(pod)
+	key := podmeta.KeyOf(pod)
 	if l.touched != nil {
 		l.touched[key] = struct{}{}
 	}
@@ -135,14 +140,15 @@ func (l *ledger) at() string {
 
 // A podChange is a difference between a list and the ledger.
 type podChange struct {
-	podKey
-	what string // that the ledger lacks
+	podmeta.Key
+	// what says what the ledger lacks.
+	what string
 }
 
 // compare returns the pods that are not the same in a list and in the ledger, in the order of
 // their names. It leaves out those that an event has touched since begin: the list may be from
 // before or after that event.
-func (l *ledger) compare(listed podVersions) []podChange {
+func (l *ledger) compare(listed podmeta.Versions) []podChange {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var changes []podChange
@@ -163,13 +169,16 @@ func (l *ledger) compare(listed podVersions) []podChange {
 		}
 	}
 	slices.SortFunc(changes, func(a, b podChange) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.uid, b.uid))
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})
 	return changes
 }
 
-// A lostEvents is what a verification has found that the watch did not bring.
-type lostEvents []podChange // at least one
+// lostEvents is what a verification has found that the watch did not bring, one change at the
+// least.
+type lostEvents []podChange
+
+func (e lostEvents) Unwrap() error { return failure.ErrEventsLost }
 
 func (e lostEvents) Error() string {
 	first := fmt.Sprintf("pod %s %s", e[0].NamespacedName, e[0].what)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+// Package podlist lists pods, by a streaming list if the client and the server can, or in pages.
+package podlist
 
 import (
 	"context"
@@ -9,17 +10,21 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	clientfeatures "k8s.io/client-go/features"
 	"k8s.io/client-go/tools/pager"
 
 	"github.com/executorpods/watchsource/internal/failure"
+	"github.com/executorpods/watchsource/internal/podclient"
+	"github.com/executorpods/watchsource/internal/podmeta"
+	"github.com/executorpods/watchsource/internal/podwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/request"
 )
 
 const (
@@ -31,46 +36,76 @@ const (
 	listStallTimeout = 10 * time.Second
 )
 
-// fullView is every selected pod at a resource version and, from a streaming
+// A View is every selected pod at a resource version and, from a streaming
 // list, the stream that continues from there.
-type fullView struct {
-	pods            []*podwire.Pod
-	resourceVersion string
-	stream          *stream
+type View struct {
+	Pods            []*podwire.Pod
+	ResourceVersion string
+	Stream          *podwatch.Stream
 }
 
-// list fetches every selected pod. It asks for the most recent state, never for
+// A Config says what a [Lister] lists.
+type Config struct {
+	Client podclient.Client
+	// Fake is set for a client without a server, whose lists may have no version.
+	Fake      bool
+	Namespace string
+	Selector  string
+	Shard     *podwatch.Shard
+	Opener    *podwatch.Opener
+	// PlainOnly is set if the client says that it cannot stream a list.
+	PlainOnly bool
+	// StartTimeout bounds the first lists.
+	StartTimeout time.Duration
+	Logger       logr.Logger
+	// Refused is called with the error of a streaming list for which a plain one stands in, and with its time.
+	Refused func(err error, took time.Duration)
+}
+
+// A Lister lists pods. The goroutine of the loop owns it.
+type Lister struct {
+	config Config
+	// plainUntil is the time before which no list is streamed.
+	plainUntil time.Time
+	// busyStreams counts the streaming lists in a row that the server asked to repeat later.
+	busyStreams int
+}
+
+// New returns a lister that knows nothing of the server yet.
+func New(c Config) *Lister { return &Lister{config: c} }
+
+// List lists every selected pod. It asks for the most recent state, never for
 // the contents of an API server's cache, so that a view is never replaced by an
 // older one. It prefers a streaming list (KEP-3157), which is cheaper for both
-// sides.
-func (l *Loop) list(ctx context.Context) (fullView, error) {
-	if !l.streamsLists() {
-		return l.plainList(ctx, l.Selector)
+// sides. starting is set as long as no watch has been open.
+func (l *Lister) List(ctx context.Context, starting bool) (View, error) {
+	if !l.streams() {
+		return l.Plain(ctx, l.config.Selector)
 	}
 	began := time.Now()
-	view, err := l.streamList(ctx)
+	view, err := l.stream(ctx, starting)
 	if err == nil {
 		l.busyStreams = 0
 		return view, nil
 	}
-	if ctx.Err() != nil || !l.worthPlainList(err) {
+	if ctx.Err() != nil || !l.worthPlainList(err, starting) {
 		return view, err
 	}
-	l.Logger.V(4).Info("Streaming list failed, falling back to a plain list", "err", err)
+	l.config.Logger.V(4).Info("Streaming list failed, falling back to a plain list", "err", err)
 	if !unsupported(err) {
-		l.Report(Event{Kind: Refused, Took: time.Since(began), Err: err})
+		l.config.Refused(err, time.Since(began))
 	}
-	view, plainErr := l.plainList(ctx, l.Selector)
+	view, plainErr := l.Plain(ctx, l.config.Selector)
 	if plainErr == nil && cannotStream(err) {
 		l.plainUntil = time.Now().Add(plainListsFor)
 	}
 	return view, plainErr
 }
 
-// streamsLists follows the feature gate that client-go has for its own
+// streams follows the feature gate that client-go has for its own
 // informers.
-func (l *Loop) streamsLists() bool {
-	return !l.plainLists && clientfeatures.FeatureGates().Enabled(clientfeatures.WatchListClient) && !time.Now().Before(l.plainUntil)
+func (l *Lister) streams() bool {
+	return !l.config.PlainOnly && clientfeatures.FeatureGates().Enabled(clientfeatures.WatchListClient) && !time.Now().Before(l.plainUntil)
 }
 
 // worthPlainList reports whether a plain list may work although a streaming list
@@ -79,12 +114,12 @@ func (l *Loop) streamsLists() bool {
 // shows whether anything answers. A server that asks to come later is asked once more
 // for a streaming list, because one whose cache lags refuses these for longer
 // than plain lists (kubernetes issue 139766).
-func (l *Loop) worthPlainList(err error) bool {
+func (l *Lister) worthPlainList(err error, starting bool) bool {
 	if failure.AsksToWait(err) {
 		l.busyStreams++
 		return l.busyStreams > 1
 	}
-	if !l.started && errors.Is(err, failure.ErrNoAnswer) {
+	if starting && errors.Is(err, failure.ErrNoAnswer) {
 		return true
 	}
 	return cannotStream(err) || failure.Answered(err) && !failure.LacksRights(err)
@@ -102,43 +137,33 @@ func unsupported(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)
 }
 
-// streamList opens a watch that begins with every selected pod.
-func (l *Loop) streamList(ctx context.Context) (fullView, error) {
+// stream opens a watch that begins with every selected pod.
+func (l *Lister) stream(ctx context.Context, starting bool) (View, error) {
+	limit := podclient.AnswerTimeout
+	if starting { // Start has time left for a plain list
+		limit = min(limit, l.config.StartTimeout/2)
+	}
 	began := time.Now()
-	s, err := l.open(ctx, l.longestTimeout(), l.streamListLimit(), metav1.ListOptions{
-		SendInitialEvents:    new(true),
-		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
-		AllowWatchBookmarks:  true,
-	})
+	s, err := l.config.Opener.WatchList(ctx, limit)
 	if err != nil {
-		return fullView{}, err
+		return View{}, err
 	}
-	view, err := l.collect(s, began)
+	if starting { // the limit is for all of the list
+		stop := time.AfterFunc(limit-time.Since(began), func() { s.GiveUp(failure.ErrStalled) })
+		defer stop.Stop()
+	}
+	view, err := l.collect(s)
 	if err != nil {
-		s.close()
-		return fullView{}, l.failed(failure.WatchPods, err)
+		s.Close()
+		return View{}, l.failed(failure.WatchPods, err)
 	}
-	view.stream = s
+	view.Stream = s
 	return view, nil
 }
 
-// streamListLimit is how long the server may take to answer a streaming list. Before the first
-// watch it is also the time for all of the list, so that Start has time left for a plain one.
-func (l *Loop) streamListLimit() time.Duration {
-	if l.started {
-		return openTimeout
-	}
-	return min(openTimeout, l.StartTimeout/2)
-}
-
-// collect reads a stream that was requested at began up to the bookmark that ends the initial
-// events.
-func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
-	stallTimeout := min(listStallTimeout, l.StartTimeout/3)
-	if !l.started {
-		limit := time.AfterFunc(l.streamListLimit()-time.Since(began), func() { s.cancel(failure.ErrStalled) })
-		defer limit.Stop()
-	}
+// collect reads a stream up to the bookmark that ends the initial events.
+func (l *Lister) collect(s *podwatch.Stream) (View, error) {
+	stallTimeout := min(listStallTimeout, l.config.StartTimeout/3)
 	var pods podList
 	var due time.Time // when the end must have come, zero before the last initial event
 	for {
@@ -146,27 +171,27 @@ func (l *Loop) collect(s *stream, began time.Time) (fullView, error) {
 		if !due.IsZero() {
 			wait = time.Until(due)
 		}
-		event, err := s.next(wait)
+		event, err := s.Next(wait)
 		switch {
 		case err == nil:
-		case s.ctx.Err() != nil:
-			return fullView{}, err
+		case s.Context().Err() != nil:
+			return View{}, err
 		default:
-			return fullView{}, fmt.Errorf("%w: %w", failure.ErrListCut, err)
+			return View{}, fmt.Errorf("%w: %w", failure.ErrListCut, err)
 		}
-		pod, err := PodOf(event)
+		pod, err := podclient.PodOf(event)
 		if err != nil {
-			return fullView{}, err
+			return View{}, err
 		}
 		switch {
-		case l.ofOtherShard(event):
+		case l.config.Shard.Lacks(event):
 		case event.Type == watch.Added, event.Type == watch.Modified:
 			pods.put(pod)
 		case event.Type == watch.Deleted:
 			pods.remove(pod)
 		case event.Type == watch.Bookmark:
 			if endsInitialEvents(pod) {
-				return fullView{pods: pods.all(), resourceVersion: pod.ResourceVersion}, nil
+				return View{Pods: pods.all(), ResourceVersion: pod.ResourceVersion}, nil
 			}
 		}
 		// The initial events are ADDED. Any other event is a change after them,
@@ -183,55 +208,30 @@ func endsInitialEvents(bookmark *podwire.Pod) bool {
 	return value == "true"
 }
 
-// PodOf returns the pod that an event is about, or the error that it is.
-func PodOf(event watch.Event) (*podwire.Pod, error) {
-	switch event.Type {
-	case watch.Error:
-		return nil, apierrors.FromObject(event.Object)
-	case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
-		if pod, ok := podwire.From(event.Object); ok {
-			return pod, nil
-		}
-		return nil, fmt.Errorf("%w: %s event with a %T in place of a pod", failure.ErrNotUnderstood, event.Type, event.Object)
-	default:
-		return nil, fmt.Errorf("%w: event of type %q", failure.ErrNotUnderstood, event.Type)
-	}
-}
-
 // podList is a list that is being received. Changes may arrive before it is
 // complete.
 type podList struct {
-	pods []*podwire.Pod // nil for each that was removed
-	at   map[podKey]int
-}
-
-// podKey distinguishes pods that have one name in turn, also for fakes that give
-// no UIDs.
-type podKey struct {
-	types.NamespacedName
-	uid types.UID
-}
-
-func keyOf(pod *podwire.Pod) podKey {
-	return podKey{types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}, pod.UID}
+	// pods has a nil for each pod that was removed.
+	pods []*podwire.Pod
+	at   map[podmeta.Key]int
 }
 
 func (p *podList) put(pod *podwire.Pod) {
-	if i, ok := p.at[keyOf(pod)]; ok {
+	if i, ok := p.at[podmeta.KeyOf(pod)]; ok {
 		p.pods[i] = pod
 		return
 	}
 	if p.at == nil {
-		p.at = map[podKey]int{}
+		p.at = map[podmeta.Key]int{}
 	}
-	p.at[keyOf(pod)] = len(p.pods)
+	p.at[podmeta.KeyOf(pod)] = len(p.pods)
 	p.pods = append(p.pods, pod)
 }
 
 func (p *podList) remove(pod *podwire.Pod) {
-	if i, ok := p.at[keyOf(pod)]; ok {
+	if i, ok := p.at[podmeta.KeyOf(pod)]; ok {
 		p.pods[i] = nil
-		delete(p.at, keyOf(pod))
+		delete(p.at, podmeta.KeyOf(pod))
 	}
 }
 
@@ -239,21 +239,12 @@ func (p *podList) all() []*podwire.Pod {
 	return slices.DeleteFunc(p.pods, func(pod *podwire.Pod) bool { return pod == nil })
 }
 
-// List lists the pods that another selector selects. Any goroutine may call it while Run
-// works.
-func (l *Loop) List(ctx context.Context, selector string) (pods []*podwire.Pod, resourceVersion string, err error) {
-	view, err := l.plainList(ctx, selector)
-	return view.pods, view.resourceVersion, err
-}
-
-// plainList lists, in pages.
-func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error) {
+// Plain lists the pods that a selector selects, in pages. Any goroutine may call it.
+func (l *Lister) Plain(ctx context.Context, selector string) (View, error) {
 	page := func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, failure.NoAnswerWithin(openTimeout))
-		defer cancel()
-		return request(ctx, func() (runtime.Object, error) { return l.pods.List(ctx, options) }, func(runtime.Object) {})
+		return request.Do(ctx, podclient.AnswerTimeout, func(ctx context.Context) (runtime.Object, error) { return l.config.Client.List(ctx, options) })
 	}
-	var view fullView
+	var view View
 	list, _, err := pager.New(page).ListWithAlloc(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return view, l.failed(failure.ListPods, err)
@@ -262,8 +253,8 @@ func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error)
 	if err != nil {
 		return view, fmt.Errorf("%w: %w", failure.ErrNotUnderstood, err)
 	}
-	view.resourceVersion = accessor.GetResourceVersion()
-	if view.resourceVersion == "" && !l.fake {
+	view.ResourceVersion = accessor.GetResourceVersion()
+	if view.ResourceVersion == "" && !l.config.Fake {
 		// For example a JSON null, which client-go takes for an empty list.
 		return view, l.failed(failure.ListPods, fmt.Errorf("%w: a list without a resource version", failure.ErrNotUnderstood))
 	}
@@ -273,34 +264,38 @@ func (l *Loop) plainList(ctx context.Context, selector string) (fullView, error)
 		if !ok {
 			return fmt.Errorf("%w: %T in a list of pods", failure.ErrNotUnderstood, object)
 		}
-		if l.Shard.Owns(pod.Namespace) {
-			view.pods = append(view.pods, pod)
+		if l.config.Shard.Range.Owns(pod.Namespace) {
+			view.Pods = append(view.Pods, pod)
 		}
 		return nil
 	})
 	return view, err
 }
 
-// fakeView lists a fake again after its watch has opened, and returns what both lists and the
+func (l *Lister) failed(kind failure.Kind, err error) error {
+	return &failure.RequestError{Kind: kind, Namespace: l.config.Namespace, Err: err}
+}
+
+// Again lists a fake again after its watch has opened, and returns what both lists and the
 // watch show together. The watch of client-go's fake begins with the pods that are newer than
 // the version of the list before it, and so repeats each change since then but a deletion
 // (from client-go 0.38 on a deletion too). The fake of 0.35 has no versions. Its watch begins
 // with nothing, so only the second list has the changes.
-func (l *Loop) fakeView(ctx context.Context, before fullView, s *stream) (fullView, error) {
-	now, err := l.plainList(ctx, l.Selector)
+func (l *Lister) Again(ctx context.Context, before View) (View, error) {
+	now, err := l.Plain(ctx, l.config.Selector)
 	if err != nil {
-		s.close()
 		return before, err
 	}
-	if before.resourceVersion == "" {
+	if before.ResourceVersion == "" {
+		now.Stream = before.Stream
 		return now, nil
 	}
 	var present podList
-	for _, pod := range now.pods {
+	for _, pod := range now.Pods {
 		present.put(pod)
 	}
-	before.pods = slices.DeleteFunc(before.pods, func(pod *podwire.Pod) bool {
-		_, ok := present.at[keyOf(pod)]
+	before.Pods = slices.DeleteFunc(before.Pods, func(pod *podwire.Pod) bool {
+		_, ok := present.at[podmeta.KeyOf(pod)]
 		return !ok
 	})
 	return before, nil

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+// Package retry decides what the list/watch loop does after a watch has ended or a request was
+// refused. It does no I/O and reads no clock.
+package retry
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,133 +58,133 @@ const (
 	relistResetAge = time.Minute
 )
 
-// retryPolicy decides what the loop does after a stream has ended or a request
-// was refused. It does no I/O and reads no clock.
-type retryPolicy struct {
-	attempts wait.Backoff // delays between attempts at a server in trouble
-	relists  wait.Backoff // delays between relists
-	relisted time.Time    // when the last relist was decided on, or is due
+// A Policy decides what the loop does after a stream has ended or a request
+// was refused.
+type Policy struct {
+	Contact Contact
+	Cuts    Cuts
 
-	emptyStreams int // in a row
-	stalls       int // streams in a row that were given up without a byte
-	refusals     int // in a row, of the kind that costs a list
+	// attempts has the delays between attempts at a server in trouble, and relists those between relists.
+	attempts, relists wait.Backoff
+	// relisted is when the last relist was decided on, or is due.
+	relisted time.Time
 
-	immediate       int       // attempts left that need no delay
-	immediateFilled time.Time // up to when the budget was refilled
+	// emptyStreams counts the streams in a row that ended young and brought nothing.
+	emptyStreams int
+	// stalls counts the streams in a row that were given up without a byte.
+	stalls int
+	// refusals counts the refusals in a row of the kind that costs a list.
+	refusals int
 
-	unverified    bool      // a stream broke, so the server may be another one
-	silenceListed time.Time // when silence last cost a list
+	// immediate is the number of attempts left that need no delay. It was refilled for the time up to immediateFilled.
+	immediate       int
+	immediateFilled time.Time
 
-	contact contact
-	cuts    cuts
+	// unverified is set if a stream broke, so that the server may be another one.
+	unverified bool
+	// checked is set if the server's version was checked, and no watch has opened since that may show more.
+	checked bool
+	// silenceListed is when silence last cost a list.
+	silenceListed time.Time
 }
 
-// A nextStep is what the loop does next, after delay.
-type nextStep struct {
-	relist bool // list; otherwise resume from the version held
-	check  bool // compare the server's version with the one held before resuming
-	delay  time.Duration
+// A Step is what the loop does next.
+type Step struct {
+	// Relist says to list. Otherwise the loop resumes from the version held.
+	Relist bool
+	// Check says to compare the server's version with the one held before resuming.
+	Check bool
+	// Delay is how long the loop waits before that.
+	Delay time.Duration
 }
 
-// A streamEnd is how a stream ended.
-type streamEnd struct {
-	err        error         // nil in good order
-	age        time.Duration // since it was opened
-	asked      time.Duration // since it was requested
-	silence    time.Duration // since the last event or bookmark, or since it was requested
-	timeout    time.Duration // after which the server was asked to end it
-	progressed bool          // the version to resume from has moved
-	received   bool          // an event or a bookmark came
-	bookmark   bool          // a bookmark came
-	heldBack   bool          // a proxy holds answers back until the first event
-}
-
-// asAsked reports whether the server ended the stream in good order when it
-// was asked to. This shows that the server can still be heard.
-func (e streamEnd) asAsked() bool {
-	return e.err == nil && e.asked > 0 && e.asked >= e.timeout-time.Second
-}
-
-func (e streamEnd) heard() bool { return e.received || e.asAsked() }
-
-func newRetryPolicy(now time.Time) *retryPolicy {
-	return &retryPolicy{attempts: newBackoff(), relists: newBackoff(), immediate: maxImmediate, immediateFilled: now}
+// NewPolicy returns the policy of a loop that begins at a time.
+func NewPolicy(now time.Time) *Policy {
+	return &Policy{attempts: newBackoff(), relists: newBackoff(), immediate: maxImmediate, immediateFilled: now}
 }
 
 func newBackoff() wait.Backoff {
 	return wait.Backoff{Duration: firstDelay, Factor: delayFactor, Jitter: delayJitter, Steps: 1 << 30, Cap: maxDelay}
 }
 
-// silent reports whether the last stream was given up because nothing came.
+// Silent reports whether the last stream was given up because nothing came.
 // The next one is then asked to end soon, because its end is a sign of life.
-func (p *retryPolicy) silent() bool { return p.stalls > 0 }
+func (p *Policy) Silent() bool { return p.stalls > 0 }
 
-// listed notes a complete list.
-func (p *retryPolicy) listed(now time.Time, version string) {
+// Listed notes a complete list.
+func (p *Policy) Listed(now time.Time, version string) {
 	p.stalls = 0
-	p.unverified = false
-	p.contact.received(now, version)
+	p.unverified, p.checked = false, false
+	p.Contact.Received(now, version)
 }
 
-// checked notes that the server has the version held.
-func (p *retryPolicy) checked(now time.Time, version string) {
-	p.unverified = false
-	p.contact.answered(now, version)
+// Checked notes that the server has the version held.
+func (p *Policy) Checked(now time.Time, version string) {
+	p.unverified, p.checked = false, true
+	p.Contact.Answered(now, version)
 }
 
-// afterStream decides after a stream that was accepted has ended.
-func (p *retryPolicy) afterStream(now time.Time, end streamEnd) nextStep {
+// Resumed reports whether a watch that is resumed shows that the server sees the pods and can say
+// so: its version was checked, and the watch before did not stay silent.
+func (p *Policy) Resumed(now time.Time) bool {
+	if p.Silent() {
+		return false
+	}
+	checked := p.checked
+	p.checked = false
+	return checked || p.Contact.vouchedAt(now)
+}
+
+// AfterStream decides after a stream that was accepted has ended.
+func (p *Policy) AfterStream(now time.Time, end StreamEnd) Step {
 	outage := p.endsOutage(end)
-	p.cuts.ended(now, end)
+	p.Cuts.ended(now, end)
 	p.count(end)
-	_, lost := errors.AsType[lostEvents](end.err)
 	switch {
-	case lost:
-		return p.relist(now, end.err)
-	case failure.VersionGone(end.err), errors.Is(end.err, failure.ErrNotUnderstood), errors.Is(end.err, failure.ErrNewHistory):
-		return p.relist(now, end.err)
+	case failure.VersionGone(end.Err), isAny(end.Err, failure.ErrEventsLost, failure.ErrNotUnderstood, failure.ErrNewHistory):
+		return p.relist(now, end.Err)
 	case p.emptyStreams >= maxEmptyStreams:
 		p.emptyStreams = 0
-		return p.relist(now, end.err)
+		return p.relist(now, end.Err)
 	case p.stalls >= maxStalls && now.Sub(p.silenceListed) >= silenceCheckInterval:
 		p.silenceListed = now
-		return p.relist(now, end.err)
+		return p.relist(now, end.Err)
 	}
-	return nextStep{check: outage || p.checkDue(now, end), delay: p.resumeDelay(now, end)}
+	return Step{Check: outage || p.checkDue(now, end), Delay: p.resumeDelay(now, end)}
 }
 
 // endsOutage reports whether the end of a stream is that of an outage. A server asks to come
 // later in an ERROR event, or ends all streams in good order before it is asked to:
 // kube-apiserver does if its database was put back, and then accepts the version held although
 // it has not reached it. A proxy that ends streams in this way does it at one age.
-func (p *retryPolicy) endsOutage(end streamEnd) bool {
-	if failure.AsksToWait(end.err) {
+func (p *Policy) endsOutage(end StreamEnd) bool {
+	if failure.AsksToWait(end.Err) {
 		return true
 	}
-	return end.err == nil && !end.asAsked() && !p.cuts.isKnown(end)
+	return end.Err == nil && !end.AsAsked() && !p.Cuts.isKnown(end)
 }
 
 // count updates the rows of streams of one kind.
-func (p *retryPolicy) count(end streamEnd) {
+func (p *Policy) count(end StreamEnd) {
 	p.refusals = 0
-	if end.age >= steadyAge || end.progressed {
+	if end.Age >= steadyAge || end.Progressed {
 		p.attempts = newBackoff()
 	}
-	stalled := errors.Is(end.err, failure.ErrStalled)
+	stalled := errors.Is(end.Err, failure.ErrStalled)
 	switch {
-	case stalled && end.received:
+	case stalled && end.Received:
 		p.stalls = 1
 	case stalled:
 		p.stalls++
 	case end.heard():
 		p.stalls = 0
 	}
-	if end.progressed || stalled || end.age >= steadyAge || end.asAsked() {
+	if end.Progressed || stalled || end.Age >= steadyAge || end.AsAsked() {
 		p.emptyStreams = 0
 	} else {
 		p.emptyStreams++
 	}
-	if !end.asAsked() && !stalled {
+	if !end.AsAsked() && !stalled {
 		p.unverified = true
 	}
 }
@@ -189,23 +192,23 @@ func (p *retryPolicy) count(end streamEnd) {
 // checkDue reports whether a stream that brought nothing is a reason to compare
 // versions: a server that was restored from a backup accepts a watch from a
 // version that it has not reached yet, and sends nothing until it has.
-func (p *retryPolicy) checkDue(now time.Time, end streamEnd) bool {
-	if end.received || !end.asAsked() && !errors.Is(end.err, failure.ErrStalled) {
+func (p *Policy) checkDue(now time.Time, end StreamEnd) bool {
+	if end.Received || !end.AsAsked() && !errors.Is(end.Err, failure.ErrStalled) {
 		return false
 	}
-	return p.unverified || !p.contact.mayResume(now)
+	return p.unverified || !p.Contact.MayResume(now)
 }
 
-func (p *retryPolicy) resumeDelay(now time.Time, end streamEnd) time.Duration {
-	_, asked := apierrors.SuggestsClientDelay(end.err)
-	if !asked && (end.age >= steadyAge || p.takeImmediate(now)) {
+func (p *Policy) resumeDelay(now time.Time, end StreamEnd) time.Duration {
+	_, asked := apierrors.SuggestsClientDelay(end.Err)
+	if !asked && (end.Age >= steadyAge || p.takeImmediate(now)) {
 		return 0
 	}
-	return p.attemptDelay(end.err)
+	return p.attemptDelay(end.Err)
 }
 
 // takeImmediate takes one attempt from the budget, if there is one.
-func (p *retryPolicy) takeImmediate(now time.Time) bool {
+func (p *Policy) takeImmediate(now time.Time) bool {
 	if gained := int(now.Sub(p.immediateFilled) / immediateRefill); gained > 0 {
 		p.immediate = min(p.immediate+gained, maxImmediate)
 		p.immediateFilled = p.immediateFilled.Add(time.Duration(gained) * immediateRefill)
@@ -217,8 +220,8 @@ func (p *retryPolicy) takeImmediate(now time.Time) bool {
 	return true
 }
 
-// afterRefusal decides after a list or a watch was refused, or not answered.
-func (p *retryPolicy) afterRefusal(now time.Time, err error) nextStep {
+// AfterRefusal decides after a list or a watch was refused, or not answered.
+func (p *Policy) AfterRefusal(now time.Time, err error) Step {
 	if failure.VersionGone(err) {
 		return p.relist(now, err)
 	}
@@ -227,7 +230,7 @@ func (p *retryPolicy) afterRefusal(now time.Time, err error) nextStep {
 	// backup. That it has a new history shows only until its versions pass the one
 	// held.
 	away := !failure.Answered(err) || failure.AsksToWait(err) && !failure.MayConcernVersion(err)
-	step := nextStep{check: away, delay: p.attemptDelay(err)}
+	step := Step{Check: away, Delay: p.attemptDelay(err)}
 	if !failure.MayConcernVersion(err) {
 		return step
 	}
@@ -236,13 +239,13 @@ func (p *retryPolicy) afterRefusal(now time.Time, err error) nextStep {
 	}
 	p.refusals = 0
 	relist := p.relist(now, err)
-	relist.delay = max(relist.delay, step.delay)
+	relist.Delay = max(relist.Delay, step.Delay)
 	return relist
 }
 
 // relist spaces lists out, whatever happens between them. The first one for
 // some time is immediate, because a lost version is no trouble of the server.
-func (p *retryPolicy) relist(now time.Time, err error) nextStep {
+func (p *Policy) relist(now time.Time, err error) Step {
 	var delay time.Duration
 	if now.Sub(p.relisted) >= relistResetAge {
 		p.relists = newBackoff()
@@ -251,15 +254,19 @@ func (p *retryPolicy) relist(now time.Time, err error) nextStep {
 	}
 	delay = max(delay, failure.ServerDelay(err))
 	p.relisted = now.Add(delay)
-	return nextStep{relist: true, delay: delay}
+	return Step{Relist: true, Delay: delay}
 }
 
 // attemptDelay returns how long to wait after err, longer if the server asks
 // for it.
-func (p *retryPolicy) attemptDelay(err error) time.Duration {
+func (p *Policy) attemptDelay(err error) time.Duration {
 	d := p.attempts.Step()
 	if failure.LacksRights(err) {
 		d = min(d, wait.Jitter(maxRefusedDelay, delayJitter))
 	}
 	return max(d, failure.ServerDelay(err))
+}
+
+func isAny(err error, causes ...error) bool {
+	return slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package listwatch
+package clientset
 
 import (
 	"reflect"
@@ -20,7 +20,7 @@ func restClient(t *testing.T, config rest.Config) *rest.RESTClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, err := restClientOf(client)
+	theirs, err := RESTClient(client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,42 +30,30 @@ func restClient(t *testing.T, config rest.Config) *rest.RESTClient {
 // A client-go that has renamed a field, or keeps its value elsewhere, must not go unnoticed:
 // pods are then decoded by client-go, at several times the cost.
 func TestSettingsOfClientGo(t *testing.T) {
-	given := rest.Config{
-		ContentConfig:  rest.ContentConfig{AcceptContentTypes: protobufFirst, ContentType: "application/json"},
-		WarningHandler: rest.NoWarnings{},
-	}
 	for _, test := range []struct {
-		setting setting
-		want    any
+		name   string
+		config rest.Config
+		want   Settings
 	}{
-		{acceptContentTypes, protobufFirst},
-		{contentType, "application/json"},
-		{warningHandler, nil},
+		{"accept", rest.Config{ContentConfig: rest.ContentConfig{AcceptContentTypes: protobufFirst}}, Settings{Accept: protobufFirst}},
+		{"content type", rest.Config{ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, Settings{ContentType: "application/json"}},
+		{"warning handler", rest.Config{WarningHandler: rest.NoWarnings{}}, Settings{HandlesWarnings: true}},
+		{"none", rest.Config{}, Settings{}},
 	} {
-		t.Run(test.setting.path, func(t *testing.T) {
-			theirs, err := test.setting.of(restClient(t, given))
+		t.Run(test.name, func(t *testing.T) {
+			got, err := SettingsOf(restClient(t, test.config))
 			if err != nil {
 				t.Fatal(err)
 			}
-			none, err := test.setting.of(restClient(t, rest.Config{ContentConfig: rest.ContentConfig{ContentType: "-"}}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if test.want == nil {
-				if theirs.IsNil() || !none.IsNil() {
-					t.Errorf("%v where there is one, %v where there is none", theirs, none)
-				}
-				return
-			}
-			if got := theirs.String(); got != test.want {
-				t.Errorf("%q, want %q", got, test.want)
+			if got != test.want {
+				t.Errorf("settings %+v, want %+v", got, test.want)
 			}
 		})
 	}
 }
 
 // Each setting of a client is copied to the second one, or read, or has no effect on requests
-// for pods. A client-go with another field needs a decision in newWirePods.
+// for pods. A client-go with another field needs a decision in package podclient.
 func TestNoSettingIsForgotten(t *testing.T) {
 	known := []string{
 		"RESTClient.base", "RESTClient.rateLimiter", "RESTClient.Client", // copied
@@ -104,7 +92,7 @@ func TestMissingSettings(t *testing.T) {
 		"Client.name":               "client-go's *http.Client has no field name, for Client.name",
 		"content.base":              "client-go's field content.base is a rest.ClientContentConfig, not a string",
 	} {
-		value, err := setting{path, reflect.String}.of(theirs)
+		value, err := field(theirs, path, reflect.String)
 		if err == nil || err.Error() != want || value.IsValid() {
 			t.Errorf("%s: %v, %v, want the error %q", path, value, err, want)
 		}
