@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package clientset tells what kind of client the user has given: a fake, an ordinary clientset of
-// client-go, or one that is wrapped.
+// client-go, or a wrapper.
 package clientset
 
 import (

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package failure says what the failure of a request to the API server means: whether the server
-// has answered, what it refuses, and what the user can do about it.
+// has answered, why it refuses the request, and how the user can mend it.
 package failure
 
 import (
@@ -95,8 +95,8 @@ func Answered(err error) bool {
 	return ok && !ByGateway(err)
 }
 
-// RefusesClient reports whether the API server refuses a request because of what it asks for or
-// who asks, and will refuse it again.
+// RefusesClient reports whether the API server refuses a request because of its parameters or
+// the identity of the client, and will refuse it again.
 func RefusesClient(err error) bool {
 	code := StatusCode(err)
 	return Answered(err) && code >= 400 && code < 500 && !AsksToWait(err) && !apierrors.IsUnauthorized(err)

@@ -33,8 +33,8 @@ const (
 	noWatchesHint = "lists are answered and watches are not: a proxy does not pass watches on, or buffers them; for nginx set proxy_http_version 1.1 and proxy_buffering off"
 )
 
-// hint says what to do about the error of a request, "" if its text says all. The namespace is
-// that of the request. listed is set if the server has answered a list just before a watch.
+// hint says what to do about the error of a request in a namespace, "" if its text says all.
+// listed is set if the server has answered a list just before a watch.
 func hint(err error, namespace string, listed bool) string {
 	if _, foreign := foreignType(err); foreign {
 		return pageHint

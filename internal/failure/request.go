@@ -26,7 +26,7 @@ type RequestError struct {
 	Err    error
 }
 
-// A Kind says what was requested.
+// A Kind is the kind of a request.
 type Kind int
 
 const (
@@ -82,7 +82,7 @@ func MayConcernVersion(err error) bool {
 
 // Trouble names the trouble that an error shows. Two troubles have different names if an operator
 // would call them different. An API server without its store answers checks in several ways, and
-// a gateway answers in place of one that does not.
+// a gateway answers in place of an API server that does not.
 func Trouble(err error) string {
 	if ByGateway(err) || IsVersionCheck(err) && !AsksToWait(err) && !LacksRights(err) {
 		return "NoAnswer"

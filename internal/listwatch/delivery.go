@@ -31,8 +31,8 @@ type delivery struct {
 	passed time.Time
 }
 
-// deliver passes on an event of a stream that was opened from a version. The error is that of the
-// event, or that the server has a new history.
+// deliver passes on an event of a stream that was opened from a version. It returns the error that
+// the event is, or ErrNewHistory.
 func (d *delivery) deliver(event watch.Event, from string) error {
 	if !d.fake && goesBack(event, from) {
 		return failure.ErrNewHistory

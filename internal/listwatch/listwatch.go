@@ -9,9 +9,9 @@
 // reports none of them, and waits in places where its context does not reach
 // it.
 //
-// A [Loop] goes from state to state (loop.go). The states ask package retry what follows, package
-// podlist for a list, package podwatch for a watch, and package verification for lost events. All
-// of these use the client of package podclient. Package failure says what an error means.
+// A [Loop] goes from state to state (loop.go). Package retry decides about the next state. Package
+// podlist lists, package podwatch opens watches, and package verification finds lost events: these
+// use the client of package podclient. Package failure says what an error means.
 package listwatch
 
 import (
@@ -73,7 +73,7 @@ type Event struct {
 	Relist bool
 	// Resumed is set with Opened if the watch begins where another one had ended.
 	Resumed bool
-	// Type is that of the event, with Received.
+	// Type is the type of the event, with Received.
 	Type watch.EventType
 	// Took is the time of the request with Listed and Refused, and the age of the watch with Closed.
 	Took time.Duration

@@ -39,7 +39,7 @@ type Loop struct {
 	// started is set once a watch has been open. Until then attempts counts the requests that fail.
 	started  bool
 	attempts StartAttempts
-	// trouble is the one that was last logged, "" for none.
+	// trouble is the last one in the log, "" for none.
 	trouble  string
 	delivery delivery
 }
@@ -204,8 +204,8 @@ func (l *Loop) opened(stream *podwatch.Stream) state {
 // server that was restored from a backup has an older version than the one held.
 type checking struct {
 	held string
-	// silent is set if nothing comes from the server. One that does not answer the question
-	// either, for example because the client has only the right to watch, may have an older version.
+	// silent is set if nothing comes from the server. If it does not answer the question either,
+	// for example because the client has only the right to watch, its version may be older.
 	silent bool
 }
 

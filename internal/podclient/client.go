@@ -126,7 +126,7 @@ type restPods struct {
 	client    *rest.RESTClient
 	namespace string
 	shard     *shard.Range
-	// accept is the Accept header of a request, "" for that of the client.
+	// accept is the Accept header of a request, "" for the client's own.
 	accept string
 	// metadata is the Accept header of a list of metadata.
 	metadata string

@@ -47,7 +47,7 @@ func uncompressed(request *rest.Request) *rest.Request {
 const dropManagedFields = ";drop=metadata.managedFields"
 
 // unmanaged returns an Accept header that asks for each media type without managedFields first,
-// and then as it is, for a proxy or a server that knows no parameters.
+// and then without the parameter, for a proxy or a server that knows no parameters.
 func unmanaged(accept string) string {
 	var types []string
 	for mediaType := range strings.SplitSeq(accept, ",") {
@@ -100,7 +100,7 @@ const versionName = "watchsource-version"
 var unlimited = flowcontrol.NewFakeAlwaysRateLimiter()
 
 // askVersion prepares a request for the server's version. The server is asked to answer within
-// CheckTimeout, so that it says what is wrong before the client gives up. Request.Timeout would
+// CheckTimeout, so that it says the cause before the client gives up. Request.Timeout would
 // end the request on both sides at once.
 func askVersion(client rest.Interface, namespace, selector string) *rest.Request {
 	return podRequest(client, VersionNamespace(namespace), versionOptions(selector)).

@@ -14,7 +14,7 @@ import (
 )
 
 // A check is given up checkGrace after the time in which the server is asked to answer, so that
-// the server says itself what is wrong.
+// the server says the cause itself.
 const (
 	checkGrace = 5 * time.Second
 	checkLimit = podclient.CheckTimeout + checkGrace

@@ -3,8 +3,8 @@
 // Package request makes requests of clients that may ignore their context, or panic.
 //
 // A client of client-go ends a request when its context ends. A fake, a wrapper and a transport
-// of the user may not, and a caller must not wait for them. So each request is made in a
-// goroutine of its own, and given up [Grace] after its context has ended.
+// of the user may not, and a caller must not wait for them. So another
+// goroutine makes each request, and the request is given up [Grace] after its context has ended.
 package request
 
 import (
@@ -46,14 +46,14 @@ func Send[T any](ctx context.Context, ask func(context.Context) (T, error)) *Pen
 		time.AfterFunc(Grace, func() { p.end(*new(T), context.Cause(ctx), nil) })
 	})
 	go func() {
-		defer answered()
 		p.run(ask)
+		answered()
 	}()
 	return p
 }
 
 // run makes the request. It closes an answer that comes after the context has ended, because
-// nobody may take it. A request that calls runtime.Goexit, as a test that fails in a fake does,
+// it may have been given up. A request that calls runtime.Goexit, as a test that fails in a fake does,
 // is not answered.
 func (p *Pending[T]) run(ask func(context.Context) (T, error)) {
 	defer func() {

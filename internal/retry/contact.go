@@ -13,8 +13,8 @@ const (
 	// checkAfter is how long the API server may show nothing of its store until its version is
 	// checked. An API server that has lost its etcd opens and ends watches as before, and sends
 	// bookmarks of its last version. kube-apiserver sends a bookmark about once a minute, so the
-	// last one that moves the version comes within a minute after the loss. Healthy(3m) fails
-	// three minutes after that one, and by then the check is answered or has failed. The time is
+	// last bookmark that moves the version comes within a minute after the loss. Healthy(3m) fails
+	// three minutes after it, and by then the check is answered or has failed. The time is
 	// longer than a watch that is asked to end early because no bookmarks come.
 	checkAfter = 125 * time.Second
 	// silenceCheckInterval is the shortest time between two lists that are made only because
@@ -25,7 +25,7 @@ const (
 	answerStands = silenceCheckInterval + 30*time.Second
 	// bookmarkAge is the age of a stream without bookmarks that shows that no more will come.
 	bookmarkAge = 65 * time.Second
-	// After steadyMoves bookmarks in a row that move the version, one that does not is unusual.
+	// After steadyMoves bookmarks in a row that move the version, it is unusual if one does not.
 	steadyMoves = 3
 )
 
@@ -34,7 +34,7 @@ const (
 type Contact struct {
 	// Guarded by mu.
 	mu sync.Mutex
-	// version is the last one that the server has shown.
+	// version is the last version of the server.
 	version string
 	// heard is the time of the last list, check, event, or bookmark that shows that the server has its store.
 	heard time.Time

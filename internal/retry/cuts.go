@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// A stream that something cuts before its first bookmark leaves the version where it was.
+	// A stream that something cuts before its first bookmark does not move the version.
 	// On a busy cluster that version soon leaves the API server's cache. Therefore the next
 	// stream is asked to end after cutPart of the time that the cut stream was silent:
 	// kube-apiserver sends a bookmark about two seconds before that end. The part leaves room
@@ -66,7 +66,7 @@ type Cuts struct {
 	// ClientTimeout is the age at which the client cuts each stream, 0 for never.
 	ClientTimeout time.Duration
 
-	// age is that of the stream that was last cut, 0 for none, and silence is how long it was silent before the cut.
+	// age is the age of the stream that was last cut, 0 for none. silence is the time without an event before that cut.
 	age, silence time.Duration
 	// room is the silence of the last cut that a bookmark could have filled.
 	room time.Duration
@@ -96,7 +96,7 @@ func (c *Cuts) Bound() time.Duration {
 	return time.Duration(cutPart * float64(silence)).Truncate(time.Second)
 }
 
-// isKnown reports whether a stream ended as the one that was cut before it: at the same age, or
+// isKnown reports whether a stream ended like the stream that was cut before it: at the same age, or
 // after the same silence. On a busy stream any end comes after a short silence.
 func (c *Cuts) isKnown(end StreamEnd) bool {
 	return similar(end.Asked, c.age) || end.Silence >= minSilence && similar(end.Silence, c.silence)

@@ -62,11 +62,11 @@ type Verifier struct {
 	ledger ledger
 	calls  chan struct{}
 
-	// Owned by the goroutine of the loop, and by that of the verifier while a stream is open.
+	// Owned by the goroutine of the loop, and by the goroutine of the verifier while a stream is open.
 
 	// due is when the next verification begins.
 	due time.Time
-	// trouble is the last one that was logged, "" for none.
+	// trouble is the last one in the log, "" for none.
 	trouble string
 	// behind has the pods for which the last stream was given up.
 	behind podKeys
