@@ -25,14 +25,15 @@ import (
 
 // A Loop lists and watches until its context ends.
 type Loop struct {
-	// Fixed after New.
+	// Fixed after New. fake is the answer of clientset.IsFake. A fake has no checker. verifier is
+	// nil if the loop does not verify.
 	Config
-	fake     bool // see clientset.IsFake
+	fake     bool
 	policy   *retry.Policy
 	lister   *podlist.Lister
 	opener   *podwatch.Opener
-	checker  *podwatch.Checker      // nil for a fake
-	verifier *verification.Verifier // nil for none
+	checker  *podwatch.Checker
+	verifier *verification.Verifier
 
 	// Owned by the goroutine of Run.
 

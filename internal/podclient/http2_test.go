@@ -46,11 +46,13 @@ const (
 // each of them.
 func TestEndsOfHTTP2(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		answer func(stream uint32) []byte // then the connection is closed, unless it is open
+		name string
+		// answer returns the frames that the server sends. Then it closes the connection, unless open is set.
+		answer func(stream uint32) []byte
 		open   bool
 		events int
-		whole  bool // the watch ends as if the server had ended it
+		// whole is set if the watch ends as if the server had ended it.
+		whole bool
 	}{
 		{name: "a GOAWAY that covers the watch", open: true, events: 2, whole: true, answer: func(stream uint32) []byte {
 			return slices.Concat(headers(stream), bookmark(t, stream, 0), goAway(stream, noError), bookmark(t, stream, endStream))

@@ -39,7 +39,8 @@ func TestAnswer(t *testing.T) {
 		client client
 		want   error
 		took   time.Duration
-		closed bool // the answer, by Send
+		// closed is set if the answer is closed.
+		closed bool
 	}{
 		{"an answer", client{latency: time.Second}, nil, time.Second, false},
 		{"an error", client{latency: time.Second, err: errRefused}, errRefused, time.Second, false},

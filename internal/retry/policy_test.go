@@ -31,15 +31,18 @@ var (
 
 // A moment is one call of a policy and the decision that it must return.
 type moment struct {
-	after  time.Duration // the moment before
-	stream *StreamEnd    // nil for a refusal
-	err    error         // of a refusal
-	listed bool          // a list has arrived first
-	failed bool          // a check was not answered first
-	answer bool          // a check was answered first
+	// after is the time since the moment before.
+	after time.Duration
+	// stream is the stream that has ended. If it is nil, a request was refused with err.
+	stream *StreamEnd
+	err    error
+	// listed says that a list has arrived first, failed that a check was not answered first, and
+	// answer that one was.
+	listed, failed, answer bool
 
 	relist, check bool
-	min, max      time.Duration // of the delay
+	// The delay lies between min and max.
+	min, max time.Duration
 }
 
 func ended(age time.Duration) *StreamEnd {
