@@ -33,6 +33,9 @@ type step struct {
 // gone is the step that follows when the pod leaves.
 func (s step) gone() step { return step{s.Executor.gone(), s.ends} }
 
+// isGone reports whether the pod has left.
+func (s step) isGone() bool { return s.State == Deleted }
+
 // changeOf returns the change from one step to the next.
 func changeOf(before, after step) Change {
 	return Change{

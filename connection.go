@@ -71,7 +71,7 @@ func newConnection(client kubernetes.Interface, o *sourceOptions, label routing.
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.logger = o.logger.WithValues("selector", c.selector.String())
-	c.monitor = newMonitor(&c.status, o, c.logger, &c.userCode)
+	c.monitor = newMonitor(&c.status, o.observer, o.stallTimeout, c.logger, &c.userCode)
 	c.lateLists = latelist.New(c.ctx, c.listOf)
 	c.status.start("")
 	return c
@@ -137,7 +137,7 @@ func (c *connection) join(s *session) (*member, bool) {
 	return m, true
 }
 
-// leave removes a member. With the last one the watch ends, and leave returns when nothing of it
+// leave ends a member. With the last one the watch ends, and leave returns when nothing of it
 // runs any more.
 func (c *connection) leave(m *member, cause error) {
 	c.mu.Lock()
@@ -148,6 +148,7 @@ func (c *connection) leave(m *member, cause error) {
 		c.cancel(cause)
 		<-c.done
 	}
+	m.end(cause)
 }
 
 func (c *connection) isClosed() bool {

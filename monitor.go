@@ -39,7 +39,7 @@ type monitor struct {
 	logger     logr.Logger
 	blindAfter time.Duration
 	// observer may be nil.
-	observer func(Observation)
+	observer func(listwatch.Event)
 	// userCode says what the watch goroutine is calling.
 	userCode *usercode.Mark
 
@@ -62,12 +62,14 @@ type monitor struct {
 	logging sync.Mutex
 }
 
-// newMonitor returns the monitor of a loop. The logger names the watch, and userCode is that of
-// the watch goroutine.
-func newMonitor(board *statusBoard, o *sourceOptions, logger logr.Logger, userCode *usercode.Mark) *monitor {
+// newMonitor returns the monitor of a loop with a stall timeout, 0 for the default. The logger names
+// the watch. userCode marks what the watch goroutine is calling.
+func newMonitor(
+	board *statusBoard, observer func(listwatch.Event), stallTimeout time.Duration, logger logr.Logger, userCode *usercode.Mark,
+) *monitor {
 	return &monitor{
-		board: board, observer: o.observer, userCode: userCode, logger: logger,
-		blindAfter: max(blindAfter, o.stallTimeout+blindMargin),
+		board: board, observer: observer, userCode: userCode, logger: logger,
+		blindAfter: max(blindAfter, stallTimeout+blindMargin),
 	}
 }
 
@@ -78,7 +80,7 @@ func (m *monitor) report(e listwatch.Event) {
 	}
 	if m.observer != nil && e.Kind < listwatch.Unanswered {
 		m.userCode.Enter(usercode.Observer)
-		m.observer(observationOf(e))
+		m.observer(e)
 		m.userCode.Leave()
 	}
 }

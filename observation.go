@@ -30,6 +30,21 @@ type Observation struct {
 	Err error
 }
 
+// WithObserver sets a function that receives an [Observation] of everything that happens
+// between the source and the API server, for example to count the events. The watch
+// goroutine calls the function and waits until it returns. With [WithVerification] another
+// goroutine calls it too, never at the same time. The function must not call
+// Stop, because Stop waits for the watch goroutine. If the function is nil there is no
+// observer.
+func WithObserver(observer func(Observation)) Option {
+	return sourceOption(func(o *sourceOptions) {
+		o.observer = nil
+		if observer != nil {
+			o.observer = func(e listwatch.Event) { observer(observationOf(e)) }
+		}
+	})
+}
+
 func observationOf(e listwatch.Event) Observation {
 	return Observation{
 		Kind: ObservationKind(e.Kind), ResourceVersion: e.ResourceVersion, Pods: e.Pods, Relist: e.Relist,

@@ -34,7 +34,7 @@ type sourceOptions struct {
 	startTimeout time.Duration
 	stallTimeout time.Duration
 	verifyEvery  time.Duration
-	observer     func(Observation)
+	observer     func(listwatch.Event)
 }
 
 // loopConfig returns the configuration of a loop without its callbacks.
@@ -244,16 +244,6 @@ func WithVerification(every time.Duration) Option {
 			o.verifyEvery = max(every, minVerification)
 		}
 	})
-}
-
-// WithObserver sets a function that receives an [Observation] of everything that happens
-// between the source and the API server, for example to count the events. The watch
-// goroutine calls the function and waits until it returns. With [WithVerification] another
-// goroutine calls it too, never at the same time. The function must not call
-// Stop, because Stop waits for the watch goroutine. If the function is nil there is no
-// observer.
-func WithObserver(observer func(Observation)) Option {
-	return sourceOption(func(o *sourceOptions) { o.observer = observer })
 }
 
 // WithLogger sets the logger of a source or a store. The default is the handler

@@ -43,7 +43,7 @@ func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
 	logger := s.options.logger.WithValues("appID", s.appID)
 	return &ownWatch{
 		session: s, client: client, logger: logger,
-		monitor: newMonitor(s.status, s.options, logger, &s.userCode),
+		monitor: newMonitor(s.status, s.options.observer, s.options.stallTimeout, logger, &s.userCode),
 		watcher: newWatcher(podStoreOf(s.store, s.options.trimmed), s.selector, s.options),
 	}
 }

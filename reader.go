@@ -114,7 +114,7 @@ func (r *reader) add(before, after step, ends map[types.UID]podstate.Ends, now t
 func (r *reader) queue(before, after step) {
 	key := after.key()
 	p := r.pods[key]
-	if p == nil || p.last().State == Deleted {
+	if p == nil || p.last().isGone() {
 		p = newPending(before)
 		r.pods[key] = p
 		r.order = append(r.order, p)
@@ -164,7 +164,7 @@ func (r *reader) forgetShown(ends map[types.UID]podstate.Ends) {
 func (r *reader) miss(before, after step) {
 	key := after.key()
 	switch {
-	case after.State == Deleted:
+	case after.isGone():
 		r.missed++
 		delete(r.shown, key)
 	case before.ends < r.shown[key]:

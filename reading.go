@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
 )
@@ -146,4 +148,38 @@ func isDecimal(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// listReading has the readings of the pods of a list.
+type listReading struct {
+	readings  []reading
+	executors []*Executor
+	// replaced has the pods that are other ones than the known pods of their names.
+	replaced map[types.UID]bool
+	// missed has the executors at ends that only the last state of their containers shows.
+	missed map[types.UID]*Executor
+}
+
+// readList reads the pods of a list that follows the view before.
+func (r *rules) readList(pods []*podwire.Pod, before *view, had *positions) listReading {
+	list := listReading{
+		readings: make([]reading, len(pods)), executors: make([]*Executor, len(pods)),
+		replaced: map[types.UID]bool{}, missed: map[types.UID]*Executor{},
+	}
+	for i, pod := range pods {
+		key := pod.Key()
+		index, known := before.of(had, key)
+		now := r.read(pod, known, had.endsOf(known, index))
+		if known != nil && known.equals(now.executor) && known.hasPodOf(now.executor) {
+			now.executor = known
+		}
+		if now.missed != nil {
+			list.missed[key] = now.missed
+		}
+		if now.replaced {
+			list.replaced[key] = true
+		}
+		list.readings[i], list.executors[i] = now, now.executor
+	}
+	return list
 }

@@ -114,15 +114,11 @@ func (f sharedFeeds) join(ctx context.Context, s *session) feed {
 		w.connection = newConnection(w.client, &w.options, w.routing)
 		m, _ = w.connection.join(s)
 	}
-	context.AfterFunc(ctx, func() { w.leave(m, context.Cause(ctx)) })
+	context.AfterFunc(ctx, func() {
+		m.connection.leave(m, context.Cause(ctx))
+		w.forget(m.connection)
+	})
 	return m
-}
-
-// leave ends a member, and the watch with the last one.
-func (w *SharedWatch) leave(m *member, cause error) {
-	m.connection.leave(m, cause)
-	m.end(cause)
-	w.forget(m.connection)
 }
 
 // forget frees a connection that is closed, and keeps its status.

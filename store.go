@@ -217,6 +217,48 @@ func (s *Store) deletePod(pod *podwire.Pod) {
 	s.notify(before, last.gone())
 }
 
+// ReplaceSnapshot implements [SnapshotsStore]. The pods replace the known states even
+// if their resource versions are older, because a server that was restored from a
+// backup counts its versions again. The store reports every other executor to readers
+// as gone, with its last known state. It keeps the pods, which must not change.
+func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) { s.replacePods(podwire.OfAll(pods)) }
+
+func (s *Store) replacePods(pods []*podwire.Pod) {
+	for _, c := range s.replace(pods) {
+		if c.After.State != Deleted {
+			s.logProblem(c.Before, c.After)
+		}
+	}
+}
+
+// replace stores the states of all pods. It returns the changes.
+func (s *Store) replace(pods []*podwire.Pod) []Change {
+	s.mu.Lock()
+	defer s.unlock()
+	before, had := &s.current.Load().view, s.positions
+	list := s.rules.readList(pods, before, &had)
+	next, has := newView(list.executors, before)
+	for _, now := range list.readings {
+		if index, ok := has.of(now.executor.key()); ok { // or another pod of the list has its name
+			has.setEnds(now.executor, index, now.ends)
+		}
+	}
+	next.syncedAt = time.Now()
+	s.positions = has
+	s.publish(next)
+	changes := before.changesTo(&next, &had, &has, list.replaced)
+	for _, c := range changes {
+		first, after := had.step(c.Before), has.step(c.After)
+		if c.After.State == Deleted {
+			after.ends = first.ends
+		} else {
+			first = s.notifyMissed(first, list.missed[c.After.key()])
+		}
+		s.notify(first, after)
+	}
+	return changes
+}
+
 // known returns what the store has of the pod with a UID, so that its next state can share it.
 func (s *Store) known(uid []byte) podwire.Known {
 	s.mu.Lock()

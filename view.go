@@ -161,6 +161,28 @@ func (v *view) all() iter.Seq[*Executor] {
 	}
 }
 
+// changesTo returns the changes to the view next of a list: first the executors that have left,
+// then those that are new or in another state. A pod in replaced is another one than the known pod
+// of its name.
+func (v *view) changesTo(next *view, had, has *positions, replaced map[types.UID]bool) []Change {
+	var changes []Change
+	for known := range v.all() {
+		if _, here := has.byKey[known.key()]; !here || replaced[known.key()] {
+			changes = append(changes, Change{Before: known, After: known.gone()})
+		}
+	}
+	for e := range next.all() {
+		_, known := v.of(had, e.key())
+		if replaced[e.key()] {
+			known = nil
+		}
+		if known == nil || !known.equals(e) {
+			changes = append(changes, Change{Before: known, After: e})
+		}
+	}
+	return changes
+}
+
 // entry is the place of one pod in a view: its names, and the index of its newest
 // state. A change of state does not change the entry, so only pods that come or leave
 // cost a search in the sorted sets. Entries are ordered by their names alone.

@@ -80,7 +80,7 @@ func newWatcher(store podStore, selector labels.Selector, o *sourceOptions) *Wat
 // Replace passes a complete list at a resource version to the store.
 func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
 	w.mustBeMade()
-	w.replace(received(pods), resourceVersion)
+	w.replace(podwire.OfAll(pods), resourceVersion)
 }
 
 func (w *Watcher) replace(pods []*podwire.Pod, resourceVersion string) {

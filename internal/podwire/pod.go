@@ -79,6 +79,15 @@ func Of(pod *corev1.Pod) *Pod {
 	}
 }
 
+// OfAll returns a Pod for each decoded pod, as Of does.
+func OfAll(pods []*corev1.Pod) []*Pod {
+	all := make([]*Pod, len(pods))
+	for i, pod := range pods {
+		all[i] = Of(pod)
+	}
+	return all
+}
+
 // Part returns a pod that a filter did not want. Only its identity and one label are known.
 func Part(id Identity, key, value string) *Pod {
 	return &Pod{Identity: id, policies: noPolicies, partial: &label{key, value}}
