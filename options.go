@@ -82,7 +82,7 @@ func newSourceOptions(opts []Option) sourceOptions {
 
 func newStoreOptions(opts []StoreOption) storeOptions {
 	o := storeOptions{
-		rules:  rules{Rules: podstate.Rules{Container: defaultExecutorContainer}, idLabel: LabelExecutorID},
+		rules:  rules{Rules: podstate.Rules{Container: defaultExecutorContainer}, idLabel: LabelExecutorID, numericIDs: true},
 		logger: defaultLogger(),
 	}
 	for _, opt := range opts {
@@ -303,5 +303,5 @@ func WithExecutorContainerOnly() StoreOption {
 // WithExecutorIDLabel names the label that holds the executor id. The default
 // is [LabelExecutorID].
 func WithExecutorIDLabel(key string) StoreOption {
-	return storeOption(func(o *storeOptions) { o.rules.idLabel = key })
+	return storeOption(func(o *storeOptions) { o.rules.idLabel, o.rules.numericIDs = key, key == LabelExecutorID })
 }

@@ -25,6 +25,8 @@ type rules struct {
 	podstate.Rules
 	idLabel  string
 	dropPods bool
+	// numericIDs is true if an id that is no number is a Problem, as with Spark's label.
+	numericIDs bool
 }
 
 // reading is an executor read from its pod and its earlier state.
@@ -125,7 +127,7 @@ func (r *rules) executorID(pod *podwire.Pod, known *Executor) (id, problem strin
 		return "", fmt.Sprintf("no label %s", r.idLabel)
 	case id == executorIDPlaceholder:
 		return "", fmt.Sprintf("label %s holds the placeholder %s", r.idLabel, executorIDPlaceholder)
-	case r.idLabel == LabelExecutorID && !isDecimal(id):
+	case r.numericIDs && !isDecimal(id):
 		return id, fmt.Sprintf("label %s is not a number: %q", r.idLabel, id)
 	default:
 		return id, ""

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/executorpods/watchsource/internal/claim"
 	"github.com/executorpods/watchsource/internal/isnil"
 )
 
@@ -58,5 +59,32 @@ func (t tee) ObserveStop() {
 		if observer, ok := store.(StopObserver); ok {
 			observer.ObserveStop()
 		}
+	}
+}
+
+// An ownStore is a Store, or embeds one and has its methods.
+type ownStore interface{ own() *Store }
+
+// storeIDs returns values that identify the stores that a store passes its calls to: those in a
+// Tee, a Store that is embedded, or the store. A store that cannot be distinguished from others
+// has none.
+func storeIDs(store SnapshotsStore) []any {
+	if isnil.Value(store) { // a nil pointer may embed a Store
+		return nil
+	}
+	switch s := store.(type) {
+	case tee:
+		var ids []any
+		for _, one := range s {
+			ids = append(ids, storeIDs(one)...)
+		}
+		return ids
+	case ownStore:
+		if own := s.own(); own != nil {
+			return []any{own}
+		}
+		return nil
+	default:
+		return claim.IDsOf(store)
 	}
 }

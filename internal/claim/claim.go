@@ -3,7 +3,10 @@
 // Package claim lets one source at a time feed a store.
 package claim
 
-import "sync"
+import (
+	"reflect"
+	"sync"
+)
 
 // A Claim is the right of one session to feed its stores.
 type Claim struct {
@@ -46,4 +49,29 @@ func (c *Claim) Release() {
 			delete(claims.of, store)
 		}
 	}
+}
+
+// An id identifies a value by its pointer.
+type id struct {
+	dynamic reflect.Type
+	pointer uintptr
+}
+
+// IDsOf returns a value that identifies a store by its pointer, or none. Equal values of other
+// kinds may be different stores, and so may equal pointers to values without a size.
+func IDsOf(store any) []any {
+	v := reflect.ValueOf(store)
+	switch v.Kind() {
+	case reflect.Map, reflect.Chan:
+	case reflect.Pointer:
+		if v.Type().Elem().Size() == 0 {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if v.IsNil() {
+		return nil
+	}
+	return []any{id{v.Type(), v.Pointer()}}
 }
