@@ -55,7 +55,7 @@
 //
 // # Guarantees
 //
-// Each guarantee has tests with its number, TestGuarantee1 and so on.
+// The tests of a guarantee have its number in their names, as TestGuarantee1EqualsList.
 //
 //  1. After Start the store has the complete state, and later it equals a LIST at the
 //     same resource version. A complete list always replaces the view, even if its

@@ -3,8 +3,12 @@
 package watchsource_test
 
 import (
+	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,27 +50,117 @@ func TestReadmeSharedWatchIsTheExample(t *testing.T) {
 	}
 }
 
-// Every test that the README and the other documents name exists.
-func TestReadmeNamesTests(t *testing.T) {
-	var code strings.Builder
-	for _, dir := range []string{".", "internal/clientset", "internal/listwatch", "internal/retry", "internal/test/modeltest", "internal/podwire", "integration", "integration/faults", "integration/proxies", "integration/spark", "integration/spark/application", "bench"} {
-		entries, err := os.ReadDir(dir)
-		must(t, err)
-		for _, entry := range entries {
-			if strings.HasSuffix(entry.Name(), "_test.go") {
-				code.WriteString(read(t, dir+"/"+entry.Name()))
+// tree has the files of the repository by their paths, and the tests, benchmarks and fuzz
+// targets of all modules by their names.
+type tree struct{ files, tests map[string]bool }
+
+var testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Example|Fuzz|Benchmark)\w*)\(`)
+
+func readTree(t *testing.T) tree {
+	t.Helper()
+	found := tree{map[string]bool{}, map[string]bool{}}
+	must(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == ".git":
+			return filepath.SkipDir
+		case entry.IsDir():
+			return nil
+		}
+		found.files[filepath.ToSlash(path)] = true
+		if strings.HasSuffix(path, "_test.go") {
+			for _, match := range testFunction.FindAllStringSubmatch(read(t, path), -1) {
+				found.tests[match[1]] = true
+			}
+		}
+		return nil
+	}))
+	return found
+}
+
+// hasFile reports whether a document in a folder can mean a file of the repository by its name:
+// it may leave out the first folders.
+func (found tree) hasFile(folder, name string) bool {
+	if found.files[path.Join(folder, name)] {
+		return true
+	}
+	for file := range found.files {
+		if strings.HasSuffix("/"+file, "/"+name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (found tree) hasTestThatBegins(prefix string) bool {
+	for name := range found.tests {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// prose returns what a reader reads of a Markdown file, without blocks of code, and the comments
+// of Go code.
+func prose(t *testing.T, file string) string {
+	t.Helper()
+	if strings.HasSuffix(file, ".go") {
+		return strings.Join(regexp.MustCompile(`(?m)^\s*//(?: .*)?$`).FindAllString(read(t, file), -1), "\n")
+	}
+	return regexp.MustCompile("(?ms)^```.*?^```").ReplaceAllString(read(t, file), "")
+}
+
+// documents returns the Markdown files and the Go code that is not a test.
+func (found tree) documents() []string {
+	var documents []string
+	for file := range found.files {
+		if strings.HasSuffix(file, ".md") || strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
+			documents = append(documents, file)
+		}
+	}
+	slices.Sort(documents)
+	return documents
+}
+
+// Every test that a document or a comment names exists. With -run it names the beginning.
+func TestDocumentsNameTests(t *testing.T) {
+	found := readTree(t)
+	name := regexp.MustCompile(`(-run [\^']*)?\b((?:Test|Fuzz|Benchmark)(?:[A-Z]\w*))`)
+	named := 0
+	for _, document := range found.documents() {
+		for _, match := range name.FindAllStringSubmatch(prose(t, document), -1) {
+			named++
+			if match[1] != "" && found.hasTestThatBegins(match[2]) || found.tests[match[2]] {
+				continue
+			}
+			t.Errorf("%s names %s, which does not exist, want an existing test", document, match[2])
+		}
+	}
+	if named < 200 {
+		t.Errorf("all documents name %d tests, want at least 200: is the pattern wrong?", named)
+	}
+}
+
+// Every file that a document or a comment names exists. A name in capitals stands for any.
+func TestDocumentsNameFiles(t *testing.T) {
+	found := readTree(t)
+	name := regexp.MustCompile(`[\w./-]*\w\.(?:go|mod|sum|md|json|svg|yaml|yml|sh|txt|jars|work)\b`)
+	named := 0
+	for _, document := range found.documents() {
+		for _, file := range name.FindAllString(prose(t, document), -1) {
+			stem, _, _ := strings.Cut(file, ".")
+			if stem != "" && stem == strings.ToUpper(stem) && !strings.HasSuffix(file, ".md") {
+				continue
+			}
+			named++
+			if !found.hasFile(path.Dir(document), file) {
+				t.Errorf("%s names the file %s, which does not exist, want an existing file", document, file)
 			}
 		}
 	}
-	for _, document := range []string{"README.md", "DESIGN.md", "CONTRIBUTING.md", "integration/README.md", "integration/spark/README.md", "integration/spark/SUITES.md"} {
-		named := regexp.MustCompile("`((?:Test|Example|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, document), -1)
-		if len(named) < 4 {
-			t.Fatalf("%s names %d tests, want at least 4", document, len(named))
-		}
-		for _, match := range named {
-			if !strings.Contains(code.String(), "func "+match[1]+"(") {
-				t.Errorf("%s names %s, which does not exist, want an existing test", document, match[1])
-			}
-		}
+	if named < 150 {
+		t.Errorf("all documents name %d files, want at least 150: is the pattern wrong?", named)
 	}
 }
