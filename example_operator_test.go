@@ -3,13 +3,15 @@
 package watchsource_test
 
 import (
-	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
@@ -46,6 +48,22 @@ func ExampleWatchSnapshotSource_Healthy() {
 	// 200 ok
 }
 
+func ExampleWatchSnapshotSource_Status() {
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), fake.NewClientset())
+	fmt.Println(source.Status().Phase)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(source.Status().Phase, source.Status().AppID)
+	source.Stop()
+	fmt.Println(source.Status().Phase)
+	// Output:
+	// Stopped
+	// Watching app-1
+	// Stopped
+}
+
 // An observer counts events for metrics. A Prometheus counter with the label "kind" has
 // the same shape as this map.
 func ExampleWithObserver() {
@@ -71,60 +89,24 @@ func ExampleWithObserver() {
 	// Output: lists 1 watches 1 refusals 0
 }
 
-// Run fits into an errgroup or any other function that runs until a context ends.
-func ExampleWatchSnapshotSource_Run() {
-	store := watchsource.NewStore()
-	source := watchsource.NewWatchSnapshotSource(store, fake.NewClientset(executorPod("1", corev1.PodRunning)))
-	ctx, cancel := context.WithCancel(context.Background())
-	result := make(chan error)
-	go func() { result <- source.Run(ctx, "app-1") }()
-
-	snapshot, err := store.WaitFor(ctx, watchsource.Snapshot.Complete)
-	fmt.Println(snapshot.Count(watchsource.Running), "running,", err)
-	cancel()
-	fmt.Println(<-result)
-	// Output:
-	// 1 running, <nil>
-	// <nil>
-}
-
-// A loop over Latest sees the newest state, and may skip states in between.
-func ExampleStore_Latest() {
-	store := watchsource.NewStore()
-	store.UpdatePod(executorPod("1", corev1.PodPending))
-	snapshot, changed := store.Latest()
-	for snapshot.Count(watchsource.Running) == 0 {
-		fmt.Println(snapshot.Count(watchsource.Pending), "pending")
-		store.UpdatePod(executorPod("1", corev1.PodRunning)) // usually the source does this
-		<-changed
-		snapshot, changed = store.Latest()
+// Debug logging with slog: every message of the library, and of client-go's
+// requests on its behalf, goes to the same logger.
+func ExampleWithLogger() {
+	handler := slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		Level: slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), fake.NewClientset(),
+		watchsource.WithLogger(logr.FromSlogHandler(handler)))
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
 	}
-	fmt.Println(snapshot.Count(watchsource.Running), "running")
+	source.Stop()
 	// Output:
-	// 1 pending
-	// 1 running
-}
-
-// Ended is true once for each end, whatever happens to the pod afterwards.
-func ExampleChange_Ended() {
-	store := watchsource.NewStore()
-	store.UpdatePod(executorPod("1", corev1.PodRunning))
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	for batch := range store.Batches(ctx, 0) {
-		for _, change := range batch.Changes {
-			fmt.Println(change.After.State, change.Ended)
-		}
-		switch {
-		case batch.Full:
-			store.UpdatePod(executorPod("1", corev1.PodFailed, outOfMemory()))
-			store.DeletePod(executorPod("1", corev1.PodFailed, outOfMemory()))
-		default:
-			cancel()
-		}
-	}
-	// Output:
-	// Running false
-	// Failed true
-	// Deleted false
+	// level=DEBUG msg="Starting watch for pods with labels spark-app-selector=app-1, spark-role=executor."
 }

@@ -45,8 +45,8 @@ func TestReadmeSharedWatchIsTheExample(t *testing.T) {
 		t.Fatal("the README has no code for many applications, want some")
 	}
 	indented := "\t" + strings.ReplaceAll(strings.TrimSuffix(code, "\n"), "\n", "\n\t") + "\n"
-	if !strings.Contains(read(t, "example_test.go"), indented) {
-		t.Errorf("the code for many applications is not a part of example_test.go, want it there:\n%s", code)
+	if !strings.Contains(read(t, "example_sharedwatch_test.go"), indented) {
+		t.Errorf("the code for many applications is not a part of example_sharedwatch_test.go, want it there:\n%s", code)
 	}
 }
 

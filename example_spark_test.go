@@ -61,7 +61,7 @@ func (q *sparkQueue) notify(subscriber func([]watchsource.Snapshot)) {
 	}
 }
 
-// Spark's way of use on a store of one's own: several subscribers, each at its
+// Spark's way of use on a store of your own: several subscribers, each at its
 // own interval, and every transition seen by all of them.
 func ExampleSnapshotsStore_spark() {
 	allocator, lifecycle := &sparkQueue{}, &sparkQueue{}
@@ -88,15 +88,4 @@ func ExampleSnapshotsStore_spark() {
 	// lifecycle sees Pending
 	// lifecycle sees Running
 	// lifecycle sees Failed
-}
-
-// Two stores are fed by one watch: the library's own, and a scheduler's cache.
-func ExampleTee() {
-	store, names := watchsource.NewStore(), podNames{}
-	tee := watchsource.Tee(store, names)
-
-	tee.ReplaceSnapshot([]*corev1.Pod{executorPod("1", corev1.PodRunning), executorPod("2", corev1.PodPending)})
-	tee.DeletePod(executorPod("1", corev1.PodRunning))
-	fmt.Println(store.Snapshot().Len(), len(names))
-	// Output: 1 1
 }

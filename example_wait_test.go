@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource_test
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/watchtest"
+)
+
+func ExampleStore_WaitFor() {
+	client := fake.NewClientset(executorPod("1", corev1.PodRunning))
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+
+	ctx := context.Background()
+	_, err := client.CoreV1().Pods("jobs").Create(ctx, executorPod("2", corev1.PodRunning), metav1.CreateOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	snapshot, err := store.WaitFor(ctx, func(s watchsource.Snapshot) bool {
+		return s.Count(watchsource.Running) == 2
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for executor := range snapshot.All() {
+		fmt.Println(executor.Name, executor.State)
+	}
+	// Output:
+	// app-1-exec-1 Running
+	// app-1-exec-2 Running
+}
+
+// A scheduler that has created a pod waits until its view contains it, so that
+// it does not create the pod twice.
+func ExampleStore_WaitForResourceVersion() {
+	client := watchtest.NewServer().Client() // the fake clientset has no versions
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+
+	ctx := context.Background()
+	pod, err := client.CoreV1().Pods("jobs").Create(ctx, executorPod("7", corev1.PodPending), metav1.CreateOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	snapshot, err := store.WaitForResourceVersion(ctx, pod.ResourceVersion)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	executor, seen := snapshot.ByID("7")
+	fmt.Println(executor.Name, seen)
+	// Output: app-1-exec-7 true
+}
+
+// A loop over Latest sees the newest state, and may skip states in between.
+func ExampleStore_Latest() {
+	store := watchsource.NewStore()
+	store.UpdatePod(executorPod("1", corev1.PodPending))
+	snapshot, changed := store.Latest()
+	for snapshot.Count(watchsource.Running) == 0 {
+		fmt.Println(snapshot.Count(watchsource.Pending), "pending")
+		store.UpdatePod(executorPod("1", corev1.PodRunning)) // usually the source does this
+		<-changed
+		snapshot, changed = store.Latest()
+	}
+	fmt.Println(snapshot.Count(watchsource.Running), "running")
+	// Output:
+	// 1 pending
+	// 1 running
+}
