@@ -5,6 +5,7 @@ package watchsource_test
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -43,7 +44,7 @@ func ExampleStore_Batches() {
 }
 
 // Ended is true once for each end, whatever happens to the pod afterwards.
-func ExampleChange_Ended() {
+func ExampleChange() {
 	store := watchsource.NewStore()
 	store.UpdatePod(executorPod("1", corev1.PodRunning))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -64,4 +65,47 @@ func ExampleChange_Ended() {
 	// Running false
 	// Failed true
 	// Deleted false
+}
+
+// A program that reports the readers that lag, for example to its metrics. While a reader is in
+// its loop body, changes wait for it.
+func ExampleStore_Backlogs() {
+	store := watchsource.NewStore()
+	for range store.Batches(context.Background(), 0) {
+		store.UpdatePod(executorPod("1", corev1.PodRunning))
+		store.UpdatePod(executorPod("1", corev1.PodFailed, outOfMemory()))
+		store.UpdatePod(executorPod("2", corev1.PodRunning))
+		for _, backlog := range store.Backlogs() {
+			file, _, _ := strings.Cut(backlog.Reader, ":") // the line follows
+			fmt.Println(backlog.Changes, "changes wait for the reader in", file)
+		}
+		break
+	}
+	fmt.Println(len(store.Backlogs()), "readers")
+	// Output:
+	// 2 changes wait for the reader in example_batches_test.go
+	// 0 readers
+}
+
+// A reader with a bound. After it has fallen behind, it gets every executor that is present, and
+// the number of those that left meanwhile.
+func ExampleWithBacklogLimit() {
+	store := watchsource.NewStore(watchsource.WithBacklogLimit(2))
+	store.UpdatePod(executorPod("1", corev1.PodRunning))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for batch := range store.Batches(ctx, 0) {
+		fmt.Println(len(batch.Changes), "changes, full:", batch.Full, "missed:", batch.Missed)
+		if batch.Missed > 0 {
+			break
+		}
+		// While this reader is busy, executor 1 leaves and three others come.
+		store.DeletePod(executorPod("1", corev1.PodRunning))
+		for _, id := range []string{"2", "3", "4"} {
+			store.UpdatePod(executorPod(id, corev1.PodRunning))
+		}
+	}
+	// Output:
+	// 1 changes, full: true missed: 0
+	// 3 changes, full: true missed: 1
 }

@@ -110,3 +110,55 @@ func ExampleWithLogger() {
 	// Output:
 	// level=DEBUG msg="Starting watch for pods with labels spark-app-selector=app-1, spark-role=executor."
 }
+
+// A source that opens another watch after a minute without an event or a bookmark.
+func ExampleWithStallTimeout() {
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), watchtest.NewServer().Client(),
+		watchsource.WithStallTimeout(time.Minute))
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+	fmt.Println(source.Status().Phase, source.Status().Stalls, "stalls")
+	// Output: Watching 0 stalls
+}
+
+// A source that looks every five minutes whether the watch has lost events. If it has, Err names
+// the first pod that differed, and a list repairs the view.
+func ExampleWithVerification() {
+	server := watchtest.NewServer()
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client(),
+		watchsource.WithVerification(5*time.Minute))
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+	fmt.Println(source.Status().Phase, source.Status().Err)
+	// Output: Watching <nil>
+}
+
+// The watch of many applications has one state, which a liveness probe can use. No application
+// may be started.
+func ExampleSharedWatch_Healthy() {
+	shared := watchsource.NewSharedWatch(fake.NewClientset(executorPod("1", corev1.PodRunning)))
+	probe := func() error {
+		if shared.Status().Phase == watchsource.Stopped {
+			return nil // no application is started
+		}
+		return shared.Healthy(3 * time.Minute)
+	}
+	fmt.Println(shared.Status().Phase, probe())
+
+	source := shared.Source(watchsource.NewStore())
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+	fmt.Println(shared.Status().Phase, probe())
+	// Output:
+	// Stopped <nil>
+	// Watching <nil>
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,4 +48,19 @@ func ExampleWatchSnapshotSource_Run() {
 	// Output:
 	// 1 running, <nil>
 	// <nil>
+}
+
+// A program that must come up soon, or say why not. The cause is the error that the API server
+// answered with until the time was over.
+func ExampleWithStartTimeout() {
+	server := watchtest.NewServer()
+	server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the storage is initializing", 1))})
+	source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), server.Client(),
+		watchsource.WithStartTimeout(50*time.Millisecond))
+	err := source.Start("app-1")
+	fmt.Println(apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err))
+	fmt.Println(source.Status().Phase)
+	// Output:
+	// true true
+	// Stopped
 }

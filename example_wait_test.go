@@ -89,3 +89,33 @@ func ExampleStore_Latest() {
 	// 1 pending
 	// 1 running
 }
+
+// A scheduler decides whether a pod that it has created is late or gone: a view that contains
+// the version at which the pod was created, but not the pod, shows that it has been deleted.
+func ExampleSnapshot_Contains() {
+	client := watchtest.NewServer().Client()
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+
+	pods := client.CoreV1().Pods("jobs")
+	created, err := pods.Create(context.Background(), executorPod("7", corev1.PodPending), metav1.CreateOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := pods.Delete(context.Background(), created.Name, metav1.DeleteOptions{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	snapshot, err := store.WaitFor(context.Background(), func(s watchsource.Snapshot) bool {
+		_, present := s.Get(created.Name)
+		return !present && s.Contains(created.ResourceVersion)
+	})
+	fmt.Println("deleted:", err == nil, "left:", snapshot.Len())
+	// Output: deleted: true left: 0
+}

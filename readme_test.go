@@ -164,3 +164,19 @@ func TestDocumentsNameFiles(t *testing.T) {
 		t.Errorf("all documents name %d files, want at least 150: is the pattern wrong?", named)
 	}
 }
+
+// Every option, and every other function but a constructor, has an Example.
+func TestOptionsHaveExamples(t *testing.T) {
+	found := readTree(t)
+	function := regexp.MustCompile(`(?m)^func ([A-Z]\w*)\(`)
+	for file := range found.files {
+		if path.Dir(file) != "." || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, match := range function.FindAllStringSubmatch(read(t, file), -1) {
+			if !strings.HasPrefix(match[1], "New") && !found.tests["Example"+match[1]] {
+				t.Errorf("%s has the function %s without an example, want a function Example%[2]s", file, match[1])
+			}
+		}
+	}
+}
