@@ -47,9 +47,9 @@ func single(server *watchtest.Server) func(watchsource.SnapshotsStore) *watchsou
 	}
 }
 
-// createPod creates a pod, and returns when the open watches have delivered it.
-func createPod(server *watchtest.Server, app, name string) {
-	server.Create(&corev1.Pod{
+// executorPod is a pending executor of an application.
+func executorPod(app, name string) *corev1.Pod {
+	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:      name,
 			Namespace: "default",
@@ -61,7 +61,12 @@ func createPod(server *watchtest.Server, app, name string) {
 		},
 		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "spark-kubernetes-executor"}}},
 		Status: corev1.PodStatus{Phase: corev1.PodPending},
-	})
+	}
+}
+
+// createPod creates a pod, and returns when the open watches have delivered it.
+func createPod(server *watchtest.Server, app, name string) {
+	server.Create(executorPod(app, name))
 	synctest.Wait()
 }
 
