@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command minimal prints the ends of an application's executors until Ctrl-C. It finds the cluster as
+// kubectl does, or in a pod by the service account. Copy it as the beginning of your program.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/executorpods/watchsource"
+)
+
+func main() {
+	namespace := flag.String("namespace", "", "the namespace of the executors; by default all, which needs a ClusterRole")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	exitOn(err)
+	client, err := kubernetes.NewForConfig(config)
+	exitOn(err)
+	exitOn(follow(ctx, client, *namespace, flag.Arg(0), os.Stdout))
+}
+
+func exitOn(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// follow prints each end to out, and returns when ctx ends or the watch cannot start.
+func follow(ctx context.Context, client kubernetes.Interface, namespace, appID string, out io.Writer) error {
+	store := watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace(namespace))
+	result := make(chan error, 1)
+	reading, stop := context.WithCancel(context.Background())
+	go func() {
+		defer stop() // if Start fails, no source ends the loop
+		result <- source.Run(ctx, appID)
+	}()
+	for batch := range store.Batches(reading, time.Second) {
+		for _, change := range batch.Changes {
+			if e := change.After; change.Ended {
+				fmt.Fprintln(out, e.Name, e.State, e.ExitCode, e.Reason)
+			}
+		}
+	}
+	return <-result
+}
