@@ -6,8 +6,8 @@
 // A [WatchSnapshotSource] takes a client-go Interface and an application id. It opens
 // a label-selected watch, repairs it after faults, and passes the pods through a
 // [Watcher] to a [SnapshotsStore]. The [Store] of this package keeps an immutable,
-// current [Snapshot] of the application's executors, which any goroutine can read at
-// no cost, and reports changes to readers. It keeps each pod as the bytes that the server
+// current [Snapshot] of the application's executors, which any goroutine can read without
+// waiting, and reports changes to readers. It keeps each pod as the bytes that the server
 // sent, and [Executor.Pod] decodes a copy when you call it. The model is Spark's
 // ExecutorPodsWatchSnapshotSource with its ExecutorPodsWatcher and
 // ExecutorPodsSnapshotsStore. A process that runs many applications watches them all
@@ -67,11 +67,19 @@
 //     shows the new one.
 //  3. A pod that leaves in any way (deleted, force-deleted, relabelled, gone during a
 //     disconnection) is reported as gone exactly once, with its last known state.
+//
+// Less formally: your view is never half a list, it only moves forward, and you need not search it
+// for pods that have gone.
+//
 //  4. Each end (Succeeded, Failed) that the API server showed is delivered to every
 //     reader of Batches, however slow the reader is. It is delivered once for each run
 //     of the executor container, see [Change.Ended]. A graceful stop loses nothing that
 //     the store knows: when the context of Batches ends, or the source stops, a reader is
 //     shown what waits for it, then the sequence ends.
+//
+// Less formally: you hear once of each end that the API server showed, even if you ask late and the
+// pod is gone.
+//
 //  5. A fault of the transport costs a resume from the last resource version, not a
 //     list. A list is needed only if that version is gone (410), if the server refuses
 //     it three times in a row or sends nothing from it, if the server has begun a new
@@ -86,17 +94,28 @@
 //     error after three minutes, and to an observer, see [WithObserver]. A cluster in
 //     which nothing happens is healthy, also behind a proxy that holds answers back or cuts
 //     idle streams. A source that receives only errors from the API server, or nothing, is
-//     not healthy, also if an API server without its etcd goes on opening watches. The error
+//     not healthy, even if an API server without its etcd goes on opening watches. The error
 //     of Healthy contains the last error, if there is one.
+//
+// Less formally: the source repairs the watch and spares the API server. While it cannot, your view
+// may be old, and you can see that.
+//
 //  8. A slow reader delays no other code. Its backlog needs memory for each executor
 //     with changes that it has not seen, not for each event. The store logs the name of
 //     a reader that lags. [Store.Backlogs] returns how far it lags, and
 //     [WithBacklogLimit] bounds the memory and reports the loss.
 //  9. A snapshot is immutable, O(1) to take, and shows how fresh and how complete it is. It
 //     shares no memory that a reader can change: [Executor.Pod] returns a copy.
+//
+// Less formally: read as slowly as you like and keep a snapshot as long as you like. You delay no
+// other code, and no other code changes what you hold.
+//
 //  10. After Stop nothing runs and nothing is called.
 //  11. A malformed pod (no labels, no phase, odd id, unknown phase) is tracked and
 //     reported, and does not affect others.
+//
+// Less formally: when Stop has returned you may free all that your store uses, and one bad pod costs
+// you one executor.
 //
 // Intermediate states may be missed. If a pod ran and was deleted while the API server
 // could not be reached, it is reported as gone in its last known state. Different pods

@@ -23,6 +23,12 @@ type Option interface{ applyToSource(*sourceOptions) }
 // A StoreOption changes how a [Store] works. A nil StoreOption changes nothing.
 type StoreOption interface{ applyToStore(*storeOptions) }
 
+// A LoggerOption is an option for a source and for a store.
+type LoggerOption interface {
+	Option
+	StoreOption
+}
+
 // sourceOptions have the value of each Option. A zero duration is the default of listwatch, no
 // shard means all namespaces, and the other zero values switch something off.
 type sourceOptions struct {
@@ -194,19 +200,9 @@ func WithStartTimeout(d time.Duration) Option {
 	})
 }
 
-// WithStallTimeout sets how long a watch may be silent, without an event or a
-// bookmark, before the source gives it up and opens another. It does not apply to a fake
-// clientset. If d <= 0 the default applies: two and a half minutes. kube-apiserver sends a
-// bookmark about once a minute, but it sends none on a resumed watch while the resource
-// version stays the same.
-//
-// After a silent watch the source asks the server to end the next one after two
-// seconds. If that watch ends in time, the server still answers. As long as no
-// bookmarks come, the source asks for watches of 0.8 of the stall timeout instead of
-// five to ten minutes, so that the end of each watch shows the same. A stall timeout
-// below a minute therefore costs a new watch that often while nothing happens. Silence
-// costs at most one list in five minutes, and normally only a check of the server's
-// version, which is a list of one name.
+// WithStallTimeout sets how long a watch may be silent, without an event or a bookmark, before the
+// source opens another. If d <= 0 it is two and a half minutes. If d is below a minute, a quiet watch
+// is opened again about that often. The option does not apply to a fake clientset.
 func WithStallTimeout(d time.Duration) Option {
 	return sourceOption(func(o *sourceOptions) { o.stallTimeout = max(d, 0) })
 }
@@ -253,10 +249,7 @@ func WithVerification(every time.Duration) Option {
 // A watch logs as an error that it has heard nothing from the API server for three
 // minutes, or for half a minute longer than a stall timeout of more than two and a half.
 // The line names the application, or for a [SharedWatch] the selector.
-func WithLogger(logger logr.Logger) interface {
-	Option
-	StoreOption
-} {
+func WithLogger(logger logr.Logger) LoggerOption {
 	return loggerOption{logger}
 }
 
@@ -268,7 +261,7 @@ func (o loggerOption) applyToStore(to *storeOptions)   { to.logger = o.logger }
 // WithoutPods makes a store keep executors without their pods. [Executor.Pod] then returns
 // [ErrNoPod], and [Executor.Label] and [Executor.Annotation] find nothing. The garbage
 // collector can free the bytes of a pod as soon as the store has read them. An event costs about
-// 1.6 times the CPU of one of a store with pods, because the decoder has no last state to compare
+// 1.7 times the CPU of one of a store with pods, because the decoder has no last state to compare
 // the pod with.
 func WithoutPods() StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.dropPods = true })
