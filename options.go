@@ -225,7 +225,7 @@ const minVerification = 5 * time.Second
 // The list has the metadata of the pods only, at the version that the source holds. A recent
 // kube-apiserver answers it from its watch cache. If the server does not list that version, the
 // source compares with the most recent list. With 10,000 pods the answers have 0.57 of the
-// bytes of a list, and reading them takes about 0.15 of its CPU (BenchmarkVerification in
+// bytes of a list, and reading them takes about a third of its CPU (BenchmarkVerification in
 // internal/listwatch). The source also keeps the names and versions of its pods once more. A
 // client without protobuf asks for JSON, a wrapped client for JSON through its RESTClient, and
 // a fake clientset lists pods.
