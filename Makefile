@@ -1,4 +1,4 @@
-.PHONY: quick test race bench integration versions servers proxies
+.PHONY: quick test race bench integration versions servers proxies nightly
 
 quick: ## before each commit
 	.ci/run quick
@@ -23,3 +23,9 @@ servers: ## the integration tests on other servers and stores, hours
 
 proxies: ## through real proxies
 	.ci/run proxies
+
+nightly: ## what runs once a day, for a shorter time
+	.ci/run fuzz 1m
+	.ci/run seeds 20000
+	.ci/run arm64
+	.ci/run vulnerabilities
