@@ -64,6 +64,7 @@ func TestAnswer(t *testing.T) {
 					t.Errorf("an answer: %v, with the error %v", answer.closed != nil, err)
 				}
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if closed != test.closed {
 					t.Errorf("the answer was closed: %v, want %v", closed, test.closed)
 				}
