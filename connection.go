@@ -12,8 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/caught"
 	"github.com/executorpods/watchsource/internal/latelist"
 	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/podclient"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/roster"
 	"github.com/executorpods/watchsource/internal/routing"
@@ -100,13 +102,13 @@ func (c *connection) catch() {
 	if c.hasOpened {
 		return
 	}
-	if p := listwatch.PanicOf(recover()); p != nil {
+	if p := caught.Of(recover()); p != nil {
 		c.finish(p, p)
 	}
 }
 
 // finish ends the members that are left.
-func (c *connection) finish(err error, panicked *listwatch.CaughtPanic) {
+func (c *connection) finish(err error, panicked *caught.Panic) {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
@@ -221,7 +223,7 @@ func (c *connection) Replace(pods []*podwire.Pod, resourceVersion string) {
 }
 
 func (c *connection) Receive(event watch.Event) error {
-	pod, err := listwatch.PodOf(event)
+	pod, err := podclient.PodOf(event)
 	if err != nil {
 		return err
 	}

@@ -12,9 +12,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/watch"
 
-	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/retry"
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/usercode"
 	"github.com/executorpods/watchsource/internal/waiting"
@@ -44,7 +45,7 @@ type member struct {
 	// begun is true once the store was called.
 	begun bool
 	// attempts counts the failed lists until the store is called.
-	attempts listwatch.StartAttempts
+	attempts retry.StartAttempts
 	// firstList waits for the watch to open, nil for none.
 	firstList *podsAt
 	// eventsDuringList came while the application is listed.
@@ -182,7 +183,7 @@ func (m *member) ListFailed(err error) {
 	defer m.mu.Unlock()
 	switch waitsForWatch := m.stage == awaitingWatch && !m.begun; {
 	case m.stage != awaitingList && !waitsForWatch:
-	case m.begun, waitsForWatch && listwatch.Unreachable(err), !m.attempts.Fatal(err):
+	case m.begun, waitsForWatch && failure.Unreachable(err), !m.attempts.Fatal(err):
 		m.repeatList(err)
 	default:
 		m.session.cancel(err)

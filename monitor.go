@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/usercode"
 )
@@ -139,7 +140,7 @@ func count(s *Status, e listwatch.Event) {
 			s.Events++
 		}
 	case listwatch.Closed, listwatch.Refused:
-		if errors.Is(e.Err, listwatch.ErrStalled) {
+		if errors.Is(e.Err, failure.ErrStalled) {
 			s.Stalls++
 		}
 		if e.Err != nil {

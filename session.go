@@ -13,8 +13,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/executorpods/watchsource/internal/caught"
 	"github.com/executorpods/watchsource/internal/claim"
-	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/usercode"
 )
 
@@ -42,8 +42,8 @@ type session struct {
 	done     chan struct{} // closed when nothing runs any more
 
 	// Owned by the feed until done is closed.
-	err      error                  // why the session ended
-	panicked *listwatch.CaughtPanic // why Start must panic, nil for none
+	err      error         // why the session ended
+	panicked *caught.Panic // why Start must panic, nil for none
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -126,7 +126,7 @@ func (s *session) catch() {
 
 // fail makes a panic of the user's code one of Start.
 func (s *session) fail(recovered any) {
-	s.panicked = listwatch.PanicOf(recovered)
+	s.panicked = caught.Of(recovered)
 	s.cancel(s.panicked)
 }
 

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource/internal/isnil"
-	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/podclient"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/waiting"
@@ -114,7 +114,7 @@ func (w *Watcher) mustBeMade() {
 }
 
 func (w *Watcher) receive(event watch.Event) error {
-	pod, err := listwatch.PodOf(event)
+	pod, err := podclient.PodOf(event)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/sleep"
 )
@@ -78,7 +78,7 @@ func (l *Lists) work() {
 			for _, m := range members {
 				m.ListFailed(err)
 			}
-			sleep.For(l.ctx, max(retryDelay, listwatch.ServerDelay(err)))
+			sleep.For(l.ctx, max(retryDelay, failure.ServerDelay(err)))
 		default:
 			for _, m := range members {
 				m.ReceiveList(pods[m.AppID()], resourceVersion)

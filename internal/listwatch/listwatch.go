@@ -21,11 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/executorpods/watchsource/internal/caught"
-	"github.com/executorpods/watchsource/internal/failure"
-	"github.com/executorpods/watchsource/internal/podclient"
 	"github.com/executorpods/watchsource/internal/podwire"
-	"github.com/executorpods/watchsource/internal/retry"
 	"github.com/executorpods/watchsource/internal/shard"
 )
 
@@ -120,26 +116,3 @@ type Config struct {
 	// sink is not called.
 	Begin func() bool
 }
-
-// The packages below, as far as the owner of a loop uses them.
-type (
-	// CaughtPanic is [caught.Panic].
-	CaughtPanic = caught.Panic
-	// StartAttempts is [retry.StartAttempts].
-	StartAttempts = retry.StartAttempts
-)
-
-// ErrStalled is [failure.ErrStalled].
-var ErrStalled = failure.ErrStalled
-
-// PanicOf is [caught.Of].
-func PanicOf(recovered any) *CaughtPanic { return caught.Of(recovered) }
-
-// PodOf is [podclient.PodOf].
-func PodOf(event watch.Event) (*podwire.Pod, error) { return podclient.PodOf(event) }
-
-// ServerDelay is [failure.ServerDelay].
-func ServerDelay(err error) time.Duration { return failure.ServerDelay(err) }
-
-// Unreachable is [failure.Unreachable].
-func Unreachable(err error) bool { return failure.Unreachable(err) }

@@ -39,7 +39,7 @@ type Loop struct {
 
 	// started is set once a watch has been open. Until then attempts counts the requests that fail.
 	started  bool
-	attempts StartAttempts
+	attempts retry.StartAttempts
 	// trouble is the last one in the log, "" for none.
 	trouble  string
 	delivery delivery
@@ -329,7 +329,7 @@ func (w *watching) next(ctx context.Context, l *Loop) state {
 	}
 	l.Report(Event{Kind: Closed, ResourceVersion: l.Sink.ResourceVersion(), Took: end.Age, Err: err})
 	l.Logger.V(4).Info("Watch ended", "err", err, "resourceVersion", version, "relist", step.Relist, "delay", step.Delay)
-	return waiting{delay: step.Delay, check: step.Check, silent: step.Check && (end.AsAsked() || errors.Is(err, ErrStalled))}
+	return waiting{delay: step.Delay, check: step.Check, silent: step.Check && (end.AsAsked() || errors.Is(err, failure.ErrStalled))}
 }
 
 // end returns how the stream has ended.
