@@ -70,7 +70,7 @@ func TestReplicaStops(t *testing.T) {
 }
 
 // Applications are divided by namespace: a replica watches the shards of its buckets, with a
-// server that selects by shard and with one that does not. Only the buckets of a new replica
+// server that selects by shard and with one without that. Only the buckets of a new replica
 // move, and no end is lost.
 func TestByNamespace(t *testing.T) {
 	for name, pods := range map[string][]watchtest.Option{
