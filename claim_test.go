@@ -225,7 +225,7 @@ func wantInUse(t *testing.T, source *watchsource.WatchSnapshotSource, appID, hol
 
 // Sources may start at the same time if their stores differ, or if nothing shows that
 // the stores are one.
-func TestStoresThatAreNotOne(t *testing.T) {
+func TestDifferentStoresMayStart(t *testing.T) {
 	shared := &recordingStore{}
 	for _, test := range []struct {
 		name          string

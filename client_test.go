@@ -503,9 +503,9 @@ func (d uncancellableTransport) RoundTrip(r *http.Request) (*http.Response, erro
 	return d.RoundTripper.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 }
 
-func TestStopWithADeafTransport(t *testing.T) { eachConstructor(t, testStopWithADeafTransport) }
+func TestStopWithATransportThatIgnoresItsContext(t *testing.T) { eachConstructor(t, testStopWithATransportThatIgnoresItsContext) }
 
-func testStopWithADeafTransport(t *testing.T, newSource modeltest.NewSource) {
+func testStopWithATransportThatIgnoresItsContext(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		config := server.Config()

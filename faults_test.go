@@ -49,65 +49,6 @@ func tooLarge() *apierrors.StatusError {
 	return err
 }
 
-func TestWatchLivesThrough(t *testing.T) { eachConstructor(t, testWatchLivesThrough) }
-
-func testWatchLivesThrough(t *testing.T, newSource modeltest.NewSource) {
-	for _, test := range []struct {
-		name    string
-		options []watchtest.Option
-		inject  func(server *watchtest.Server) (lift func())
-		within  time.Duration // until the store is correct again
-		lists   int           // the relists that the fault causes
-	}{
-		{name: "the end of the watch", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Cut()) }, within: 2 * time.Second, lists: 0},
-		{name: "a reset connection", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Reset()) }, within: 2 * time.Second, lists: 0},
-		{name: "a frame torn in the middle", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Tear()) }, within: 2 * time.Second, lists: 0},
-		{name: "410 inside the stream", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(expired)) }, within: 2 * time.Second, lists: 1},
-		{name: "410 in the first event", inject: func(s *watchtest.Server) func() { return compactWhileAway(s) }, within: 5 * time.Second, lists: 1},
-		{name: "410 at connect", options: []watchtest.Option{watchtest.WithExpiredAtConnect()}, inject: func(s *watchtest.Server) func() { return compactWhileAway(s) }, within: 5 * time.Second, lists: 1},
-		{name: "410 at connect without streaming lists", options: []watchtest.Option{watchtest.WithExpiredAtConnect(), watchtest.WithoutStreamingLists()},
-			inject: func(s *watchtest.Server) func() { return compactWhileAway(s) }, within: 5 * time.Second, lists: 1},
-		{name: "a server that has not caught up with the version", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 2) }, within: 5 * time.Second, lists: 0},
-		{name: "a server that does not catch up with the version", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(tooLarge()), 3) }, within: 10 * time.Second, lists: 1},
-		{name: "500 inside the stream", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(internal)) }, within: 2 * time.Second, lists: 0},
-		{name: "429 inside the stream", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Answer(busy)) }, within: 25 * time.Second, lists: 0},
-		{name: "429 at connect", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(busy), 3) }, within: 90 * time.Second, lists: 0},
-		{name: "500 at connect", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 2) }, within: 15 * time.Second, lists: 0},
-		{name: "500 at connect, three times", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(internal), 3) }, within: 15 * time.Second, lists: 1},
-		{name: "a server that is away", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Refuse(), 5) }, within: 60 * time.Second, lists: 0},
-		{name: "a server that hangs", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Hang(), 1) }, within: 90 * time.Second, lists: 0},
-		{name: "rights withdrawn for a while", inject: func(s *watchtest.Server) func() { return injectAndReset(s, watchtest.Answer(forbidden), 4) }, within: 45 * time.Second, lists: 0},
-		// Decoded as the length of a frame these bytes give a gigabyte. client-go waits
-		// for that many bytes, so the source sees a silent stream.
-		{name: "bytes that are no frame", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.SendRaw([]byte("<html>"))) }, within: 3 * time.Minute, lists: 0},
-		{name: "an object that cannot be decoded", inject: func(s *watchtest.Server) func() { return s.Strike(watchtest.Malform()) }, within: 2 * time.Second, lists: 0},
-	} {
-		inBubble(t, test.name, func(t *testing.T) {
-			server := watchtest.NewServer(test.options...)
-			server.Create(pod("1", phase(corev1.PodRunning)))
-			server.Create(pod("2", phase(corev1.PodRunning)))
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store)
-			time.Sleep(90 * time.Second) // for a bookmark
-			before := server.Count(allLists)
-
-			lift := test.inject(server)
-			server.Create(pod("3"))
-			server.Update("jobs", "exec-1", phase(corev1.PodFailed))
-			server.Delete("jobs", "exec-2")
-			time.Sleep(test.within)
-			lift()
-			wantEqualToList(t, server, store)
-			if got := source.Status().Relists; got != test.lists {
-				t.Errorf("%d relists (%d requests), want %d", got, server.Count(allLists)-before, test.lists)
-			}
-			if got := source.Status(); got.Phase != watchsource.Watching {
-				t.Errorf("phase %v, want Watching: %v", got.Phase, got.Err)
-			}
-		})
-	}
-}
-
 // injectAndReset injects an effect into the next requests and resets the open streams.
 func injectAndReset(server *watchtest.Server, effect watchtest.Effect, times int) (lift func()) {
 	lift = server.Inject(watchtest.Fault{Times: times, Do: effect})
@@ -134,9 +75,9 @@ func changeWhileAway(server *watchtest.Server, change func()) {
 }
 
 // Every watch ends after five to ten minutes. This causes no list and no error.
-func TestWatchEndsAllTheTime(t *testing.T) { eachConstructor(t, testWatchEndsAllTheTime) }
+func TestWatchesEndEveryFewMinutes(t *testing.T) { eachConstructor(t, testWatchesEndEveryFewMinutes) }
 
-func testWatchEndsAllTheTime(t *testing.T, newSource modeltest.NewSource) {
+func testWatchesEndEveryFewMinutes(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
@@ -158,11 +99,11 @@ func testWatchEndsAllTheTime(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-func TestStreamingListThatCannotBeHad(t *testing.T) {
-	eachConstructor(t, testStreamingListThatCannotBeHad)
+func TestStreamingListFallsBack(t *testing.T) {
+	eachConstructor(t, testStreamingListFallsBack)
 }
 
-func testStreamingListThatCannotBeHad(t *testing.T, newSource modeltest.NewSource) {
+func testStreamingListFallsBack(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		option []watchtest.Option
@@ -318,25 +259,6 @@ func testSlowStreamingListDuringStart(t *testing.T, newSource modeltest.NewSourc
 	})
 }
 
-// The source also gives up a silent streaming list long after Start.
-func TestSilentStreamingListWhileRunning(t *testing.T) {
-	eachConstructor(t, testSilentStreamingListWhileRunning)
-}
-
-func testSilentStreamingListWhileRunning(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		store := watchsource.NewStore()
-		startSource(t, newSource, server, store)
-		time.Sleep(time.Hour)
-		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Silence()})()
-		server.Strike(watchtest.Answer(expired))
-		server.Create(pod("1"))
-		time.Sleep(15 * time.Second)
-		wantEqualToList(t, server, store)
-	})
-}
-
 // disguisedFake gives a fake clientset a REST client, so the source takes it for the client of
 // a server, and requests streaming lists from it.
 type disguisedFake struct{ kubernetes.Interface }
@@ -383,9 +305,9 @@ func testChangesDuringStreamingList(t *testing.T, newSource modeltest.NewSource)
 
 // An expired version is not a fault of the server: the source lists at once and logs
 // nothing.
-func TestExpiredVersionCostsNoTime(t *testing.T) { eachConstructor(t, testExpiredVersionCostsNoTime) }
+func TestExpiredVersionIsListedAtOnce(t *testing.T) { eachConstructor(t, testExpiredVersionIsListedAtOnce) }
 
-func testExpiredVersionCostsNoTime(t *testing.T, newSource modeltest.NewSource) {
+func testExpiredVersionIsListedAtOnce(t *testing.T, newSource modeltest.NewSource) {
 	for name, option := range map[string][]watchtest.Option{
 		"in the first event": nil,
 		"at connect":         {watchtest.WithExpiredAtConnect()},
@@ -498,9 +420,9 @@ func testBackoffWithoutRights(t *testing.T, newSource modeltest.NewSource) {
 
 // The observer and Status distinguish a watch that was cut from a watch that ended
 // normally.
-func TestCutsAreTold(t *testing.T) { eachConstructor(t, testCutsAreTold) }
+func TestObserverSeesHowTheWatchEnded(t *testing.T) { eachConstructor(t, testObserverSeesHowTheWatchEnded) }
 
-func testCutsAreTold(t *testing.T, newSource modeltest.NewSource) {
+func testObserverSeesHowTheWatchEnded(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name  string
 		fault watchtest.Effect
@@ -532,61 +454,9 @@ func testCutsAreTold(t *testing.T, newSource modeltest.NewSource) {
 	}
 }
 
-// The source opens a new watch at once after a connection is lost, even soon after an
-// outage. It does not do this repeatedly if the server cuts each watch.
-func TestLostWatchIsReplacedAtOnce(t *testing.T) { eachConstructor(t, testLostWatchIsReplacedAtOnce) }
+func TestStartErrors(t *testing.T) { eachConstructor(t, testStartErrors) }
 
-func testLostWatchIsReplacedAtOnce(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		store := watchsource.NewStore()
-		startSource(t, newSource, server, store)
-		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
-		time.Sleep(time.Minute)
-		server.Strike(watchtest.Reset())
-		time.Sleep(time.Minute)
-		lift()
-		if _, err := store.WaitForResourceVersion(t.Context(), server.Create(pod("1")).ResourceVersion); err != nil {
-			t.Fatal(err)
-		}
-		server.Strike(watchtest.Reset())
-		server.Create(pod("2"))
-		wantEqualToList(t, server, store)
-
-		before := server.Count(watchtest.Watch)
-		lift = server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Cut()})
-		defer lift()
-		time.Sleep(time.Minute)
-		if n := server.Count(watchtest.Watch) - before; n > 20 {
-			t.Errorf("%d watches in a minute on a server that cuts each, want at most 20", n)
-		}
-	})
-}
-
-// The source sends no request before the time in Retry-After has passed.
-func TestRetryAfterIsHonoured(t *testing.T) { eachConstructor(t, testRetryAfterIsHonoured) }
-
-func testRetryAfterIsHonoured(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		startSource(t, newSource, server, watchsource.NewStore())
-		time.Sleep(time.Minute)
-		before := server.Count(watchtest.Watch)
-		server.Strike(watchtest.Answer(busy))
-		time.Sleep(19 * time.Second)
-		if n := server.Count(watchtest.Watch) - before; n != 0 {
-			t.Errorf("%d watches within 20 seconds, want 0", n)
-		}
-		time.Sleep(2 * time.Second)
-		if n := server.Count(watchtest.Watch) - before; n != 1 {
-			t.Errorf("%d watches after 20 seconds, want 1", n)
-		}
-	})
-}
-
-func TestStartAgainstRealTroubles(t *testing.T) { eachConstructor(t, testStartAgainstRealTroubles) }
-
-func testStartAgainstRealTroubles(t *testing.T, newSource modeltest.NewSource) {
+func testStartErrors(t *testing.T, newSource modeltest.NewSource) {
 	onlyWatch := watchtest.Watch | watchtest.StreamingList
 	for _, test := range []struct {
 		name   string
@@ -638,20 +508,6 @@ func errorIs(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// Start does not fail if the server is busy for a while, or is just starting.
-func TestStartWaitsForABusyServer(t *testing.T) { eachConstructor(t, testStartWaitsForABusyServer) }
-
-func testStartWaitsForABusyServer(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		server.Create(pod("1"))
-		server.Inject(watchtest.Fault{Times: 3, Do: watchtest.Answer(apierrors.NewServiceUnavailable("starting up"))})
-		store := watchsource.NewStore()
-		startSource(t, newSource, server, store)
-		wantEqualToList(t, server, store)
-	})
-}
-
 func TestStopIsQuickInEveryState(t *testing.T) { eachConstructor(t, testStopIsQuickInEveryState) }
 
 func testStopIsQuickInEveryState(t *testing.T, newSource modeltest.NewSource) {
@@ -687,33 +543,9 @@ func testStopIsQuickInEveryState(t *testing.T, newSource modeltest.NewSource) {
 	}
 }
 
-// Some servers answer a watch from a lost version with a stream that ends at once (fabric8
-// kubernetes-client, issue 7896). After a few such streams in a row the source lists instead
-// of retrying for ever.
-func TestStreamsThatEndAtOnce(t *testing.T) { eachConstructor(t, testStreamsThatEndAtOnce) }
-
-func testStreamsThatEndAtOnce(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store)
-		defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Cut()})()
-		server.Strike(watchtest.Cut())
-		server.Create(pod("1"))
-		time.Sleep(time.Minute)
-		wantEqualToList(t, server, store)
-		if got := source.Status(); got.Relists != 1 {
-			t.Errorf("%d relists, want 1", got.Relists)
-		}
-		if n := server.Count(watchtest.Watch); n > 10 {
-			t.Errorf("%d watches in a minute, want at most 10", n)
-		}
-	})
-}
-
 // After a pod has left the selection, the watcher ignores its later events until the pod
 // matches again.
-func TestPodThatHasLeft(t *testing.T) {
+func TestPodLeavesTheSelection(t *testing.T) {
 	elsewhere := label(watchsource.LabelRole, "driver")
 	store := &recordingStore{}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
@@ -754,7 +586,7 @@ func TestStoreThatEmbedsStore(t *testing.T) {
 }
 
 // Receive returns an error for an event that it cannot use, and does not call the store.
-func TestReceiveRefusesWhatItCannotUnderstand(t *testing.T) {
+func TestReceiveErrors(t *testing.T) {
 	store := &recordingStore{}
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
 	must(t, watcher.Receive(added(pod("1", uid("u")))))

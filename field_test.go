@@ -31,9 +31,9 @@ var reinitializing = apierrors.NewTooManyRequests("storage is (re)initializing",
 // A database is put back under a running API server, as when the external database of k3s fails
 // over to a replica that lags. All watches end in good order. Then requests may be refused for a
 // moment, or the server may accept a watch from the version that it has lost at once.
-func TestDatabasePutBack(t *testing.T) { eachConstructor(t, testDatabasePutBack) }
+func TestEtcdRestored(t *testing.T) { eachConstructor(t, testEtcdRestored) }
 
-func testDatabasePutBack(t *testing.T, newSource modeltest.NewSource) {
+func testEtcdRestored(t *testing.T, newSource modeltest.NewSource) {
 	for name, test := range map[string]struct {
 		refused watchtest.Verb // for a second
 		inside  bool           // the streams end with the refusal
@@ -87,11 +87,11 @@ func testDatabasePutBack(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // While an application is busy its streams end soon after an event, whatever ends them.
-func TestDatabasePutBackUnderABusyApplication(t *testing.T) {
-	eachConstructor(t, testDatabasePutBackUnderABusyApplication)
+func TestEtcdRestoredUnderABusyApplication(t *testing.T) {
+	eachConstructor(t, testEtcdRestoredUnderABusyApplication)
 }
 
-func testDatabasePutBackUnderABusyApplication(t *testing.T, newSource modeltest.NewSource) {
+func testEtcdRestoredUnderABusyApplication(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1", phase(corev1.PodRunning)))
@@ -230,9 +230,9 @@ func testCutHour(t *testing.T, newSource modeltest.NewSource, server *watchtest.
 }
 
 // A connection that breaks soon after an event does not shorten a bound that was learned.
-func TestBoundDoesNotShrink(t *testing.T) { eachConstructor(t, testBoundDoesNotShrink) }
+func TestBrokenConnectionKeepsALearnedCut(t *testing.T) { eachConstructor(t, testBrokenConnectionKeepsALearnedCut) }
 
-func testBoundDoesNotShrink(t *testing.T, newSource modeltest.NewSource) {
+func testBrokenConnectionKeepsALearnedCut(t *testing.T, newSource modeltest.NewSource) {
 	for _, quiet := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second} {
 		inBubble(t, fmt.Sprint(quiet), func(t *testing.T) {
 			server := busyCluster(t)
@@ -253,9 +253,9 @@ func testBoundDoesNotShrink(t *testing.T, newSource modeltest.NewSource) {
 
 // When the proxy changes, the source learns its new limit. When it is gone, watches last five
 // to ten minutes again.
-func TestCutsAreLearnedAnew(t *testing.T) { eachConstructor(t, testCutsAreLearnedAnew) }
+func TestCutsOfAnotherProxy(t *testing.T) { eachConstructor(t, testCutsOfAnotherProxy) }
 
-func testCutsAreLearnedAnew(t *testing.T, newSource modeltest.NewSource) {
+func testCutsOfAnotherProxy(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := busyCluster(t)
 		cut := func(d time.Duration) func() {
@@ -321,9 +321,9 @@ func testEarlyCutsWhenAClusterBecomesBusy(t *testing.T, newSource modeltest.NewS
 }
 
 // A proxy may stop to hold answers back. Then an unanswered watch is trouble again.
-func TestHeldHeadersAreUnlearned(t *testing.T) { eachConstructor(t, testHeldHeadersAreUnlearned) }
+func TestHeldHeadersAreForgotten(t *testing.T) { eachConstructor(t, testHeldHeadersAreForgotten) }
 
-func testHeldHeadersAreUnlearned(t *testing.T, newSource modeltest.NewSource) {
+func testHeldHeadersAreForgotten(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		liveCluster(t, server)
@@ -344,9 +344,9 @@ func testHeldHeadersAreUnlearned(t *testing.T, newSource modeltest.NewSource) {
 
 // One broken connection is no proxy. A server without bookmarks is not asked to end its streams
 // early, because that would not move the version.
-func TestWhatIsNoEarlyCut(t *testing.T) { eachConstructor(t, testWhatIsNoEarlyCut) }
+func TestEndsThatAreNoEarlyCut(t *testing.T) { eachConstructor(t, testEndsThatAreNoEarlyCut) }
 
-func testWhatIsNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
+func testEndsThatAreNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
 	inBubble(t, "one broken connection", func(t *testing.T) {
 		server := busyCluster(t)
 		startSource(t, newSource, server, watchsource.NewStore())
@@ -521,9 +521,9 @@ func testLateRefusal(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A watch that is always refused late is one trouble, and the source is not healthy.
-func TestLateRefusalsAreOneTrouble(t *testing.T) { eachConstructor(t, testLateRefusalsAreOneTrouble) }
+func TestLateRefusalsAreLoggedOnce(t *testing.T) { eachConstructor(t, testLateRefusalsAreLoggedOnce) }
 
-func testLateRefusalsAreOneTrouble(t *testing.T, newSource modeltest.NewSource) {
+func testLateRefusalsAreLoggedOnce(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server, log := watchtest.NewServer(), new(logLines)
 		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))

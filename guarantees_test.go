@@ -165,7 +165,7 @@ func testGuarantee2InOrder(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A pod without a version, or with version 0, does not move the version to resume from.
-func TestGuarantee2VersionOfNothing(t *testing.T) {
+func TestGuarantee2PodsWithoutAVersion(t *testing.T) {
 	store := watchsource.NewStore()
 	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
 	watcher.Replace(nil, "46")

@@ -83,11 +83,11 @@ func acceptWithoutParameters(next http.RoundTripper) http.RoundTripper {
 
 // A server that knows the parameter omits managedFields from each answer: a streaming list, a plain
 // list, a watch, and a list of metadata. Any other server answers in the same media type.
-func TestManagedFieldsAreNotAskedFor(t *testing.T) {
-	eachConstructor(t, testManagedFieldsAreNotAskedFor)
+func TestManagedFieldsAreNotRequested(t *testing.T) {
+	eachConstructor(t, testManagedFieldsAreNotRequested)
 }
 
-func testManagedFieldsAreNotAskedFor(t *testing.T, newSource modeltest.NewSource) {
+func testManagedFieldsAreNotRequested(t *testing.T, newSource modeltest.NewSource) {
 	const protobuf, json = "application/vnd.kubernetes.protobuf", "application/json"
 	clients := map[string]struct {
 		settings  func(*rest.Config)

@@ -66,7 +66,7 @@ func TestHeapPerExecutorWithoutPods(t *testing.T) {
 // Executors that have left leave nothing behind: no places in the view, and in
 // the backlog of a reader that is stuck no more than was allowed, up to the limit
 // and nothing from then on.
-func TestWhatHasLeftIsForgotten(t *testing.T) {
+func TestDeletedExecutorsFreeMemory(t *testing.T) {
 	const executors, limit = 200_000, 1 << 20
 	store := watchsource.NewStore(watchsource.WithBacklogLimit(executors / 4))
 	newBatchReader(t, store, 0).next()

@@ -140,7 +140,7 @@ func oneOf(t *testing.T, pods int, podOf func(i int) *corev1.Pod) (first, last, 
 
 // Pods that were deleted leave nothing behind, however many there were and whether they were
 // alike: in the store, in its source, and in what pods have in common.
-func TestDeletedPodsLeaveNothing(t *testing.T) {
+func TestDeletedPodsFreeMemory(t *testing.T) {
 	skipUnderRace(t)
 	const limit = 384 << 10
 	for _, test := range []struct {
@@ -254,7 +254,7 @@ func testHeapPerPod(t *testing.T, pods int, limit, sharedLimit int64, podOf func
 
 // An application whose pods go through the same states again and again does not grow, whether
 // new pods are made for each run or their containers are started again.
-func TestRepeatedLivesDoNotGrow(t *testing.T) {
+func TestRecreatedPodsDoNotGrowTheHeap(t *testing.T) {
 	skipUnderRace(t)
 	const pods, few, many, limit = 50, 10, 40, 128 << 10
 	for name, begin := range map[string]func(server *watchtest.Server, i int){

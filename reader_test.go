@@ -13,7 +13,7 @@ import (
 
 // A change that arrives between waking up and taking is taken, and does not
 // wake the reader again for an empty batch.
-func TestReaderIsNotWokenForNothing(t *testing.T) {
+func TestReaderWakesOnlyForChanges(t *testing.T) {
 	r := newReader("", 0, time.Time{})
 	r.add(step{}, step{Executor: &Executor{UID: "1", State: Pending}}, nil, time.Time{})
 	<-r.wake

@@ -50,7 +50,7 @@ var (
 )
 
 // One rule says which errors end a Start, and after how many of them.
-func TestWhatEndsAStart(t *testing.T) {
+func TestErrorsThatEndStart(t *testing.T) {
 	broken := func(err error) watchtest.Effect {
 		return watchtest.Break(&net.OpError{Op: "dial", Net: "tcp", Err: err})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,21 @@ func TestStoriesAreDocumented(t *testing.T) {
 			if !strings.Contains(string(readme), "`"+name) {
 				t.Errorf("testdata/stories/README.md lacks the %s %q, want a row for it", what, name)
 			}
+		}
+	}
+}
+
+// The stories that DESIGN.md names exist.
+func TestDesignNamesStories(t *testing.T) {
+	design, err := os.ReadFile("DESIGN.md")
+	must(t, err)
+	named := regexp.MustCompile("`TestStories/([a-z0-9-]+)`").FindAllStringSubmatch(string(design), -1)
+	if len(named) < 5 {
+		t.Errorf("DESIGN.md names %d stories, want at least 5", len(named))
+	}
+	for _, match := range named {
+		if _, err := os.Stat("testdata/stories/" + match[1] + ".txt"); err != nil {
+			t.Errorf("DESIGN.md names a story that does not exist: %v", err)
 		}
 	}
 }

@@ -43,7 +43,7 @@ type reordering struct{ recordingStore }
 
 func (s *reordering) ReplaceSnapshot(pods []*corev1.Pod) { slices.Reverse(pods) }
 
-func TestTeeGivesEachStoreAListOfItsOwn(t *testing.T) {
+func TestTeeCopiesTheList(t *testing.T) {
 	second := &recordingStore{}
 	watchsource.Tee(&reordering{}, second).ReplaceSnapshot([]*corev1.Pod{pod("1"), pod("2")})
 	if got := second.all(); !slices.Equal(got, []string{"replace exec-1 exec-2"}) {
@@ -53,7 +53,7 @@ func TestTeeGivesEachStoreAListOfItsOwn(t *testing.T) {
 
 // A store receives ObserveStop as the last call of a watch, and not for a watch of which
 // it has received nothing.
-func TestStoreLearnsOfStop(t *testing.T) {
+func TestObserveStop(t *testing.T) {
 	store := &observing{}
 	client := fake.NewClientset()
 	source := watchsource.NewWatchSnapshotSource(store, client)

@@ -445,9 +445,9 @@ func testStopDuringAVerification(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A store of the user receives the repair as a list.
-func TestVerificationWithAnOwnStore(t *testing.T) { eachConstructor(t, testVerificationWithAnOwnStore) }
+func TestVerificationWithAUsersStore(t *testing.T) { eachConstructor(t, testVerificationWithAUsersStore) }
 
-func testVerificationWithAnOwnStore(t *testing.T, newSource modeltest.NewSource) {
+func testVerificationWithAUsersStore(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		podsBeforeLosses(server)

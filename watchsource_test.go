@@ -319,11 +319,11 @@ func testWithSelector(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-func TestSecondStartLeavesTheFirstWatchAlone(t *testing.T) {
-	eachConstructor(t, testSecondStartLeavesTheFirstWatchAlone)
+func TestSecondStartKeepsTheFirstWatch(t *testing.T) {
+	eachConstructor(t, testSecondStartKeepsTheFirstWatch)
 }
 
-func testSecondStartLeavesTheFirstWatchAlone(t *testing.T, newSource modeltest.NewSource) {
+func testSecondStartKeepsTheFirstWatch(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		store := watchsource.NewStore()
@@ -367,11 +367,11 @@ func testStopAndStartAgain(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-func TestStartFailsWithWhatTheServerSays(t *testing.T) {
-	eachConstructor(t, testStartFailsWithWhatTheServerSays)
+func TestStartFailsWithTheServersMessage(t *testing.T) {
+	eachConstructor(t, testStartFailsWithTheServersMessage)
 }
 
-func testStartFailsWithWhatTheServerSays(t *testing.T, newSource modeltest.NewSource) {
+func testStartFailsWithTheServersMessage(t *testing.T, newSource modeltest.NewSource) {
 	forbidden := apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("no rights"))
 	for _, test := range []struct {
 		name      string
@@ -460,11 +460,11 @@ func testStartTimeout(t *testing.T, newSource modeltest.NewSource) {
 
 // If Start times out after the first call of the store, it has succeeded: a Start that
 // fails must not have called the store.
-func TestStartTimeoutAfterTheStoreWasTold(t *testing.T) {
-	eachConstructor(t, testStartTimeoutAfterTheStoreWasTold)
+func TestStartTimeoutAfterTheFirstList(t *testing.T) {
+	eachConstructor(t, testStartTimeoutAfterTheFirstList)
 }
 
-func testStartTimeoutAfterTheStoreWasTold(t *testing.T, newSource modeltest.NewSource) {
+func testStartTimeoutAfterTheFirstList(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &recordingStore{block: make(chan struct{})}
 		time.AfterFunc(time.Minute, func() { close(store.block) })
