@@ -261,7 +261,9 @@ func TestSharedWatchStatusAfterAFailedStart(t *testing.T) {
 
 // A watch that is accepted and ended again and again, as behind a proxy that passes lists
 // only, is a fault. A line "Watch restored" follows a line that says what was wrong.
-func TestRestoredFollowsAnInterruption(t *testing.T) { eachConstructor(t, testRestoredFollowsAnInterruption) }
+func TestRestoredFollowsAnInterruption(t *testing.T) {
+	eachConstructor(t, testRestoredFollowsAnInterruption)
+}
 
 func testRestoredFollowsAnInterruption(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {

@@ -503,7 +503,9 @@ func (d uncancellableTransport) RoundTrip(r *http.Request) (*http.Response, erro
 	return d.RoundTripper.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 }
 
-func TestStopWithATransportThatIgnoresItsContext(t *testing.T) { eachConstructor(t, testStopWithATransportThatIgnoresItsContext) }
+func TestStopWithATransportThatIgnoresItsContext(t *testing.T) {
+	eachConstructor(t, testStopWithATransportThatIgnoresItsContext)
+}
 
 func testStopWithATransportThatIgnoresItsContext(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {

@@ -305,7 +305,9 @@ func testChangesDuringStreamingList(t *testing.T, newSource modeltest.NewSource)
 
 // An expired version is not a fault of the server: the source lists at once and logs
 // nothing.
-func TestExpiredVersionIsListedAtOnce(t *testing.T) { eachConstructor(t, testExpiredVersionIsListedAtOnce) }
+func TestExpiredVersionIsListedAtOnce(t *testing.T) {
+	eachConstructor(t, testExpiredVersionIsListedAtOnce)
+}
 
 func testExpiredVersionIsListedAtOnce(t *testing.T, newSource modeltest.NewSource) {
 	for name, option := range map[string][]watchtest.Option{
@@ -420,7 +422,9 @@ func testBackoffWithoutRights(t *testing.T, newSource modeltest.NewSource) {
 
 // The observer and Status distinguish a watch that was cut from a watch that ended
 // normally.
-func TestObserverSeesHowTheWatchEnded(t *testing.T) { eachConstructor(t, testObserverSeesHowTheWatchEnded) }
+func TestObserverSeesHowTheWatchEnded(t *testing.T) {
+	eachConstructor(t, testObserverSeesHowTheWatchEnded)
+}
 
 func testObserverSeesHowTheWatchEnded(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {

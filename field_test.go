@@ -230,7 +230,9 @@ func testCutHour(t *testing.T, newSource modeltest.NewSource, server *watchtest.
 }
 
 // A connection that breaks soon after an event does not shorten a bound that was learned.
-func TestBrokenConnectionKeepsALearnedCut(t *testing.T) { eachConstructor(t, testBrokenConnectionKeepsALearnedCut) }
+func TestBrokenConnectionKeepsALearnedCut(t *testing.T) {
+	eachConstructor(t, testBrokenConnectionKeepsALearnedCut)
+}
 
 func testBrokenConnectionKeepsALearnedCut(t *testing.T, newSource modeltest.NewSource) {
 	for _, quiet := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second} {

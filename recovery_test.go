@@ -469,7 +469,9 @@ func testGuarantee7LostSightIsNotHealthy(t *testing.T, newSource modeltest.NewSo
 }
 
 // The errors of Start and Status contain the message of a busy server, also after retries.
-func TestErrorsContainTheServersMessage(t *testing.T) { eachConstructor(t, testErrorsContainTheServersMessage) }
+func TestErrorsContainTheServersMessage(t *testing.T) {
+	eachConstructor(t, testErrorsContainTheServersMessage)
+}
 
 func testErrorsContainTheServersMessage(t *testing.T, newSource modeltest.NewSource) {
 	for name, json := range map[string]bool{"protobuf": false, "JSON": true} {

@@ -445,7 +445,9 @@ func testStopDuringAVerification(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A store of the user receives the repair as a list.
-func TestVerificationWithAUsersStore(t *testing.T) { eachConstructor(t, testVerificationWithAUsersStore) }
+func TestVerificationWithAUsersStore(t *testing.T) {
+	eachConstructor(t, testVerificationWithAUsersStore)
+}
 
 func testVerificationWithAUsersStore(t *testing.T, newSource modeltest.NewSource) {
 	synctest.Test(t, func(t *testing.T) {
