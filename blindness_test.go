@@ -98,11 +98,7 @@ func TestBlindnessOfASharedWatchIsLoggedOnce(t *testing.T) {
 
 // The limit follows the stall timeout, as the maxSilence that Healthy recommends does.
 func TestBlindnessWithALongStallTimeout(t *testing.T) {
-	eachConstructor(t, testBlindnessWithALongStallTimeout)
-}
-
-func testBlindnessWithALongStallTimeout(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)), watchsource.WithStallTimeout(10*time.Minute))
 		start(t, source, "app")
@@ -117,10 +113,8 @@ func testBlindnessWithALongStallTimeout(t *testing.T, newSource modeltest.NewSou
 }
 
 // If the watch goroutine waits for an observer, the line names that instead of an old error.
-func TestBlindnessBehindAnObserver(t *testing.T) { eachConstructor(t, testBlindnessBehindAnObserver) }
-
-func testBlindnessBehindAnObserver(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestBlindnessBehindAnObserver(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		release := make(chan struct{})
 		var block atomic.Bool
@@ -147,10 +141,8 @@ func testBlindnessBehindAnObserver(t *testing.T, newSource modeltest.NewSource) 
 }
 
 // A source that is stopped during an outage logs nothing after Stop, and no timer is left.
-func TestNothingIsLoggedAfterStop(t *testing.T) { eachConstructor(t, testNothingIsLoggedAfterStop) }
-
-func testNothingIsLoggedAfterStop(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestNothingIsLoggedAfterStop(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)))
 		start(t, source, "app")
@@ -166,10 +158,8 @@ func testNothingIsLoggedAfterStop(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A Stop that waits is logged as an error with its application.
-func TestStopThatWaitsIsLogged(t *testing.T) { eachConstructor(t, testStopThatWaitsIsLogged) }
-
-func testStopThatWaitsIsLogged(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStopThatWaitsIsLogged(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		store := &recordingStore{}
 		source := newSource(store, server.Client(), watchsource.WithLogger(log.logger(0)))
@@ -262,11 +252,7 @@ func TestSharedWatchStatusAfterAFailedStart(t *testing.T) {
 // A watch that is accepted and ended again and again, as behind a proxy that passes lists
 // only, is a fault. A line "Watch restored" follows a line that says what was wrong.
 func TestRestoredFollowsAnInterruption(t *testing.T) {
-	eachConstructor(t, testRestoredFollowsAnInterruption)
-}
-
-func testRestoredFollowsAnInterruption(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
 		lift := server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Cut()})

@@ -254,10 +254,8 @@ func TestDifferentStoresMayStart(t *testing.T) {
 }
 
 // A Tee may have the same store twice, which then receives each call twice.
-func TestTeeWithOneStoreTwice(t *testing.T) { eachConstructor(t, testTeeWithOneStoreTwice) }
-
-func testTeeWithOneStoreTwice(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestTeeWithOneStoreTwice(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store, calls := watchsource.NewStore(), &recordingStore{}
 		source := newSource(watchsource.Tee(store, calls, store, calls), server.Client())
@@ -275,70 +273,64 @@ func testTeeWithOneStoreTwice(t *testing.T, newSource modeltest.NewSource) {
 
 // A Start that fails leaves the store free for another source.
 func TestStoreIsFreeAfterAFailedStart(t *testing.T) {
-	eachConstructor(t, testStoreIsFreeAfterAFailedStart)
-}
-
-func testStoreIsFreeAfterAFailedStart(t *testing.T, newSource modeltest.NewSource) {
-	for _, test := range []struct {
-		name  string
-		fail  func(client kubernetes.Interface, store *watchsource.Store) error
-		fault []watchtest.Effect
-		want  func(error) bool
-	}{
-		{name: "refused", fault: []watchtest.Effect{watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role")))}, want: apierrors.IsForbidden,
-			fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-				return newSource(store, client).Start("app")
-			}},
-		{name: "timed out", fault: []watchtest.Effect{watchtest.Hang()}, want: apierrors.IsTimeout,
-			fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-				return newSource(store, client).Start("app")
-			}},
-		{name: "stopped", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return errors.Is(err, watchsource.ErrStopped) },
-			fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-				source := newSource(store, client)
-				time.AfterFunc(time.Second, source.Stop)
-				return source.Start("app")
-			}},
-		{name: "ended by its context", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return err == nil },
-			fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-				defer cancel()
-				return newSource(store, client).Run(ctx, "app")
-			}},
-		{name: "panicked", want: func(err error) bool { return err != nil && err.Error() == "broken" },
-			fail: func(client kubernetes.Interface, store *watchsource.Store) (err error) {
-				defer func() { err = fmt.Errorf("%v", recover()) }()
-				return newSource(watchsource.Tee(store, panickingStore{}), client).Start("app")
-			}},
-		{name: "invalid application", want: func(err error) bool { return errors.Is(err, watchsource.ErrInvalidAppID) },
-			fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-				return newSource(store, client).Start("")
-			}},
-	} {
-		inBubble(t, test.name, func(t *testing.T) {
-			server := watchtest.NewServer()
-			lift := func() {}
-			for _, fault := range test.fault {
-				lift = server.Inject(watchtest.Fault{Do: fault})
-			}
-			store := watchsource.NewStore()
-			if err := test.fail(server.Client(), store); !test.want(err) {
-				t.Errorf("the first Start: %v", err)
-			}
-			lift()
-			startSource(t, newSource, server, store)
-		})
-	}
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		for _, test := range []struct {
+			name  string
+			fail  func(client kubernetes.Interface, store *watchsource.Store) error
+			fault []watchtest.Effect
+			want  func(error) bool
+		}{
+			{name: "refused", fault: []watchtest.Effect{watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role")))}, want: apierrors.IsForbidden,
+				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
+					return newSource(store, client).Start("app")
+				}},
+			{name: "timed out", fault: []watchtest.Effect{watchtest.Hang()}, want: apierrors.IsTimeout,
+				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
+					return newSource(store, client).Start("app")
+				}},
+			{name: "stopped", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return errors.Is(err, watchsource.ErrStopped) },
+				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
+					source := newSource(store, client)
+					time.AfterFunc(time.Second, source.Stop)
+					return source.Start("app")
+				}},
+			{name: "ended by its context", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return err == nil },
+				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+					defer cancel()
+					return newSource(store, client).Run(ctx, "app")
+				}},
+			{name: "panicked", want: func(err error) bool { return err != nil && err.Error() == "broken" },
+				fail: func(client kubernetes.Interface, store *watchsource.Store) (err error) {
+					defer func() { err = fmt.Errorf("%v", recover()) }()
+					return newSource(watchsource.Tee(store, panickingStore{}), client).Start("app")
+				}},
+			{name: "invalid application", want: func(err error) bool { return errors.Is(err, watchsource.ErrInvalidAppID) },
+				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
+					return newSource(store, client).Start("")
+				}},
+		} {
+			inBubble(t, test.name, func(t *testing.T) {
+				server := watchtest.NewServer()
+				lift := func() {}
+				for _, fault := range test.fault {
+					lift = server.Inject(watchtest.Fault{Do: fault})
+				}
+				store := watchsource.NewStore()
+				if err := test.fail(server.Client(), store); !test.want(err) {
+					t.Errorf("the first Start: %v", err)
+				}
+				lift()
+				startSource(t, newSource, server, store)
+			})
+		}
+	})
 }
 
 // Of sources that start at the same time with one store, exactly one starts, whatever
 // the order in which their Tees name the stores.
 func TestConcurrentStartsWithOneStore(t *testing.T) {
-	eachConstructor(t, testConcurrentStartsWithOneStore)
-}
-
-func testConcurrentStartsWithOneStore(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		for range 100 {
 			one, other := watchsource.NewStore(), watchsource.NewStore()
@@ -371,23 +363,21 @@ func testConcurrentStartsWithOneStore(t *testing.T, newSource modeltest.NewSourc
 
 // Nothing keeps a store in memory after its source has stopped.
 func TestStoppedSourceFreesItsStore(t *testing.T) {
-	eachConstructor(t, testStoppedSourceFreesItsStore)
-}
-
-func testStoppedSourceFreesItsStore(t *testing.T, newSource modeltest.NewSource) {
-	own, users := func() (weak.Pointer[watchsource.Store], weak.Pointer[recordingStore]) {
-		own, users := watchsource.NewStore(), &recordingStore{}
-		synctest.Test(t, func(t *testing.T) {
-			source := newSource(watchsource.Tee(own, users), watchtest.NewServer().Client())
-			start(t, source, "app")
-			source.Stop()
-		})
-		return weak.Make(own), weak.Make(users)
-	}()
-	for range 3 {
-		runtime.GC()
-	}
-	if own.Value() != nil || users.Value() != nil {
-		t.Error("a store is still in memory after Stop, want it collected")
-	}
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		own, users := func() (weak.Pointer[watchsource.Store], weak.Pointer[recordingStore]) {
+			own, users := watchsource.NewStore(), &recordingStore{}
+			synctest.Test(t, func(t *testing.T) {
+				source := newSource(watchsource.Tee(own, users), watchtest.NewServer().Client())
+				start(t, source, "app")
+				source.Stop()
+			})
+			return weak.Make(own), weak.Make(users)
+		}()
+		for range 3 {
+			runtime.GC()
+		}
+		if own.Value() != nil || users.Value() != nil {
+			t.Error("a store is still in memory after Stop, want it collected")
+		}
+	})
 }

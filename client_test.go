@@ -65,9 +65,7 @@ var podLists = map[string][]watchtest.Option{
 const decodedByClientGo = "Pods are decoded by client-go"
 
 // The log says if client-go decodes the pods. It does not for a client that accepts protobuf.
-func TestDecoderInUse(t *testing.T) { eachConstructor(t, testDecoderInUse) }
-
-func testDecoderInUse(t *testing.T, newSource modeltest.NewSource) {
+func TestDecoderInUse(t *testing.T) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
 		"plain list":     {watchtest.WithoutStreamingLists()},
@@ -77,7 +75,7 @@ func testDecoderInUse(t *testing.T, newSource modeltest.NewSource) {
 			"protobuf":               {ContentType: "application/vnd.kubernetes.protobuf"},
 			"protobuf before others": {AcceptContentTypes: "application/vnd.kubernetes.protobuf,application/json", ContentType: "application/json"},
 		} {
-			inBubble(t, name+"/"+media, func(t *testing.T) {
+			eachCaseInBubble(t, name+"/"+media, func(t *testing.T, newSource modeltest.NewSource) {
 				server := watchtest.NewServer(options...)
 				server.Create(pod("1", container(executorContainer, running())))
 				config := server.Config()
@@ -102,13 +100,11 @@ func testDecoderInUse(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // The store receives the same pods from both decoders: listed, added, modified and deleted.
-func TestPodForms(t *testing.T) { eachConstructor(t, testPodForms) }
-
-func testPodForms(t *testing.T, newSource modeltest.NewSource) {
+func TestPodForms(t *testing.T) {
 	for name, client := range podClients {
 		for list, server := range podLists {
 			for form, whole := range map[string]bool{"whole": true, "trimmed": false} {
-				inBubble(t, strings.Join([]string{name, list, form}, "/"), func(t *testing.T) {
+				eachCaseInBubble(t, strings.Join([]string{name, list, form}, "/"), func(t *testing.T, newSource modeltest.NewSource) {
 					server := watchtest.NewServer(server...)
 					for id := range 3 {
 						server.Create(fullPod(id))
@@ -130,7 +126,7 @@ func testPodForms(t *testing.T, newSource modeltest.NewSource) {
 			}
 		}
 	}
-	inBubble(t, "fake", func(t *testing.T) {
+	eachCaseInBubble(t, "fake", func(t *testing.T, newSource modeltest.NewSource) {
 		pods := new(podRecorder)
 		source := newSource(pods, fake.NewClientset(fullPod(1)), watchsource.WithTrimmedPods())
 		start(t, source, "app")
@@ -250,42 +246,42 @@ func restartPolicies() []*corev1.Pod {
 
 // A pod that a user's own store has received shares no memory with another that it has received:
 // not with an earlier state, and not with a pod that is equal to it.
-func TestPodsOfAUsersStoreAreSeparate(t *testing.T) { eachPodWay(t, testPodsOfAUsersStoreAreSeparate) }
-
-func testPodsOfAUsersStoreAreSeparate(t *testing.T, way podWay) {
-	for id := range 3 {
-		way.server.Create(alike(id))
-	}
-	user := new(podRecorder)
-	var to watchsource.SnapshotsStore = user
-	if way.user != nil {
-		to = watchsource.Tee(user, way.user)
-	}
-	source := way.newSource(to, way.client(t, way.server))
-	start(t, source, podtest.App)
-	defer source.Stop()
-	way.server.Create(alike(3))
-	way.server.Update(podtest.Namespace, "alike-1", phase(corev1.PodFailed))
-	synctest.Wait()
-	way.server.Update(podtest.Namespace, "alike-1", phase(corev1.PodRunning))
-	way.server.Delete(podtest.Namespace, "alike-2")
-	synctest.Wait()
-	if len(user.all) != 7 {
-		t.Fatalf("the store received %d pods, want 7", len(user.all))
-	}
-	want := make([]*corev1.Pod, len(user.all))
-	for i, p := range user.all {
-		want[i] = p.DeepCopy()
-	}
-	for i, p := range user.all {
-		spoil(t, p)
-		for j, other := range user.all[i+1:] {
-			if !podtest.Equal(other, want[i+1+j]) {
-				t.Fatalf("a change of %s at version %s has changed %s, want it unchanged", want[i].Name, want[i].ResourceVersion,
-					versionKey(want[i+1+j].Name, want[i+1+j].ResourceVersion))
+func TestPodsOfAUsersStoreAreSeparate(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		for id := range 3 {
+			way.server.Create(alike(id))
+		}
+		user := new(podRecorder)
+		var to watchsource.SnapshotsStore = user
+		if way.user != nil {
+			to = watchsource.Tee(user, way.user)
+		}
+		source := way.newSource(to, way.client(t, way.server))
+		start(t, source, podtest.App)
+		defer source.Stop()
+		way.server.Create(alike(3))
+		way.server.Update(podtest.Namespace, "alike-1", phase(corev1.PodFailed))
+		synctest.Wait()
+		way.server.Update(podtest.Namespace, "alike-1", phase(corev1.PodRunning))
+		way.server.Delete(podtest.Namespace, "alike-2")
+		synctest.Wait()
+		if len(user.all) != 7 {
+			t.Fatalf("the store received %d pods, want 7", len(user.all))
+		}
+		want := make([]*corev1.Pod, len(user.all))
+		for i, p := range user.all {
+			want[i] = p.DeepCopy()
+		}
+		for i, p := range user.all {
+			spoil(t, p)
+			for j, other := range user.all[i+1:] {
+				if !podtest.Equal(other, want[i+1+j]) {
+					t.Fatalf("a change of %s at version %s has changed %s, want it unchanged", want[i].Name, want[i].ResourceVersion,
+						versionKey(want[i+1+j].Name, want[i+1+j].ResourceVersion))
+				}
 			}
 		}
-	}
+	})
 }
 
 // fullPod returns a pod with values in most fields, and containers that have a restart
@@ -358,9 +354,7 @@ func wantPod(t *testing.T, got, pod *corev1.Pod, whole bool) {
 
 // For an unusual client the source calls the client's own methods, and logs this at
 // verbosity 4.
-func TestUnusualClients(t *testing.T) { eachConstructor(t, testUnusualClients) }
-
-func testUnusualClients(t *testing.T, newSource modeltest.NewSource) {
+func TestUnusualClients(t *testing.T) {
 	for _, test := range []struct {
 		reason string
 		client func(t *testing.T, server *watchtest.Server) kubernetes.Interface
@@ -379,7 +373,7 @@ func testUnusualClients(t *testing.T, newSource modeltest.NewSource) {
 		}},
 		{reason: "an answer in application/json", client: jsonClient},
 	} {
-		inBubble(t, test.reason, func(t *testing.T) {
+		eachCaseInBubble(t, test.reason, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			server.Create(pod("1"))
 			debug, info := new(logLines), new(logLines)
@@ -406,64 +400,64 @@ func testUnusualClients(t *testing.T, newSource modeltest.NewSource) {
 // The source's own client sends the same requests as client-go: to the same address, with
 // the same headers, and through the same rate limiter. But it asks for pods without managedFields,
 // and for streams that are not compressed.
-func TestSameRequests(t *testing.T) { eachConstructor(t, testSameRequests) }
-
-func testSameRequests(t *testing.T, newSource modeltest.NewSource) {
-	requests := func(t *testing.T, wrap func(kubernetes.Interface) kubernetes.Interface) (sent []string, waits int) {
-		synctest.Test(t, func(t *testing.T) {
-			server := watchtest.NewServer(watchtest.WithoutStreamingLists())
-			for id := range 600 {
-				server.Create(pod(fmt.Sprint(id)))
-			}
-			config := server.Config()
-			limiter := new(countingLimiter)
-			config.Host += "/behind/a proxy"
-			config.UserAgent = "scheduler/1.0"
-			config.BearerToken = "token"
-			config.Timeout = time.Hour
-			config.RateLimiter = limiter
-			var mu sync.Mutex
-			config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-				return roundTripper(func(r *http.Request) (*http.Response, error) {
-					r = r.Clone(r.Context())
-					query := r.URL.Query()
-					if seconds := query.Get("timeoutSeconds"); seconds != "" {
-						query.Set("timeoutSeconds", "at random")
-						if timeout, err := time.ParseDuration(query.Get("timeout")); err == nil && fmt.Sprint(timeout.Seconds()) == seconds {
-							query.Set("timeout", "the same")
+func TestSameRequests(t *testing.T) {
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		requests := func(t *testing.T, wrap func(kubernetes.Interface) kubernetes.Interface) (sent []string, waits int) {
+			synctest.Test(t, func(t *testing.T) {
+				server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+				for id := range 600 {
+					server.Create(pod(fmt.Sprint(id)))
+				}
+				config := server.Config()
+				limiter := new(countingLimiter)
+				config.Host += "/behind/a proxy"
+				config.UserAgent = "scheduler/1.0"
+				config.BearerToken = "token"
+				config.Timeout = time.Hour
+				config.RateLimiter = limiter
+				var mu sync.Mutex
+				config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+					return roundTripper(func(r *http.Request) (*http.Response, error) {
+						r = r.Clone(r.Context())
+						query := r.URL.Query()
+						if seconds := query.Get("timeoutSeconds"); seconds != "" {
+							query.Set("timeoutSeconds", "at random")
+							if timeout, err := time.ParseDuration(query.Get("timeout")); err == nil && fmt.Sprint(timeout.Seconds()) == seconds {
+								query.Set("timeout", "the same")
+							}
 						}
-					}
-					query.Del("continue")
-					mu.Lock()
-					sent = append(sent, fmt.Sprintln(r.Method, r.URL.Host, r.URL.EscapedPath(), query.Encode(), r.Header))
-					mu.Unlock()
-					r.URL.Path = strings.TrimPrefix(r.URL.Path, "/behind/a proxy")
-					return next.RoundTrip(r)
+						query.Del("continue")
+						mu.Lock()
+						sent = append(sent, fmt.Sprintln(r.Method, r.URL.Host, r.URL.EscapedPath(), query.Encode(), r.Header))
+						mu.Unlock()
+						r.URL.Path = strings.TrimPrefix(r.URL.Path, "/behind/a proxy")
+						return next.RoundTrip(r)
+					})
 				})
+				source := newSource(watchsource.NewStore(), wrap(clientFor(t, config)), watchsource.WithNamespace("jobs"))
+				start(t, source, "app")
+				source.Stop()
+				waits = limiter.waits
 			})
-			source := newSource(watchsource.NewStore(), wrap(clientFor(t, config)), watchsource.WithNamespace("jobs"))
-			start(t, source, "app")
-			source.Stop()
-			waits = limiter.waits
-		})
-		return sent, waits
-	}
-	own, ownWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return client })
-	clientGo, clientGoWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return wrappedClient{client} })
-	for i, request := range clientGo {
-		accept := "Accept:[application/vnd.kubernetes.protobuf;drop=metadata.managedFields,application/vnd.kubernetes.protobuf," +
-			"application/json;drop=metadata.managedFields,application/json]"
-		if strings.Contains(request, "watch=true") {
-			accept += " Accept-Encoding:[identity]"
+			return sent, waits
 		}
-		clientGo[i] = strings.Replace(request, "Accept:[application/vnd.kubernetes.protobuf,application/json]", accept, 1)
-	}
-	if len(own) < 4 || !slices.Equal(own, clientGo) {
-		t.Errorf("requests\n%s\nwant at least 4, and client-go's with other Accept headers\n%s", own, clientGo)
-	}
-	if ownWaits == 0 || ownWaits != clientGoWaits {
-		t.Errorf("%d requests waited for the rate limiter, want %d as with client-go, and not 0", ownWaits, clientGoWaits)
-	}
+		own, ownWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return client })
+		clientGo, clientGoWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return wrappedClient{client} })
+		for i, request := range clientGo {
+			accept := "Accept:[application/vnd.kubernetes.protobuf;drop=metadata.managedFields,application/vnd.kubernetes.protobuf," +
+				"application/json;drop=metadata.managedFields,application/json]"
+			if strings.Contains(request, "watch=true") {
+				accept += " Accept-Encoding:[identity]"
+			}
+			clientGo[i] = strings.Replace(request, "Accept:[application/vnd.kubernetes.protobuf,application/json]", accept, 1)
+		}
+		if len(own) < 4 || !slices.Equal(own, clientGo) {
+			t.Errorf("requests\n%s\nwant at least 4, and client-go's with other Accept headers\n%s", own, clientGo)
+		}
+		if ownWaits == 0 || ownWaits != clientGoWaits {
+			t.Errorf("%d requests waited for the rate limiter, want %d as with client-go, and not 0", ownWaits, clientGoWaits)
+		}
+	})
 }
 
 type countingLimiter struct{ waits int }
@@ -475,10 +469,8 @@ func (l *countingLimiter) QPS() float32               { return 0 }
 func (l *countingLimiter) Wait(context.Context) error { l.waits++; return nil }
 
 // A rate limiter delays lists but not watches, as in client-go.
-func TestWatchesAreNotThrottled(t *testing.T) { eachConstructor(t, testWatchesAreNotThrottled) }
-
-func testWatchesAreNotThrottled(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestWatchesAreNotThrottled(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		config := server.Config()
@@ -504,11 +496,7 @@ func (d uncancellableTransport) RoundTrip(r *http.Request) (*http.Response, erro
 }
 
 func TestStopWithATransportThatIgnoresItsContext(t *testing.T) {
-	eachConstructor(t, testStopWithATransportThatIgnoresItsContext)
-}
-
-func testStopWithATransportThatIgnoresItsContext(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		config := server.Config()
 		config.Transport = uncancellableTransport{config.Transport}

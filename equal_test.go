@@ -20,79 +20,77 @@ import (
 // The executors of an unchanged pod are equal by == in all snapshots, also after changes of
 // others, a bookmark, and a list that shows the same pods.
 func TestUnchangedExecutorsAreIdentical(t *testing.T) {
-	eachPodWay(t, testUnchangedExecutorsAreIdentical)
-}
-
-func testUnchangedExecutorsAreIdentical(t *testing.T, way podWay) {
-	way.server.Create(executorOf(podtest.Executor(1, 1, true), "same"))
-	way.server.Create(executorOf(podtest.Executor(2, 1, true), "other"))
-	for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
-		store := watchsource.NewStore(options...)
-		source := way.start(t, store)
-		first, _ := store.Snapshot().Get("same")
-		check := func(after string) {
-			t.Helper()
-			synctest.Wait()
-			now, ok := store.Snapshot().Get("same")
-			if !ok || now != first || !now.Equal(first) || !first.Equal(now) {
-				t.Errorf("after %s the executor is\n%+v\nwant it as before\n%+v", after, now, first)
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		way.server.Create(executorOf(podtest.Executor(1, 1, true), "same"))
+		way.server.Create(executorOf(podtest.Executor(2, 1, true), "other"))
+		for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
+			store := watchsource.NewStore(options...)
+			source := way.start(t, store)
+			first, _ := store.Snapshot().Get("same")
+			check := func(after string) {
+				t.Helper()
+				synctest.Wait()
+				now, ok := store.Snapshot().Get("same")
+				if !ok || now != first || !now.Equal(first) || !first.Equal(now) {
+					t.Errorf("after %s the executor is\n%+v\nwant it as before\n%+v", after, now, first)
+				}
 			}
+			way.server.Update(podtest.Namespace, "other", phase(corev1.PodFailed))
+			check("a change of another pod")
+			way.server.Advance(10)
+			time.Sleep(2 * time.Minute)
+			check("a bookmark")
+			lists := completeLists(way.server)
+			way.server.Advance(100)
+			way.server.Compact()
+			way.server.Strike(watchtest.SendError(expired))
+			time.Sleep(5 * time.Minute)
+			if completeLists(way.server) == lists {
+				t.Error("no list was made, want one")
+			}
+			check("a list")
+			source.Stop()
+			check("Stop")
 		}
-		way.server.Update(podtest.Namespace, "other", phase(corev1.PodFailed))
-		check("a change of another pod")
-		way.server.Advance(10)
-		time.Sleep(2 * time.Minute)
-		check("a bookmark")
-		lists := completeLists(way.server)
-		way.server.Advance(100)
-		way.server.Compact()
-		way.server.Strike(watchtest.SendError(expired))
-		time.Sleep(5 * time.Minute)
-		if completeLists(way.server) == lists {
-			t.Error("no list was made, want one")
-		}
-		check("a list")
-		source.Stop()
-		check("Stop")
-	}
+	})
 }
 
 // Stores that received the same states have equal executors, however the states came and
 // whether they keep the pods.
-func TestExecutorsOfTwoStoresAreEqual(t *testing.T) { eachPodWay(t, testExecutorsOfTwoStoresAreEqual) }
-
-func testExecutorsOfTwoStoresAreEqual(t *testing.T, way podWay) {
-	shapes := way.shapes()
-	for _, p := range shapes {
-		way.server.Create(p)
-	}
-	quiet := watchsource.WithLogger(logr.Discard())
-	direct, own, bare := watchsource.NewStore(quiet), watchsource.NewStore(quiet), watchsource.NewStore(quiet, watchsource.WithoutPods())
-	way.start(t, own)
-	if way.user != nil {
-		way.user = new(podRecorder) // that no other source feeds
-	}
-	way.start(t, bare)
-	check := func() {
-		t.Helper()
-		synctest.Wait()
-		for _, p := range way.server.List(executors) {
-			direct.UpdatePod(&p)
+func TestExecutorsOfTwoStoresAreEqual(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		shapes := way.shapes()
+		for _, p := range shapes {
+			way.server.Create(p)
 		}
-		for _, store := range []*watchsource.Store{own, bare} {
-			requireSameExecutors(t, store.Snapshot(), direct.Snapshot())
-			requireSameExecutors(t, direct.Snapshot(), store.Snapshot())
+		quiet := watchsource.WithLogger(logr.Discard())
+		direct, own, bare := watchsource.NewStore(quiet), watchsource.NewStore(quiet), watchsource.NewStore(quiet, watchsource.WithoutPods())
+		way.start(t, own)
+		if way.user != nil {
+			way.user = new(podRecorder) // that no other source feeds
 		}
-	}
-	check()
-	for name := range shapes {
-		way.server.Update(podtest.Namespace, name, become(podtest.Executor(1, 1, true)))
-	}
-	check()
-	for name, p := range shapes {
-		way.server.Update(podtest.Namespace, name, become(p))
-	}
-	check()
+		way.start(t, bare)
+		check := func() {
+			t.Helper()
+			synctest.Wait()
+			for _, p := range way.server.List(executors) {
+				direct.UpdatePod(&p)
+			}
+			for _, store := range []*watchsource.Store{own, bare} {
+				requireSameExecutors(t, store.Snapshot(), direct.Snapshot())
+				requireSameExecutors(t, direct.Snapshot(), store.Snapshot())
+			}
+		}
+		check()
+		for name := range shapes {
+			way.server.Update(podtest.Namespace, name, become(podtest.Executor(1, 1, true)))
+		}
+		check()
+		for name, p := range shapes {
+			way.server.Update(podtest.Namespace, name, become(p))
+		}
+		check()
+	})
 }
 
 // filledExecutor returns an executor with a value in each exported field, and its pod.

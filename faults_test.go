@@ -75,10 +75,8 @@ func changeWhileAway(server *watchtest.Server, change func()) {
 }
 
 // Every watch ends after five to ten minutes. This causes no list and no error.
-func TestWatchesEndEveryFewMinutes(t *testing.T) { eachConstructor(t, testWatchesEndEveryFewMinutes) }
-
-func testWatchesEndEveryFewMinutes(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestWatchesEndEveryFewMinutes(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
 		source := startSource(t, newSource, server, store)
@@ -100,10 +98,6 @@ func testWatchesEndEveryFewMinutes(t *testing.T, newSource modeltest.NewSource) 
 }
 
 func TestStreamingListFallsBack(t *testing.T) {
-	eachConstructor(t, testStreamingListFallsBack)
-}
-
-func testStreamingListFallsBack(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		option []watchtest.Option
@@ -116,7 +110,7 @@ func testStreamingListFallsBack(t *testing.T, newSource modeltest.NewSource) {
 		{name: "reset in the middle", fault: watchtest.Fault{After: 2, Do: watchtest.Reset()}},
 		{name: "a cache that lags behind", fault: watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the cache lags", 1))}},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.option...)
 			for i := range 5 {
 				server.Create(pod(fmt.Sprint(i)))
@@ -150,9 +144,7 @@ func testStreamingListFallsBack(t *testing.T, newSource modeltest.NewSource) {
 
 // A streaming list has no end, but other events continue to arrive: changes of pods, or
 // bookmarks without the annotation that ends the list.
-func TestEndlessStreamingList(t *testing.T) { eachConstructor(t, testEndlessStreamingList) }
-
-func testEndlessStreamingList(t *testing.T, newSource modeltest.NewSource) {
+func TestEndlessStreamingList(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		option watchtest.Option
@@ -161,7 +153,7 @@ func testEndlessStreamingList(t *testing.T, newSource modeltest.NewSource) {
 		{name: "with changes", option: watchtest.WithBookmarkInterval(0), churn: true},
 		{name: "with bookmarks", option: watchtest.WithBookmarkInterval(7 * time.Second)},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.option)
 			server.Create(pod("1"))
 			store := watchsource.NewStore()
@@ -189,10 +181,8 @@ func answerNull(server *watchtest.Server, after int) (lift func()) {
 
 // client-go accepts an answer without a version as an empty list. The source must not: it
 // would delete every executor.
-func TestListWithoutVersion(t *testing.T) { eachConstructor(t, testListWithoutVersion) }
-
-func testListWithoutVersion(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestListWithoutVersion(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 		server.Create(pod("1"))
 		store := watchsource.NewStore()
@@ -218,10 +208,8 @@ func testListWithoutVersion(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // The source also rejects a list whose last page has no version.
-func TestPageWithoutVersion(t *testing.T) { eachConstructor(t, testPageWithoutVersion) }
-
-func testPageWithoutVersion(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestPageWithoutVersion(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		const pods = 600 // more than a page
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 		for i := range pods {
@@ -239,11 +227,7 @@ func testPageWithoutVersion(t *testing.T, newSource modeltest.NewSource) {
 
 // Start gives up a slow streaming list early enough to have time for a plain list.
 func TestSlowStreamingListDuringStart(t *testing.T) {
-	eachConstructor(t, testSlowStreamingListDuringStart)
-}
-
-func testSlowStreamingListDuringStart(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		for i := range 200 {
 			server.Create(pod(fmt.Sprint(i)))
@@ -269,10 +253,8 @@ func (c disguisedFake) CoreV1() typedcorev1.CoreV1Interface {
 
 // Pods change during a streaming list, as they do if the cache of the API server must first
 // catch up.
-func TestChangesDuringStreamingList(t *testing.T) { eachConstructor(t, testChangesDuringStreamingList) }
-
-func testChangesDuringStreamingList(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestChangesDuringStreamingList(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		events := watch.NewFakeWithChanSize(10, false)
 		client.PrependWatchReactor("pods", k8stesting.DefaultWatchReactor(events, nil))
@@ -306,15 +288,11 @@ func testChangesDuringStreamingList(t *testing.T, newSource modeltest.NewSource)
 // An expired version is not a fault of the server: the source lists at once and logs
 // nothing.
 func TestExpiredVersionIsListedAtOnce(t *testing.T) {
-	eachConstructor(t, testExpiredVersionIsListedAtOnce)
-}
-
-func testExpiredVersionIsListedAtOnce(t *testing.T, newSource modeltest.NewSource) {
 	for name, option := range map[string][]watchtest.Option{
 		"in the first event": nil,
 		"at connect":         {watchtest.WithExpiredAtConnect()},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(option...)
 			log := &logLines{}
 			store := watchsource.NewStore()
@@ -358,10 +336,8 @@ func testExpiredVersionIsListedAtOnce(t *testing.T, newSource modeltest.NewSourc
 
 // The delay between requests to an unreachable server grows to at most 45 seconds. It is
 // short again after the server has been healthy for a while.
-func TestBackoff(t *testing.T) { eachConstructor(t, testBackoff) }
-
-func testBackoff(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestBackoff(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		startSource(t, newSource, server, watchsource.NewStore())
 		time.Sleep(time.Minute)
@@ -395,11 +371,9 @@ func testBackoff(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // After a 401 or 403 the maximum delay is shorter, because the server is healthy.
-func TestBackoffWithoutRights(t *testing.T) { eachConstructor(t, testBackoffWithoutRights) }
-
-func testBackoffWithoutRights(t *testing.T, newSource modeltest.NewSource) {
+func TestBackoffWithoutRights(t *testing.T) {
 	for _, answer := range []*apierrors.StatusError{unauthorized, forbidden} {
-		synctest.Test(t, func(t *testing.T) {
+		eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			source := startSource(t, newSource, server, watchsource.NewStore())
 			time.Sleep(time.Minute)
@@ -423,10 +397,6 @@ func testBackoffWithoutRights(t *testing.T, newSource modeltest.NewSource) {
 // The observer and Status distinguish a watch that was cut from a watch that ended
 // normally.
 func TestObserverSeesHowTheWatchEnded(t *testing.T) {
-	eachConstructor(t, testObserverSeesHowTheWatchEnded)
-}
-
-func testObserverSeesHowTheWatchEnded(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name  string
 		fault watchtest.Effect
@@ -436,7 +406,7 @@ func testObserverSeesHowTheWatchEnded(t *testing.T, newSource modeltest.NewSourc
 		{name: "in a frame", fault: watchtest.Tear(), is: func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
 		{name: "by a reset", fault: watchtest.Reset(), is: func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			var closed []error
 			source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
@@ -458,9 +428,7 @@ func testObserverSeesHowTheWatchEnded(t *testing.T, newSource modeltest.NewSourc
 	}
 }
 
-func TestStartErrors(t *testing.T) { eachConstructor(t, testStartErrors) }
-
-func testStartErrors(t *testing.T, newSource modeltest.NewSource) {
+func TestStartErrors(t *testing.T) {
 	onlyWatch := watchtest.Watch | watchtest.StreamingList
 	for _, test := range []struct {
 		name   string
@@ -480,7 +448,7 @@ func testStartErrors(t *testing.T, newSource modeltest.NewSource) {
 		{name: "silent", fault: watchtest.Fault{Do: watchtest.Silence()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
 		{name: "busy for ever", fault: watchtest.Fault{Do: watchtest.Answer(busy)}, is: apierrors.IsTimeout, says: "no complete view within 30s", within: 31 * time.Second},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.option...)
 			server.Create(pod("1"))
 			lift := server.Inject(test.fault)
@@ -512,9 +480,7 @@ func errorIs(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func TestStopIsQuickInEveryState(t *testing.T) { eachConstructor(t, testStopIsQuickInEveryState) }
-
-func testStopIsQuickInEveryState(t *testing.T, newSource modeltest.NewSource) {
+func TestStopIsQuickInEveryState(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		fault watchtest.Effect
@@ -526,7 +492,7 @@ func testStopIsQuickInEveryState(t *testing.T, newSource modeltest.NewSource) {
 		{name: "waiting for an answer", fault: watchtest.Hang(), cut: true},
 		{name: "waiting for a silent stream", fault: watchtest.Silence(), cut: true},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			source := startSource(t, newSource, server, watchsource.NewStore())
 			if test.cut {

@@ -31,9 +31,7 @@ var reinitializing = apierrors.NewTooManyRequests("storage is (re)initializing",
 // A database is put back under a running API server, as when the external database of k3s fails
 // over to a replica that lags. All watches end in good order. Then requests may be refused for a
 // moment, or the server may accept a watch from the version that it has lost at once.
-func TestEtcdRestored(t *testing.T) { eachConstructor(t, testEtcdRestored) }
-
-func testEtcdRestored(t *testing.T, newSource modeltest.NewSource) {
+func TestEtcdRestored(t *testing.T) {
 	for name, test := range map[string]struct {
 		refused watchtest.Verb // for a second
 		inside  bool           // the streams end with the refusal
@@ -48,7 +46,7 @@ func testEtcdRestored(t *testing.T, newSource modeltest.NewSource) {
 		"a streaming list is refused once": {refused: watchtest.StreamingList},
 	} {
 		for _, idle := range []time.Duration{2 * time.Second, 30 * time.Second, 61 * time.Second, 4 * time.Minute} {
-			inBubble(t, fmt.Sprint(name, " after ", idle), func(t *testing.T) {
+			eachCaseInBubble(t, fmt.Sprint(name, " after ", idle), func(t *testing.T, newSource modeltest.NewSource) {
 				server := watchtest.NewServer()
 				server.Create(pod("1", phase(corev1.PodRunning)))
 				server.Create(pod("2", phase(corev1.PodRunning)))
@@ -88,11 +86,7 @@ func testEtcdRestored(t *testing.T, newSource modeltest.NewSource) {
 
 // While an application is busy its streams end soon after an event, whatever ends them.
 func TestEtcdRestoredUnderABusyApplication(t *testing.T) {
-	eachConstructor(t, testEtcdRestoredUnderABusyApplication)
-}
-
-func testEtcdRestoredUnderABusyApplication(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1", phase(corev1.PodRunning)))
 		store := watchsource.NewStore()
@@ -167,9 +161,7 @@ func every(t *testing.T, interval time.Duration, do func()) {
 
 // Proxies that cut streams before the first bookmark cost no lists on a busy cluster, although
 // the version of each stream soon leaves the server's cache.
-func TestEarlyCutsOnABusyCluster(t *testing.T) { eachConstructor(t, testEarlyCutsOnABusyCluster) }
-
-func testEarlyCutsOnABusyCluster(t *testing.T, newSource modeltest.NewSource) {
+func TestEarlyCutsOnABusyCluster(t *testing.T) {
 	for name, cut := range map[string]watchtest.Effect{
 		"Envoy, 15 s for a request":           watchtest.Limit(15*time.Second, watchtest.Reset()),
 		"a limit of 15 s with a good end":     watchtest.Limit(15*time.Second, watchtest.Cut()),
@@ -180,7 +172,7 @@ func testEarlyCutsOnABusyCluster(t *testing.T, newSource modeltest.NewSource) {
 		"a proxy that cuts after 5 seconds":   watchtest.Limit(5*time.Second, watchtest.Reset()),
 	} {
 		for _, streaming := range []bool{true, false} {
-			inBubble(t, fmt.Sprint(name, ", streaming lists ", streaming), func(t *testing.T) {
+			eachCaseInBubble(t, fmt.Sprint(name, ", streaming lists ", streaming), func(t *testing.T, newSource modeltest.NewSource) {
 				var options []watchtest.Option
 				if !streaming {
 					options = append(options, watchtest.WithoutStreamingLists())
@@ -192,7 +184,7 @@ func testEarlyCutsOnABusyCluster(t *testing.T, newSource modeltest.NewSource) {
 		}
 	}
 	for _, timeout := range []time.Duration{10 * time.Second, 30 * time.Second} {
-		inBubble(t, fmt.Sprint("rest.Config.Timeout ", timeout), func(t *testing.T) {
+		eachCaseInBubble(t, fmt.Sprint("rest.Config.Timeout ", timeout), func(t *testing.T, newSource modeltest.NewSource) {
 			server := busyCluster(t)
 			config := server.Config()
 			config.Timeout = timeout
@@ -231,12 +223,8 @@ func testCutHour(t *testing.T, newSource modeltest.NewSource, server *watchtest.
 
 // A connection that breaks soon after an event does not shorten a bound that was learned.
 func TestBrokenConnectionKeepsALearnedCut(t *testing.T) {
-	eachConstructor(t, testBrokenConnectionKeepsALearnedCut)
-}
-
-func testBrokenConnectionKeepsALearnedCut(t *testing.T, newSource modeltest.NewSource) {
 	for _, quiet := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second} {
-		inBubble(t, fmt.Sprint(quiet), func(t *testing.T) {
+		eachCaseInBubble(t, fmt.Sprint(quiet), func(t *testing.T, newSource modeltest.NewSource) {
 			server := busyCluster(t)
 			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(15*time.Second, watchtest.Reset())})
 			startSource(t, newSource, server, watchsource.NewStore())
@@ -255,10 +243,8 @@ func testBrokenConnectionKeepsALearnedCut(t *testing.T, newSource modeltest.NewS
 
 // When the proxy changes, the source learns its new limit. When it is gone, watches last five
 // to ten minutes again.
-func TestCutsOfAnotherProxy(t *testing.T) { eachConstructor(t, testCutsOfAnotherProxy) }
-
-func testCutsOfAnotherProxy(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestCutsOfAnotherProxy(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := busyCluster(t)
 		cut := func(d time.Duration) func() {
 			lift := server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(d, watchtest.Reset())})
@@ -299,12 +285,8 @@ func testCutsOfAnotherProxy(t *testing.T, newSource modeltest.NewSource) {
 
 // A cluster that is idle behind a proxy and then becomes busy costs no lists.
 func TestEarlyCutsWhenAClusterBecomesBusy(t *testing.T) {
-	eachConstructor(t, testEarlyCutsWhenAClusterBecomesBusy)
-}
-
-func testEarlyCutsWhenAClusterBecomesBusy(t *testing.T, newSource modeltest.NewSource) {
 	for _, limit := range []time.Duration{15 * time.Second, 50 * time.Second} {
-		inBubble(t, fmt.Sprint(limit), func(t *testing.T) {
+		eachCaseInBubble(t, fmt.Sprint(limit), func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(watchtest.WithHistory(75))
 			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(limit, watchtest.Reset())})
 			other := pod("other", func(p *corev1.Pod) { p.Labels = nil })
@@ -323,10 +305,8 @@ func testEarlyCutsWhenAClusterBecomesBusy(t *testing.T, newSource modeltest.NewS
 }
 
 // A proxy may stop to hold answers back. Then an unanswered watch is trouble again.
-func TestHeldHeadersAreForgotten(t *testing.T) { eachConstructor(t, testHeldHeadersAreForgotten) }
-
-func testHeldHeadersAreForgotten(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestHeldHeadersAreForgotten(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		liveCluster(t, server)
 		lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
@@ -346,10 +326,8 @@ func testHeldHeadersAreForgotten(t *testing.T, newSource modeltest.NewSource) {
 
 // One broken connection is no proxy. A server without bookmarks is not asked to end its streams
 // early, because that would not move the version.
-func TestEndsThatAreNoEarlyCut(t *testing.T) { eachConstructor(t, testEndsThatAreNoEarlyCut) }
-
-func testEndsThatAreNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
-	inBubble(t, "one broken connection", func(t *testing.T) {
+func TestEndsThatAreNoEarlyCut(t *testing.T) {
+	eachCaseInBubble(t, "one broken connection", func(t *testing.T, newSource modeltest.NewSource) {
 		server := busyCluster(t)
 		startSource(t, newSource, server, watchsource.NewStore())
 		time.Sleep(10 * time.Second)
@@ -360,7 +338,7 @@ func testEndsThatAreNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
 			t.Errorf("%d watches in the hour after one reset, want at most 14", n)
 		}
 	})
-	inBubble(t, "a cut soon after an event", func(t *testing.T) {
+	eachCaseInBubble(t, "a cut soon after an event", func(t *testing.T, newSource modeltest.NewSource) {
 		server := busyCluster(t)
 		startSource(t, newSource, server, watchsource.NewStore())
 		time.Sleep(90 * time.Second) // for a bookmark
@@ -373,7 +351,7 @@ func testEndsThatAreNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
 			t.Errorf("the watch after a cut is asked to end after %d seconds, want at least 300, because the version is fresh", got)
 		}
 	})
-	inBubble(t, "no bookmarks", func(t *testing.T) {
+	eachCaseInBubble(t, "no bookmarks", func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
 		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(50*time.Second, watchtest.Reset())})
@@ -396,9 +374,7 @@ func testEndsThatAreNoEarlyCut(t *testing.T, newSource modeltest.NewSource) {
 
 // nginx holds the headers of an answer back until the first byte of its body, and cuts streams
 // that are idle for a minute. The source sees everything, and says so.
-func TestHeldHeaders(t *testing.T) { eachConstructor(t, testHeldHeaders) }
-
-func testHeldHeaders(t *testing.T, newSource modeltest.NewSource) {
+func TestHeldHeaders(t *testing.T) {
 	for name, faults := range map[string][]watchtest.Effect{
 		"no cuts":              nil,
 		"60 s, HTTP/2":         {watchtest.Idle(time.Minute, watchtest.Reset())},
@@ -408,7 +384,7 @@ func testHeldHeaders(t *testing.T, newSource modeltest.NewSource) {
 		"no cuts or bookmarks": {watchtest.OmitBookmarks()},
 	} {
 		for _, dropped := range []bool{false, true} {
-			inBubble(t, fmt.Sprint(name, ", black hole ", dropped), func(t *testing.T) {
+			eachCaseInBubble(t, fmt.Sprint(name, ", black hole ", dropped), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)
 				for _, effect := range append(faults, watchtest.HoldHeaders()) {
 					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: effect})
@@ -460,11 +436,7 @@ func testHeldHeaders(t *testing.T, newSource modeltest.NewSource) {
 
 // A client may lack the right to list. The refusal of a check shows that the server is there.
 func TestHeldHeadersWithoutTheRightToList(t *testing.T) {
-	eachConstructor(t, testHeldHeadersWithoutTheRightToList)
-}
-
-func testHeldHeadersWithoutTheRightToList(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		liveCluster(t, server)
 		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
@@ -481,9 +453,7 @@ func testHeldHeadersWithoutTheRightToList(t *testing.T, newSource modeltest.NewS
 }
 
 // A watch that is refused late is refused, also if it was taken for open.
-func TestLateRefusal(t *testing.T) { eachConstructor(t, testLateRefusal) }
-
-func testLateRefusal(t *testing.T, newSource modeltest.NewSource) {
+func TestLateRefusal(t *testing.T) {
 	for name, test := range map[string]struct {
 		do      watchtest.Effect
 		times   int
@@ -494,7 +464,7 @@ func testLateRefusal(t *testing.T, newSource modeltest.NewSource) {
 		"internal":  {do: watchtest.Answer(internal), times: 3, relists: 1},
 		"expired":   {do: watchtest.Answer(expired), times: 1, relists: 1},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			store := watchsource.NewStore()
 			source := startSource(t, newSource, server, store)
@@ -523,10 +493,8 @@ func testLateRefusal(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A watch that is always refused late is one trouble, and the source is not healthy.
-func TestLateRefusalsAreLoggedOnce(t *testing.T) { eachConstructor(t, testLateRefusalsAreLoggedOnce) }
-
-func testLateRefusalsAreLoggedOnce(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestLateRefusalsAreLoggedOnce(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
 		time.Sleep(90 * time.Second)
@@ -575,11 +543,7 @@ func (p deafPods) Watch(_ context.Context, options metav1.ListOptions) (watch.In
 
 // Stop leaves a watch and a check behind together if the client does not end them.
 func TestStopDuringACheckOfAHeldWatch(t *testing.T) {
-	eachConstructor(t, testStopDuringACheckOfAHeldWatch)
-}
-
-func testStopDuringACheckOfAHeldWatch(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		source := newSource(watchsource.NewStore(), deafClient{server.Client()})
 		start(t, source, "app")
@@ -619,13 +583,9 @@ func hungGateway(next http.RoundTripper, hung <-chan struct{}) http.RoundTripper
 // The API server behind a proxy that holds answers back hangs. A watch that the proxy refuses
 // in the server's place is no sign of life, whenever the last check was.
 func TestHungServerBehindHeldHeaders(t *testing.T) {
-	eachConstructor(t, testHungServerBehindHeldHeaders)
-}
-
-func testHungServerBehindHeldHeaders(t *testing.T, newSource modeltest.NewSource) {
 	for _, bookmarks := range []bool{true, false} {
 		for minutes := 20; minutes < 26; minutes++ {
-			inBubble(t, fmt.Sprint("bookmarks ", bookmarks, ", after ", minutes, "m"), func(t *testing.T) {
+			eachCaseInBubble(t, fmt.Sprint("bookmarks ", bookmarks, ", after ", minutes, "m"), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)
 				effects := []watchtest.Effect{watchtest.Idle(time.Minute, watchtest.Reset()), watchtest.HoldHeaders()}
 				if !bookmarks {
@@ -659,10 +619,6 @@ func testHungServerBehindHeldHeaders(t *testing.T, newSource modeltest.NewSource
 // An API server that has lost its etcd opens and ends watches as before. The source says within
 // four minutes that it cannot see, with the words of the server, whenever it asked last.
 func TestGuarantee7LostStoreIsNotHealthy(t *testing.T) {
-	eachConstructor(t, testGuarantee7LostStoreIsNotHealthy)
-}
-
-func testGuarantee7LostStoreIsNotHealthy(t *testing.T, newSource modeltest.NewSource) {
 	for name, cut := range map[string]watchtest.Effect{
 		"direct":                      {},
 		"a proxy that cuts each 15 s": watchtest.Limit(15*time.Second, watchtest.Reset()),
@@ -670,7 +626,7 @@ func testGuarantee7LostStoreIsNotHealthy(t *testing.T, newSource modeltest.NewSo
 		"nginx":                       watchtest.HoldHeaders(),
 	} {
 		for _, before := range []time.Duration{time.Second, 61 * time.Second, 149 * time.Second, 5 * time.Minute, 8 * time.Minute, 3 * time.Hour} {
-			inBubble(t, fmt.Sprint(name, " after ", before), func(t *testing.T) {
+			eachCaseInBubble(t, fmt.Sprint(name, " after ", before), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)
 				if name != "direct" {
 					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: cut})
@@ -731,10 +687,6 @@ func liveCluster(t *testing.T, server *watchtest.Server) *atomic.Bool {
 // its etcd. Such a server is healthy, and is asked once in five minutes. So is a cluster in which
 // nothing changes, which is asked once.
 func TestGuarantee7BookmarksThatDoNotMove(t *testing.T) {
-	eachConstructor(t, testGuarantee7BookmarksThatDoNotMove)
-}
-
-func testGuarantee7BookmarksThatDoNotMove(t *testing.T, newSource modeltest.NewSource) {
 	for name, test := range map[string]struct {
 		after time.Duration // until the server is asked, as others do, and its bookmarks move
 		live  bool
@@ -744,7 +696,7 @@ func testGuarantee7BookmarksThatDoNotMove(t *testing.T, newSource modeltest.NewS
 		"the version moves":           {live: true, lists: 1},
 		"the version moves each hour": {after: time.Hour, live: true, lists: 3*12 + 3},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			if test.live && test.after == 0 {
 				liveCluster(t, server)
@@ -770,13 +722,11 @@ func testGuarantee7BookmarksThatDoNotMove(t *testing.T, newSource modeltest.NewS
 }
 
 // rest.Config.Timeout cuts each watch. Start says so once.
-func TestClientTimeoutIsLogged(t *testing.T) { eachConstructor(t, testClientTimeoutIsLogged) }
-
-func testClientTimeoutIsLogged(t *testing.T, newSource modeltest.NewSource) {
+func TestClientTimeoutIsLogged(t *testing.T) {
 	const line = `"msg"="Client ends each watch early, set rest.Config.Timeout to 0"`
 	for timeout, lines := range map[time.Duration]int{0: 0, time.Second: 1, 30 * time.Second: 1, 9 * time.Minute: 1, 10 * time.Minute: 0, time.Hour: 0} {
 		for _, wrapped := range []bool{false, true} {
-			inBubble(t, fmt.Sprint(timeout, ", wrapped ", wrapped), func(t *testing.T) {
+			eachCaseInBubble(t, fmt.Sprint(timeout, ", wrapped ", wrapped), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)
 				config := server.Config()
 				config.Timeout = timeout

@@ -109,132 +109,126 @@ func eachGracefulStop(t *testing.T, newSource modeltest.NewSource, opts []watchs
 
 // G4: when the context ends or the source stops, each reader is shown at once what waits
 // for the end of its interval, and then the sequence ends.
-func TestGuarantee4GracefulStop(t *testing.T) { eachConstructor(t, testGuarantee4GracefulStop) }
-
-func testGuarantee4GracefulStop(t *testing.T, newSource modeltest.NewSource) {
-	eachGracefulStop(t, newSource, nil, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, _ *watchsource.WatchSnapshotSource, stop func()) {
-		atOnce := logBatches(ctx, store, 0, nil)
-		second := logBatches(ctx, store, time.Second, nil)
-		hour := logBatches(ctx, store, time.Hour, nil)
-		time.Sleep(500 * time.Millisecond)
-		server.Create(pod("2", phase(corev1.PodRunning)))
-		time.Sleep(700 * time.Millisecond)
-		server.Update("jobs", "exec-1", phase(corev1.PodFailed))
-		synctest.Wait()
-		server.Delete("jobs", "exec-2")
-		time.Sleep(700 * time.Millisecond)
-		stop()
-		atOnce.want(t, "0s exec-1 nothing>Running", "500ms exec-2 nothing>Running", "1.2s exec-1 Running>Failed", "1.2s exec-2 Running>Deleted", "1.9s end")
-		second.want(t, "0s exec-1 nothing>Running", "1s exec-2 nothing>Running", "1.9s exec-1 Running>Failed, exec-2 Running>Deleted", "1.9s end")
-		hour.want(t, "0s exec-1 nothing>Running", "1.9s exec-2 nothing>Deleted, exec-1 Running>Failed", "1.9s end")
-		for _, log := range []*batchLog{second, hour} {
-			if last := log.last(); last.Full || names(last.Snapshot) != "exec-1=Failed" {
-				t.Errorf("last batch: full %v, snapshot %q, want false, exec-1=Failed", last.Full, names(last.Snapshot))
+func TestGuarantee4GracefulStop(t *testing.T) {
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		eachGracefulStop(t, newSource, nil, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, _ *watchsource.WatchSnapshotSource, stop func()) {
+			atOnce := logBatches(ctx, store, 0, nil)
+			second := logBatches(ctx, store, time.Second, nil)
+			hour := logBatches(ctx, store, time.Hour, nil)
+			time.Sleep(500 * time.Millisecond)
+			server.Create(pod("2", phase(corev1.PodRunning)))
+			time.Sleep(700 * time.Millisecond)
+			server.Update("jobs", "exec-1", phase(corev1.PodFailed))
+			synctest.Wait()
+			server.Delete("jobs", "exec-2")
+			time.Sleep(700 * time.Millisecond)
+			stop()
+			atOnce.want(t, "0s exec-1 nothing>Running", "500ms exec-2 nothing>Running", "1.2s exec-1 Running>Failed", "1.2s exec-2 Running>Deleted", "1.9s end")
+			second.want(t, "0s exec-1 nothing>Running", "1s exec-2 nothing>Running", "1.9s exec-1 Running>Failed, exec-2 Running>Deleted", "1.9s end")
+			hour.want(t, "0s exec-1 nothing>Running", "1.9s exec-2 nothing>Deleted, exec-1 Running>Failed", "1.9s end")
+			for _, log := range []*batchLog{second, hour} {
+				if last := log.last(); last.Full || names(last.Snapshot) != "exec-1=Failed" {
+					t.Errorf("last batch: full %v, snapshot %q, want false, exec-1=Failed", last.Full, names(last.Snapshot))
+				}
 			}
-		}
+		})
 	})
 }
 
 // G4: a reader for which nothing waits is shown no empty batch at the end.
 func TestGuarantee4GracefulStopWithoutChanges(t *testing.T) {
-	eachConstructor(t, testGuarantee4GracefulStopWithoutChanges)
-}
-
-func testGuarantee4GracefulStopWithoutChanges(t *testing.T, newSource modeltest.NewSource) {
-	eachGracefulStop(t, newSource, nil, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, _ *watchsource.WatchSnapshotSource, stop func()) {
-		var logs []*batchLog
-		for _, interval := range []time.Duration{0, time.Second, time.Hour} {
-			logs = append(logs, logBatches(ctx, store, interval, nil))
-		}
-		busy := logBatches(ctx, store, 0, sleepOnce(time.Minute))
-		time.Sleep(10 * time.Second)
-		stop()
-		for _, log := range logs {
-			log.want(t, "0s exec-1 nothing>Running", "10s end")
-		}
-		time.Sleep(time.Minute)
-		busy.want(t, "0s exec-1 nothing>Running", "1m0s end")
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		eachGracefulStop(t, newSource, nil, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, _ *watchsource.WatchSnapshotSource, stop func()) {
+			var logs []*batchLog
+			for _, interval := range []time.Duration{0, time.Second, time.Hour} {
+				logs = append(logs, logBatches(ctx, store, interval, nil))
+			}
+			busy := logBatches(ctx, store, 0, sleepOnce(time.Minute))
+			time.Sleep(10 * time.Second)
+			stop()
+			for _, log := range logs {
+				log.want(t, "0s exec-1 nothing>Running", "10s end")
+			}
+			time.Sleep(time.Minute)
+			busy.want(t, "0s exec-1 nothing>Running", "1m0s end")
+		})
 	})
 }
 
 // G4: a reader that is busy when its context ends or the source stops is shown what
 // waits when it returns. A source that is started again in between does not change that.
 func TestGuarantee4GracefulStopOfASlowReader(t *testing.T) {
-	eachConstructor(t, testGuarantee4GracefulStopOfASlowReader)
-}
-
-func testGuarantee4GracefulStopOfASlowReader(t *testing.T, newSource modeltest.NewSource) {
-	eachGracefulStop(t, newSource, nil, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, source *watchsource.WatchSnapshotSource, stop func()) {
-		var logs []*batchLog
-		for _, interval := range []time.Duration{0, time.Hour} {
-			logs = append(logs, logBatches(ctx, store, interval, sleepOnce(time.Minute)))
-		}
-		time.Sleep(time.Second)
-		server.Update("jobs", "exec-1", phase(corev1.PodFailed))
-		server.Delete("jobs", "exec-1")
-		server.Create(pod("2"))
-		synctest.Wait()
-		stop()
-		source.Stop()
-		if backlogs := store.Backlogs(); len(backlogs) != 2 || backlogs[0].Changes != 3 {
-			t.Errorf("backlogs %+v, want three changes for each of two readers", backlogs)
-		}
-		server.Create(pod("3", inApp("other")))
-		start(t, source, "other")
-		defer source.Stop()
-		time.Sleep(2 * time.Minute)
-		for _, log := range logs {
-			log.want(t, "0s exec-1 nothing>Running", "1m0s exec-1 Running>Failed, exec-1 Failed>Deleted, exec-2 nothing>Pending", "1m0s end")
-			if got := names(log.last().Snapshot); got != "exec-2=Pending" {
-				t.Errorf("the last batch has the snapshot %q, want that of the Stop, exec-2=Pending", got)
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		eachGracefulStop(t, newSource, nil, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, source *watchsource.WatchSnapshotSource, stop func()) {
+			var logs []*batchLog
+			for _, interval := range []time.Duration{0, time.Hour} {
+				logs = append(logs, logBatches(ctx, store, interval, sleepOnce(time.Minute)))
 			}
-		}
-		if backlogs := store.Backlogs(); len(backlogs) != 0 {
-			t.Errorf("backlogs %+v after the readers have ended, want none", backlogs)
-		}
+			time.Sleep(time.Second)
+			server.Update("jobs", "exec-1", phase(corev1.PodFailed))
+			server.Delete("jobs", "exec-1")
+			server.Create(pod("2"))
+			synctest.Wait()
+			stop()
+			source.Stop()
+			if backlogs := store.Backlogs(); len(backlogs) != 2 || backlogs[0].Changes != 3 {
+				t.Errorf("backlogs %+v, want three changes for each of two readers", backlogs)
+			}
+			server.Create(pod("3", inApp("other")))
+			start(t, source, "other")
+			defer source.Stop()
+			time.Sleep(2 * time.Minute)
+			for _, log := range logs {
+				log.want(t, "0s exec-1 nothing>Running", "1m0s exec-1 Running>Failed, exec-1 Failed>Deleted, exec-2 nothing>Pending", "1m0s end")
+				if got := names(log.last().Snapshot); got != "exec-2=Pending" {
+					t.Errorf("the last batch has the snapshot %q, want that of the Stop, exec-2=Pending", got)
+				}
+			}
+			if backlogs := store.Backlogs(); len(backlogs) != 0 {
+				t.Errorf("backlogs %+v after the readers have ended, want none", backlogs)
+			}
+		})
 	})
 }
 
 // G4: the last batch of a reader whose backlog was dropped shows everything present when
 // the source stopped, and counts what left.
 func TestGuarantee4GracefulStopAfterADroppedBacklog(t *testing.T) {
-	eachConstructor(t, testGuarantee4GracefulStopAfterADroppedBacklog)
-}
-
-func testGuarantee4GracefulStopAfterADroppedBacklog(t *testing.T, newSource modeltest.NewSource) {
-	limit := []watchsource.StoreOption{watchsource.WithBacklogLimit(2)}
-	eachGracefulStop(t, newSource, limit, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, source *watchsource.WatchSnapshotSource, stop func()) {
-		server.Create(pod("0", phase(corev1.PodFailed)))
-		synctest.Wait()
-		busy := logBatches(ctx, store, 0, sleepOnce(time.Minute))
-		waiting := logBatches(ctx, store, time.Hour, nil)
-		time.Sleep(time.Second)
-		server.Update("jobs", "exec-1", phase(corev1.PodFailed))
-		for _, id := range []string{"2", "3", "4"} {
-			server.Create(pod(id))
-		}
-		server.Delete("jobs", "exec-4")
-		synctest.Wait()
-		stop()
-		source.Stop()
-		// Another application has an executor of the same name, which is no end of the first.
-		server.Update("jobs", "exec-1", inApp("other"))
-		server.Create(pod("9", inApp("other")))
-		start(t, source, "other")
-		defer source.Stop()
-		time.Sleep(time.Minute)
-		const present = "exec-0 nothing>Failed, exec-1 nothing>Failed, exec-2 nothing>Pending, exec-3 nothing>Pending"
-		waiting.want(t, "0s exec-0 nothing>Failed, exec-1 nothing>Running", "1s "+present, "1s end")
-		busy.want(t, "0s exec-0 nothing>Failed, exec-1 nothing>Running", "1m0s "+present, "1m0s end")
-		for _, log := range []*batchLog{waiting, busy} {
-			last := log.last()
-			if !last.Full || last.Missed != 1 {
-				t.Errorf("last batch: full %v, missed %d, want true, 1", last.Full, last.Missed)
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		limit := []watchsource.StoreOption{watchsource.WithBacklogLimit(2)}
+		eachGracefulStop(t, newSource, limit, func(t *testing.T, ctx context.Context, server *watchtest.Server, store *watchsource.Store, source *watchsource.WatchSnapshotSource, stop func()) {
+			server.Create(pod("0", phase(corev1.PodFailed)))
+			synctest.Wait()
+			busy := logBatches(ctx, store, 0, sleepOnce(time.Minute))
+			waiting := logBatches(ctx, store, time.Hour, nil)
+			time.Sleep(time.Second)
+			server.Update("jobs", "exec-1", phase(corev1.PodFailed))
+			for _, id := range []string{"2", "3", "4"} {
+				server.Create(pod(id))
 			}
-			if last.Changes[0].Ended || !last.Changes[1].Ended {
-				t.Errorf("ends %v, %v of exec-0 and exec-1, want false, true: the first was shown before", last.Changes[0].Ended, last.Changes[1].Ended)
+			server.Delete("jobs", "exec-4")
+			synctest.Wait()
+			stop()
+			source.Stop()
+			// Another application has an executor of the same name, which is no end of the first.
+			server.Update("jobs", "exec-1", inApp("other"))
+			server.Create(pod("9", inApp("other")))
+			start(t, source, "other")
+			defer source.Stop()
+			time.Sleep(time.Minute)
+			const present = "exec-0 nothing>Failed, exec-1 nothing>Failed, exec-2 nothing>Pending, exec-3 nothing>Pending"
+			waiting.want(t, "0s exec-0 nothing>Failed, exec-1 nothing>Running", "1s "+present, "1s end")
+			busy.want(t, "0s exec-0 nothing>Failed, exec-1 nothing>Running", "1m0s "+present, "1m0s end")
+			for _, log := range []*batchLog{waiting, busy} {
+				last := log.last()
+				if !last.Full || last.Missed != 1 {
+					t.Errorf("last batch: full %v, missed %d, want true, 1", last.Full, last.Missed)
+				}
+				if last.Changes[0].Ended || !last.Changes[1].Ended {
+					t.Errorf("ends %v, %v of exec-0 and exec-1, want false, true: the first was shown before", last.Changes[0].Ended, last.Changes[1].Ended)
+				}
 			}
-		}
+		})
 	})
 }
 
@@ -277,11 +271,7 @@ func TestGuarantee4GracefulStopAtTheMomentOfAnEnd(t *testing.T) {
 // A reader waits before the first Start, even if a Start fails, and ends with Stop. A
 // reader that begins between Stop and the next Start is shown the last view, and ends.
 func TestBatchesBeforeStartAndAfterStop(t *testing.T) {
-	eachConstructor(t, testBatchesBeforeStartAndAfterStop)
-}
-
-func testBatchesBeforeStartAndAfterStop(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
 		source := newSource(watchsource.Tee(&recordingStore{}, store), server.Client())
@@ -353,10 +343,8 @@ type forwardingStore struct{ watchsource.SnapshotsStore }
 // the executors of the first until the list of the second arrives. The readers have
 // ended by then, so none is shown that the executors of the first have left. Only the
 // readers of a Store that does not receive ObserveStop are.
-func TestStartForAnotherApplication(t *testing.T) { eachConstructor(t, testStartForAnotherApplication) }
-
-func testStartForAnotherApplication(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStartForAnotherApplication(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1", phase(corev1.PodRunning)))
 		server.Create(pod("2", inApp("other")))
@@ -386,10 +374,8 @@ func testStartForAnotherApplication(t *testing.T, newSource modeltest.NewSource)
 
 // If Stop ends a Start that has called the store, the store receives ObserveStop, and the
 // readers and waiting calls end.
-func TestStopDuringTheFirstCall(t *testing.T) { eachConstructor(t, testStopDuringTheFirstCall) }
-
-func testStopDuringTheFirstCall(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStopDuringTheFirstCall(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store, blocking := watchsource.NewStore(), &recordingStore{block: make(chan struct{})}

@@ -59,9 +59,7 @@ func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.
 
 // G1: after Start the store has the complete state. Later it equals a LIST at its resource
 // version. This holds with and without streaming lists, in protobuf and JSON.
-func TestGuarantee1EqualsList(t *testing.T) { eachConstructor(t, testGuarantee1EqualsList) }
-
-func testGuarantee1EqualsList(t *testing.T, newSource modeltest.NewSource) {
+func TestGuarantee1EqualsList(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		server []watchtest.Option
@@ -75,7 +73,7 @@ func testGuarantee1EqualsList(t *testing.T, newSource modeltest.NewSource) {
 		{name: "list in pages", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, pods: 1201},
 		{name: "nothing there yet", pods: 0},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.server...)
 			for i := range test.pods {
 				server.Create(pod(fmt.Sprint(i)))
@@ -140,10 +138,8 @@ func (s *orderStore) UpdatePod(p *corev1.Pod) {
 
 // G2: states arrive in the order in which the API server produced them. While the watch is
 // open, every state arrives. No state arrives after a newer one.
-func TestGuarantee2InOrder(t *testing.T) { eachConstructor(t, testGuarantee2InOrder) }
-
-func testGuarantee2InOrder(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestGuarantee2InOrder(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := &orderStore{SnapshotsStore: watchsource.NewStore()}
@@ -199,9 +195,7 @@ func TestGuarantee2OlderStatesAreIgnored(t *testing.T) {
 
 // G3: a pod that leaves in any way is reported as deleted exactly once, with its last known
 // state.
-func TestGuarantee3GoneOnce(t *testing.T) { eachConstructor(t, testGuarantee3GoneOnce) }
-
-func testGuarantee3GoneOnce(t *testing.T, newSource modeltest.NewSource) {
+func TestGuarantee3GoneOnce(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		leave func(t *testing.T, server *watchtest.Server)
@@ -230,7 +224,7 @@ func testGuarantee3GoneOnce(t *testing.T, newSource modeltest.NewSource) {
 			lift()
 		}},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			server.Create(pod("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }))
 			server.Create(pod("2", phase(corev1.PodRunning)))
@@ -269,11 +263,7 @@ func testGuarantee3GoneOnce(t *testing.T, newSource modeltest.NewSource) {
 // G4: every reader receives every end, even if the reader is slow or the pod existed only
 // briefly.
 func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
-	eachConstructor(t, testGuarantee4EveryEndReachesEveryReader)
-}
-
-func testGuarantee4EveryEndReachesEveryReader(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
 		startSource(t, newSource, server, store)
@@ -334,10 +324,8 @@ func testGuarantee4EveryEndReachesEveryReader(t *testing.T, newSource modeltest.
 
 // G5: after a transport fault the source resumes and does not list. After an expired version
 // it lists.
-func TestGuarantee5ResumeNotRelist(t *testing.T) { eachConstructor(t, testGuarantee5ResumeNotRelist) }
-
-func testGuarantee5ResumeNotRelist(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestGuarantee5ResumeNotRelist(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := watchsource.NewStore()
@@ -379,9 +367,7 @@ func testGuarantee5ResumeNotRelist(t *testing.T, newSource modeltest.NewSource) 
 
 // G6: the source notices a silent dead watch and replaces it, with and without bookmarks. It
 // does not send many requests to a server without bookmarks.
-func TestGuarantee6SilenceIsNoticed(t *testing.T) { eachConstructor(t, testGuarantee6SilenceIsNoticed) }
-
-func testGuarantee6SilenceIsNoticed(t *testing.T, newSource modeltest.NewSource) {
+func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		server  []watchtest.Option
@@ -394,7 +380,7 @@ func testGuarantee6SilenceIsNoticed(t *testing.T, newSource modeltest.NewSource)
 		{name: "a stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(90 * time.Second)}, within: 92 * time.Second, hourly: 13},
 		{name: "a stall timeout without bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, options: []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, within: 62 * time.Second, hourly: 76},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.server...)
 			store := watchsource.NewStore()
 			source := startSource(t, newSource, server, store, test.options...)
@@ -417,10 +403,8 @@ func testGuarantee6SilenceIsNoticed(t *testing.T, newSource modeltest.NewSource)
 }
 
 // The time that the store needs does not count as silence of the server.
-func TestSlowStoreIsNoStall(t *testing.T) { eachConstructor(t, testSlowStoreIsNoStall) }
-
-func testSlowStoreIsNoStall(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestSlowStoreIsNoStall(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store := &recordingStore{}
 		source := startSource(t, newSource, server, store, watchsource.WithStallTimeout(90*time.Second))
@@ -439,10 +423,8 @@ func testSlowStoreIsNoStall(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // G7: Status shows each fault, and the log has one line for each change.
-func TestGuarantee7TroubleIsVisible(t *testing.T) { eachConstructor(t, testGuarantee7TroubleIsVisible) }
-
-func testGuarantee7TroubleIsVisible(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestGuarantee7TroubleIsVisible(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		log := &logLines{}
 		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
@@ -494,10 +476,6 @@ func testGuarantee7TroubleIsVisible(t *testing.T, newSource modeltest.NewSource)
 // is neither refused nor answered. It does not report Retrying if the next watch opens at
 // once.
 func TestGuarantee7BlindnessIsVisible(t *testing.T) {
-	eachConstructor(t, testGuarantee7BlindnessIsVisible)
-}
-
-func testGuarantee7BlindnessIsVisible(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name   string
 		effect watchtest.Effect // ends the watch
@@ -506,7 +484,7 @@ func testGuarantee7BlindnessIsVisible(t *testing.T, newSource modeltest.NewSourc
 		{name: "reset", effect: watchtest.Reset(), within: 5 * time.Second},
 		{name: "silent", effect: watchtest.Silence(), within: 155 * time.Second},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			log := &logLines{}
 			source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
@@ -540,10 +518,8 @@ func testGuarantee7BlindnessIsVisible(t *testing.T, newSource modeltest.NewSourc
 
 // Healthy does not return an error for a reconnection. It returns one soon after the source
 // receives nothing any more, for any reason.
-func TestGuarantee7Healthy(t *testing.T) { eachConstructor(t, testGuarantee7Healthy) }
-
-func testGuarantee7Healthy(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestGuarantee7Healthy(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		const maxSilence = 3 * time.Minute
 		server := watchtest.NewServer()
 		source := newSource(watchsource.NewStore(), server.Client())
@@ -582,10 +558,8 @@ func testGuarantee7Healthy(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-func TestGuarantee7Observer(t *testing.T) { eachConstructor(t, testGuarantee7Observer) }
-
-func testGuarantee7Observer(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestGuarantee7Observer(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		var seen []string

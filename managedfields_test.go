@@ -84,10 +84,6 @@ func acceptWithoutParameters(next http.RoundTripper) http.RoundTripper {
 // A server that knows the parameter omits managedFields from each answer: a streaming list, a plain
 // list, a watch, and a list of metadata. Any other server answers in the same media type.
 func TestManagedFieldsAreNotRequested(t *testing.T) {
-	eachConstructor(t, testManagedFieldsAreNotRequested)
-}
-
-func testManagedFieldsAreNotRequested(t *testing.T, newSource modeltest.NewSource) {
 	const protobuf, json = "application/vnd.kubernetes.protobuf", "application/json"
 	clients := map[string]struct {
 		settings  func(*rest.Config)
@@ -115,7 +111,7 @@ func testManagedFieldsAreNotRequested(t *testing.T, newSource modeltest.NewSourc
 	}
 	for serverName, s := range servers {
 		for clientName, c := range clients {
-			inBubble(t, serverName+"/"+clientName, func(t *testing.T) {
+			eachCaseInBubble(t, serverName+"/"+clientName, func(t *testing.T, newSource modeltest.NewSource) {
 				server := watchtest.NewServer(s.options...)
 				entry := []metav1.ManagedFieldsEntry{{Manager: fieldManager, Operation: metav1.ManagedFieldsOperationUpdate}}
 				first, second := pod("1", uid("1")), pod("2", uid("2"))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -66,25 +65,21 @@ func TestStoreWithoutNewStore(t *testing.T) {
 }
 
 func TestStartRefusesStoreWithoutNewStore(t *testing.T) {
-	eachConstructor(t, testStartRefusesStoreWithoutNewStore)
-}
-
-func testStartRefusesStoreWithoutNewStore(t *testing.T, newSource modeltest.NewSource) {
-	server := watchtest.NewServer()
-	err := newSource(&watchsource.Store{}, server.Client()).Start("app")
-	if want := "watchsource: start: use NewStore to make a Store"; err == nil || err.Error() != want {
-		t.Errorf("Start = %v, want %q", err, want)
-	}
-	if n := len(server.Requests()); n > 0 {
-		t.Errorf("Start made %d requests, want none", n)
-	}
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		server := watchtest.NewServer()
+		err := newSource(&watchsource.Store{}, server.Client()).Start("app")
+		if want := "watchsource: start: use NewStore to make a Store"; err == nil || err.Error() != want {
+			t.Errorf("Start = %v, want %q", err, want)
+		}
+		if n := len(server.Requests()); n > 0 {
+			t.Errorf("Start made %d requests, want none", n)
+		}
+	})
 }
 
 // A nil option changes nothing, so that a program can leave one out.
-func TestNilOptions(t *testing.T) { eachConstructor(t, testNilOptions) }
-
-func testNilOptions(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestNilOptions(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := watchsource.NewStore(nil, watchsource.WithoutPods(), nil)
@@ -103,10 +98,8 @@ func testNilOptions(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // WithObserver(nil) is no observer, and a Logger without a sink discards the messages.
-func TestNilObserverAndEmptyLogger(t *testing.T) { eachConstructor(t, testNilObserverAndEmptyLogger) }
-
-func testNilObserverAndEmptyLogger(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestNilObserverAndEmptyLogger(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		logger := watchsource.WithLogger(logr.Logger{})
@@ -125,18 +118,18 @@ func testNilObserverAndEmptyLogger(t *testing.T, newSource modeltest.NewSource) 
 }
 
 // A nil selector does not select every pod.
-func TestStartRefusesNilSelector(t *testing.T) { eachConstructor(t, testStartRefusesNilSelector) }
-
-func testStartRefusesNilSelector(t *testing.T, newSource modeltest.NewSource) {
-	for want, option := range map[string]watchsource.Option{
-		`watchsource: start: the function of WithSelector is nil`:                                        watchsource.WithSelector(nil),
-		`watchsource: start: the function of WithSelector returned a nil selector for application "app"`: watchsource.WithSelector(func(string) labels.Selector { return nil }),
-	} {
-		err := newSource(watchsource.NewStore(), watchtest.NewServer().Client(), option).Start("app")
-		if err == nil || err.Error() != want {
-			t.Errorf("Start = %v, want %q", err, want)
+func TestStartRefusesNilSelector(t *testing.T) {
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		for want, option := range map[string]watchsource.Option{
+			`watchsource: start: the function of WithSelector is nil`:                                        watchsource.WithSelector(nil),
+			`watchsource: start: the function of WithSelector returned a nil selector for application "app"`: watchsource.WithSelector(func(string) labels.Selector { return nil }),
+		} {
+			err := newSource(watchsource.NewStore(), watchtest.NewServer().Client(), option).Start("app")
+			if err == nil || err.Error() != want {
+				t.Errorf("Start = %v, want %q", err, want)
+			}
 		}
-	}
+	})
 }
 
 // Values that no constructor has made, and nil arguments of those that return no error.

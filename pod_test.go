@@ -220,47 +220,47 @@ func (s *seenExecutors) in(t *testing.T, name string, state watchsource.State) w
 // Pod returns the server's pod at the executor's version, without managedFields, whatever shape
 // the pod has and however it came: listed, added, modified, deleted, gone during an interruption.
 // This is true for executors in snapshots and in batches, for an earlier end, and after Stop.
-func TestPodIsThatOfTheServer(t *testing.T) { eachPodWay(t, testPodIsThatOfTheServer) }
+func TestPodIsThatOfTheServer(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		pods, shapes := versionsOf(way.server), way.shapes()
+		names := slices.Sorted(maps.Keys(shapes))
+		for _, name := range names {
+			pods.create(shapes[name])
+		}
+		store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
+		seen := watchStore(t, store)
+		source := way.start(t, store)
+		seen.wait()
+		for _, name := range names {
+			pods.create(executorOf(shapes[name].DeepCopy(), "added-"+name))
+		}
+		seen.wait()
+		for i, name := range names { // each becomes the next
+			pods.update(name, become(shapes[names[(i+1)%len(names)]]))
+		}
+		seen.wait()
+		for _, name := range names {
+			pods.delete("added-" + name)
+		}
+		seen.wait()
+		earlierEnd(pods, seen)
+		goneDuringAnInterruption(t, pods, seen)
 
-func testPodIsThatOfTheServer(t *testing.T, way podWay) {
-	pods, shapes := versionsOf(way.server), way.shapes()
-	names := slices.Sorted(maps.Keys(shapes))
-	for _, name := range names {
-		pods.create(shapes[name])
-	}
-	store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
-	seen := watchStore(t, store)
-	source := way.start(t, store)
-	seen.wait()
-	for _, name := range names {
-		pods.create(executorOf(shapes[name].DeepCopy(), "added-"+name))
-	}
-	seen.wait()
-	for i, name := range names { // each becomes the next
-		pods.update(name, become(shapes[names[(i+1)%len(names)]]))
-	}
-	seen.wait()
-	for _, name := range names {
-		pods.delete("added-" + name)
-	}
-	seen.wait()
-	earlierEnd(pods, seen)
-	goneDuringAnInterruption(t, pods, seen)
-
-	for _, name := range names {
-		seen.in(t, "added-"+name, watchsource.Deleted)
-	}
-	if missed, now := seen.in(t, "restarts", watchsource.Failed), seen.in(t, "restarts", watchsource.Running); missed.ResourceVersion == now.ResourceVersion {
-		t.Error("the end of restarts came with its first version, want it with the second")
-	}
-	source.Stop()
-	seen.wait()
-	if len(seen.all) < 4*len(names) {
-		t.Fatalf("%d executors were seen, want at least four for each of %d names", len(seen.all), len(names))
-	}
-	for _, e := range seen.all {
-		pods.check(t, e)
-	}
+		for _, name := range names {
+			seen.in(t, "added-"+name, watchsource.Deleted)
+		}
+		if missed, now := seen.in(t, "restarts", watchsource.Failed), seen.in(t, "restarts", watchsource.Running); missed.ResourceVersion == now.ResourceVersion {
+			t.Error("the end of restarts came with its first version, want it with the second")
+		}
+		source.Stop()
+		seen.wait()
+		if len(seen.all) < 4*len(names) {
+			t.Fatalf("%d executors were seen, want at least four for each of %d names", len(seen.all), len(names))
+		}
+		for _, e := range seen.all {
+			pods.check(t, e)
+		}
+	})
 }
 
 // earlierEnd runs a container that is started again, so that only its last state shows its end.
@@ -296,33 +296,33 @@ func goneDuringAnInterruption(t *testing.T, pods *podVersions, seen *seenExecuto
 }
 
 // The same is true of client-go's fake clientset, in each form in which a test passes it.
-func TestPodIsThatOfTheFake(t *testing.T) { eachFake(t, testPodIsThatOfTheFake) }
-
-func testPodIsThatOfTheFake(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
-	client := fake.NewClientset(executorOf(fullPod(1), "listed"))
-	store := watchsource.NewStore()
-	seen := watchStore(t, store)
-	source := newSource(store, form(client))
-	start(t, source, podtest.App)
-	defer source.Stop()
-	create(t, client, executorOf(fullPod(2), "added"))
-	seen.wait()
-	listed, added := podOfFake(t, client, "listed"), podOfFake(t, client, "added")
-	for want, e := range map[*corev1.Pod]watchsource.Executor{
-		listed: seen.in(t, "listed", watchsource.Running),
-		added:  seen.in(t, "added", watchsource.Running),
-	} {
-		wantPod(t, keptPod(t, e), want, true)
-	}
-	added.Status.Phase = corev1.PodSucceeded
-	added.Status.ContainerStatuses[0].State = ended(0, "Completed")
-	modify(t, client, added)
-	seen.wait()
-	wantPod(t, keptPod(t, seen.in(t, "added", watchsource.Succeeded)), podOfFake(t, client, "added"), true)
-	remove(t, client, listed)
-	seen.wait()
-	wantPod(t, keptPod(t, seen.in(t, "listed", watchsource.Deleted)), listed, true)
-	wantPod(t, keptPod(t, seen.in(t, "listed", watchsource.Running)), listed, true)
+func TestPodIsThatOfTheFake(t *testing.T) {
+	eachFake(t, func(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
+		client := fake.NewClientset(executorOf(fullPod(1), "listed"))
+		store := watchsource.NewStore()
+		seen := watchStore(t, store)
+		source := newSource(store, form(client))
+		start(t, source, podtest.App)
+		defer source.Stop()
+		create(t, client, executorOf(fullPod(2), "added"))
+		seen.wait()
+		listed, added := podOfFake(t, client, "listed"), podOfFake(t, client, "added")
+		for want, e := range map[*corev1.Pod]watchsource.Executor{
+			listed: seen.in(t, "listed", watchsource.Running),
+			added:  seen.in(t, "added", watchsource.Running),
+		} {
+			wantPod(t, keptPod(t, e), want, true)
+		}
+		added.Status.Phase = corev1.PodSucceeded
+		added.Status.ContainerStatuses[0].State = ended(0, "Completed")
+		modify(t, client, added)
+		seen.wait()
+		wantPod(t, keptPod(t, seen.in(t, "added", watchsource.Succeeded)), podOfFake(t, client, "added"), true)
+		remove(t, client, listed)
+		seen.wait()
+		wantPod(t, keptPod(t, seen.in(t, "listed", watchsource.Deleted)), listed, true)
+		wantPod(t, keptPod(t, seen.in(t, "listed", watchsource.Running)), listed, true)
+	})
 }
 
 func podOfFake(t *testing.T, client kubernetes.Interface, name string) *corev1.Pod {
@@ -333,75 +333,75 @@ func podOfFake(t *testing.T, client kubernetes.Interface, name string) *corev1.P
 }
 
 // The pods that the reactors of a fake return may have any shape.
-func TestPodIsThatOfAReactor(t *testing.T) { eachFake(t, testPodIsThatOfAReactor) }
-
-func testPodIsThatOfAReactor(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
-	const pods = 8
-	listed, events := new(corev1.PodList), watch.NewRaceFreeFake()
-	for seed := range uint64(pods) {
-		listed.Items = append(listed.Items, *executorOf(podtest.Filled(seed), fmt.Sprint("listed-", seed)))
-	}
-	client := fake.NewClientset()
-	client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) { return true, listed.DeepCopy(), nil })
-	client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) { return true, events, nil })
-	store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
-	seen := watchStore(t, store)
-	source := newSource(store, form(client))
-	start(t, source, podtest.App)
-	defer source.Stop()
-	seen.wait()
-	for seed := range uint64(pods) {
-		events.Add(executorOf(podtest.Filled(seed), fmt.Sprint("added-", seed)))
-		events.Delete(executorOf(podtest.Filled(seed), fmt.Sprint("listed-", seed)))
-	}
-	seen.wait()
-	if len(seen.all) < 3*pods {
-		t.Fatalf("%d executors were seen, want %d that were listed, added and deleted", len(seen.all), pods)
-	}
-	for _, e := range seen.all {
-		var seed uint64
-		_, err := fmt.Sscanf(e.Name[strings.LastIndex(e.Name, "-"):], "-%d", &seed)
-		must(t, err)
-		wantPod(t, keptPod(t, e), executorOf(podtest.Filled(seed), e.Name), true)
-	}
+func TestPodIsThatOfAReactor(t *testing.T) {
+	eachFake(t, func(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
+		const pods = 8
+		listed, events := new(corev1.PodList), watch.NewRaceFreeFake()
+		for seed := range uint64(pods) {
+			listed.Items = append(listed.Items, *executorOf(podtest.Filled(seed), fmt.Sprint("listed-", seed)))
+		}
+		client := fake.NewClientset()
+		client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) { return true, listed.DeepCopy(), nil })
+		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) { return true, events, nil })
+		store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
+		seen := watchStore(t, store)
+		source := newSource(store, form(client))
+		start(t, source, podtest.App)
+		defer source.Stop()
+		seen.wait()
+		for seed := range uint64(pods) {
+			events.Add(executorOf(podtest.Filled(seed), fmt.Sprint("added-", seed)))
+			events.Delete(executorOf(podtest.Filled(seed), fmt.Sprint("listed-", seed)))
+		}
+		seen.wait()
+		if len(seen.all) < 3*pods {
+			t.Fatalf("%d executors were seen, want %d that were listed, added and deleted", len(seen.all), pods)
+		}
+		for _, e := range seen.all {
+			var seed uint64
+			_, err := fmt.Sscanf(e.Name[strings.LastIndex(e.Name, "-"):], "-%d", &seed)
+			must(t, err)
+			wantPod(t, keptPod(t, e), executorOf(podtest.Filled(seed), e.Name), true)
+		}
+	})
 }
 
 // A store without pods has no pod, no label and no annotation of any executor. The rest of the
 // executor is the same.
-func TestWithoutPodsThereIsNoPod(t *testing.T) { eachPodWay(t, testWithoutPodsThereIsNoPod) }
-
-func testWithoutPodsThereIsNoPod(t *testing.T, way podWay) {
-	pods := versionsOf(way.server)
-	p := podtest.Executor(1, 1, true)
-	pods.create(executorOf(p, "1"))
-	store := watchsource.NewStore(watchsource.WithoutPods())
-	seen := watchStore(t, store)
-	way.start(t, store)
-	pods.create(executorOf(p.DeepCopy(), "2"))
-	seen.wait()
-	pods.update("1", phase(corev1.PodFailed))
-	seen.wait()
-	pods.delete("1")
-	seen.wait()
-	seen.in(t, "1", watchsource.Deleted)
-	for _, e := range append(seen.all, watchsource.Executor{}) {
-		if hasPod(t, e) {
-			t.Errorf("%s, %v, has a pod, want none", e.Name, e.State)
-		}
-		for key := range p.Labels {
-			if value, ok := e.Label(key); ok || value != "" {
-				t.Errorf("%s: Label(%q) = %q, %v, want \"\", false", e.Name, key, value, ok)
+func TestWithoutPodsThereIsNoPod(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		pods := versionsOf(way.server)
+		p := podtest.Executor(1, 1, true)
+		pods.create(executorOf(p, "1"))
+		store := watchsource.NewStore(watchsource.WithoutPods())
+		seen := watchStore(t, store)
+		way.start(t, store)
+		pods.create(executorOf(p.DeepCopy(), "2"))
+		seen.wait()
+		pods.update("1", phase(corev1.PodFailed))
+		seen.wait()
+		pods.delete("1")
+		seen.wait()
+		seen.in(t, "1", watchsource.Deleted)
+		for _, e := range append(seen.all, watchsource.Executor{}) {
+			if hasPod(t, e) {
+				t.Errorf("%s, %v, has a pod, want none", e.Name, e.State)
+			}
+			for key := range p.Labels {
+				if value, ok := e.Label(key); ok || value != "" {
+					t.Errorf("%s: Label(%q) = %q, %v, want \"\", false", e.Name, key, value, ok)
+				}
+			}
+			for key := range p.Annotations {
+				if value, ok := e.Annotation(key); ok || value != "" {
+					t.Errorf("%s: Annotation(%q) = %q, %v, want \"\", false", e.Name, key, value, ok)
+				}
 			}
 		}
-		for key := range p.Annotations {
-			if value, ok := e.Annotation(key); ok || value != "" {
-				t.Errorf("%s: Annotation(%q) = %q, %v, want \"\", false", e.Name, key, value, ok)
-			}
+		if _, err := (watchsource.Executor{}).Pod(); !errors.Is(err, watchsource.ErrNoPod) {
+			t.Errorf("Pod() of the zero Executor = %v, want ErrNoPod", err)
 		}
-	}
-	if _, err := (watchsource.Executor{}).Pod(); !errors.Is(err, watchsource.ErrNoPod) {
-		t.Errorf("Pod() of the zero Executor = %v, want ErrNoPod", err)
-	}
+	})
 }
 
 // Pod returns the pod without managedFields. This holds too for a pod with managedFields that a
@@ -447,28 +447,28 @@ func TestPodLacksManagedFields(t *testing.T) {
 
 // WithTrimmedPods has no effect on a Store: its pods are whole, even if a user's own store beside
 // it receives trimmed ones from another source.
-func TestTrimmedPodsOfAStoreAreWhole(t *testing.T) { eachPodWay(t, testTrimmedPodsOfAStoreAreWhole) }
-
-func testTrimmedPodsOfAStoreAreWhole(t *testing.T, way podWay) {
-	if way.user != nil {
-		t.Skip("Tee gives a Store the pods of the user's own store")
-	}
-	pods := versionsOf(way.server)
-	for id := range 2 {
-		pods.create(alike(id))
-	}
-	store := watchsource.NewStore()
-	seen := watchStore(t, store)
-	way.start(t, store, watchsource.WithTrimmedPods())
-	seen.wait()
-	pods.create(alike(2))
-	pods.update("alike-0", phase(corev1.PodFailed))
-	pods.delete("alike-1")
-	seen.wait()
-	seen.in(t, "alike-1", watchsource.Deleted)
-	for _, e := range seen.all {
-		pods.check(t, e)
-	}
+func TestTrimmedPodsOfAStoreAreWhole(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		if way.user != nil {
+			t.Skip("Tee gives a Store the pods of the user's own store")
+		}
+		pods := versionsOf(way.server)
+		for id := range 2 {
+			pods.create(alike(id))
+		}
+		store := watchsource.NewStore()
+		seen := watchStore(t, store)
+		way.start(t, store, watchsource.WithTrimmedPods())
+		seen.wait()
+		pods.create(alike(2))
+		pods.update("alike-0", phase(corev1.PodFailed))
+		pods.delete("alike-1")
+		seen.wait()
+		seen.in(t, "alike-1", watchsource.Deleted)
+		for _, e := range seen.all {
+			pods.check(t, e)
+		}
+	})
 }
 
 // Each store on a SharedWatch has the pods in its own form, whichever of them starts first and
@@ -518,10 +518,8 @@ func TestFormsOnASharedWatch(t *testing.T) {
 }
 
 // A selector of the user gets a Set of labels, as with pods that are decoded, and may keep it.
-func TestSelectorOfTheUser(t *testing.T) { eachConstructor(t, testSelectorOfTheUser) }
-
-func testSelectorOfTheUser(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestSelectorOfTheUser(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		var kept []labels.Labels
 		store := watchsource.NewStore()

@@ -112,86 +112,86 @@ func alike(id int) *corev1.Pod {
 
 // G9: Pod returns a copy. A reader that changes everything in it changes no other copy of it, no
 // other state of the pod, no other pod, and no pod that a user's own store holds.
-func TestGuarantee9PodIsACopy(t *testing.T) { eachPodWay(t, testGuarantee9PodIsACopy) }
-
-func testGuarantee9PodIsACopy(t *testing.T, way podWay) {
-	pods := versionsOf(way.server)
-	for id := range 3 {
-		pods.create(alike(id))
-	}
-	for seed := range uint64(3) {
-		pods.create(executorOf(way.filled(seed), fmt.Sprint("filled-", seed)))
-	}
-	store := watchsource.NewStore()
-	seen := watchStore(t, store)
-	source := way.start(t, store)
-	seen.wait()
-	pods.update("alike-1", phase(corev1.PodFailed))
-	pods.update("alike-2", label("team", "other"))
-	pods.create(alike(3))
-	pods.delete("alike-0")
-	seen.wait()
-	seen.in(t, "alike-0", watchsource.Deleted)
-	source.Stop()
-
-	check := func(after string) {
-		t.Helper()
-		for _, e := range seen.all {
-			pods.check(t, e)
+func TestGuarantee9PodIsACopy(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		pods := versionsOf(way.server)
+		for id := range 3 {
+			pods.create(alike(id))
 		}
-		if way.user != nil {
-			for _, p := range way.user.all {
-				if want := pods.pods[versionKey(p.Name, p.ResourceVersion)]; want == nil || !podtest.Equal(p, want) {
-					t.Errorf("the user's own store has\n%+v\nwant\n%+v", p, want)
+		for seed := range uint64(3) {
+			pods.create(executorOf(way.filled(seed), fmt.Sprint("filled-", seed)))
+		}
+		store := watchsource.NewStore()
+		seen := watchStore(t, store)
+		source := way.start(t, store)
+		seen.wait()
+		pods.update("alike-1", phase(corev1.PodFailed))
+		pods.update("alike-2", label("team", "other"))
+		pods.create(alike(3))
+		pods.delete("alike-0")
+		seen.wait()
+		seen.in(t, "alike-0", watchsource.Deleted)
+		source.Stop()
+
+		check := func(after string) {
+			t.Helper()
+			for _, e := range seen.all {
+				pods.check(t, e)
+			}
+			if way.user != nil {
+				for _, p := range way.user.all {
+					if want := pods.pods[versionKey(p.Name, p.ResourceVersion)]; want == nil || !podtest.Equal(p, want) {
+						t.Errorf("the user's own store has\n%+v\nwant\n%+v", p, want)
+					}
 				}
 			}
+			if t.Failed() {
+				t.Fatalf("after a change of %s, which Pod() returned", after)
+			}
 		}
-		if t.Failed() {
-			t.Fatalf("after a change of %s, which Pod() returned", after)
+		check("nothing")
+		for _, e := range seen.all {
+			spoil(t, keptPod(t, e))
+			check(versionKey(e.Name, e.ResourceVersion))
 		}
-	}
-	check("nothing")
-	for _, e := range seen.all {
-		spoil(t, keptPod(t, e))
-		check(versionKey(e.Name, e.ResourceVersion))
-	}
+	})
 }
 
 // G9: the same is true of the pods that the test of a fake still holds. The store keeps those
 // pods without a copy, so the test must not change them, see [watchsource.SnapshotsStore].
-func TestGuarantee9PodOfAFakeIsACopy(t *testing.T) { eachFake(t, testGuarantee9PodOfAFakeIsACopy) }
-
-func testGuarantee9PodOfAFakeIsACopy(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
-	list, events := new(corev1.PodList), watch.NewRaceFreeFake()
-	var want []*corev1.Pod
-	for id := range 4 {
-		p := alike(id)
-		p.ManagedFields = nil
-		want = append(want, p)
-	}
-	list.Items = []corev1.Pod{*want[0].DeepCopy(), *want[1].DeepCopy()}
-	added, own := want[2].DeepCopy(), want[3].DeepCopy()
-	client := fake.NewClientset(own)
-	client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) { return true, list, nil })
-	client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) { return true, events, nil })
-	store := watchsource.NewStore()
-	seen := watchStore(t, store)
-	source := newSource(store, form(client))
-	start(t, source, podtest.App)
-	defer source.Stop()
-	events.Add(added)
-	events.Add(own)
-	seen.wait()
-	if len(seen.all) != len(want) {
-		t.Fatalf("%d executors were seen, want %d", len(seen.all), len(want))
-	}
-	for _, e := range seen.all {
-		spoil(t, keptPod(t, e))
-		for i, held := range []*corev1.Pod{&list.Items[0], &list.Items[1], added, own} {
-			wantPod(t, held, want[i], true)
-			wantPod(t, keptPod(t, seen.in(t, want[i].Name, watchsource.Running)), want[i], true)
+func TestGuarantee9PodOfAFakeIsACopy(t *testing.T) {
+	eachFake(t, func(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
+		list, events := new(corev1.PodList), watch.NewRaceFreeFake()
+		var want []*corev1.Pod
+		for id := range 4 {
+			p := alike(id)
+			p.ManagedFields = nil
+			want = append(want, p)
 		}
-	}
+		list.Items = []corev1.Pod{*want[0].DeepCopy(), *want[1].DeepCopy()}
+		added, own := want[2].DeepCopy(), want[3].DeepCopy()
+		client := fake.NewClientset(own)
+		client.PrependReactor("list", "pods", func(k8stesting.Action) (bool, runtime.Object, error) { return true, list, nil })
+		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) { return true, events, nil })
+		store := watchsource.NewStore()
+		seen := watchStore(t, store)
+		source := newSource(store, form(client))
+		start(t, source, podtest.App)
+		defer source.Stop()
+		events.Add(added)
+		events.Add(own)
+		seen.wait()
+		if len(seen.all) != len(want) {
+			t.Fatalf("%d executors were seen, want %d", len(seen.all), len(want))
+		}
+		for _, e := range seen.all {
+			spoil(t, keptPod(t, e))
+			for i, held := range []*corev1.Pod{&list.Items[0], &list.Items[1], added, own} {
+				wantPod(t, held, want[i], true)
+				wantPod(t, keptPod(t, seen.in(t, want[i].Name, watchsource.Running)), want[i], true)
+			}
+		}
+	})
 }
 
 // A pod that a program passes to a Store, or through a Watcher, is not changed by a reader.

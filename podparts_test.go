@@ -67,65 +67,65 @@ func wantLabels(t *testing.T, e watchsource.Executor, p *corev1.Pod) {
 
 // Label and Annotation find the entries of the pod's maps and nothing else: in each state of a pod,
 // after a change of labels only or of annotations only, for deleted executors and after Stop.
-func TestLabelsAndAnnotations(t *testing.T) { eachPodWay(t, testLabelsAndAnnotations) }
-
-func testLabelsAndAnnotations(t *testing.T, way podWay) {
-	pods := versionsOf(way.server)
-	labelled, annotated, both := podtest.Executor(1, 1, true), podtest.Executor(2, 1, true), podtest.Executor(3, 1, true)
-	labelled.Labels, annotated.Annotations = lookAlikes(), lookAlikes()
-	both.Labels = map[string]string{"team": "label", "label": "only"}
-	both.Annotations = map[string]string{"team": "annotation", "annotation": "only"}
-	for name, p := range map[string]*corev1.Pod{
-		"labelled": labelled, "annotated": annotated, "both": both, "none": pod("1"), "bare": {},
-		"filled": way.filled(1), "odd": way.filled(2),
-	} {
-		pods.create(executorOf(p, name))
-	}
-	store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
-	seen := watchStore(t, store)
-	source := way.start(t, store)
-	seen.wait()
-	for _, change := range []func(*corev1.Pod){
-		label("team", "longer than it was"),
-		label("new", ""),
-		func(p *corev1.Pod) { delete(p.Labels, "team") },
-		podtest.Annotation("team", "longer than it was"),
-		podtest.Annotation("new", ""),
-		func(p *corev1.Pod) { delete(p.Annotations, "team") },
-		func(p *corev1.Pod) { p.Annotations = nil },
-		func(p *corev1.Pod) { p.Annotations = lookAlikes() },
-		phase(corev1.PodFailed),
-	} {
-		for _, name := range []string{"labelled", "annotated", "both", "none", "bare"} {
-			pods.update(name, change)
+func TestLabelsAndAnnotations(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		pods := versionsOf(way.server)
+		labelled, annotated, both := podtest.Executor(1, 1, true), podtest.Executor(2, 1, true), podtest.Executor(3, 1, true)
+		labelled.Labels, annotated.Annotations = lookAlikes(), lookAlikes()
+		both.Labels = map[string]string{"team": "label", "label": "only"}
+		both.Annotations = map[string]string{"team": "annotation", "annotation": "only"}
+		for name, p := range map[string]*corev1.Pod{
+			"labelled": labelled, "annotated": annotated, "both": both, "none": pod("1"), "bare": {},
+			"filled": way.filled(1), "odd": way.filled(2),
+		} {
+			pods.create(executorOf(p, name))
 		}
+		store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
+		seen := watchStore(t, store)
+		source := way.start(t, store)
 		seen.wait()
-	}
-	pods.delete("both")
-	seen.wait()
-	seen.in(t, "both", watchsource.Deleted)
-	source.Stop()
-	for _, e := range seen.all {
-		wantLabels(t, e, pods.pods[versionKey(e.Name, e.ResourceVersion)])
-	}
+		for _, change := range []func(*corev1.Pod){
+			label("team", "longer than it was"),
+			label("new", ""),
+			func(p *corev1.Pod) { delete(p.Labels, "team") },
+			podtest.Annotation("team", "longer than it was"),
+			podtest.Annotation("new", ""),
+			func(p *corev1.Pod) { delete(p.Annotations, "team") },
+			func(p *corev1.Pod) { p.Annotations = nil },
+			func(p *corev1.Pod) { p.Annotations = lookAlikes() },
+			phase(corev1.PodFailed),
+		} {
+			for _, name := range []string{"labelled", "annotated", "both", "none", "bare"} {
+				pods.update(name, change)
+			}
+			seen.wait()
+		}
+		pods.delete("both")
+		seen.wait()
+		seen.in(t, "both", watchsource.Deleted)
+		source.Stop()
+		for _, e := range seen.all {
+			wantLabels(t, e, pods.pods[versionKey(e.Name, e.ResourceVersion)])
+		}
+	})
 }
 
 // The lookup of a label does not decode the pod.
-func TestLabelIsReadWithoutDecoding(t *testing.T) { eachPodWay(t, testLabelIsReadWithoutDecoding) }
-
-func testLabelIsReadWithoutDecoding(t *testing.T, way podWay) {
-	const limit = 2 // allocations; a decoded pod needs more than a hundred
-	way.server.Create(executorOf(podtest.Executor(1, 1, true), "1"))
-	store := watchsource.NewStore()
-	way.start(t, store).Stop()
-	e := onlyExecutor(t, store)
-	for name, find := range map[string]func(key string) (string, bool){"Label": e.Label, "Annotation": e.Annotation} {
-		for _, key := range []string{watchsource.LabelExecutorID, "prometheus.io/path", "missing"} {
-			if n := testing.AllocsPerRun(10, func() { find(key) }); n > limit {
-				t.Errorf("%s(%q) allocates %v times, want at most %d", name, key, n, limit)
+func TestLabelIsReadWithoutDecoding(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		const limit = 2 // allocations; a decoded pod needs more than a hundred
+		way.server.Create(executorOf(podtest.Executor(1, 1, true), "1"))
+		store := watchsource.NewStore()
+		way.start(t, store).Stop()
+		e := onlyExecutor(t, store)
+		for name, find := range map[string]func(key string) (string, bool){"Label": e.Label, "Annotation": e.Annotation} {
+			for _, key := range []string{watchsource.LabelExecutorID, "prometheus.io/path", "missing"} {
+				if n := testing.AllocsPerRun(10, func() { find(key) }); n > limit {
+					t.Errorf("%s(%q) allocates %v times, want at most %d", name, key, n, limit)
+				}
 			}
 		}
-	}
+	})
 }
 
 // Pods without any labels are in no watch. A program may pass them to a store.
@@ -138,74 +138,74 @@ func TestLabelsOfAPodWithoutLabels(t *testing.T) {
 }
 
 // Ready follows the condition Ready, in each state of the pod and without pods.
-func TestReady(t *testing.T) { eachPodWay(t, testReady) }
-
-func testReady(t *testing.T, way podWay) {
-	ready := func(status corev1.ConditionStatus) func(*corev1.Pod) { return condition(corev1.PodReady, status, "") }
-	tests := []struct {
-		name string
-		pod  *corev1.Pod
-		want bool
-	}{
-		{name: "no-condition", pod: pod("1")},
-		{name: "runs-without-condition", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()))},
-		{name: "false", pod: pod("1", ready(corev1.ConditionFalse))},
-		{name: "unknown", pod: pod("1", ready(corev1.ConditionUnknown))},
-		{name: "no-status", pod: pod("1", ready(""))},
-		{name: "lower-case", pod: pod("1", ready("true"))},
-		{name: "true", pod: pod("1", ready(corev1.ConditionTrue)), want: true},
-		{name: "true-and-running", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), ready(corev1.ConditionTrue)), want: true},
-		{name: "true-while-deleting", pod: pod("1", ready(corev1.ConditionTrue), deleting), want: true},
-		{name: "before-another", pod: pod("1", ready(corev1.ConditionTrue), condition(corev1.ContainersReady, corev1.ConditionFalse, "")), want: true},
-		{name: "after-another", pod: pod("1", condition(corev1.ContainersReady, corev1.ConditionFalse, ""), ready(corev1.ConditionTrue)), want: true},
-		{name: "another-only", pod: pod("1", condition(corev1.ContainersReady, corev1.ConditionTrue, ""))},
-		{name: "false-beside-others", pod: pod("1", condition(corev1.PodScheduled, corev1.ConditionTrue, ""), ready(corev1.ConditionFalse), condition(corev1.ContainersReady, corev1.ConditionTrue, ""))},
-		{name: "gate", pod: pod("1", condition("example.com/Ready", corev1.ConditionTrue, ""))},
-	}
-	for _, test := range tests {
-		way.server.Create(executorOf(test.pod.DeepCopy(), test.name))
-	}
-	for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
-		store := watchsource.NewStore(options...)
-		source := way.start(t, store)
-		for _, test := range tests {
-			listed, _ := store.Snapshot().Get(test.name)
-			way.server.Update(podtest.Namespace, test.name, func(p *corev1.Pod) { // not ready, then as before
-				p.Status = corev1.PodStatus{Phase: corev1.PodPending}
-			})
-			synctest.Wait()
-			without, _ := store.Snapshot().Get(test.name)
-			way.server.Update(podtest.Namespace, test.name, func(p *corev1.Pod) { p.Status = test.pod.DeepCopy().Status })
-			synctest.Wait()
-			again, _ := store.Snapshot().Get(test.name)
-			if listed.Ready != test.want || without.Ready || again.Ready != test.want {
-				t.Errorf("%s, %d options: ready %v, %v without a condition, %v with it again; want %v, false, %v",
-					test.name, len(options), listed.Ready, without.Ready, again.Ready, test.want, test.want)
-			}
+func TestReady(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		ready := func(status corev1.ConditionStatus) func(*corev1.Pod) { return condition(corev1.PodReady, status, "") }
+		tests := []struct {
+			name string
+			pod  *corev1.Pod
+			want bool
+		}{
+			{name: "no-condition", pod: pod("1")},
+			{name: "runs-without-condition", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()))},
+			{name: "false", pod: pod("1", ready(corev1.ConditionFalse))},
+			{name: "unknown", pod: pod("1", ready(corev1.ConditionUnknown))},
+			{name: "no-status", pod: pod("1", ready(""))},
+			{name: "lower-case", pod: pod("1", ready("true"))},
+			{name: "true", pod: pod("1", ready(corev1.ConditionTrue)), want: true},
+			{name: "true-and-running", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), ready(corev1.ConditionTrue)), want: true},
+			{name: "true-while-deleting", pod: pod("1", ready(corev1.ConditionTrue), deleting), want: true},
+			{name: "before-another", pod: pod("1", ready(corev1.ConditionTrue), condition(corev1.ContainersReady, corev1.ConditionFalse, "")), want: true},
+			{name: "after-another", pod: pod("1", condition(corev1.ContainersReady, corev1.ConditionFalse, ""), ready(corev1.ConditionTrue)), want: true},
+			{name: "another-only", pod: pod("1", condition(corev1.ContainersReady, corev1.ConditionTrue, ""))},
+			{name: "false-beside-others", pod: pod("1", condition(corev1.PodScheduled, corev1.ConditionTrue, ""), ready(corev1.ConditionFalse), condition(corev1.ContainersReady, corev1.ConditionTrue, ""))},
+			{name: "gate", pod: pod("1", condition("example.com/Ready", corev1.ConditionTrue, ""))},
 		}
-		source.Stop()
-	}
+		for _, test := range tests {
+			way.server.Create(executorOf(test.pod.DeepCopy(), test.name))
+		}
+		for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
+			store := watchsource.NewStore(options...)
+			source := way.start(t, store)
+			for _, test := range tests {
+				listed, _ := store.Snapshot().Get(test.name)
+				way.server.Update(podtest.Namespace, test.name, func(p *corev1.Pod) { // not ready, then as before
+					p.Status = corev1.PodStatus{Phase: corev1.PodPending}
+				})
+				synctest.Wait()
+				without, _ := store.Snapshot().Get(test.name)
+				way.server.Update(podtest.Namespace, test.name, func(p *corev1.Pod) { p.Status = test.pod.DeepCopy().Status })
+				synctest.Wait()
+				again, _ := store.Snapshot().Get(test.name)
+				if listed.Ready != test.want || without.Ready || again.Ready != test.want {
+					t.Errorf("%s, %d options: ready %v, %v without a condition, %v with it again; want %v, false, %v",
+						test.name, len(options), listed.Ready, without.Ready, again.Ready, test.want, test.want)
+				}
+			}
+			source.Stop()
+		}
+	})
 }
 
 // A deleted executor is as ready as its last state was.
-func TestReadyOfADeletedExecutor(t *testing.T) { eachPodWay(t, testReadyOfADeletedExecutor) }
-
-func testReadyOfADeletedExecutor(t *testing.T, way podWay) {
-	for name, status := range map[string]corev1.ConditionStatus{"ready": corev1.ConditionTrue, "not-ready": corev1.ConditionFalse} {
-		way.server.Create(executorOf(pod("1", condition(corev1.PodReady, status, "")), name))
-	}
-	store := watchsource.NewStore()
-	seen := watchStore(t, store)
-	way.start(t, store)
-	for _, name := range []string{"ready", "not-ready"} {
-		way.server.Delete(podtest.Namespace, name)
-	}
-	seen.wait()
-	for _, name := range []string{"ready", "not-ready"} {
-		if got, want := seen.in(t, name, watchsource.Deleted).Ready, name == "ready"; got != want {
-			t.Errorf("%s: ready %v after the deletion, want %v", name, got, want)
+func TestReadyOfADeletedExecutor(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		for name, status := range map[string]corev1.ConditionStatus{"ready": corev1.ConditionTrue, "not-ready": corev1.ConditionFalse} {
+			way.server.Create(executorOf(pod("1", condition(corev1.PodReady, status, "")), name))
 		}
-	}
+		store := watchsource.NewStore()
+		seen := watchStore(t, store)
+		way.start(t, store)
+		for _, name := range []string{"ready", "not-ready"} {
+			way.server.Delete(podtest.Namespace, name)
+		}
+		seen.wait()
+		for _, name := range []string{"ready", "not-ready"} {
+			if got, want := seen.in(t, name, watchsource.Deleted).Ready, name == "ready"; got != want {
+				t.Errorf("%s: ready %v after the deletion, want %v", name, got, want)
+			}
+		}
+	})
 }
 
 // partChanges are changes of one part of a pod each.
@@ -245,99 +245,99 @@ var partChanges = map[string]func(p *corev1.Pod){
 
 // A change of one part of a pod shows in Pod, all other parts stay equal, and so do the pods that
 // were equal to it in all but their names. The same is true when the pod changes back.
-func TestChangeOfAPart(t *testing.T) { eachPodWay(t, testChangeOfAPart) }
-
-func testChangeOfAPart(t *testing.T, way podWay) {
-	pods := versionsOf(way.server)
-	names := []string{"0", "1", "2"}
-	for id, name := range names {
-		pods.create(executorOf(podtest.Executor(id, 1, true), name))
-	}
-	store := watchsource.NewStore()
-	way.start(t, store)
-	get := func(name string) watchsource.Executor {
-		t.Helper()
-		synctest.Wait()
-		e, _ := store.Snapshot().Get(name)
-		pods.check(t, e)
-		return e
-	}
-	changed := 0
-	for _, what := range slices.Sorted(maps.Keys(partChanges)) {
-		before := get("1")
-		original := keptPod(t, before)
-		pods.update("1", partChanges[what])
-		after := keptPod(t, get("1"))
-		if !apiequality.Semantic.DeepEqual(original, after) {
-			changed++
+func TestChangeOfAPart(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		pods := versionsOf(way.server)
+		names := []string{"0", "1", "2"}
+		for id, name := range names {
+			pods.create(executorOf(podtest.Executor(id, 1, true), name))
 		}
-		for _, name := range names {
-			get(name)
+		store := watchsource.NewStore()
+		way.start(t, store)
+		get := func(name string) watchsource.Executor {
+			t.Helper()
+			synctest.Wait()
+			e, _ := store.Snapshot().Get(name)
+			pods.check(t, e)
+			return e
 		}
-		pods.update("1", become(original))
-		get("1")
-		pods.check(t, before)
-		if t.Failed() {
-			t.Fatalf("after a change of %s", what)
+		changed := 0
+		for _, what := range slices.Sorted(maps.Keys(partChanges)) {
+			before := get("1")
+			original := keptPod(t, before)
+			pods.update("1", partChanges[what])
+			after := keptPod(t, get("1"))
+			if !apiequality.Semantic.DeepEqual(original, after) {
+				changed++
+			}
+			for _, name := range names {
+				get(name)
+			}
+			pods.update("1", become(original))
+			get("1")
+			pods.check(t, before)
+			if t.Failed() {
+				t.Fatalf("after a change of %s", what)
+			}
 		}
-	}
-	if changed != len(partChanges) { // each at least in the version
-		t.Errorf("%d changes changed a pod, want %d", changed, len(partChanges))
-	}
+		if changed != len(partChanges) { // each at least in the version
+			t.Errorf("%d changes changed a pod, want %d", changed, len(partChanges))
+		}
+	})
 }
 
 // Pods that take over parts of each other at random, forward and back, stay equal to the server's.
 // Every state that was seen stays as it was.
-func TestPodFollowsAnyChange(t *testing.T) { eachPodWay(t, testPodFollowsAnyChange) }
-
-func testPodFollowsAnyChange(t *testing.T, way podWay) {
-	const names, steps = 5, 40
-	r, pods := random(t), versionsOf(way.server)
-	part := func() *corev1.Pod {
-		switch r.IntN(3) {
-		case 0:
-			return way.filled(r.Uint64N(20))
-		case 1:
-			return fullPod(r.IntN(4))
-		default:
-			return podtest.Executor(r.IntN(4), 1, r.IntN(2) == 0)
+func TestPodFollowsAnyChange(t *testing.T) {
+	eachPodWay(t, func(t *testing.T, way podWay) {
+		const names, steps = 5, 40
+		r, pods := random(t), versionsOf(way.server)
+		part := func() *corev1.Pod {
+			switch r.IntN(3) {
+			case 0:
+				return way.filled(r.Uint64N(20))
+			case 1:
+				return fullPod(r.IntN(4))
+			default:
+				return podtest.Executor(r.IntN(4), 1, r.IntN(2) == 0)
+			}
 		}
-	}
-	store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
-	seen := watchStore(t, store)
-	source := way.start(t, store)
-	present := map[string]bool{}
-	for range steps {
-		name := fmt.Sprint(r.IntN(names))
-		from := part()
-		switch {
-		case !present[name]:
-			pods.create(executorOf(from, name))
-			present[name] = true
-		case r.IntN(8) == 0:
-			pods.delete(name)
-			delete(present, name)
-		default:
-			which := r.IntN(4)
-			pods.update(name, func(p *corev1.Pod) {
-				switch which {
-				case 0:
-					p.Status = from.Status
-				case 1:
-					p.Spec = from.Spec
-				case 2:
-					become(from)(p)
-				case 3:
-					p.Annotations, p.Labels = from.Annotations, from.Labels
-					executorOf(p, p.Name)
-				}
-			})
+		store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
+		seen := watchStore(t, store)
+		source := way.start(t, store)
+		present := map[string]bool{}
+		for range steps {
+			name := fmt.Sprint(r.IntN(names))
+			from := part()
+			switch {
+			case !present[name]:
+				pods.create(executorOf(from, name))
+				present[name] = true
+			case r.IntN(8) == 0:
+				pods.delete(name)
+				delete(present, name)
+			default:
+				which := r.IntN(4)
+				pods.update(name, func(p *corev1.Pod) {
+					switch which {
+					case 0:
+						p.Status = from.Status
+					case 1:
+						p.Spec = from.Spec
+					case 2:
+						become(from)(p)
+					case 3:
+						p.Annotations, p.Labels = from.Annotations, from.Labels
+						executorOf(p, p.Name)
+					}
+				})
+			}
+			seen.wait()
 		}
-		seen.wait()
-	}
-	source.Stop()
-	for _, e := range seen.all {
-		pods.check(t, e)
-		wantLabels(t, e, pods.pods[versionKey(e.Name, e.ResourceVersion)])
-	}
+		source.Stop()
+		for _, e := range seen.all {
+			pods.check(t, e)
+			wantLabels(t, e, pods.pods[versionKey(e.Name, e.ResourceVersion)])
+		}
+	})
 }

@@ -60,9 +60,7 @@ func countChanges(t *testing.T, store *watchsource.Store) *readerCounts {
 // A server that is restored from a backup uses its versions again (kubernetes issue 107457,
 // etcd issue 16028). It accepts a watch from a version that it has not reached, and sends no
 // events up to that version.
-func TestServerRestoredFromBackup(t *testing.T) { eachConstructor(t, testServerRestoredFromBackup) }
-
-func testServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSource) {
+func TestServerRestoredFromBackup(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		server      []watchtest.Option
@@ -77,7 +75,7 @@ func testServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSource) {
 		{name: "no bookmarks after hours of silence", noBookmarks: true, before: 5 * time.Hour},
 		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, noBookmarks: true, before: 7 * time.Minute},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.server...)
 			if test.noBookmarks {
 				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
@@ -127,14 +125,10 @@ func testServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSource) {
 // for long enough to be noticed. The source therefore requests the server's version after
 // an outage.
 func TestBusyServerRestoredFromBackup(t *testing.T) {
-	eachConstructor(t, testBusyServerRestoredFromBackup)
-}
-
-func testBusyServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSource) {
 	for name, away := range map[string]watchtest.Effect{
 		"refused": watchtest.Refuse(), "503": watchtest.Answer(apierrors.NewServiceUnavailable("starting")), "reset": watchtest.Reset(),
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
 			server.Create(pod("1", phase(corev1.PodRunning)))
@@ -166,11 +160,9 @@ func testBusyServerRestoredFromBackup(t *testing.T, newSource modeltest.NewSourc
 
 // The source learns of the new history from a list: after a 410, or if it is started again
 // with the same store.
-func TestListOfAnEarlierHistory(t *testing.T) { eachConstructor(t, testListOfAnEarlierHistory) }
-
-func testListOfAnEarlierHistory(t *testing.T, newSource modeltest.NewSource) {
+func TestListOfAnEarlierHistory(t *testing.T) {
 	for _, again := range []bool{false, true} {
-		inBubble(t, fmt.Sprintf("started again %v", again), func(t *testing.T) {
+		eachCaseInBubble(t, fmt.Sprintf("started again %v", again), func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			server.Create(pod("1", phase(corev1.PodPending)))
 			memory, recorder := watchsource.NewStore(), &recordingStore{}
@@ -228,9 +220,7 @@ func TestListIsNewerThanAnyEventBefore(t *testing.T) {
 
 // If every watch fails, the source leaves time between its lists, even if events arrive
 // between them.
-func TestListsAreSpaced(t *testing.T) { eachConstructor(t, testListsAreSpaced) }
-
-func testListsAreSpaced(t *testing.T, newSource modeltest.NewSource) {
+func TestListsAreSpaced(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		after  int // frames that arrive before the effect
@@ -242,7 +232,7 @@ func testListsAreSpaced(t *testing.T, newSource modeltest.NewSource) {
 		{name: "refused", after: 0, effect: watchtest.Answer(internal)},
 		{name: "ended", after: 0, effect: watchtest.Cut()},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 			server.Create(pod("1", phase(corev1.PodRunning)))
 			startSource(t, newSource, server, watchsource.NewStore())
@@ -288,9 +278,7 @@ func (o *openTime) observe(event watchsource.Observation) {
 
 // A proxy cuts idle streams (kubespray issue 655). The source does not treat this as a fault
 // of the server.
-func TestIdleCuts(t *testing.T) { eachConstructor(t, testIdleCuts) }
-
-func testIdleCuts(t *testing.T, newSource modeltest.NewSource) {
+func TestIdleCuts(t *testing.T) {
 	for _, test := range []struct {
 		idle time.Duration
 		cut  watchtest.Effect
@@ -303,7 +291,7 @@ func testIdleCuts(t *testing.T, newSource modeltest.NewSource) {
 		{idle: 4500 * time.Millisecond, cut: watchtest.Cut(), open: 0.8},
 		{idle: 4500 * time.Millisecond, cut: watchtest.Reset(), open: 0.8},
 	} {
-		inBubble(t, fmt.Sprint(test.idle), func(t *testing.T) {
+		eachCaseInBubble(t, fmt.Sprint(test.idle), func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			store := watchsource.NewStore()
 			var o openTime
@@ -329,10 +317,8 @@ func testIdleCuts(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // The source replaces a connection that is reset now and then at once, as an informer does.
-func TestResetsAreRepairedAtOnce(t *testing.T) { eachConstructor(t, testResetsAreRepairedAtOnce) }
-
-func testResetsAreRepairedAtOnce(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestResetsAreRepairedAtOnce(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
 		startSource(t, newSource, server, store)
@@ -351,15 +337,13 @@ func testResetsAreRepairedAtOnce(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A proxy swallows the stream before the first bookmark arrives.
-func TestStreamSwallowedAfterStart(t *testing.T) { eachConstructor(t, testStreamSwallowedAfterStart) }
-
-func testStreamSwallowedAfterStart(t *testing.T, newSource modeltest.NewSource) {
+func TestStreamSwallowedAfterStart(t *testing.T) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
 		"plain list":     {watchtest.WithoutStreamingLists()},
 		"no bookmarks":   {watchtest.WithoutStreamingLists(), watchtest.WithBookmarkInterval(0)},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(options...)
 			store := watchsource.NewStore()
 			source := startSource(t, newSource, server, store)
@@ -378,10 +362,6 @@ func testStreamSwallowedAfterStart(t *testing.T, newSource modeltest.NewSource) 
 // The source is healthy in a cluster in which nothing happens, even if the server sends no
 // bookmarks, or if the stall timeout is shorter than the interval of the bookmarks.
 func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
-	eachConstructor(t, testGuarantee7QuietClusterIsHealthy)
-}
-
-func testGuarantee7QuietClusterIsHealthy(t *testing.T, newSource modeltest.NewSource) {
 	for _, test := range []struct {
 		name         string
 		server       []watchtest.Option
@@ -399,7 +379,7 @@ func testGuarantee7QuietClusterIsHealthy(t *testing.T, newSource modeltest.NewSo
 		{name: "short stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
 		{name: "short stall timeout and no bookmarks", noBookmarks: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.server...)
 			if test.noBookmarks {
 				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
@@ -443,13 +423,9 @@ func testGuarantee7QuietClusterIsHealthy(t *testing.T, newSource modeltest.NewSo
 // A source that receives nothing because the network drops everything is not healthy. It
 // must distinguish this from a quiet cluster.
 func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
-	eachConstructor(t, testGuarantee7LostSightIsNotHealthy)
-}
-
-func testGuarantee7LostSightIsNotHealthy(t *testing.T, newSource modeltest.NewSource) {
 	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
 		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
-			inBubble(t, fmt.Sprint(name, before), func(t *testing.T) {
+			eachCaseInBubble(t, fmt.Sprint(name, before), func(t *testing.T, newSource modeltest.NewSource) {
 				server := watchtest.NewServer()
 				source := startSource(t, newSource, server, watchsource.NewStore())
 				defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
@@ -470,12 +446,8 @@ func testGuarantee7LostSightIsNotHealthy(t *testing.T, newSource modeltest.NewSo
 
 // The errors of Start and Status contain the message of a busy server, also after retries.
 func TestErrorsContainTheServersMessage(t *testing.T) {
-	eachConstructor(t, testErrorsContainTheServersMessage)
-}
-
-func testErrorsContainTheServersMessage(t *testing.T, newSource modeltest.NewSource) {
 	for name, json := range map[string]bool{"protobuf": false, "JSON": true} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			client := server.Client()
 			if json {
@@ -508,12 +480,8 @@ func testErrorsContainTheServersMessage(t *testing.T, newSource modeltest.NewSou
 // Start retries a few times if the server closes the connection before it responds, as a
 // restarting server does.
 func TestStartRepeatsABrokenConnection(t *testing.T) {
-	eachConstructor(t, testStartRepeatsABrokenConnection)
-}
-
-func testStartRepeatsABrokenConnection(t *testing.T, newSource modeltest.NewSource) {
 	for times, fails := range map[int]bool{1: false, 5: false, 0: true} {
-		synctest.Test(t, func(t *testing.T) {
+		eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			server.Inject(watchtest.Fault{Times: times, Do: watchtest.Break(io.EOF)})
 			source := newSource(watchsource.NewStore(), server.Client())
@@ -543,11 +511,9 @@ func (s blockingStore) ReplaceSnapshot(pods []*corev1.Pod) {
 
 // Run stops the source and closes its stream if the context ends while the store receives
 // the first list.
-func TestRunEndsDuringTheFirstList(t *testing.T) { eachConstructor(t, testRunEndsDuringTheFirstList) }
-
-func testRunEndsDuringTheFirstList(t *testing.T, newSource modeltest.NewSource) {
+func TestRunEndsDuringTheFirstList(t *testing.T) {
 	for range 100 {
-		synctest.Test(t, func(t *testing.T) {
+		eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			block := make(chan struct{})
 			source := newSource(blockingStore{watchsource.NewStore(), block}, server.Client())
@@ -573,24 +539,22 @@ func testRunEndsDuringTheFirstList(t *testing.T, newSource modeltest.NewSource) 
 // Start rejects a selector that selects nothing. Its text form is "", and a list with that
 // text would select every pod.
 func TestStartRejectsSelectorOfNothing(t *testing.T) {
-	eachConstructor(t, testStartRejectsSelectorOfNothing)
-}
-
-func testStartRejectsSelectorOfNothing(t *testing.T, newSource modeltest.NewSource) {
-	nothing, err := metav1.LabelSelectorAsSelector(nil)
-	must(t, err)
-	for name, selector := range map[string]labels.Selector{
-		"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing, "a nil pointer": (*unprintableSelector)(nil), "one that cannot be written": &unprintableSelector{labels.SelectorFromSet(labels.Set{"a": "b"})},
-	} {
-		client := fake.NewClientset(pod("1"))
-		source := newSource(watchsource.NewStore(), client, watchsource.WithSelector(func(string) labels.Selector { return selector }))
-		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selector for application") {
-			t.Errorf("%s: Start = %v, want an error about the selector", name, err)
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		nothing, err := metav1.LabelSelectorAsSelector(nil)
+		must(t, err)
+		for name, selector := range map[string]labels.Selector{
+			"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing, "a nil pointer": (*unprintableSelector)(nil), "one that cannot be written": &unprintableSelector{labels.SelectorFromSet(labels.Set{"a": "b"})},
+		} {
+			client := fake.NewClientset(pod("1"))
+			source := newSource(watchsource.NewStore(), client, watchsource.WithSelector(func(string) labels.Selector { return selector }))
+			if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selector for application") {
+				t.Errorf("%s: Start = %v, want an error about the selector", name, err)
+			}
+			if n := len(client.Actions()); n > 0 {
+				t.Errorf("%s: %d requests, want none", name, n)
+			}
 		}
-		if n := len(client.Actions()); n > 0 {
-			t.Errorf("%s: %d requests, want none", name, n)
-		}
-	}
+	})
 }
 
 // unprintableSelector is a selector whose text form is "".
@@ -609,12 +573,8 @@ func (s *stoppingStore) UpdatePod(*corev1.Pod) { s.stop() }
 // If the store or the observer calls Stop, Stop waits for that call to return, and the call
 // waits for Stop. The source logs this.
 func TestStopFromWithinACallIsLogged(t *testing.T) {
-	eachConstructor(t, testStopFromWithinACallIsLogged)
-}
-
-func testStopFromWithinACallIsLogged(t *testing.T, newSource modeltest.NewSource) {
 	for name, waitingFor := range map[string]string{"store": "a call of the store", "observer": "a call of the observer"} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			log := &logLines{}
 			var source *watchsource.WatchSnapshotSource
@@ -658,9 +618,7 @@ func testStopFromWithinACallIsLogged(t *testing.T, newSource modeltest.NewSource
 
 // A panic of the client or the store in Start reaches the caller. The source is stopped
 // afterwards.
-func TestPanicInStart(t *testing.T) { eachConstructor(t, testPanicInStart) }
-
-func testPanicInStart(t *testing.T, newSource modeltest.NewSource) {
+func TestPanicInStart(t *testing.T) {
 	for name, prepare := range map[string]func() (watchsource.SnapshotsStore, *fake.Clientset){
 		"the list": func() (watchsource.SnapshotsStore, *fake.Clientset) {
 			client := fake.NewClientset()
@@ -676,7 +634,7 @@ func testPanicInStart(t *testing.T, newSource modeltest.NewSource) {
 			return panickingStore{}, fake.NewClientset()
 		},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			store, client := prepare()
 			source := newSource(store, client)
 			for range 2 { // the second call shows that the source is stopped
@@ -705,29 +663,27 @@ func (panickingStore) ReplaceSnapshot([]*corev1.Pod) { panic("broken") }
 type brokenClient struct{ kubernetes.Interface }
 
 // A panic of the client before its first request also reaches the caller.
-func TestPanicOfTheClientItself(t *testing.T) { eachConstructor(t, testPanicOfTheClientItself) }
-
-func testPanicOfTheClientItself(t *testing.T, newSource modeltest.NewSource) {
-	source := newSource(watchsource.NewStore(), brokenClient{})
-	for range 2 {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("Start returned, want a panic")
-				}
+func TestPanicOfTheClientItself(t *testing.T) {
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		source := newSource(watchsource.NewStore(), brokenClient{})
+		for range 2 {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("Start returned, want a panic")
+					}
+				}()
+				t.Errorf("Start = %v, want a panic", source.Start("app"))
 			}()
-			t.Errorf("Start = %v, want a panic", source.Start("app"))
-		}()
-	}
-	source.Stop()
+		}
+		source.Stop()
+	})
 }
 
 // The observer receives one Closed for each Opened, and can distinguish a relist from the
 // first list.
-func TestEachOpenedHasItsClosed(t *testing.T) { eachConstructor(t, testEachOpenedHasItsClosed) }
-
-func testEachOpenedHasItsClosed(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestEachOpenedHasItsClosed(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		var seen []string
 		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithObserver(func(o watchsource.Observation) {

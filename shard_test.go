@@ -221,11 +221,9 @@ func TestShardWithoutPods(t *testing.T) {
 
 // A plain list of several pages is divided too. Each page has the parameter, because the token
 // does not contain the shard.
-func TestShardOfAListInPages(t *testing.T) { eachConstructor(t, testShardOfAListInPages) }
-
-func testShardOfAListInPages(t *testing.T, newSource modeltest.NewSource) {
+func TestShardOfAListInPages(t *testing.T) {
 	for name, options := range shardServers {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(append(options, watchtest.WithoutStreamingLists())...)
 			for i := range 1600 {
 				server.Create(podIn(shardNamespaces[i%len(shardNamespaces)], fmt.Sprint(i)))
@@ -330,10 +328,8 @@ func TestShardOfALateSource(t *testing.T) {
 }
 
 // With a count of 1 the source watches all namespaces, and requests no shard.
-func TestShardOfOne(t *testing.T) { eachConstructor(t, testShardOfOne) }
-
-func testShardOfOne(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestShardOfOne(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer(watchtest.WithShardSelector())
 		churnNamespaces(server, rand.New(rand.NewPCG(3, 4)), 50)
 		startShards(t, newSource, server.Client(), 1)[0].check(t, server, "after Start")
@@ -349,43 +345,41 @@ func testShardOfOne(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // An invalid shard is an error of Start, without a request.
-func TestStartErrorsOfShards(t *testing.T) { eachConstructor(t, testStartErrorsOfShards) }
-
-func testStartErrorsOfShards(t *testing.T, newSource modeltest.NewSource) {
-	for name, test := range map[string]struct {
-		options []watchsource.Option
-		says    []string
-	}{
-		"no shards":         {[]watchsource.Option{watchsource.WithShard(0, 0)}, []string{"WithShard(0, 0)", "the count must be at least 1"}},
-		"a negative count":  {[]watchsource.Option{watchsource.WithShard(0, -2)}, []string{"WithShard(0, -2)", "the count must be at least 1"}},
-		"a negative index":  {[]watchsource.Option{watchsource.WithShard(-1, 3)}, []string{"WithShard(-1, 3)", "the index must be from 0 to 2"}},
-		"an index too high": {[]watchsource.Option{watchsource.WithShard(3, 3)}, []string{"WithShard(3, 3)", "the index must be from 0 to 2"}},
-		"index and count exchanged": {[]watchsource.Option{watchsource.WithShard(1, 0)}, []string{
-			"WithShard(1, 0)", "the count must be at least 1"}},
-		"of one namespace that it has": {[]watchsource.Option{watchsource.WithShard(1, 2), watchsource.WithNamespace("default")}, []string{
-			"WithShard(1, 2)", `WithNamespace("default")`, "leave one of them out"}},
-		"of one namespace that it lacks": {[]watchsource.Option{watchsource.WithNamespace("default"), watchsource.WithShard(0, 2)}, []string{
-			"WithShard(0, 2)", `WithNamespace("default")`, "leave one of them out"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := watchtest.NewServer()
-			source := newSource(watchsource.NewStore(), server.Client(), test.options...)
-			startError{says: test.says}.check(t, source.Start("app"))
-			if n := len(server.Requests()); n != 0 {
-				t.Errorf("%d requests, want none", n)
-			}
-		})
-	}
+func TestStartErrorsOfShards(t *testing.T) {
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		for name, test := range map[string]struct {
+			options []watchsource.Option
+			says    []string
+		}{
+			"no shards":         {[]watchsource.Option{watchsource.WithShard(0, 0)}, []string{"WithShard(0, 0)", "the count must be at least 1"}},
+			"a negative count":  {[]watchsource.Option{watchsource.WithShard(0, -2)}, []string{"WithShard(0, -2)", "the count must be at least 1"}},
+			"a negative index":  {[]watchsource.Option{watchsource.WithShard(-1, 3)}, []string{"WithShard(-1, 3)", "the index must be from 0 to 2"}},
+			"an index too high": {[]watchsource.Option{watchsource.WithShard(3, 3)}, []string{"WithShard(3, 3)", "the index must be from 0 to 2"}},
+			"index and count exchanged": {[]watchsource.Option{watchsource.WithShard(1, 0)}, []string{
+				"WithShard(1, 0)", "the count must be at least 1"}},
+			"of one namespace that it has": {[]watchsource.Option{watchsource.WithShard(1, 2), watchsource.WithNamespace("default")}, []string{
+				"WithShard(1, 2)", `WithNamespace("default")`, "leave one of them out"}},
+			"of one namespace that it lacks": {[]watchsource.Option{watchsource.WithNamespace("default"), watchsource.WithShard(0, 2)}, []string{
+				"WithShard(0, 2)", `WithNamespace("default")`, "leave one of them out"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				server := watchtest.NewServer()
+				source := newSource(watchsource.NewStore(), server.Client(), test.options...)
+				startError{says: test.says}.check(t, source.Start("app"))
+				if n := len(server.Requests()); n != 0 {
+					t.Errorf("%d requests, want none", n)
+				}
+			})
+		}
+	})
 }
 
 // A server that ignores the shard sends events of other shards. They advance the version, so
 // that a stream that is cut before a bookmark is resumed after a compaction of what lies
 // before, and they show that the server is there. They do not count as events, and the
 // observer and the store hear of at most one a second.
-func TestEventsOfOtherShards(t *testing.T) { eachConstructor(t, testEventsOfOtherShards) }
-
-func testEventsOfOtherShards(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestEventsOfOtherShards(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer(watchtest.WithBookmarkInterval(0))
 		server.Create(podIn("default", "1"))
 		server.Create(podIn("spark", "1"))
@@ -434,10 +428,8 @@ func testEventsOfOtherShards(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A pod of another shard is not decoded. If it is damaged, the watch goes on.
-func TestBadPodOfAnotherShard(t *testing.T) { eachConstructor(t, testBadPodOfAnotherShard) }
-
-func testBadPodOfAnotherShard(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestBadPodOfAnotherShard(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(podIn("default", "1"))
 		server.Create(podIn("spark", "1"))
@@ -477,27 +469,27 @@ func TestVerificationOfAShard(t *testing.T) {
 }
 
 // A fake clientset is divided by the source.
-func TestShardOfAFake(t *testing.T) { eachFake(t, testShardOfAFake) }
-
-func testShardOfAFake(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
-	client := fake.NewClientset(podIn("default", "1"), podIn("spark", "1"))
-	shards := startShards(t, newSource, form(client), 2)
-	for _, namespace := range []string{"default", "spark"} {
-		create(t, client, podIn(namespace, "2"))
-		modify(t, client, podIn(namespace, "1", phase(corev1.PodRunning)))
-	}
-	wantNames(t, shards[0].store, "exec-spark-1=Running exec-spark-2=Pending")
-	wantNames(t, shards[1].store, "exec-default-1=Running exec-default-2=Pending")
-	for _, namespace := range []string{"default", "spark"} {
-		remove(t, client, podIn(namespace, "1"))
-	}
-	wantNames(t, shards[0].store, "exec-spark-2=Pending")
-	wantNames(t, shards[1].store, "exec-default-2=Pending")
-	for _, s := range shards {
-		for _, p := range s.pods.all {
-			if shardOf(p.Namespace, 2) != s.index {
-				t.Errorf("the store of shard %d received a pod of namespace %s", s.index, p.Namespace)
+func TestShardOfAFake(t *testing.T) {
+	eachFake(t, func(t *testing.T, newSource modeltest.NewSource, form func(*fake.Clientset) kubernetes.Interface) {
+		client := fake.NewClientset(podIn("default", "1"), podIn("spark", "1"))
+		shards := startShards(t, newSource, form(client), 2)
+		for _, namespace := range []string{"default", "spark"} {
+			create(t, client, podIn(namespace, "2"))
+			modify(t, client, podIn(namespace, "1", phase(corev1.PodRunning)))
+		}
+		wantNames(t, shards[0].store, "exec-spark-1=Running exec-spark-2=Pending")
+		wantNames(t, shards[1].store, "exec-default-1=Running exec-default-2=Pending")
+		for _, namespace := range []string{"default", "spark"} {
+			remove(t, client, podIn(namespace, "1"))
+		}
+		wantNames(t, shards[0].store, "exec-spark-2=Pending")
+		wantNames(t, shards[1].store, "exec-default-2=Pending")
+		for _, s := range shards {
+			for _, p := range s.pods.all {
+				if shardOf(p.Namespace, 2) != s.index {
+					t.Errorf("the store of shard %d received a pod of namespace %s", s.index, p.Namespace)
+				}
 			}
 		}
-	}
+	})
 }

@@ -146,10 +146,8 @@ func TestStartCountsRequestsInARow(t *testing.T) {
 }
 
 // The observer is not shown that a request waits for its answer.
-func TestObserverOfAStart(t *testing.T) { eachConstructor(t, testObserverOfAStart) }
-
-func testObserverOfAStart(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestObserverOfAStart(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
 		var kinds []watchsource.ObservationKind
 		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithObserver(func(o watchsource.Observation) {

@@ -747,10 +747,8 @@ func TestWaitFor(t *testing.T) {
 
 // Waiting ends with the source, because nothing will come any more, and goes on
 // after the next Start.
-func TestWaitForEndsWithTheSource(t *testing.T) { eachConstructor(t, testWaitForEndsWithTheSource) }
-
-func testWaitForEndsWithTheSource(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestWaitForEndsWithTheSource(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
 		source := newSource(store, server.Client())

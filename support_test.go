@@ -69,8 +69,25 @@ func leftGoroutines() string {
 // eachConstructor runs a test with an ordinary source, and with a source
 // of a SharedWatch.
 func eachConstructor(t *testing.T, test func(t *testing.T, newSource modeltest.NewSource)) {
-	t.Run("own watch", func(t *testing.T) { test(t, watchsource.NewWatchSnapshotSource) })
-	t.Run("shared watch", func(t *testing.T) { test(t, modeltest.Shared) })
+	t.Helper()
+	for _, c := range constructors {
+		t.Run(c.name, func(t *testing.T) { test(t, c.newSource) })
+	}
+}
+
+// eachInBubble runs a test with each constructor in virtual time. A goroutine that outlives the
+// test fails it.
+func eachInBubble(t *testing.T, test func(t *testing.T, newSource modeltest.NewSource)) {
+	t.Helper()
+	for _, c := range constructors {
+		inBubble(t, c.name, func(t *testing.T) { test(t, c.newSource) })
+	}
+}
+
+// eachCaseInBubble is eachInBubble under a name, for tables.
+func eachCaseInBubble(t *testing.T, name string, test func(t *testing.T, newSource modeltest.NewSource)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { eachInBubble(t, test) })
 }
 
 // inBubble runs a test in virtual time under a name. A goroutine that outlives the test

@@ -135,11 +135,9 @@ func deleteFirst(server *watchtest.Server) { server.Delete("jobs", "exec-1") }
 
 // G1: an event that the server has lost (kubernetes issue 123072) is noticed and repaired with
 // WithVerification, and stays lost without it.
-func TestGuarantee1LostEvents(t *testing.T) { eachConstructor(t, testGuarantee1LostEvents) }
-
-func testGuarantee1LostEvents(t *testing.T, newSource modeltest.NewSource) {
+func TestGuarantee1LostEvents(t *testing.T) {
 	for _, loss := range losses {
-		inBubble(t, loss.name, func(t *testing.T) {
+		eachCaseInBubble(t, loss.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server, log, seen := watchtest.NewServer(), new(logLines), new(observations)
 			podsBeforeLosses(server)
 			store := watchsource.NewStore()
@@ -186,7 +184,7 @@ func testGuarantee1LostEvents(t *testing.T, newSource modeltest.NewSource) {
 				}
 			}
 		})
-		inBubble(t, loss.name+", without the option", func(t *testing.T) {
+		eachCaseInBubble(t, loss.name+", without the option", func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			podsBeforeLosses(server)
 			store := watchsource.NewStore()
@@ -205,11 +203,7 @@ func testGuarantee1LostEvents(t *testing.T, newSource modeltest.NewSource) {
 // If nothing is lost, a verification is one request, at the version that the source has, and
 // changes nothing.
 func TestVerificationOfAQuietCluster(t *testing.T) {
-	eachConstructor(t, testVerificationOfAQuietCluster)
-}
-
-func testVerificationOfAQuietCluster(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log, seen := watchtest.NewServer(), new(logLines), new(observations)
 		podsBeforeLosses(server)
 		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithVerification(10*time.Minute),
@@ -239,12 +233,8 @@ func testVerificationOfAQuietCluster(t *testing.T, newSource modeltest.NewSource
 
 // Changes while the list is on its way are no loss, whatever version the list has.
 func TestVerificationOfABusyCluster(t *testing.T) {
-	eachConstructor(t, testVerificationOfABusyCluster)
-}
-
-func testVerificationOfABusyCluster(t *testing.T, newSource modeltest.NewSource) {
 	for name, exact := range map[string]bool{"exact list": true, "most recent list": false} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server, log := watchtest.NewServer(), new(logLines)
 			store := watchsource.NewStore()
 			source := startSource(t, newSource, server, store, watchsource.WithVerification(time.Minute), watchsource.WithLogger(log.logger(0)))
@@ -294,10 +284,6 @@ func isExact(r watchtest.Request) bool {
 
 // A lost event is noticed although the server has no list of the version held.
 func TestVerificationWithoutTheVersion(t *testing.T) {
-	eachConstructor(t, testVerificationWithoutTheVersion)
-}
-
-func testVerificationWithoutTheVersion(t *testing.T, newSource modeltest.NewSource) {
 	tooLarge := apierrors.NewTimeoutError("Too large resource version", 1)
 	tooLarge.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
 	for name, fault := range map[string]watchtest.Fault{
@@ -307,7 +293,7 @@ func testVerificationWithoutTheVersion(t *testing.T, newSource modeltest.NewSour
 		"the second page":    {If: func(r watchtest.Request) bool { return r.Options.Continue != "" }, Do: watchtest.Answer(apierrors.NewResourceExpired("too old"))},
 		"without a bookmark": {On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server, log := watchtest.NewServer(), new(logLines)
 			podsBeforeLosses(server)
 			for i := range 600 {
@@ -335,9 +321,7 @@ func testVerificationWithoutTheVersion(t *testing.T, newSource modeltest.NewSour
 
 // A verification that fails is an error in the status and for the observer, and is made again
 // after the interval. The watch goes on, and the source is healthy.
-func TestVerificationFails(t *testing.T) { eachConstructor(t, testVerificationFails) }
-
-func testVerificationFails(t *testing.T, newSource modeltest.NewSource) {
+func TestVerificationFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		do  watchtest.Effect
 		err string
@@ -352,7 +336,7 @@ func testVerificationFails(t *testing.T, newSource modeltest.NewSource) {
 		"a body that ends early": {do: watchtest.Tear(), err: "list the metadata of pods in all namespaces: "},
 		"no list":                {do: watchtest.SendRaw([]byte("null")), err: "list the metadata of pods in all namespaces: unexpected response from the API server"},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server, log, seen := watchtest.NewServer(), new(logLines), new(observations)
 			podsBeforeLosses(server)
 			store := watchsource.NewStore()
@@ -386,10 +370,8 @@ func testVerificationFails(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // A list has as many pages as a list of pods, and all of them are compared.
-func TestVerificationInPages(t *testing.T) { eachConstructor(t, testVerificationInPages) }
-
-func testVerificationInPages(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestVerificationInPages(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		for i := range 1201 {
 			server.Create(pod(fmt.Sprintf("%04d", i)))
@@ -413,15 +395,13 @@ func testVerificationInPages(t *testing.T, newSource modeltest.NewSource) {
 }
 
 // G10: Stop ends a verification that is on its way, in each of its states.
-func TestStopDuringAVerification(t *testing.T) { eachConstructor(t, testStopDuringAVerification) }
-
-func testStopDuringAVerification(t *testing.T, newSource modeltest.NewSource) {
+func TestStopDuringAVerification(t *testing.T) {
 	for name, fault := range map[string]watchtest.Fault{
 		"not answered": {If: isVerification, Do: watchtest.Hang()},
 		"slow":         {If: isVerification, Do: watchtest.Slow(1, time.Second)},
 		"waiting":      {On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			podsBeforeLosses(server)
 			server.Inject(fault)
@@ -446,11 +426,7 @@ func testStopDuringAVerification(t *testing.T, newSource modeltest.NewSource) {
 
 // A store of the user receives the repair as a list.
 func TestVerificationWithAUsersStore(t *testing.T) {
-	eachConstructor(t, testVerificationWithAUsersStore)
-}
-
-func testVerificationWithAUsersStore(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		podsBeforeLosses(server)
 		store := new(recordingStore)
@@ -466,10 +442,8 @@ func testVerificationWithAUsersStore(t *testing.T, newSource modeltest.NewSource
 }
 
 // A store that blocks delays a verification, and a verification does not overlap with it.
-func TestVerificationWithASlowStore(t *testing.T) { eachConstructor(t, testVerificationWithASlowStore) }
-
-func testVerificationWithASlowStore(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestVerificationWithASlowStore(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		podsBeforeLosses(server)
 		server.Inject(watchtest.Fault{If: isVerification, Do: watchtest.Refuse()})
@@ -503,10 +477,6 @@ func (slowStore) ReplaceSnapshot([]*corev1.Pod) { time.Sleep(time.Second) }
 // Every client can verify: JSON, with a warning handler, wrapped, and behind a proxy that asks
 // for whole pods in JSON.
 func TestVerificationWithUnusualClients(t *testing.T) {
-	eachConstructor(t, testVerificationWithUnusualClients)
-}
-
-func testVerificationWithUnusualClients(t *testing.T, newSource modeltest.NewSource) {
 	for name, client := range map[string]func(*testing.T, *watchtest.Server) kubernetes.Interface{
 		"protobuf":             func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.Client() },
 		"JSON":                 func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() },
@@ -531,7 +501,7 @@ func testVerificationWithUnusualClients(t *testing.T, newSource modeltest.NewSou
 			return clientFor(t, config)
 		},
 	} {
-		inBubble(t, name, func(t *testing.T) {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			podsBeforeLosses(server)
 			store := watchsource.NewStore()
@@ -554,11 +524,7 @@ func testVerificationWithUnusualClients(t *testing.T, newSource modeltest.NewSou
 
 // With the fake clientset a verification compares with a list of pods.
 func TestVerificationWithTheFakeClientset(t *testing.T) {
-	eachConstructor(t, testVerificationWithTheFakeClientset)
-}
-
-func testVerificationWithTheFakeClientset(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1", uid("1")), pod("2", uid("2")))
 		var events *watch.FakeWatcher // of the last watch
 		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) {
@@ -619,11 +585,7 @@ func TestVerificationOfASharedWatch(t *testing.T) {
 
 // A server that was put back to an earlier state is noticed by the version of its list.
 func TestVerificationNoticesAnEarlierHistory(t *testing.T) {
-	eachConstructor(t, testVerificationNoticesAnEarlierHistory)
-}
-
-func testVerificationNoticesAnEarlierHistory(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, earlier := watchtest.NewServer(), watchtest.NewServer()
 		podsBeforeLosses(server)
 		var restored atomic.Bool
@@ -651,11 +613,7 @@ func testVerificationNoticesAnEarlierHistory(t *testing.T, newSource modeltest.N
 
 // A verification that a short watch interrupts is made on the next one.
 func TestVerificationWithShortWatches(t *testing.T) {
-	eachConstructor(t, testVerificationWithShortWatches)
-}
-
-func testVerificationWithShortWatches(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer(watchtest.WithBookmarkInterval(10 * time.Second))
 		podsBeforeLosses(server)
 		store := watchsource.NewStore()
@@ -686,10 +644,8 @@ func testVerificationWithShortWatches(t *testing.T, newSource modeltest.NewSourc
 
 // A verification also notices an event that was lost just before it and after which nothing has
 // come.
-func TestVerificationOfTheLastEvent(t *testing.T) { eachConstructor(t, testVerificationOfTheLastEvent) }
-
-func testVerificationOfTheLastEvent(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestVerificationOfTheLastEvent(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		podsBeforeLosses(server)
 		store := watchsource.NewStore()
@@ -706,10 +662,8 @@ func testVerificationOfTheLastEvent(t *testing.T, newSource modeltest.NewSource)
 }
 
 // G5: a watch that a list shows to be silent is resumed, not replaced by a list.
-func TestVerificationOfASilentWatch(t *testing.T) { eachConstructor(t, testVerificationOfASilentWatch) }
-
-func testVerificationOfASilentWatch(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestVerificationOfASilentWatch(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		podsBeforeLosses(server)
 		store := watchsource.NewStore()
@@ -730,11 +684,7 @@ func testVerificationOfASilentWatch(t *testing.T, newSource modeltest.NewSource)
 // An event that each watch loses, of a server without bookmarks, costs a list after the second
 // verification.
 func TestVerificationOfAnEventThatEachWatchLoses(t *testing.T) {
-	eachConstructor(t, testVerificationOfAnEventThatEachWatchLoses)
-}
-
-func testVerificationOfAnEventThatEachWatchLoses(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
 		podsBeforeLosses(server)
 		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
@@ -751,11 +701,9 @@ func testVerificationOfAnEventThatEachWatchLoses(t *testing.T, newSource modelte
 }
 
 // An interval that is not positive turns verification off, and a very short one counts as five seconds.
-func TestVerificationInterval(t *testing.T) { eachConstructor(t, testVerificationInterval) }
-
-func testVerificationInterval(t *testing.T, newSource modeltest.NewSource) {
+func TestVerificationInterval(t *testing.T) {
 	for every, want := range map[time.Duration]int{0: 0, -time.Hour: 0, time.Nanosecond: 12, 5 * time.Second: 12, 20 * time.Second: 3} {
-		inBubble(t, every.String(), func(t *testing.T) {
+		eachCaseInBubble(t, every.String(), func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer()
 			podsBeforeLosses(server)
 			startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithVerification(time.Second), watchsource.WithVerification(every))

@@ -82,10 +82,8 @@ func driver(app string) *corev1.Pod {
 	return pod("driver", label(watchsource.LabelApp, app), label(watchsource.LabelRole, "driver"))
 }
 
-func TestFakeClientsetLife(t *testing.T) { eachConstructor(t, testFakeClientsetLife) }
-
-func testFakeClientsetLife(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestFakeClientsetLife(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1", phase(corev1.PodRunning)), driver("app"), pod("9", label(watchsource.LabelApp, "other")))
 		store := watchsource.NewStore()
 		source := newSource(store, client)
@@ -114,10 +112,8 @@ func testFakeClientsetLife(t *testing.T, newSource modeltest.NewSource) {
 
 // The store receives a pod that is created right after Start has returned, and no pod that
 // does not match.
-func TestFakeClientsetAfterStart(t *testing.T) { eachConstructor(t, testFakeClientsetAfterStart) }
-
-func testFakeClientsetAfterStart(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestFakeClientsetAfterStart(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		for round := range 50 {
 			client := fake.NewClientset()
 			store := &recordingStore{}
@@ -139,11 +135,7 @@ func testFakeClientsetAfterStart(t *testing.T, newSource modeltest.NewSource) {
 // The fake clientset's watch does not send a deletion that happened between the list and the
 // watch. The source must notice it.
 func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
-	eachConstructor(t, testFakeClientsetDeletionBetweenListAndWatch)
-}
-
-func testFakeClientsetDeletionBetweenListAndWatch(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1"), pod("2"))
 		once := sync.OnceFunc(func() {
 			if err := client.Tracker().Delete(podsResource, "jobs", "exec-1"); err != nil {
@@ -165,11 +157,7 @@ func testFakeClientsetDeletionBetweenListAndWatch(t *testing.T, newSource modelt
 // The source must also notice a deletion that happened while the watch after a list was
 // refused.
 func TestFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T) {
-	eachConstructor(t, testFakeClientsetDeletionWhileItsWatchIsRefused)
-}
-
-func testFakeClientsetDeletionWhileItsWatchIsRefused(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1"), pod("2"))
 		first, refusals := watch.NewFake(), 2
 		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) {
@@ -198,10 +186,8 @@ var podsResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 
 // The cases W1 of Spark's ExecutorPodsWatchSnapshotSourceSuite, and a DELETED event, which
 // the suite does not have. The test itself sends the events of the watch.
-func TestFakeWatchReactor(t *testing.T) { eachConstructor(t, testFakeWatchReactor) }
-
-func testFakeWatchReactor(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestFakeWatchReactor(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		events := watch.NewFake()
 		client.PrependWatchReactor("pods", k8stesting.DefaultWatchReactor(events, nil))
@@ -249,62 +235,56 @@ func TestWatchIsLabelSelected(t *testing.T) {
 }
 
 func TestStartRefusesBadApplicationIDs(t *testing.T) {
-	eachConstructor(t, testStartRefusesBadApplicationIDs)
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		client := fake.NewClientset()
+		source := newSource(watchsource.NewStore(), client)
+		for _, appID := range []string{"", " ", "a b", "ends-with-dash-", "a=b", strings.Repeat("x", 64)} {
+			if err := source.Start(appID); !errors.Is(err, watchsource.ErrInvalidAppID) {
+				t.Errorf("Start(%q) = %v, want ErrInvalidAppID", appID, err)
+			}
+		}
+		if actions := client.Actions(); len(actions) > 0 {
+			t.Errorf("Start made the requests %v, want none", actions)
+		}
+	})
 }
 
-func testStartRefusesBadApplicationIDs(t *testing.T, newSource modeltest.NewSource) {
-	client := fake.NewClientset()
-	source := newSource(watchsource.NewStore(), client)
-	for _, appID := range []string{"", " ", "a b", "ends-with-dash-", "a=b", strings.Repeat("x", 64)} {
-		if err := source.Start(appID); !errors.Is(err, watchsource.ErrInvalidAppID) {
-			t.Errorf("Start(%q) = %v, want ErrInvalidAppID", appID, err)
+func TestStartRefusesNil(t *testing.T) {
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		var noStore *watchsource.Store
+		var noClient *kubernetes.Clientset
+		for _, test := range []struct {
+			store  watchsource.SnapshotsStore
+			client kubernetes.Interface
+			want   string
+		}{
+			{store: nil, client: fake.NewClientset(), want: "the store is nil"},
+			{store: noStore, client: fake.NewClientset(), want: "the store is nil"},
+			{store: watchsource.NewStore(), want: "the client is nil"},
+			{store: watchsource.NewStore(), client: noClient, want: "the client is nil"},
+		} {
+			err := newSource(test.store, test.client).Start("app")
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Start = %v, want %q", err, test.want)
+			}
 		}
-	}
-	if actions := client.Actions(); len(actions) > 0 {
-		t.Errorf("Start made the requests %v, want none", actions)
-	}
-}
-
-func TestStartRefusesNil(t *testing.T) { eachConstructor(t, testStartRefusesNil) }
-
-func testStartRefusesNil(t *testing.T, newSource modeltest.NewSource) {
-	var noStore *watchsource.Store
-	var noClient *kubernetes.Clientset
-	for _, test := range []struct {
-		store  watchsource.SnapshotsStore
-		client kubernetes.Interface
-		want   string
-	}{
-		{store: nil, client: fake.NewClientset(), want: "the store is nil"},
-		{store: noStore, client: fake.NewClientset(), want: "the store is nil"},
-		{store: watchsource.NewStore(), want: "the client is nil"},
-		{store: watchsource.NewStore(), client: noClient, want: "the client is nil"},
-	} {
-		err := newSource(test.store, test.client).Start("app")
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("Start = %v, want %q", err, test.want)
-		}
-	}
+	})
 }
 
 func TestStartRefusesSelectorOfEverything(t *testing.T) {
-	eachConstructor(t, testStartRefusesSelectorOfEverything)
-}
-
-func testStartRefusesSelectorOfEverything(t *testing.T, newSource modeltest.NewSource) {
-	for _, selector := range []labels.Selector{labels.Everything(), labels.NewSelector()} {
-		source := newSource(watchsource.NewStore(), fake.NewClientset(),
-			watchsource.WithSelector(func(string) labels.Selector { return selector }))
-		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selects every pod") {
-			t.Errorf("Start = %v, want an error that says \"selects every pod\"", err)
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		for _, selector := range []labels.Selector{labels.Everything(), labels.NewSelector()} {
+			source := newSource(watchsource.NewStore(), fake.NewClientset(),
+				watchsource.WithSelector(func(string) labels.Selector { return selector }))
+			if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "selects every pod") {
+				t.Errorf("Start = %v, want an error that says \"selects every pod\"", err)
+			}
 		}
-	}
+	})
 }
 
-func TestWithSelector(t *testing.T) { eachConstructor(t, testWithSelector) }
-
-func testWithSelector(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestWithSelector(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		selected := pod("1", label("batch.example/job", "nightly"))
 		client := fake.NewClientset(selected, pod("2"))
 		store := watchsource.NewStore()
@@ -320,11 +300,7 @@ func testWithSelector(t *testing.T, newSource modeltest.NewSource) {
 }
 
 func TestSecondStartKeepsTheFirstWatch(t *testing.T) {
-	eachConstructor(t, testSecondStartKeepsTheFirstWatch)
-}
-
-func testSecondStartKeepsTheFirstWatch(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		store := watchsource.NewStore()
 		source := newSource(store, client)
@@ -347,10 +323,8 @@ func testSecondStartKeepsTheFirstWatch(t *testing.T, newSource modeltest.NewSour
 	})
 }
 
-func TestStopAndStartAgain(t *testing.T) { eachConstructor(t, testStopAndStartAgain) }
-
-func testStopAndStartAgain(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStopAndStartAgain(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1"), pod("2", label(watchsource.LabelApp, "other")))
 		store := watchsource.NewStore()
 		source := newSource(store, client)
@@ -368,10 +342,6 @@ func testStopAndStartAgain(t *testing.T, newSource modeltest.NewSource) {
 }
 
 func TestStartFailsWithTheServersMessage(t *testing.T) {
-	eachConstructor(t, testStartFailsWithTheServersMessage)
-}
-
-func testStartFailsWithTheServersMessage(t *testing.T, newSource modeltest.NewSource) {
 	forbidden := apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("no rights"))
 	for _, test := range []struct {
 		name      string
@@ -388,7 +358,7 @@ func testStartFailsWithTheServersMessage(t *testing.T, newSource modeltest.NewSo
 		{name: "internal error", verb: "list", err: apierrors.NewInternalError(errors.New("boom")), namespace: "jobs", is: apierrors.IsInternalError, says: []string{"boom"}},
 		{name: "no API error", verb: "watch", err: errors.New("a plug was pulled"), namespace: "jobs", is: func(err error) bool { return true }, says: []string{"watch pods", "a plug was pulled"}},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			client := fake.NewClientset(pod("1"))
 			broken := true
 			client.PrependReactor(test.verb, "pods", func(k8stesting.Action) (bool, runtime.Object, error) {
@@ -440,10 +410,8 @@ func hangingClient(release <-chan struct{}) *fake.Clientset {
 	return client
 }
 
-func TestStartTimeout(t *testing.T) { eachConstructor(t, testStartTimeout) }
-
-func testStartTimeout(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStartTimeout(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		release := make(chan struct{})
 		defer close(release)
 		source := newSource(watchsource.NewStore(), hangingClient(release), watchsource.WithStartTimeout(5*time.Second))
@@ -461,11 +429,7 @@ func testStartTimeout(t *testing.T, newSource modeltest.NewSource) {
 // If Start times out after the first call of the store, it has succeeded: a Start that
 // fails must not have called the store.
 func TestStartTimeoutAfterTheFirstList(t *testing.T) {
-	eachConstructor(t, testStartTimeoutAfterTheFirstList)
-}
-
-func testStartTimeoutAfterTheFirstList(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		store := &recordingStore{block: make(chan struct{})}
 		time.AfterFunc(time.Minute, func() { close(store.block) })
 		client := fake.NewClientset()
@@ -481,10 +445,8 @@ func testStartTimeoutAfterTheFirstList(t *testing.T, newSource modeltest.NewSour
 	})
 }
 
-func TestStopDuringStart(t *testing.T) { eachConstructor(t, testStopDuringStart) }
-
-func testStopDuringStart(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestStopDuringStart(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		release := make(chan struct{})
 		defer close(release)
 		source := newSource(watchsource.NewStore(), hangingClient(release))
@@ -528,11 +490,7 @@ func (w *slowStream) Stop() {
 // If a stream opens while Stop waits for its request, Stop also waits until the client has
 // closed the stream.
 func TestStopWaitsForTheStreamBeingOpened(t *testing.T) {
-	eachConstructor(t, testStopWaitsForTheStreamBeingOpened)
-}
-
-func testStopWaitsForTheStreamBeingOpened(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		late := &slowStream{events: make(chan watch.Event)}
 		client.PrependWatchReactor("pods", func(k8stesting.Action) (bool, watch.Interface, error) {
@@ -572,10 +530,8 @@ func (c contextOnlyClient) Watch(ctx context.Context, _ metav1.ListOptions) (wat
 }
 
 // The source cancels the context of a watch when the watch ends, for any reason.
-func TestAWatchEndsWithItsContext(t *testing.T) { eachConstructor(t, testAWatchEndsWithItsContext) }
-
-func testAWatchEndsWithItsContext(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestAWatchEndsWithItsContext(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		pods := fake.NewClientset()
 		client := contextOnlyClient{wrappedClient: wrappedClient{pods}, PodInterface: pods.CoreV1().Pods(""), watches: new([]context.Context), events: make(chan watch.Event)}
 		source := newSource(watchsource.NewStore(), client)
@@ -593,11 +549,7 @@ func testAWatchEndsWithItsContext(t *testing.T, newSource modeltest.NewSource) {
 // G10: Stop waits for a call of the store that is in progress. After Stop the source does
 // not call the store.
 func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
-	eachConstructor(t, testGuarantee10StopWaitsForTheStore)
-}
-
-func testGuarantee10StopWaitsForTheStore(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		store := &recordingStore{}
 		source := newSource(store, client)
@@ -629,10 +581,8 @@ func testGuarantee10StopWaitsForTheStore(t *testing.T, newSource modeltest.NewSo
 	})
 }
 
-func TestRun(t *testing.T) { eachConstructor(t, testRun) }
-
-func testRun(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestRun(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		store := watchsource.NewStore()
 		source := newSource(store, client)
@@ -665,10 +615,8 @@ func testRun(t *testing.T, newSource modeltest.NewSource) {
 	})
 }
 
-func TestLogging(t *testing.T) { eachConstructor(t, testLogging) }
-
-func testLogging(t *testing.T, newSource modeltest.NewSource) {
-	synctest.Test(t, func(t *testing.T) {
+func TestLogging(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		log, quiet := &logLines{}, &logLines{}
 		for _, l := range []struct {
 			lines     *logLines
@@ -704,9 +652,7 @@ func testLogging(t *testing.T, newSource modeltest.NewSource) {
 
 // WithTrimmedPods says which parts of a pod a user's own store receives. A Store has the whole pod
 // with it too.
-func TestTrimmedPods(t *testing.T) { eachConstructor(t, testTrimmedPods) }
-
-func testTrimmedPods(t *testing.T, newSource modeltest.NewSource) {
+func TestTrimmedPods(t *testing.T) {
 	full := pod("1", phase(corev1.PodRunning), container("side", running()), container(executorContainer, running()), containerPolicy("side", "Always"),
 		func(p *corev1.Pod) {
 			p.Spec.NodeName = "node-1"
@@ -726,7 +672,7 @@ func testTrimmedPods(t *testing.T, newSource modeltest.NewSource) {
 			p.Spec = podtest.TrimmedSpec(p)
 		}},
 	} {
-		inBubble(t, test.name, func(t *testing.T) {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			client := fake.NewClientset(full)
 			store, user := watchsource.NewStore(), new(podRecorder)
 			for _, to := range []watchsource.SnapshotsStore{store, user} {
