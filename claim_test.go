@@ -311,17 +311,16 @@ func TestStoreIsFreeAfterAFailedStart(t *testing.T) {
 				}},
 		} {
 			inBubble(t, test.name, func(t *testing.T) {
-				server := watchtest.NewServer()
+				env := newEnv(t, newSource)
 				lift := func() {}
 				for _, fault := range test.fault {
-					lift = server.Inject(watchtest.Fault{Do: fault})
+					lift = env.server.Inject(watchtest.Fault{Do: fault})
 				}
-				store := watchsource.NewStore()
-				if err := test.fail(server.Client(), store); !test.want(err) {
+				if err := test.fail(env.server.Client(), env.store); !test.want(err) {
 					t.Errorf("the first Start: %v", err)
 				}
 				lift()
-				startSource(t, newSource, server, store)
+				env.start()
 			})
 		}
 	})

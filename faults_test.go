@@ -77,21 +77,20 @@ func changeWhileAway(server *watchtest.Server, change func()) {
 // Every watch ends after five to ten minutes. This causes no list and no error.
 func TestWatchesEndEveryFewMinutes(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store)
+		env := newEnv(t, newSource)
+		env.start()
 		for i := range 24 {
 			time.Sleep(time.Hour)
-			server.Create(pod(fmt.Sprint(i)))
-			wantEqualToList(t, server, store)
+			env.create(fmt.Sprint(i))
+			env.wantEqualToList()
 		}
-		if n := completeLists(server); n != 1 {
+		if n := completeLists(env.server); n != 1 {
 			t.Errorf("%d lists in a day, want 1", n)
 		}
-		if n := server.Count(watchtest.Watch); n < 24*6 || n > 24*12 {
+		if n := env.server.Count(watchtest.Watch); n < 24*6 || n > 24*12 {
 			t.Errorf("%d watches in a day, want %d to %d", n, 24*6, 24*12)
 		}
-		if got := source.Status(); got.Errors != 0 {
+		if got := env.source.Status(); got.Errors != 0 {
 			t.Errorf("%d errors in a quiet day, want 0: %v", got.Errors, got.Err)
 		}
 	})
@@ -111,31 +110,30 @@ func TestStreamingListFallsBack(t *testing.T) {
 		{name: "a cache that lags behind", fault: watchtest.Fault{Do: watchtest.Answer(apierrors.NewTooManyRequests("the cache lags", 1))}},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(test.option...)
+			env := newEnv(t, newSource, test.option...)
 			for i := range 5 {
-				server.Create(pod(fmt.Sprint(i)))
+				env.create(fmt.Sprint(i))
 			}
 			if test.option == nil {
 				test.fault.On = watchtest.StreamingList
-				defer server.Inject(test.fault)()
+				defer env.server.Inject(test.fault)()
 			}
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store)
-			wantEqualToList(t, server, store)
-			if old, errs := test.option != nil, source.Status().Errors; old != (errs == 0) {
+			env.start()
+			env.wantEqualToList()
+			if old, errs := test.option != nil, env.source.Status().Errors; old != (errs == 0) {
 				t.Errorf("%d errors in Status, want none: %v", errs, old)
 			}
-			server.Create(pod("6"))
-			wantEqualToList(t, server, store)
-			tries := server.Count(watchtest.StreamingList)
+			env.create("6")
+			env.wantEqualToList()
+			tries := env.server.Count(watchtest.StreamingList)
 
 			// The source does not request a streaming list again for a while, unless
 			// the server was only busy.
 			busy := strings.Contains(test.name, "lags")
-			server.Strike(watchtest.Answer(expired))
+			env.server.Strike(watchtest.Answer(expired))
 			time.Sleep(time.Minute)
-			wantEqualToList(t, server, store)
-			if again := server.Count(watchtest.StreamingList) > tries; again != busy {
+			env.wantEqualToList()
+			if again := env.server.Count(watchtest.StreamingList) > tries; again != busy {
 				t.Errorf("another streaming list within a minute: %v, want %v", again, busy)
 			}
 		})
@@ -154,20 +152,19 @@ func TestEndlessStreamingList(t *testing.T) {
 		{name: "with bookmarks", option: watchtest.WithBookmarkInterval(7 * time.Second)},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(test.option)
-			server.Create(pod("1"))
-			store := watchsource.NewStore()
-			startSource(t, newSource, server, store)
-			defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
-			server.Strike(watchtest.Answer(expired))
-			server.Create(pod("2"))
+			env := newEnv(t, newSource, test.option)
+			env.create("1")
+			env.start()
+			defer env.server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.OmitInitialEventsEnd()})()
+			env.server.Strike(watchtest.Answer(expired))
+			env.create("2")
 			for i := range 30 {
 				if test.churn {
-					server.Update("jobs", "exec-1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(i)} })
+					env.update("1", func(p *corev1.Pod) { p.Annotations = map[string]string{"step": fmt.Sprint(i)} })
 				}
 				time.Sleep(time.Second)
 			}
-			wantEqualToList(t, server, store)
+			env.wantEqualToList()
 		})
 	}
 }
@@ -228,18 +225,17 @@ func TestPageWithoutVersion(t *testing.T) {
 // Start gives up a slow streaming list early enough to have time for a plain list.
 func TestSlowStreamingListDuringStart(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
+		env := newEnv(t, newSource)
 		for i := range 200 {
-			server.Create(pod(fmt.Sprint(i)))
+			env.create(fmt.Sprint(i))
 		}
-		defer server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(300, time.Second)})()
-		store := watchsource.NewStore()
+		defer env.server.Inject(watchtest.Fault{On: watchtest.StreamingList, Do: watchtest.Slow(300, time.Second)})()
 		began := time.Now()
-		startSource(t, newSource, server, store, watchsource.WithStartTimeout(30*time.Second))
+		env.start(watchsource.WithStartTimeout(30 * time.Second))
 		if took := time.Since(began); took < 15*time.Second || took > 16*time.Second {
 			t.Errorf("Start took %v, want 15s to 16s", took)
 		}
-		wantEqualToList(t, server, store)
+		env.wantEqualToList()
 	})
 }
 
@@ -293,37 +289,36 @@ func TestExpiredVersionIsListedAtOnce(t *testing.T) {
 		"at connect":         {watchtest.WithExpiredAtConnect()},
 	} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(option...)
+			env := newEnv(t, newSource, option...)
 			log := &logLines{}
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store, watchsource.WithLogger(log.logger(0)))
+			env.start(watchsource.WithLogger(log.logger(0)))
 			time.Sleep(time.Minute)
-			changeWhileAway(server, func() {
-				server.Create(pod("1"))
-				server.Compact()
+			changeWhileAway(env.server, func() {
+				env.create("1")
+				env.server.Compact()
 			})
-			wantEqualToList(t, server, store) // without any delay
-			if got := source.Status().Relists; got != 1 {
+			env.wantEqualToList() // without any delay
+			if got := env.source.Status().Relists; got != 1 {
 				t.Errorf("%d relists, want 1", got)
 			}
-			if lines := log.matching(); len(lines) > 0 || source.Status().Phase != watchsource.Watching {
-				t.Errorf("phase %v, logged %s, want Watching and no lines", source.Status().Phase, lines)
+			if lines := log.matching(); len(lines) > 0 || env.source.Status().Phase != watchsource.Watching {
+				t.Errorf("phase %v, logged %s, want Watching and no lines", env.source.Status().Phase, lines)
 			}
 
 			// A server whose versions all expire does not cause a tight loop of lists.
 			time.Sleep(time.Minute)
-			liftWatch := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
-			liftList := server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
-			before := server.Count(allLists)
-			server.Strike(watchtest.Cut())
+			liftWatch := env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(expired)})
+			liftList := env.server.Inject(watchtest.Fault{On: watchtest.StreamingList, After: 2, Do: watchtest.Answer(expired)})
+			before := env.server.Count(allLists)
+			env.server.Strike(watchtest.Cut())
 			time.Sleep(time.Minute)
-			if n := server.Count(allLists) - before; n > 10 {
+			if n := env.server.Count(allLists) - before; n > 10 {
 				t.Errorf("%d lists in a minute, want at most 10", n)
 			}
 			liftWatch()
 			liftList()
 			time.Sleep(time.Minute)
-			if got := source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
+			if got := env.source.Status(); got.Relists == 0 || got.Phase != watchsource.Watching {
 				t.Errorf("%d relists, phase %v, want at least 1 and Watching", got.Relists, got.Phase)
 			}
 			all, began, restored := log.matching(), log.matching("Watch interrupted"), log.matching("Watch restored")
@@ -338,15 +333,15 @@ func TestExpiredVersionIsListedAtOnce(t *testing.T) {
 // short again after the server has been healthy for a while.
 func TestBackoff(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		startSource(t, newSource, server, watchsource.NewStore())
+		env := newEnv(t, newSource)
+		env.start()
 		time.Sleep(time.Minute)
 		for range 2 {
-			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
-			before := len(server.Requests())
-			server.Strike(watchtest.Reset())
+			lift := env.server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+			before := len(env.server.Requests())
+			env.server.Strike(watchtest.Reset())
 			time.Sleep(10 * time.Minute)
-			requests := server.Requests()[before:]
+			requests := env.server.Requests()[before:]
 			if n := len(requests); n < 15 || n > 27 {
 				t.Errorf("%d requests in ten minutes, want 15 to 27", n)
 			}
@@ -374,20 +369,20 @@ func TestBackoff(t *testing.T) {
 func TestBackoffWithoutRights(t *testing.T) {
 	for _, answer := range []*apierrors.StatusError{unauthorized, forbidden} {
 		eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			source := startSource(t, newSource, server, watchsource.NewStore())
+			env := newEnv(t, newSource)
+			env.start()
 			time.Sleep(time.Minute)
-			lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(answer)})
-			server.Strike(watchtest.Reset())
+			lift := env.server.Inject(watchtest.Fault{Do: watchtest.Answer(answer)})
+			env.server.Strike(watchtest.Reset())
 			time.Sleep(5 * time.Minute)
-			before := len(server.Requests())
+			before := len(env.server.Requests())
 			time.Sleep(5 * time.Minute)
-			if n := len(server.Requests()) - before; n < 20 || n > 30 {
+			if n := len(env.server.Requests()) - before; n < 20 || n > 30 {
 				t.Errorf("%s: %d requests in five minutes, want 20 to 30", apierrors.ReasonForError(answer), n)
 			}
 			lift()
 			time.Sleep(15 * time.Second)
-			if got := source.Status().Phase; got != watchsource.Watching {
+			if got := env.source.Status().Phase; got != watchsource.Watching {
 				t.Errorf("%s: phase %v after 15 seconds, want Watching", apierrors.ReasonForError(answer), got)
 			}
 		})
@@ -407,20 +402,20 @@ func TestObserverSeesHowTheWatchEnded(t *testing.T) {
 		{name: "by a reset", fault: watchtest.Reset(), is: func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
+			env := newEnv(t, newSource)
 			var closed []error
-			source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+			env.start(watchsource.WithObserver(func(o watchsource.Observation) {
 				if o.Kind == watchsource.Closed {
 					closed = append(closed, o.Err)
 				}
 			}))
-			server.Strike(test.fault)
-			server.Create(pod("1"))
+			env.server.Strike(test.fault)
+			env.create("1")
 			synctest.Wait()
 			if len(closed) != 1 || !test.is(closed[0]) {
 				t.Errorf("the observer received Closed with %v, want one that ended %s", closed, test.name)
 			}
-			status := source.Status()
+			status := env.source.Status()
 			if status.Err != nil && !test.is(status.Err) || status.Errors > 1 || status.Relists > 0 {
 				t.Errorf("status %+v, want the same error or none, at most 1 error and no relists", status)
 			}
@@ -493,20 +488,20 @@ func TestStopIsQuickInEveryState(t *testing.T) {
 		{name: "waiting for a silent stream", fault: watchtest.Silence(), cut: true},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			source := startSource(t, newSource, server, watchsource.NewStore())
+			env := newEnv(t, newSource)
+			env.start()
 			if test.cut {
-				defer server.Inject(watchtest.Fault{Do: test.fault})()
-				server.Strike(watchtest.Reset())
+				defer env.server.Inject(watchtest.Fault{Do: test.fault})()
+				env.server.Strike(watchtest.Reset())
 				time.Sleep(20 * time.Second)
 			}
 			began := time.Now()
-			source.Stop()
+			env.source.Stop()
 			if took := time.Since(began); took > 100*time.Millisecond {
 				t.Errorf("Stop took %v, want at most 100ms", took)
 			}
 			synctest.Wait()
-			if streams := server.Streams(); len(streams) > 0 {
+			if streams := env.server.Streams(); len(streams) > 0 {
 				t.Errorf("%d streams are open, want none", len(streams))
 			}
 		})

@@ -47,34 +47,33 @@ func TestEtcdRestored(t *testing.T) {
 	} {
 		for _, idle := range []time.Duration{2 * time.Second, 30 * time.Second, 61 * time.Second, 4 * time.Minute} {
 			eachCaseInBubble(t, fmt.Sprint(name, " after ", idle), func(t *testing.T, newSource modeltest.NewSource) {
-				server := watchtest.NewServer()
-				server.Create(pod("1", phase(corev1.PodRunning)))
-				server.Create(pod("2", phase(corev1.PodRunning)))
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store)
-				ends := countEnds(t, store)
-				restore := server.Backup()
-				server.Update("jobs", "exec-1", phase(corev1.PodSucceeded))
+				env := newEnv(t, newSource)
+				env.create("1", phase(corev1.PodRunning))
+				env.create("2", phase(corev1.PodRunning))
+				env.start()
+				ends := countEnds(t, env.store)
+				restore := env.server.Backup()
+				env.update("1", phase(corev1.PodSucceeded))
 				for i := range 12 {
-					server.Create(pod(fmt.Sprint("lost-", i)))
+					env.server.Create(pod(fmt.Sprint("lost-", i)))
 				}
 				time.Sleep(idle)
 
 				if test.refused != 0 {
-					defer server.Inject(watchtest.Fault{On: test.refused, Times: 1, Do: watchtest.Answer(reinitializing)})()
+					defer env.server.Inject(watchtest.Fault{On: test.refused, Times: 1, Do: watchtest.Answer(reinitializing)})()
 				}
 				if test.inside {
-					server.Strike(watchtest.Answer(reinitializing))
+					env.server.Strike(watchtest.Answer(reinitializing))
 				}
-				server.Strike(watchtest.Cut())
+				env.server.Strike(watchtest.Cut())
 				restore()
 				time.Sleep(5 * time.Second)
-				wantEqualToList(t, server, store)
-				if got := source.Status(); got.Phase != watchsource.Watching {
+				env.wantEqualToList()
+				if got := env.source.Status(); got.Phase != watchsource.Watching {
 					t.Errorf("phase %v, want Watching: %v", got.Phase, got.Err)
 				}
-				server.Update("jobs", "exec-1", phase(corev1.PodSucceeded))
-				server.Update("jobs", "exec-2", phase(corev1.PodFailed))
+				env.update("1", phase(corev1.PodSucceeded))
+				env.update("2", phase(corev1.PodFailed))
 				time.Sleep(time.Second)
 				if got, want := ends(), "exec-1 Succeeded, exec-2 Failed"; got != want {
 					t.Errorf("ends %q, want %q: each end once", got, want)
@@ -87,29 +86,28 @@ func TestEtcdRestored(t *testing.T) {
 // While an application is busy its streams end soon after an event, whatever ends them.
 func TestEtcdRestoredUnderABusyApplication(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		server.Create(pod("1", phase(corev1.PodRunning)))
-		store := watchsource.NewStore()
-		startSource(t, newSource, server, store)
+		env := newEnv(t, newSource)
+		env.create("1", phase(corev1.PodRunning))
+		env.start()
 		changeFor := func(seconds int) {
 			for range seconds {
 				time.Sleep(time.Second)
-				server.Update("jobs", "exec-1", func(*corev1.Pod) {})
+				env.update("1", func(*corev1.Pod) {})
 			}
 			time.Sleep(500 * time.Millisecond)
 		}
 		changeFor(30)
-		server.Strike(watchtest.Reset())
+		env.server.Strike(watchtest.Reset())
 		changeFor(90)
-		restore := server.Backup()
+		restore := env.server.Backup()
 		for i := range 12 {
-			server.Create(pod(fmt.Sprint("lost-", i)))
+			env.server.Create(pod(fmt.Sprint("lost-", i)))
 		}
 		time.Sleep(500 * time.Millisecond)
-		server.Strike(watchtest.Cut())
+		env.server.Strike(watchtest.Cut())
 		restore()
 		time.Sleep(5 * time.Second)
-		wantEqualToList(t, server, store)
+		env.wantEqualToList()
 	})
 }
 
@@ -287,17 +285,17 @@ func TestCutsOfAnotherProxy(t *testing.T) {
 func TestEarlyCutsWhenAClusterBecomesBusy(t *testing.T) {
 	for _, limit := range []time.Duration{15 * time.Second, 50 * time.Second} {
 		eachCaseInBubble(t, fmt.Sprint(limit), func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(watchtest.WithHistory(75))
-			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(limit, watchtest.Reset())})
+			env := newEnv(t, newSource, watchtest.WithHistory(75))
+			env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(limit, watchtest.Reset())})
 			other := pod("other", func(p *corev1.Pod) { p.Labels = nil })
-			server.Create(other)
-			source := startSource(t, newSource, server, watchsource.NewStore())
+			env.server.Create(other)
+			env.start()
 			time.Sleep(time.Hour)
 			for range 3600 {
-				server.Update(other.Namespace, other.Name, func(*corev1.Pod) {})
+				env.server.Update(other.Namespace, other.Name, func(*corev1.Pod) {})
 				time.Sleep(time.Second)
 			}
-			if got := source.Status(); got.Relists != 0 {
+			if got := env.source.Status(); got.Relists != 0 {
 				t.Errorf("%d relists in a busy hour after an idle one, want 0", got.Relists)
 			}
 		})
@@ -307,18 +305,18 @@ func TestEarlyCutsWhenAClusterBecomesBusy(t *testing.T) {
 // A proxy may stop to hold answers back. Then an unanswered watch is trouble again.
 func TestHeldHeadersAreForgotten(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		liveCluster(t, server)
-		lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
-		source := startSource(t, newSource, server, watchsource.NewStore())
+		env := newEnv(t, newSource)
+		liveCluster(t, env.server)
+		lift := env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
+		env.start()
 		time.Sleep(time.Hour)
 		lift()
-		server.Strike(watchtest.Reset())
+		env.server.Strike(watchtest.Reset())
 		time.Sleep(10 * time.Minute)
-		server.Inject(watchtest.Fault{Do: watchtest.Hang()})
-		server.Strike(watchtest.Reset())
+		env.server.Inject(watchtest.Fault{Do: watchtest.Hang()})
+		env.server.Strike(watchtest.Reset())
 		time.Sleep(6 * time.Second)
-		if got := source.Status(); got.Phase != watchsource.Retrying {
+		if got := env.source.Status(); got.Phase != watchsource.Retrying {
 			t.Errorf("phase %v six seconds after the connection was lost, want Retrying", got.Phase)
 		}
 	})
@@ -352,13 +350,13 @@ func TestEndsThatAreNoEarlyCut(t *testing.T) {
 		}
 	})
 	eachCaseInBubble(t, "no bookmarks", func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
-		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(50*time.Second, watchtest.Reset())})
-		source := startSource(t, newSource, server, watchsource.NewStore())
+		env := newEnv(t, newSource)
+		env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+		env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Limit(50*time.Second, watchtest.Reset())})
+		env.start()
 		time.Sleep(time.Hour)
 		short := 0
-		for _, r := range server.Requests() {
+		for _, r := range env.server.Requests() {
 			if r.Verb == watchtest.Watch && *r.Options.TimeoutSeconds < 50 {
 				short++
 			}
@@ -366,7 +364,7 @@ func TestEndsThatAreNoEarlyCut(t *testing.T) {
 		if short > 60 {
 			t.Errorf("%d watches in an hour were asked to end before the cut, want at most 60, five in ten minutes", short)
 		}
-		if err := source.Healthy(3 * time.Minute); err != nil {
+		if err := env.source.Healthy(3 * time.Minute); err != nil {
 			t.Errorf("Healthy = %v, want nil", err)
 		}
 	})
@@ -437,15 +435,15 @@ func TestHeldHeaders(t *testing.T) {
 // A client may lack the right to list. The refusal of a check shows that the server is there.
 func TestHeldHeadersWithoutTheRightToList(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		liveCluster(t, server)
-		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
-		server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
-		source := startSource(t, newSource, server, watchsource.NewStore())
-		server.Strike(watchtest.Reset())
+		env := newEnv(t, newSource)
+		liveCluster(t, env.server)
+		env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
+		env.server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
+		env.start()
+		env.server.Strike(watchtest.Reset())
 		for second := range 3600 {
 			time.Sleep(time.Second)
-			if err, got := source.Healthy(3*time.Minute), source.Status(); err != nil || got.Phase != watchsource.Watching {
+			if err, got := env.source.Healthy(3*time.Minute), env.source.Status(); err != nil || got.Phase != watchsource.Watching {
 				t.Fatalf("after %d seconds Healthy = %v, phase %v, want nil and Watching: %v", second+1, err, got.Phase, got.Err)
 			}
 		}
@@ -465,27 +463,26 @@ func TestLateRefusal(t *testing.T) {
 		"expired":   {do: watchtest.Answer(expired), times: 1, relists: 1},
 	} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store)
+			env := newEnv(t, newSource)
+			env.start()
 			time.Sleep(90 * time.Second)
-			server.Inject(watchtest.Fault{On: watchtest.Watch, Times: test.times, Do: watchtest.Delay(10 * time.Second)})
-			lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Times: test.times, Do: test.do})
-			server.Strike(watchtest.Cut())
-			before := len(server.Requests())
+			env.server.Inject(watchtest.Fault{On: watchtest.Watch, Times: test.times, Do: watchtest.Delay(10 * time.Second)})
+			lift := env.server.Inject(watchtest.Fault{On: watchtest.Watch, Times: test.times, Do: test.do})
+			env.server.Strike(watchtest.Cut())
+			before := len(env.server.Requests())
 			time.Sleep(11 * time.Second)
-			if got := source.Status(); name != "expired" && (got.Phase != watchsource.Retrying || got.Err == nil || !strings.Contains(got.Err.Error(), "watch pods")) {
+			if got := env.source.Status(); name != "expired" && (got.Phase != watchsource.Retrying || got.Err == nil || !strings.Contains(got.Err.Error(), "watch pods")) {
 				t.Errorf("phase %v, error %v, want Retrying and the refusal of the watch", got.Phase, got.Err)
 			}
 			time.Sleep(2 * time.Minute)
 			lift()
-			server.Create(pod("1"))
+			env.create("1")
 			time.Sleep(2 * time.Minute)
-			wantEqualToList(t, server, store)
-			if got := source.Status().Relists; got != test.relists {
+			env.wantEqualToList()
+			if got := env.source.Status().Relists; got != test.relists {
 				t.Errorf("%d relists, want %d", got, test.relists)
 			}
-			if n := len(server.Requests()) - before; n > 20 {
+			if n := len(env.server.Requests()) - before; n > 20 {
 				t.Errorf("%d requests in four minutes, want at most 20", n)
 			}
 		})
@@ -697,24 +694,24 @@ func TestGuarantee7BookmarksThatDoNotMove(t *testing.T) {
 		"the version moves each hour": {after: time.Hour, live: true, lists: 3*12 + 3},
 	} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
+			env := newEnv(t, newSource)
 			if test.live && test.after == 0 {
-				liveCluster(t, server)
+				liveCluster(t, env.server)
 			}
-			source := startSource(t, newSource, server, watchsource.NewStore())
+			env.start()
 			for second := range 3 * 3600 {
 				if test.after > 0 && time.Duration(second)*time.Second%test.after == 0 {
-					server.Advance(1)
+					env.server.Advance(1)
 				}
 				time.Sleep(time.Second)
-				if err := source.Healthy(3 * time.Minute); err != nil {
+				if err := env.source.Healthy(3 * time.Minute); err != nil {
 					t.Fatalf("Healthy = %v after %d seconds, want nil", err, second+1)
 				}
 			}
-			if n := server.Count(allLists); n > test.lists {
+			if n := env.server.Count(allLists); n > test.lists {
 				t.Errorf("%d lists in three hours, want at most %d", n, test.lists)
 			}
-			if got := source.Status(); got.Stalls != 0 || got.Relists != 0 || got.Errors != 0 {
+			if got := env.source.Status(); got.Stalls != 0 || got.Relists != 0 || got.Errors != 0 {
 				t.Errorf("status %+v, want no stalls, relists and errors", got)
 			}
 		})

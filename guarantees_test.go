@@ -225,16 +225,15 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 		}},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			server.Create(pod("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }))
-			server.Create(pod("2", phase(corev1.PodRunning)))
-			store := watchsource.NewStore()
-			startSource(t, newSource, server, store)
+			env := newEnv(t, newSource)
+			env.create("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" })
+			env.create("2", phase(corev1.PodRunning))
+			env.start()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var deletions []watchsource.Change
 			go func() {
-				for batch := range store.Batches(ctx, 0) {
+				for batch := range env.store.Batches(ctx, 0) {
 					for _, c := range batch.Changes {
 						if c.After.State == watchsource.Deleted {
 							deletions = append(deletions, c)
@@ -243,7 +242,7 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 				}
 			}()
 			synctest.Wait()
-			test.leave(t, server)
+			test.leave(t, env.server)
 			time.Sleep(10 * time.Minute)
 			cancel()
 			synctest.Wait()
@@ -253,7 +252,7 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 			if c := deletions[0]; c.After.Name != "exec-1" || c.After.Node != "node-1" || c.Before == nil || c.Before.State != watchsource.Running {
 				t.Errorf("deletion reported with After %+v, Before %+v, want exec-1 on node-1, Running before", c.After, c.Before)
 			}
-			if got := names(store.Snapshot()); got != "exec-2=Running" {
+			if got := names(env.store.Snapshot()); got != "exec-2=Running" {
 				t.Errorf("snapshot %q, want exec-2=Running", got)
 			}
 		})
@@ -264,9 +263,8 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 // briefly.
 func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		store := watchsource.NewStore()
-		startSource(t, newSource, server, store)
+		env := newEnv(t, newSource)
+		env.start()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		intervals := []time.Duration{0, time.Second, time.Hour}
@@ -275,7 +273,7 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 		for i, interval := range intervals {
 			ends[i], deleted[i] = map[string]int{}, map[string]int{}
 			go func() {
-				for batch := range store.Batches(ctx, interval) {
+				for batch := range env.store.Batches(ctx, interval) {
 					for _, c := range batch.Changes {
 						switch {
 						case c.After.State.Ended():
@@ -291,13 +289,13 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 		want := map[string]int{}
 		for i := range 200 {
 			id := fmt.Sprint(i)
-			server.Create(pod(id))
-			server.Update("jobs", "exec-"+id, phase(corev1.PodRunning))
-			server.Update("jobs", "exec-"+id, func(p *corev1.Pod) {
+			env.create(id)
+			env.server.Update("jobs", "exec-"+id, phase(corev1.PodRunning))
+			env.server.Update("jobs", "exec-"+id, func(p *corev1.Pod) {
 				phase(corev1.PodFailed)(p)
 				container(executorContainer, ended(int32(i)+1, "Error"))(p)
 			})
-			server.Delete("jobs", "exec-"+id)
+			env.server.Delete("jobs", "exec-"+id)
 			want[fmt.Sprintf("%d Failed %d", i, i+1)] = 1
 			if i%50 == 0 {
 				time.Sleep(3 * time.Second)
@@ -326,40 +324,39 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 // it lists.
 func TestGuarantee5ResumeNotRelist(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		server.Create(pod("1"))
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store)
+		env := newEnv(t, newSource)
+		env.create("1")
+		env.start()
 		faults := []watchtest.Effect{
 			watchtest.Cut(), watchtest.Reset(), watchtest.Tear(), watchtest.SendRaw([]byte{0, 0, 0, 2, 'x', 'y'}),
 			watchtest.SendError(apierrors.NewInternalError(fmt.Errorf("etcd has a cold"))),
 		}
 		for round := range 100 {
-			server.Strike(faults[round%len(faults)])
-			server.Create(pod(fmt.Sprintf("round-%d", round)))
+			env.server.Strike(faults[round%len(faults)])
+			env.server.Create(pod(fmt.Sprintf("round-%d", round)))
 			time.Sleep(10 * time.Second)
-			wantEqualToList(t, server, store)
+			env.wantEqualToList()
 		}
-		if n := completeLists(server); n != 1 {
+		if n := completeLists(env.server); n != 1 {
 			t.Errorf("100 faults caused %d lists, want 0", n-1)
 		}
-		if got := source.Status(); got.Resumes < 100 || got.Relists != 0 {
+		if got := env.source.Status(); got.Resumes < 100 || got.Relists != 0 {
 			t.Errorf("%d resumes and %d relists in Status, want at least 100 and 0", got.Resumes, got.Relists)
 		}
 
-		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
-		server.Strike(watchtest.Reset())
+		lift := env.server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		env.server.Strike(watchtest.Reset())
 		synctest.Wait() // until the client has been refused once
-		server.Create(pod("while-away"))
-		server.Delete("jobs", "exec-1")
-		server.Compact()
+		env.create("while-away")
+		env.delete("1")
+		env.server.Compact()
 		lift()
 		time.Sleep(time.Minute)
-		wantEqualToList(t, server, store)
-		if n := completeLists(server); n != 2 {
+		env.wantEqualToList()
+		if n := completeLists(env.server); n != 2 {
 			t.Errorf("an outage and an expired version caused %d lists, want 1", n-1)
 		}
-		if got := source.Status(); got.Relists != 1 {
+		if got := env.source.Status(); got.Relists != 1 {
 			t.Errorf("%d relists in Status, want 1", got.Relists)
 		}
 	})
@@ -381,21 +378,20 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 		{name: "a stall timeout without bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, options: []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, within: 62 * time.Second, hourly: 76},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(test.server...)
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store, test.options...)
+			env := newEnv(t, newSource, test.server...)
+			env.start(test.options...)
 			time.Sleep(2 * time.Minute) // for a bookmark, if the server sends them
-			server.Strike(watchtest.Silence())
-			server.Create(pod("1"))
-			server.Create(pod("2"))
+			env.server.Strike(watchtest.Silence())
+			env.create("1")
+			env.create("2")
 			time.Sleep(test.within)
-			wantEqualToList(t, server, store)
-			if got := source.Status(); got.Stalls == 0 || got.Relists != 0 {
+			env.wantEqualToList()
+			if got := env.source.Status(); got.Stalls == 0 || got.Relists != 0 {
 				t.Errorf("%d stalls and %d relists in Status, want at least 1 and 0", got.Stalls, got.Relists)
 			}
-			before := server.Count(^watchtest.Verb(0))
+			before := env.server.Count(^watchtest.Verb(0))
 			time.Sleep(time.Hour)
-			if n := server.Count(^watchtest.Verb(0)) - before; n > test.hourly {
+			if n := env.server.Count(^watchtest.Verb(0)) - before; n > test.hourly {
 				t.Errorf("%d requests in a quiet hour, want at most %d", n, test.hourly)
 			}
 		})
@@ -425,36 +421,36 @@ func TestSlowStoreIsNoStall(t *testing.T) {
 // G7: Status shows each fault, and the log has one line for each change.
 func TestGuarantee7TroubleIsVisible(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
+		env := newEnv(t, newSource)
 		log := &logLines{}
-		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
+		env.start(watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
 		wantPhase := func(want watchsource.Phase) {
 			t.Helper()
 			synctest.Wait()
-			if got := source.Status().Phase; got != want {
+			if got := env.source.Status().Phase; got != want {
 				t.Errorf("phase %v, want %v", got, want)
 			}
 		}
 		wantPhase(watchsource.Watching)
-		if got := source.Status(); got.Err != nil || got.Lists != 1 || got.AppID != "app" || got.LastContact.IsZero() {
+		if got := env.source.Status(); got.Err != nil || got.Lists != 1 || got.AppID != "app" || got.LastContact.IsZero() {
 			t.Errorf("status after Start %+v, want no error, 1 list, application app and a last contact", got)
 		}
 
-		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
-		server.Strike(watchtest.Reset())
+		lift := env.server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		env.server.Strike(watchtest.Reset())
 		time.Sleep(time.Second)
 		wantPhase(watchsource.Retrying)
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
-		if err := source.Status().Err; err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {
+		if err := env.source.Status().Err; err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {
 			t.Errorf("Status.Err = %v, want connection refused", err)
 		}
 		lift()
 
-		lift = server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(podsResource.GroupResource(), "", fmt.Errorf("RBAC")))})
+		lift = env.server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(podsResource.GroupResource(), "", fmt.Errorf("RBAC")))})
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
-		if err := source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch") {
+		if err := env.source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch") {
 			t.Errorf("Status.Err = %v, want a 403 with the advice to grant the verbs", err)
 		}
 		lift()
@@ -467,7 +463,7 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 		if lines := log.matching("Watch restored"); len(lines) != 1 {
 			t.Errorf("%d lines \"Watch restored\" for one recovery, want 1", len(lines))
 		}
-		source.Stop()
+		env.source.Stop()
 		wantPhase(watchsource.Stopped)
 	})
 }
@@ -485,28 +481,28 @@ func TestGuarantee7BlindnessIsVisible(t *testing.T) {
 		{name: "silent", effect: watchtest.Silence(), within: 155 * time.Second},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
+			env := newEnv(t, newSource)
 			log := &logLines{}
-			source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+			env.start(watchsource.WithLogger(log.logger(0)))
 			time.Sleep(2*time.Minute + 5*time.Second) // for a bookmark
-			began := source.Status().Since
-			server.Strike(watchtest.Reset())
+			began := env.source.Status().Since
+			env.server.Strike(watchtest.Reset())
 			time.Sleep(time.Minute)
-			if got := source.Status(); got.Phase != watchsource.Watching || got.Since != began || got.Resumes != 1 {
+			if got := env.source.Status(); got.Phase != watchsource.Watching || got.Since != began || got.Resumes != 1 {
 				t.Errorf("a minute after an ordinary reconnection the status is %+v, want Watching since %v and 1 resume", got, began)
 			}
 
-			lift := server.Inject(watchtest.Fault{Do: watchtest.Hang()})
-			server.Strike(test.effect)
+			lift := env.server.Inject(watchtest.Fault{Do: watchtest.Hang()})
+			env.server.Strike(test.effect)
 			time.Sleep(test.within + time.Second)
 			synctest.Wait()
-			if got := source.Status(); got.Phase != watchsource.Retrying || got.Err == nil {
+			if got := env.source.Status(); got.Phase != watchsource.Retrying || got.Err == nil {
 				t.Errorf("%v after the watch was lost the status is %+v, want Retrying and an error", test.within, got)
 			}
 			lift()
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
-			if got := source.Status(); got.Phase != watchsource.Watching || got.Relists != 0 {
+			if got := env.source.Status(); got.Phase != watchsource.Watching || got.Relists != 0 {
 				t.Errorf("after the recovery the status is %+v, want Watching and no relists", got)
 			}
 			if lines := log.matching("Watch restored"); len(lines) != 1 {
@@ -560,10 +556,10 @@ func TestGuarantee7Healthy(t *testing.T) {
 
 func TestGuarantee7Observer(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		server.Create(pod("1"))
+		env := newEnv(t, newSource)
+		env.create("1")
 		var seen []string
-		startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithObserver(func(o watchsource.Observation) {
+		env.start(watchsource.WithObserver(func(o watchsource.Observation) {
 			seen = append(seen, fmt.Sprintf("%v pods=%d resumed=%v event=%q err=%v", o.Kind, o.Pods, o.Resumed, o.Event, o.Err != nil))
 		}))
 		step := func(want ...string) {
@@ -576,14 +572,14 @@ func TestGuarantee7Observer(t *testing.T) {
 			seen = nil
 		}
 		step("Listed pods=1 resumed=false event=\"\" err=false", "Opened pods=0 resumed=false event=\"\" err=false")
-		server.Create(pod("2"))
+		env.create("2")
 		step("Received pods=0 resumed=false event=\"ADDED\" err=false")
-		server.Strike(watchtest.Answer(internal)) // inside the stream
+		env.server.Strike(watchtest.Answer(internal)) // inside the stream
 		step("Closed pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
-		server.Inject(watchtest.Fault{Times: 1, Do: watchtest.Refuse()})
-		server.Strike(watchtest.Cut())
+		env.server.Inject(watchtest.Fault{Times: 1, Do: watchtest.Refuse()})
+		env.server.Strike(watchtest.Cut())
 		step("Closed pods=0 resumed=false event=\"\" err=false", "Refused pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
-		server.Strike(watchtest.Answer(expired))
+		env.server.Strike(watchtest.Answer(expired))
 		step("Closed pods=0 resumed=false event=\"\" err=true", "Listed pods=2 resumed=false event=\"\" err=false", "Opened pods=0 resumed=false event=\"\" err=false")
 	})
 }

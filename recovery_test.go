@@ -76,41 +76,40 @@ func TestServerRestoredFromBackup(t *testing.T) {
 		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, noBookmarks: true, before: 7 * time.Minute},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(test.server...)
+			env := newEnv(t, newSource, test.server...)
 			if test.noBookmarks {
-				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+				env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
 			}
 			if test.denyList {
-				server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
+				env.server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
 			}
 			for _, id := range []string{"ends before", "ends after", "ends twice", "lives"} {
-				server.Create(pod(id, phase(corev1.PodRunning)))
+				env.create(id, phase(corev1.PodRunning))
 			}
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store)
-			seen := countChanges(t, store)
+			env.start()
+			seen := countChanges(t, env.store)
 			time.Sleep(test.before)
 
-			restore := server.Backup()
-			server.Update("jobs", "exec-ends before", phase(corev1.PodFailed))
-			server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
-			server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
-			server.Create(pod("new", phase(corev1.PodRunning)))
-			server.Advance(1000)
-			server.Update("jobs", "exec-lives", phase(corev1.PodRunning))
+			restore := env.server.Backup()
+			env.update("ends before", phase(corev1.PodFailed))
+			env.update("ends twice", phase(corev1.PodFailed))
+			env.update("lives", phase(corev1.PodRunning))
+			env.create("new", phase(corev1.PodRunning))
+			env.server.Advance(1000)
+			env.update("lives", phase(corev1.PodRunning))
 			synctest.Wait()
 			restore()
-			server.Update("jobs", "exec-ends after", phase(corev1.PodFailed))
+			env.update("ends after", phase(corev1.PodFailed))
 			time.Sleep(5 * time.Minute)
-			wantEqualToList(t, server, store)
-			if got := source.Status().Relists; got != 1 {
+			env.wantEqualToList()
+			if got := env.source.Status().Relists; got != 1 {
 				t.Errorf("%d relists, want 1", got)
 			}
 
 			// From here on the view follows the new history.
-			server.Update("jobs", "exec-ends twice", phase(corev1.PodFailed))
-			server.Delete("jobs", "exec-lives")
-			wantEqualToList(t, server, store)
+			env.update("ends twice", phase(corev1.PodFailed))
+			env.delete("lives")
+			env.wantEqualToList()
 			if got, want := fmt.Sprint(seen.ended), "map[exec-ends after:1 exec-ends before:1 exec-ends twice:2]"; got != want {
 				t.Errorf("the reader received the ends %s, want %s", got, want)
 			}
@@ -129,29 +128,28 @@ func TestBusyServerRestoredFromBackup(t *testing.T) {
 		"refused": watchtest.Refuse(), "503": watchtest.Answer(apierrors.NewServiceUnavailable("starting")), "reset": watchtest.Reset(),
 	} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
-			server.Create(pod("1", phase(corev1.PodRunning)))
-			server.Create(pod("2", phase(corev1.PodRunning)))
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store)
+			env := newEnv(t, newSource)
+			env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+			env.create("1", phase(corev1.PodRunning))
+			env.create("2", phase(corev1.PodRunning))
+			env.start()
 			time.Sleep(time.Minute)
-			restore := server.Backup()
-			server.Advance(1000)
-			server.Update("jobs", "exec-2", phase(corev1.PodRunning))
+			restore := env.server.Backup()
+			env.server.Advance(1000)
+			env.update("2", phase(corev1.PodRunning))
 			synctest.Wait()
-			lift := server.Inject(watchtest.Fault{Do: away})
+			lift := env.server.Inject(watchtest.Fault{Do: away})
 			restore()
-			server.Delete("jobs", "exec-1") // at a lower version than the source has
+			env.delete("1") // at a lower version than the source has
 			time.Sleep(3 * time.Second)
 			lift()
 			for range 600 {
-				server.Update("jobs", "exec-2", phase(corev1.PodRunning))
-				server.Advance(20)
+				env.update("2", phase(corev1.PodRunning))
+				env.server.Advance(20)
 				time.Sleep(100 * time.Millisecond)
 			}
-			wantEqualToList(t, server, store)
-			if got := source.Status().Relists; got != 1 {
+			env.wantEqualToList()
+			if got := env.source.Status().Relists; got != 1 {
 				t.Errorf("%d relists, want 1", got)
 			}
 		})
@@ -233,21 +231,21 @@ func TestListsAreSpaced(t *testing.T) {
 		{name: "ended", after: 0, effect: watchtest.Cut()},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(watchtest.WithoutStreamingLists())
-			server.Create(pod("1", phase(corev1.PodRunning)))
-			startSource(t, newSource, server, watchsource.NewStore())
+			env := newEnv(t, newSource, watchtest.WithoutStreamingLists())
+			env.create("1", phase(corev1.PodRunning))
+			env.start()
 			time.Sleep(5 * time.Minute)
-			server.Inject(watchtest.Fault{On: watchtest.Watch, After: test.after, Do: test.effect})
-			server.Strike(watchtest.Cut())
+			env.server.Inject(watchtest.Fault{On: watchtest.Watch, After: test.after, Do: test.effect})
+			env.server.Strike(watchtest.Cut())
 			go func() { // so that each stream has events
 				for range 6000 {
-					server.Update("jobs", "exec-1", func(*corev1.Pod) {})
+					env.update("1", func(*corev1.Pod) {})
 					time.Sleep(10 * time.Millisecond)
 				}
 			}()
-			before := completeLists(server)
+			before := completeLists(env.server)
 			time.Sleep(time.Minute)
-			if n := completeLists(server) - before; n == 0 || n > 20 {
+			if n := completeLists(env.server) - before; n == 0 || n > 20 {
 				t.Errorf("%d lists in a minute, want 1 to 20", n)
 			}
 		})
@@ -292,26 +290,25 @@ func TestIdleCuts(t *testing.T) {
 		{idle: 4500 * time.Millisecond, cut: watchtest.Reset(), open: 0.8},
 	} {
 		eachCaseInBubble(t, fmt.Sprint(test.idle), func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			store := watchsource.NewStore()
+			env := newEnv(t, newSource)
 			var o openTime
-			source := startSource(t, newSource, server, store, watchsource.WithObserver(o.observe))
-			server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(test.idle, test.cut)})
-			server.Strike(watchtest.Idle(test.idle, test.cut))
+			env.start(watchsource.WithObserver(o.observe))
+			env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Idle(test.idle, test.cut)})
+			env.server.Strike(watchtest.Idle(test.idle, test.cut))
 			time.Sleep(10 * time.Minute)
 			synctest.Wait()
 			if part := o.open.Seconds() / (o.open + o.gap).Seconds(); part < test.open || o.longestGap > 1500*time.Millisecond {
 				t.Errorf("a watch was open for %.2f of the time with a gap of %v, want at least %.2f and at most 1.5s", part, o.longestGap, test.open)
 			}
-			if got := source.Status(); got.Relists != 0 || got.Phase != watchsource.Watching {
+			if got := env.source.Status(); got.Relists != 0 || got.Phase != watchsource.Watching {
 				t.Errorf("%d relists, phase %v, want 0 and Watching", got.Relists, got.Phase)
 			}
-			if err := source.Healthy(3 * time.Minute); err != nil {
+			if err := env.source.Healthy(3 * time.Minute); err != nil {
 				t.Errorf("Healthy = %v, want nil", err)
 			}
-			server.Create(pod("1"))
+			env.create("1")
 			time.Sleep(1500 * time.Millisecond)
-			wantEqualToList(t, server, store)
+			env.wantEqualToList()
 		})
 	}
 }
@@ -319,17 +316,16 @@ func TestIdleCuts(t *testing.T) {
 // The source replaces a connection that is reset now and then at once, as an informer does.
 func TestResetsAreRepairedAtOnce(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		store := watchsource.NewStore()
-		startSource(t, newSource, server, store)
+		env := newEnv(t, newSource)
+		env.start()
 		for range 20 {
 			time.Sleep(time.Minute)
 			for range 3 {
-				server.Strike(watchtest.Reset())
-				server.Delete("jobs", server.Create(pod("1")).Name)
-				server.Create(pod("1"))
-				wantEqualToList(t, server, store) // without any delay
-				server.Delete("jobs", "exec-1")
+				env.server.Strike(watchtest.Reset())
+				env.server.Delete("jobs", env.create("1").Name)
+				env.create("1")
+				env.wantEqualToList() // without any delay
+				env.delete("1")
 				synctest.Wait()
 			}
 		}
@@ -344,15 +340,14 @@ func TestStreamSwallowedAfterStart(t *testing.T) {
 		"no bookmarks":   {watchtest.WithoutStreamingLists(), watchtest.WithBookmarkInterval(0)},
 	} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer(options...)
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store)
+			env := newEnv(t, newSource, options...)
+			env.start()
 			time.Sleep(10 * time.Second)
-			server.Strike(watchtest.Silence())
-			server.Create(pod("1"))
+			env.server.Strike(watchtest.Silence())
+			env.create("1")
 			time.Sleep(4 * time.Minute)
-			wantEqualToList(t, server, store)
-			if got := source.Status(); got.Relists != 0 || got.Stalls != 1 {
+			env.wantEqualToList()
+			if got := env.source.Status(); got.Relists != 0 || got.Stalls != 1 {
 				t.Errorf("%d relists and %d stalls, want 0 and 1", got.Relists, got.Stalls)
 			}
 		})
@@ -426,15 +421,15 @@ func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
 	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
 		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
 			eachCaseInBubble(t, fmt.Sprint(name, before), func(t *testing.T, newSource modeltest.NewSource) {
-				server := watchtest.NewServer()
-				source := startSource(t, newSource, server, watchsource.NewStore())
-				defer server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
+				env := newEnv(t, newSource)
+				env.start()
+				defer env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.OmitBookmarks()})()
 				time.Sleep(before)
-				server.Inject(watchtest.Fault{Do: effect})
-				server.Strike(watchtest.Silence())
+				env.server.Inject(watchtest.Fault{Do: effect})
+				env.server.Strike(watchtest.Silence())
 				time.Sleep(4 * time.Minute)
 				for range 3600 {
-					if err := source.Healthy(3 * time.Minute); err == nil {
+					if err := env.source.Healthy(3 * time.Minute); err == nil {
 						t.Fatal("Healthy = nil, want an error, because nothing arrives from the server")
 					}
 					time.Sleep(time.Second)

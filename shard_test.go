@@ -380,32 +380,31 @@ func TestStartErrorsOfShards(t *testing.T) {
 // observer and the store hear of at most one a second.
 func TestEventsOfOtherShards(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer(watchtest.WithBookmarkInterval(0))
-		server.Create(podIn("default", "1"))
-		server.Create(podIn("spark", "1"))
+		env := newEnv(t, newSource, watchtest.WithBookmarkInterval(0))
+		env.server.Create(podIn("default", "1"))
+		env.server.Create(podIn("spark", "1"))
 		observed := new(observations)
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store, watchsource.WithShard(1, 2), watchsource.WithObserver(observed.observe))
+		env.start(watchsource.WithShard(1, 2), watchsource.WithObserver(observed.observe))
 		const perSecond, seconds = 20, 600
 		for i := range perSecond * seconds {
-			server.Update("spark", "exec-spark-1", touch)
+			env.server.Update("spark", "exec-spark-1", touch)
 			time.Sleep(time.Second / perSecond)
 			switch {
 			case i%100 != 0:
 			case i%1000 == 0:
-				server.Strike(watchtest.Cut()) // before any bookmark
+				env.server.Strike(watchtest.Cut()) // before any bookmark
 				fallthrough
 			default:
 				time.Sleep(time.Second)
-				server.Compact()
-				server.Update("spark", "exec-spark-1", touch)
+				env.server.Compact()
+				env.server.Update("spark", "exec-spark-1", touch)
 			}
-			if err := source.Healthy(10 * time.Second); err != nil {
+			if err := env.source.Healthy(10 * time.Second); err != nil {
 				t.Fatalf("after %d events of another shard: %v", i, err)
 			}
 		}
 		synctest.Wait()
-		status := source.Status()
+		status := env.source.Status()
 		if status.Events != 0 || status.Relists != 0 || status.Stalls != 0 || status.Phase != watchsource.Watching {
 			t.Errorf("%d events, %d relists, %d stalls, %v; want 0, 0, 0, Watching; last error %v",
 				status.Events, status.Relists, status.Stalls, status.Phase, status.Err)
@@ -421,7 +420,7 @@ func TestEventsOfOtherShards(t *testing.T) {
 		if received < seconds/2 || received > 2*seconds {
 			t.Errorf("the observer heard of %d events in %d seconds, want about one a second", received, seconds)
 		}
-		if names := names(store.Snapshot()); names != "exec-default-1=Pending" {
+		if names := names(env.store.Snapshot()); names != "exec-default-1=Pending" {
 			t.Errorf("the view has %s, want exec-default-1 only", names)
 		}
 	})
@@ -430,16 +429,15 @@ func TestEventsOfOtherShards(t *testing.T) {
 // A pod of another shard is not decoded. If it is damaged, the watch goes on.
 func TestBadPodOfAnotherShard(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		server.Create(podIn("default", "1"))
-		server.Create(podIn("spark", "1"))
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store, watchsource.WithShard(1, 2))
-		server.Strike(watchtest.Malform())
-		server.Update("spark", "exec-spark-1", touch)
-		server.Update("default", "exec-default-1", phase(corev1.PodRunning))
-		wantNames(t, store, "exec-default-1=Running")
-		if status := source.Status(); status.Errors != 0 || status.Resumes != 0 {
+		env := newEnv(t, newSource)
+		env.server.Create(podIn("default", "1"))
+		env.server.Create(podIn("spark", "1"))
+		env.start(watchsource.WithShard(1, 2))
+		env.server.Strike(watchtest.Malform())
+		env.server.Update("spark", "exec-spark-1", touch)
+		env.server.Update("default", "exec-default-1", phase(corev1.PodRunning))
+		wantNames(t, env.store, "exec-default-1=Running")
+		if status := env.source.Status(); status.Errors != 0 || status.Resumes != 0 {
 			t.Errorf("%d errors and %d resumes, want none; last error %v", status.Errors, status.Resumes, status.Err)
 		}
 	})

@@ -185,16 +185,15 @@ func TestGuarantee1LostEvents(t *testing.T) {
 			}
 		})
 		eachCaseInBubble(t, loss.name+", without the option", func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			podsBeforeLosses(server)
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store)
+			env := newEnv(t, newSource)
+			podsBeforeLosses(env.server)
+			env.start()
 			time.Sleep(time.Hour)
-			before := names(store.Snapshot())
-			lose(server, loss.events, loss.change)
+			before := names(env.store.Snapshot())
+			lose(env.server, loss.events, loss.change)
 			time.Sleep(24 * time.Hour)
-			if after := names(store.Snapshot()); after != before || source.Healthy(3*time.Minute) != nil {
-				t.Errorf("the store has %s, Healthy = %v; want %s and nil: then the test does not lose the event", after, source.Healthy(3*time.Minute), before)
+			if after := names(env.store.Snapshot()); after != before || env.source.Healthy(3*time.Minute) != nil {
+				t.Errorf("the store has %s, Healthy = %v; want %s and nil: then the test does not lose the event", after, env.source.Healthy(3*time.Minute), before)
 			}
 		})
 	}
@@ -372,23 +371,22 @@ func TestVerificationFails(t *testing.T) {
 // A list has as many pages as a list of pods, and all of them are compared.
 func TestVerificationInPages(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
+		env := newEnv(t, newSource)
 		for i := range 1201 {
-			server.Create(pod(fmt.Sprintf("%04d", i)))
+			env.server.Create(pod(fmt.Sprintf("%04d", i)))
 		}
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store, watchsource.WithVerification(verifyEvery))
+		env.start(watchsource.WithVerification(verifyEvery))
 		time.Sleep(noticed)
-		if n := len(verifications(server)); n != 3 || source.Status().Lists != 1 {
-			t.Errorf("%d requests and %d lists, want three pages and one list", n, source.Status().Lists)
+		if n := len(verifications(env.server)); n != 3 || env.source.Status().Lists != 1 {
+			t.Errorf("%d requests and %d lists, want three pages and one list", n, env.source.Status().Lists)
 		}
-		server.Strike(watchtest.Lose(2))
-		server.Delete("jobs", "exec-0000")
-		server.Delete("jobs", "exec-1200")
-		server.Update("jobs", "exec-0001", touch)
+		env.server.Strike(watchtest.Lose(2))
+		env.delete("0000")
+		env.delete("1200")
+		env.update("0001", touch)
 		time.Sleep(noticed)
-		wantEqualToList(t, server, store)
-		if err := source.Status().Err; err == nil || !strings.Contains(err.Error(), "lost events of 2 pods, the first: pod jobs/exec-0000 is gone") {
+		env.wantEqualToList()
+		if err := env.source.Status().Err; err == nil || !strings.Contains(err.Error(), "lost events of 2 pods, the first: pod jobs/exec-0000 is gone") {
 			t.Errorf("Status.Err = %v, want two pods", err)
 		}
 	})
@@ -614,10 +612,9 @@ func TestVerificationNoticesAnEarlierHistory(t *testing.T) {
 // A verification that a short watch interrupts is made on the next one.
 func TestVerificationWithShortWatches(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer(watchtest.WithBookmarkInterval(10 * time.Second))
-		podsBeforeLosses(server)
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store, watchsource.WithVerification(verifyEvery))
+		env := newEnv(t, newSource, watchtest.WithBookmarkInterval(10*time.Second))
+		podsBeforeLosses(env.server)
+		env.start(watchsource.WithVerification(verifyEvery))
 		ticker := time.NewTicker(25 * time.Second)
 		defer ticker.Stop()
 		ctx := t.Context()
@@ -625,20 +622,20 @@ func TestVerificationWithShortWatches(t *testing.T) {
 			for {
 				select {
 				case <-ticker.C:
-					server.Strike(watchtest.Cut())
+					env.server.Strike(watchtest.Cut())
 				case <-ctx.Done():
 					return
 				}
 			}
 		}()
-		server.Inject(watchtest.Fault{If: isVerification, Do: watchtest.Delay(5 * time.Second)})
+		env.server.Inject(watchtest.Fault{If: isVerification, Do: watchtest.Delay(5 * time.Second)})
 		time.Sleep(time.Hour)
-		if n := len(verifications(server)); n < 11 || source.Status().Lists != 1 {
-			t.Errorf("%d verifications and %d lists in an hour, want one each five minutes and one list", n, source.Status().Lists)
+		if n := len(verifications(env.server)); n < 11 || env.source.Status().Lists != 1 {
+			t.Errorf("%d verifications and %d lists in an hour, want one each five minutes and one list", n, env.source.Status().Lists)
 		}
-		lose(server, 1, deleteFirst)
+		lose(env.server, 1, deleteFirst)
 		time.Sleep(noticed)
-		wantEqualToList(t, server, store)
+		env.wantEqualToList()
 	})
 }
 
@@ -646,17 +643,16 @@ func TestVerificationWithShortWatches(t *testing.T) {
 // come.
 func TestVerificationOfTheLastEvent(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		podsBeforeLosses(server)
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store, watchsource.WithVerification(130*time.Second))
+		env := newEnv(t, newSource)
+		podsBeforeLosses(env.server)
+		env.start(watchsource.WithVerification(130 * time.Second))
 		time.Sleep(129 * time.Second)
-		server.Strike(watchtest.Lose(1))
-		server.Delete("jobs", "exec-1")
+		env.server.Strike(watchtest.Lose(1))
+		env.delete("1")
 		time.Sleep(71 * time.Second)
-		wantEqualToList(t, server, store)
-		if n := len(verifications(server)); n != 1 || source.Status().Relists != 1 {
-			t.Errorf("%d verifications and %d relists, want one and one", n, source.Status().Relists)
+		env.wantEqualToList()
+		if n := len(verifications(env.server)); n != 1 || env.source.Status().Relists != 1 {
+			t.Errorf("%d verifications and %d relists, want one and one", n, env.source.Status().Relists)
 		}
 	})
 }
@@ -704,14 +700,14 @@ func TestVerificationOfAnEventThatEachWatchLoses(t *testing.T) {
 func TestVerificationInterval(t *testing.T) {
 	for every, want := range map[time.Duration]int{0: 0, -time.Hour: 0, time.Nanosecond: 12, 5 * time.Second: 12, 20 * time.Second: 3} {
 		eachCaseInBubble(t, every.String(), func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			podsBeforeLosses(server)
-			startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithVerification(time.Second), watchsource.WithVerification(every))
+			env := newEnv(t, newSource)
+			podsBeforeLosses(env.server)
+			env.start(watchsource.WithVerification(time.Second), watchsource.WithVerification(every))
 			for range 610 {
-				server.Update("jobs", "exec-3", touch)
+				env.update("3", touch)
 				time.Sleep(100 * time.Millisecond)
 			}
-			if n := len(verifications(server)); n < want-1 || n > want {
+			if n := len(verifications(env.server)); n < want-1 || n > want {
 				t.Errorf("%d verifications in a minute, want %d", n, want)
 			}
 		})
