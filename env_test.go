@@ -4,6 +4,7 @@ package watchsource_test
 
 import (
 	"testing"
+	"testing/synctest"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -51,4 +52,34 @@ func (e *testEnv) delete(id string) { e.server.Delete(podtest.Namespace, "exec-"
 func (e *testEnv) wantEqualToList() {
 	e.t.Helper()
 	wantEqualToList(e.t, e.server, e.store)
+}
+
+// startSource starts a source for application "app". The test's cleanup stops it.
+func startSource(t *testing.T, newSource modeltest.NewSource, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
+	t.Helper()
+	source := newSource(store, server.Client(), opts...)
+	start(t, source, "app")
+	t.Cleanup(source.Stop)
+	return source
+}
+
+// wantEqualToList fails unless the store has exactly the pods that the server lists.
+func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.Store) {
+	t.Helper()
+	synctest.Wait()
+	snapshot := store.Snapshot()
+	want := server.List(executors)
+	if snapshot.Len() != len(want) {
+		t.Fatalf("%d executors, want %d as in a LIST", snapshot.Len(), len(want))
+	}
+	for i := range want {
+		e, ok := snapshot.Get(want[i].Name)
+		if !ok {
+			t.Fatalf("the snapshot lacks %s, want it as in a LIST", want[i].Name)
+		}
+		want[i].ManagedFields = nil
+		if !podtest.Equal(keptPod(t, e), &want[i]) {
+			t.Errorf("%s at version %s differs from the LIST, want it at version %s", e.Name, e.ResourceVersion, want[i].ResourceVersion)
+		}
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,41 +20,11 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// One or more tests for each numbered guarantee of the package documentation. The tests for
-// 10 and 11 are in other files: TestGuarantee10StopWaitsForTheStore and
-// TestGuarantee11BadPods.
+// One or more tests for each numbered guarantee of the package documentation. Those of guarantee 7
+// are in guarantee7_test.go and health_test.go, those of 6 in silence_test.go, of 10 in stop_test.go,
+// and of 11 in executordetails_test.go.
 
 const executors = podtest.Selector
-
-// startSource starts a source for application "app". The test's cleanup stops it.
-func startSource(t *testing.T, newSource modeltest.NewSource, server *watchtest.Server, store watchsource.SnapshotsStore, opts ...watchsource.Option) *watchsource.WatchSnapshotSource {
-	t.Helper()
-	source := newSource(store, server.Client(), opts...)
-	start(t, source, "app")
-	t.Cleanup(source.Stop)
-	return source
-}
-
-// wantEqualToList fails unless the store has exactly the pods that the server lists.
-func wantEqualToList(t *testing.T, server *watchtest.Server, store *watchsource.Store) {
-	t.Helper()
-	synctest.Wait()
-	snapshot := store.Snapshot()
-	want := server.List(executors)
-	if snapshot.Len() != len(want) {
-		t.Fatalf("%d executors, want %d as in a LIST", snapshot.Len(), len(want))
-	}
-	for i := range want {
-		e, ok := snapshot.Get(want[i].Name)
-		if !ok {
-			t.Fatalf("the snapshot lacks %s, want it as in a LIST", want[i].Name)
-		}
-		want[i].ManagedFields = nil
-		if !podtest.Equal(keptPod(t, e), &want[i]) {
-			t.Errorf("%s at version %s differs from the LIST, want it at version %s", e.Name, e.ResourceVersion, want[i].ResourceVersion)
-		}
-	}
-}
 
 // G1: after Start the store has the complete state. Later it equals a LIST at its resource
 // version. This holds with and without streaming lists, in protobuf and JSON.
@@ -158,39 +127,6 @@ func TestGuarantee2InOrder(t *testing.T) {
 			t.Errorf("states arrived as %v, want %v", store.steps, want)
 		}
 	})
-}
-
-// A pod without a version, or with version 0, does not move the version to resume from.
-func TestGuarantee2PodsWithoutAVersion(t *testing.T) {
-	store := watchsource.NewStore()
-	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
-	watcher.Replace(nil, "46")
-	for _, v := range []string{"0", "", "45"} {
-		must(t, watcher.Receive(bookmark(v)))
-		if got := store.Snapshot().ResourceVersion(); got != "46" {
-			t.Errorf("after a bookmark at %q the store is at %q, want 46", v, got)
-		}
-	}
-}
-
-func TestGuarantee2OlderStatesAreIgnored(t *testing.T) {
-	store := &recordingStore{}
-	watcher := watchsource.NewWatcher(store, selectorOf(t, executors))
-	must(t, watcher.Receive(added(pod("1", uid("u"), version("10")))))
-	must(t, watcher.Receive(modified(pod("1", uid("u"), version("9")))))
-	must(t, watcher.Receive(modified(pod("1", uid("u"), version("11")))))
-	must(t, watcher.Receive(modified(pod("1", uid("u"), version("odd")))))
-	want := "update exec-1, update exec-1, update exec-1" // all but the state at version 9
-	if got := strings.Join(store.all(), ", "); got != want {
-		t.Errorf("the store received %q, want %q", got, want)
-	}
-
-	memory := watchsource.NewStore()
-	memory.UpdatePod(pod("1", uid("u"), version("10"), phase(corev1.PodRunning)))
-	memory.UpdatePod(pod("1", uid("u"), version("9"), phase(corev1.PodPending)))
-	if got := names(memory.Snapshot()); got != "exec-1=Running" {
-		t.Errorf("snapshot %q after an older state, want exec-1=Running", got)
-	}
 }
 
 // G3: a pod that leaves in any way is reported as deleted exactly once, with its last known
@@ -359,228 +295,6 @@ func TestGuarantee5ResumeNotRelist(t *testing.T) {
 		if got := env.source.Status(); got.Relists != 1 {
 			t.Errorf("%d relists in Status, want 1", got.Relists)
 		}
-	})
-}
-
-// G6: the source notices a silent dead watch and replaces it, with and without bookmarks. It
-// does not send many requests to a server without bookmarks.
-func TestGuarantee6SilenceIsNoticed(t *testing.T) {
-	for _, test := range []struct {
-		name    string
-		server  []watchtest.Option
-		options []watchsource.Option
-		within  time.Duration
-		hourly  int // the most requests in a quiet hour
-	}{
-		{name: "bookmarks", within: 3 * time.Minute, hourly: 13},
-		{name: "no bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, within: 3 * time.Minute, hourly: 31},
-		{name: "a stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(90 * time.Second)}, within: 92 * time.Second, hourly: 13},
-		{name: "a stall timeout without bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, options: []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, within: 62 * time.Second, hourly: 76},
-	} {
-		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			env := newEnv(t, newSource, test.server...)
-			env.start(test.options...)
-			time.Sleep(2 * time.Minute) // for a bookmark, if the server sends them
-			env.server.Strike(watchtest.Silence())
-			env.create("1")
-			env.create("2")
-			time.Sleep(test.within)
-			env.wantEqualToList()
-			if got := env.source.Status(); got.Stalls == 0 || got.Relists != 0 {
-				t.Errorf("%d stalls and %d relists in Status, want at least 1 and 0", got.Stalls, got.Relists)
-			}
-			before := env.server.Count(^watchtest.Verb(0))
-			time.Sleep(time.Hour)
-			if n := env.server.Count(^watchtest.Verb(0)) - before; n > test.hourly {
-				t.Errorf("%d requests in a quiet hour, want at most %d", n, test.hourly)
-			}
-		})
-	}
-}
-
-// The time that the store needs does not count as silence of the server.
-func TestSlowStoreIsNoStall(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server := watchtest.NewServer()
-		store := &recordingStore{}
-		source := startSource(t, newSource, server, store, watchsource.WithStallTimeout(90*time.Second))
-		store.mu.Lock()
-		store.block = make(chan struct{})
-		store.mu.Unlock()
-		server.Create(pod("1"))
-		time.Sleep(4 * time.Minute)
-		close(store.block)
-		server.Create(pod("2"))
-		time.Sleep(time.Second)
-		if got := source.Status(); got.Stalls != 0 || got.Resumes != 0 || got.Events != 2 {
-			t.Errorf("status %+v, want no stalls, no resumes and 2 events", got)
-		}
-	})
-}
-
-// G7: Status shows each fault, and the log has one line for each change.
-func TestGuarantee7TroubleIsVisible(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		env := newEnv(t, newSource)
-		log := &logLines{}
-		env.start(watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)))
-		wantPhase := func(want watchsource.Phase) {
-			t.Helper()
-			synctest.Wait()
-			if got := env.source.Status().Phase; got != want {
-				t.Errorf("phase %v, want %v", got, want)
-			}
-		}
-		wantPhase(watchsource.Watching)
-		if got := env.source.Status(); got.Err != nil || got.Lists != 1 || got.AppID != "app" || got.LastContact.IsZero() {
-			t.Errorf("status after Start %+v, want no error, 1 list, application app and a last contact", got)
-		}
-
-		lift := env.server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
-		env.server.Strike(watchtest.Reset())
-		time.Sleep(time.Second)
-		wantPhase(watchsource.Retrying)
-		time.Sleep(10 * time.Minute)
-		wantPhase(watchsource.Retrying)
-		if err := env.source.Status().Err; err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {
-			t.Errorf("Status.Err = %v, want connection refused", err)
-		}
-		lift()
-
-		lift = env.server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(podsResource.GroupResource(), "", fmt.Errorf("RBAC")))})
-		time.Sleep(10 * time.Minute)
-		wantPhase(watchsource.Retrying)
-		if err := env.source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch") {
-			t.Errorf("Status.Err = %v, want a 403 with the advice to grant the verbs", err)
-		}
-		lift()
-		time.Sleep(time.Minute)
-		wantPhase(watchsource.Watching)
-
-		if lines := log.matching("Watch interrupted, retrying"); len(lines) != 2 {
-			t.Errorf("%d lines \"Watch interrupted\" for two errors, want 2:\n%s", len(lines), strings.Join(lines, "\n"))
-		}
-		if lines := log.matching("Watch restored"); len(lines) != 1 {
-			t.Errorf("%d lines \"Watch restored\" for one recovery, want 1", len(lines))
-		}
-		env.source.Stop()
-		wantPhase(watchsource.Stopped)
-	})
-}
-
-// A source does not report Watching while no watch is open, even if an attempt to open one
-// is neither refused nor answered. It does not report Retrying if the next watch opens at
-// once.
-func TestGuarantee7BlindnessIsVisible(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		effect watchtest.Effect // ends the watch
-		within time.Duration    // until Status must show it
-	}{
-		{name: "reset", effect: watchtest.Reset(), within: 5 * time.Second},
-		{name: "silent", effect: watchtest.Silence(), within: 155 * time.Second},
-	} {
-		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
-			env := newEnv(t, newSource)
-			log := &logLines{}
-			env.start(watchsource.WithLogger(log.logger(0)))
-			time.Sleep(2*time.Minute + 5*time.Second) // for a bookmark
-			began := env.source.Status().Since
-			env.server.Strike(watchtest.Reset())
-			time.Sleep(time.Minute)
-			if got := env.source.Status(); got.Phase != watchsource.Watching || got.Since != began || got.Resumes != 1 {
-				t.Errorf("a minute after an ordinary reconnection the status is %+v, want Watching since %v and 1 resume", got, began)
-			}
-
-			lift := env.server.Inject(watchtest.Fault{Do: watchtest.Hang()})
-			env.server.Strike(test.effect)
-			time.Sleep(test.within + time.Second)
-			synctest.Wait()
-			if got := env.source.Status(); got.Phase != watchsource.Retrying || got.Err == nil {
-				t.Errorf("%v after the watch was lost the status is %+v, want Retrying and an error", test.within, got)
-			}
-			lift()
-			time.Sleep(2 * time.Minute)
-			synctest.Wait()
-			if got := env.source.Status(); got.Phase != watchsource.Watching || got.Relists != 0 {
-				t.Errorf("after the recovery the status is %+v, want Watching and no relists", got)
-			}
-			if lines := log.matching("Watch restored"); len(lines) != 1 {
-				t.Errorf("%d lines \"Watch restored\" for one recovery, want 1", len(lines))
-			}
-		})
-	}
-}
-
-// Healthy does not return an error for a reconnection. It returns one soon after the source
-// receives nothing any more, for any reason.
-func TestGuarantee7Healthy(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		const maxSilence = 3 * time.Minute
-		server := watchtest.NewServer()
-		source := newSource(watchsource.NewStore(), server.Client())
-		if err := source.Healthy(maxSilence); err == nil {
-			t.Error("Healthy = nil before Start, want an error")
-		}
-		start(t, source, "app")
-		t.Cleanup(source.Stop)
-		wantHealthy := func(d time.Duration) {
-			t.Helper()
-			for range int(d / (10 * time.Second)) {
-				if err := source.Healthy(maxSilence); err != nil {
-					t.Fatalf("Healthy = %v, want nil", err)
-				}
-				time.Sleep(10 * time.Second)
-			}
-		}
-		wantHealthy(time.Hour) // with no events but bookmarks
-		for range 20 {
-			server.Strike(watchtest.Reset())
-			wantHealthy(time.Minute)
-		}
-		for name, effect := range map[string]watchtest.Effect{
-			"away": watchtest.Refuse(), "hanging": watchtest.Hang(), "forbidding": watchtest.Answer(forbidden), "silent": watchtest.Silence(),
-		} {
-			lift := server.Inject(watchtest.Fault{Do: effect})
-			server.Strike(watchtest.Reset())
-			time.Sleep(10 * time.Minute)
-			if err := source.Healthy(maxSilence); err == nil {
-				t.Errorf("Healthy = nil with a server that is %s, want an error", name)
-			}
-			lift()
-			time.Sleep(2 * time.Minute)
-			wantHealthy(time.Minute)
-		}
-	})
-}
-
-func TestGuarantee7Observer(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		env := newEnv(t, newSource)
-		env.create("1")
-		var seen []string
-		env.start(watchsource.WithObserver(func(o watchsource.Observation) {
-			seen = append(seen, fmt.Sprintf("%v pods=%d resumed=%v event=%q err=%v", o.Kind, o.Pods, o.Resumed, o.Event, o.Err != nil))
-		}))
-		step := func(want ...string) {
-			t.Helper()
-			time.Sleep(3 * time.Second)
-			synctest.Wait()
-			if !slices.Equal(seen, want) {
-				t.Errorf("observed\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
-			}
-			seen = nil
-		}
-		step("Listed pods=1 resumed=false event=\"\" err=false", "Opened pods=0 resumed=false event=\"\" err=false")
-		env.create("2")
-		step("Received pods=0 resumed=false event=\"ADDED\" err=false")
-		env.server.Strike(watchtest.Answer(internal)) // inside the stream
-		step("Closed pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
-		env.server.Inject(watchtest.Fault{Times: 1, Do: watchtest.Refuse()})
-		env.server.Strike(watchtest.Cut())
-		step("Closed pods=0 resumed=false event=\"\" err=false", "Refused pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
-		env.server.Strike(watchtest.Answer(expired))
-		step("Closed pods=0 resumed=false event=\"\" err=true", "Listed pods=2 resumed=false event=\"\" err=false", "Opened pods=0 resumed=false event=\"\" err=false")
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -282,3 +283,54 @@ func inWireForm(t *testing.T, p *corev1.Pod) runtime.Object {
 	}
 	return object
 }
+
+func create(t *testing.T, client kubernetes.Interface, p *corev1.Pod) {
+	t.Helper()
+	if _, err := client.CoreV1().Pods(p.Namespace).Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, client kubernetes.Interface, p *corev1.Pod) {
+	t.Helper()
+	if err := client.CoreV1().Pods(p.Namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func modify(t *testing.T, client kubernetes.Interface, p *corev1.Pod) {
+	t.Helper()
+	if _, err := client.CoreV1().Pods(p.Namespace).UpdateStatus(t.Context(), p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func start(t *testing.T, source *watchsource.WatchSnapshotSource, appID string) {
+	t.Helper()
+	if err := source.Start(appID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// names lists the executors of a snapshot with their states.
+func names(s watchsource.Snapshot) string {
+	var all []string
+	for e := range s.All() {
+		all = append(all, fmt.Sprintf("%s=%v", e.Name, e.State))
+	}
+	return strings.Join(all, " ")
+}
+
+func wantNames(t *testing.T, store *watchsource.Store, want string) {
+	t.Helper()
+	synctest.Wait()
+	if got := names(store.Snapshot()); got != want {
+		t.Errorf("snapshot %q, want %q", got, want)
+	}
+}
+
+func driver(app string) *corev1.Pod {
+	return pod("driver", label(watchsource.LabelApp, app), label(watchsource.LabelRole, "driver"))
+}
+
+var podsResource = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
