@@ -124,15 +124,22 @@ func TestBatchesMerge(t *testing.T) {
 	// An end that only the last state shows.
 	store.DeletePod(pod("2", uid("2b"), phase(corev1.PodFailed)))
 	r.want(t, "exec-2 Running>Failed, exec-2 Failed>Deleted")
+}
 
-	// What a full list brings: the vanished first, the unchanged not at all.
+// A list brings the vanished executors first, and the unchanged not at all. What the store has
+// not received cannot leave it.
+func TestBatchesOfAList(t *testing.T) {
+	store := watchsource.NewStore()
+	store.UpdatePod(pod("0", uid("0b")))
+	store.UpdatePod(pod("4", phase(corev1.PodRunning)))
+	r := newBatchReader(t, store, 0)
+	r.want(t, "exec-0 nothing>Pending, exec-4 nothing>Running")
 	store.UpdatePod(pod("5", uid("5"), version("1"), phase(corev1.PodRunning)))
 	store.UpdatePod(pod("6", uid("6"), version("2")))
 	r.want(t, "exec-5 nothing>Running, exec-6 nothing>Pending")
 	store.ReplaceSnapshot([]*corev1.Pod{pod("5", uid("5"), version("1"), phase(corev1.PodRunning)), pod("6", uid("6b"), version("3"))})
 	r.want(t, "exec-0 Pending>Deleted, exec-4 Running>Deleted, exec-6 Pending>Deleted, exec-6 nothing>Pending")
 
-	// What the store has never heard of cannot leave it.
 	store.DeletePod(pod("77", uid("77")))
 	store.DeletePod(pod("5", uid("another life")))
 	store.UpdatePod(pod("8", uid("8")))

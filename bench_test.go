@@ -147,66 +147,73 @@ func BenchmarkView(b *testing.B) {
 // in Spark's way, in which the reader gets a snapshot after each change and searches all
 // of them.
 func BenchmarkBatch(b *testing.B) {
-	const changes = 1000
 	for _, n := range benchmarkSizes {
 		pods := benchmarkPods(n)
-		// Each has one change, and half of the changes are ends.
-		changed := func(i int) *corev1.Pod {
-			p := *scattered(pods, i)
-			if i%2 == 0 {
-				p.Status.Phase = corev1.PodFailed
-			}
-			return &p
+		b.Run(fmt.Sprintf("way=batch/pods=%d", n), func(b *testing.B) { benchmarkBatch(b, pods) })
+		b.Run(fmt.Sprintf("way=Spark/pods=%d", n), func(b *testing.B) { benchmarkSparkBatch(b, pods) })
+	}
+}
+
+// batchChanges is the number of changes in a batch. Each is of another pod, and half of them are ends.
+const batchChanges = 1000
+
+func batchChange(pods []*corev1.Pod, i int) *corev1.Pod {
+	p := *scattered(pods, i)
+	if i%2 == 0 {
+		p.Status.Phase = corev1.PodFailed
+	}
+	return &p
+}
+
+func benchmarkBatch(b *testing.B, pods []*corev1.Pod) {
+	store := filledStore(pods)
+	next, stop := iter.Pull(store.Batches(context.Background(), 0))
+	defer stop()
+	next()
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for i := range batchChanges {
+			store.UpdatePod(scattered(pods, i))
 		}
-		b.Run(fmt.Sprintf("way=batch/pods=%d", n), func(b *testing.B) {
-			store := filledStore(pods)
-			next, stop := iter.Pull(store.Batches(context.Background(), 0))
-			defer stop()
-			next()
-			b.ReportAllocs()
-			for b.Loop() {
-				b.StopTimer()
-				for i := range changes {
-					store.UpdatePod(scattered(pods, i))
-				}
-				next()
-				for i := range changes {
-					store.UpdatePod(changed(i))
-				}
-				b.StartTimer()
-				ended := 0
-				batch, _ := next()
-				for _, c := range batch.Changes {
-					if c.After.State.Ended() {
-						ended++
-					}
-				}
-				if ended != changes/2 {
-					b.Fatalf("%d have ended", ended)
+		next()
+		for i := range batchChanges {
+			store.UpdatePod(batchChange(pods, i))
+		}
+		b.StartTimer()
+		ended := 0
+		batch, _ := next()
+		for _, c := range batch.Changes {
+			if c.After.State.Ended() {
+				ended++
+			}
+		}
+		if ended != batchChanges/2 {
+			b.Fatalf("%d have ended", ended)
+		}
+	}
+}
+
+// benchmarkSparkBatch finds the ends as Spark does, in all snapshots of an interval.
+func benchmarkSparkBatch(b *testing.B, pods []*corev1.Pod) {
+	store := filledStore(pods)
+	var snapshots []watchsource.Snapshot
+	for i := range batchChanges {
+		store.UpdatePod(batchChange(pods, i))
+		snapshots = append(snapshots, store.Snapshot())
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		ended := map[string]bool{}
+		for _, snapshot := range snapshots {
+			for e := range snapshot.All() {
+				if e.State.Ended() {
+					ended[e.Name] = true
 				}
 			}
-		})
-		b.Run(fmt.Sprintf("way=Spark/pods=%d", n), func(b *testing.B) {
-			store := filledStore(pods)
-			var snapshots []watchsource.Snapshot
-			for i := range changes {
-				store.UpdatePod(changed(i))
-				snapshots = append(snapshots, store.Snapshot())
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				ended := map[string]bool{}
-				for _, snapshot := range snapshots {
-					for e := range snapshot.All() {
-						if e.State.Ended() {
-							ended[e.Name] = true
-						}
-					}
-				}
-				if len(ended) != changes/2 {
-					b.Fatalf("%d have ended", len(ended))
-				}
-			}
-		})
+		}
+		if len(ended) != batchChanges/2 {
+			b.Fatalf("%d have ended", len(ended))
+		}
 	}
 }

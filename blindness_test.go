@@ -175,24 +175,26 @@ func TestStopThatWaitsIsLogged(t *testing.T) {
 	})
 }
 
+// wantSharedStopped returns the Status of a SharedWatch without started sources.
+func wantSharedStopped(t *testing.T, shared *watchsource.SharedWatch) watchsource.Status {
+	t.Helper()
+	got := shared.Status()
+	if got.Phase != watchsource.Stopped {
+		t.Errorf("phase %v, want Stopped", got.Phase)
+	}
+	if err := shared.Healthy(time.Hour); err == nil || err.Error() != "watchsource: not started" {
+		t.Errorf("Healthy = %v, want \"watchsource: not started\"", err)
+	}
+	return got
+}
+
 // The status of a shared watch is that of its connection.
 func TestSharedWatchStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(podOf("one", "1"))
 		shared := watchsource.NewSharedWatch(server.Client())
-		wantStopped := func() watchsource.Status {
-			t.Helper()
-			got := shared.Status()
-			if got.Phase != watchsource.Stopped {
-				t.Errorf("phase %v, want Stopped", got.Phase)
-			}
-			if err := shared.Healthy(time.Hour); err == nil || err.Error() != "watchsource: not started" {
-				t.Errorf("Healthy = %v, want \"watchsource: not started\"", err)
-			}
-			return got
-		}
-		if got := wantStopped(); got != (watchsource.Status{}) {
+		if got := wantSharedStopped(t, shared); got != (watchsource.Status{}) {
 			t.Errorf("the status is %+v before the first Start, want the zero value", got)
 		}
 
@@ -228,7 +230,7 @@ func TestSharedWatchStatus(t *testing.T) {
 			t.Errorf("phase %v while a source is started, want Retrying", got)
 		}
 		second.Stop()
-		if got := wantStopped(); got.Err == nil || got.Events != 1 || !got.Since.Equal(time.Now()) {
+		if got := wantSharedStopped(t, shared); got.Err == nil || got.Events != 1 || !got.Since.Equal(time.Now()) {
 			t.Errorf("the status is %+v after the last Stop, want its counts and the last error, since now", got)
 		}
 	})

@@ -103,73 +103,82 @@ func eachPair(t *testing.T, test func(t *testing.T, server *watchtest.Server, ne
 
 func inApp(app string) func(*corev1.Pod) { return label(watchsource.LabelApp, app) }
 
+// Two stores that are one, for two sources.
+type claimedStores struct {
+	first, second watchsource.SnapshotsStore
+	// seen returns what the first store has received last.
+	seen func() string
+	// calls has the stores that the second source must not call.
+	calls []*recordingStore
+}
+
+// inStore returns a function that returns what a Store has.
+func inStore(store *watchsource.Store) func() string {
+	return func() string { return names(store.Snapshot()) }
+}
+
+// sharedStores are the cases of TestOneStoreForEachSource.
+var sharedStores = []struct {
+	name string
+	make func() claimedStores
+}{
+	{name: "a Store", make: func() claimedStores {
+		s := watchsource.NewStore()
+		return claimedStores{first: s, second: s, seen: inStore(s)}
+	}},
+	{name: "a Store, and a Tee with it", make: func() claimedStores {
+		s, calls := watchsource.NewStore(), &recordingStore{}
+		return claimedStores{first: s, second: watchsource.Tee(calls, s), seen: inStore(s), calls: []*recordingStore{calls}}
+	}},
+	{name: "a Tee with a Store, and the Store", make: func() claimedStores {
+		s := watchsource.NewStore()
+		return claimedStores{first: watchsource.Tee(&recordingStore{}, s), second: s, seen: inStore(s)}
+	}},
+	{name: "two Tees with one Store", make: func() claimedStores {
+		s, calls := watchsource.NewStore(), &recordingStore{}
+		return claimedStores{
+			first: watchsource.Tee(s, watchsource.NewStore()), second: watchsource.Tee(watchsource.Tee(calls), watchsource.Tee(s)),
+			seen: inStore(s), calls: []*recordingStore{calls},
+		}
+	}},
+	{name: "two values of a type that embeds a Store", make: func() claimedStores {
+		s, calls := watchsource.NewStore(), &recordingStore{}
+		return claimedStores{
+			first: embeddingStore{s, &recordingStore{}}, second: &embeddingStore{s, calls},
+			seen: inStore(s), calls: []*recordingStore{calls},
+		}
+	}},
+	{name: "a user's store", make: func() claimedStores {
+		s := &recordingStore{}
+		return claimedStores{first: s, second: s, seen: func() string { return strings.Join(s.all(), ", ") }}
+	}},
+	{name: "a user's store in two Tees", make: func() claimedStores {
+		s, calls := &recordingStore{}, &recordingStore{}
+		return claimedStores{
+			first: watchsource.Tee(s), second: watchsource.Tee(calls, s),
+			seen: func() string { return strings.Join(s.all(), ", ") }, calls: []*recordingStore{calls},
+		}
+	}},
+	{name: "a user's map", make: func() claimedStores {
+		s := mapStore{"calls": {}}
+		return claimedStores{first: s, second: s, seen: func() string { return strings.Join(s["calls"].all(), ", ") }}
+	}},
+	{name: "a user's channel", make: func() claimedStores {
+		s := make(chanStore, 100)
+		return claimedStores{first: s, second: s, seen: func() string {
+			var all []string
+			for len(s) > 0 {
+				all = append(all, <-s)
+			}
+			return strings.Join(all, ", ")
+		}}
+	}},
+}
+
 // While a source feeds a store, no other source can start with that store. The first
 // source goes on, and the store is free after its Stop.
 func TestOneStoreForEachSource(t *testing.T) {
-	type stores struct {
-		first, second watchsource.SnapshotsStore
-		seen          func() string     // what the first store received last
-		calls         []*recordingStore // of which the second source must not make any
-	}
-	inStore := func(store *watchsource.Store) func() string {
-		return func() string { return names(store.Snapshot()) }
-	}
-	for _, test := range []struct {
-		name string
-		make func() stores
-	}{
-		{name: "a Store", make: func() stores {
-			s := watchsource.NewStore()
-			return stores{first: s, second: s, seen: inStore(s)}
-		}},
-		{name: "a Store, and a Tee with it", make: func() stores {
-			s, calls := watchsource.NewStore(), &recordingStore{}
-			return stores{first: s, second: watchsource.Tee(calls, s), seen: inStore(s), calls: []*recordingStore{calls}}
-		}},
-		{name: "a Tee with a Store, and the Store", make: func() stores {
-			s := watchsource.NewStore()
-			return stores{first: watchsource.Tee(&recordingStore{}, s), second: s, seen: inStore(s)}
-		}},
-		{name: "two Tees with one Store", make: func() stores {
-			s, calls := watchsource.NewStore(), &recordingStore{}
-			return stores{
-				first: watchsource.Tee(s, watchsource.NewStore()), second: watchsource.Tee(watchsource.Tee(calls), watchsource.Tee(s)),
-				seen: inStore(s), calls: []*recordingStore{calls},
-			}
-		}},
-		{name: "two values of a type that embeds a Store", make: func() stores {
-			s, calls := watchsource.NewStore(), &recordingStore{}
-			return stores{
-				first: embeddingStore{s, &recordingStore{}}, second: &embeddingStore{s, calls},
-				seen: inStore(s), calls: []*recordingStore{calls},
-			}
-		}},
-		{name: "a user's store", make: func() stores {
-			s := &recordingStore{}
-			return stores{first: s, second: s, seen: func() string { return strings.Join(s.all(), ", ") }}
-		}},
-		{name: "a user's store in two Tees", make: func() stores {
-			s, calls := &recordingStore{}, &recordingStore{}
-			return stores{
-				first: watchsource.Tee(s), second: watchsource.Tee(calls, s),
-				seen: func() string { return strings.Join(s.all(), ", ") }, calls: []*recordingStore{calls},
-			}
-		}},
-		{name: "a user's map", make: func() stores {
-			s := mapStore{"calls": {}}
-			return stores{first: s, second: s, seen: func() string { return strings.Join(s["calls"].all(), ", ") }}
-		}},
-		{name: "a user's channel", make: func() stores {
-			s := make(chanStore, 100)
-			return stores{first: s, second: s, seen: func() string {
-				var all []string
-				for len(s) > 0 {
-					all = append(all, <-s)
-				}
-				return strings.Join(all, ", ")
-			}}
-		}},
-	} {
+	for _, test := range sharedStores {
 		t.Run(test.name, func(t *testing.T) {
 			eachPair(t, func(t *testing.T, server *watchtest.Server, newFirst, newSecond func(watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource) {
 				server.Create(pod("2", inApp("other")))
@@ -271,59 +280,60 @@ func TestTeeWithOneStoreTwice(t *testing.T) {
 	})
 }
 
+// failedStarts are the cases of TestStoreIsFreeAfterAFailedStart.
+var failedStarts = []struct {
+	name  string
+	fail  func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error
+	fault []watchtest.Effect
+	want  func(error) bool
+}{
+	{name: "refused", fault: []watchtest.Effect{watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role")))}, want: apierrors.IsForbidden,
+		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
+			return newSource(store, client).Start("app")
+		}},
+	{name: "timed out", fault: []watchtest.Effect{watchtest.Hang()}, want: apierrors.IsTimeout,
+		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
+			return newSource(store, client).Start("app")
+		}},
+	{name: "stopped", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return errors.Is(err, watchsource.ErrStopped) },
+		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
+			source := newSource(store, client)
+			time.AfterFunc(time.Second, source.Stop)
+			return source.Start("app")
+		}},
+	{name: "ended by its context", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return err == nil },
+		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			return newSource(store, client).Run(ctx, "app")
+		}},
+	{name: "panicked", want: func(err error) bool { return err != nil && err.Error() == "broken" },
+		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) (err error) {
+			defer func() { err = fmt.Errorf("%v", recover()) }()
+			return newSource(watchsource.Tee(store, panickingStore{}), client).Start("app")
+		}},
+	{name: "invalid application", want: func(err error) bool { return errors.Is(err, watchsource.ErrInvalidAppID) },
+		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
+			return newSource(store, client).Start("")
+		}},
+}
+
 // A Start that fails leaves the store free for another source.
 func TestStoreIsFreeAfterAFailedStart(t *testing.T) {
-	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
-		for _, test := range []struct {
-			name  string
-			fail  func(client kubernetes.Interface, store *watchsource.Store) error
-			fault []watchtest.Effect
-			want  func(error) bool
-		}{
-			{name: "refused", fault: []watchtest.Effect{watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role")))}, want: apierrors.IsForbidden,
-				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-					return newSource(store, client).Start("app")
-				}},
-			{name: "timed out", fault: []watchtest.Effect{watchtest.Hang()}, want: apierrors.IsTimeout,
-				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-					return newSource(store, client).Start("app")
-				}},
-			{name: "stopped", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return errors.Is(err, watchsource.ErrStopped) },
-				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-					source := newSource(store, client)
-					time.AfterFunc(time.Second, source.Stop)
-					return source.Start("app")
-				}},
-			{name: "ended by its context", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return err == nil },
-				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-					defer cancel()
-					return newSource(store, client).Run(ctx, "app")
-				}},
-			{name: "panicked", want: func(err error) bool { return err != nil && err.Error() == "broken" },
-				fail: func(client kubernetes.Interface, store *watchsource.Store) (err error) {
-					defer func() { err = fmt.Errorf("%v", recover()) }()
-					return newSource(watchsource.Tee(store, panickingStore{}), client).Start("app")
-				}},
-			{name: "invalid application", want: func(err error) bool { return errors.Is(err, watchsource.ErrInvalidAppID) },
-				fail: func(client kubernetes.Interface, store *watchsource.Store) error {
-					return newSource(store, client).Start("")
-				}},
-		} {
-			inBubble(t, test.name, func(t *testing.T) {
-				env := newEnv(t, newSource)
-				lift := func() {}
-				for _, fault := range test.fault {
-					lift = env.server.Inject(watchtest.Fault{Do: fault})
-				}
-				if err := test.fail(env.server.Client(), env.store); !test.want(err) {
-					t.Errorf("the first Start: %v", err)
-				}
-				lift()
-				env.start()
-			})
-		}
-	})
+	for _, test := range failedStarts {
+		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
+			env := newEnv(t, newSource)
+			lift := func() {}
+			for _, fault := range test.fault {
+				lift = env.server.Inject(watchtest.Fault{Do: fault})
+			}
+			if err := test.fail(newSource, env.server.Client(), env.store); !test.want(err) {
+				t.Errorf("the first Start: %v", err)
+			}
+			lift()
+			env.start()
+		})
+	}
 }
 
 // Of sources that start at the same time with one store, exactly one starts, whatever

@@ -174,52 +174,55 @@ func TestUnusualClients(t *testing.T) {
 	}
 }
 
+// sentRequests returns the requests of a Start, without what differs by chance, and how often they
+// waited for the rate limiter.
+func sentRequests(t *testing.T, newSource modeltest.NewSource, wrap func(kubernetes.Interface) kubernetes.Interface) (sent []string, waits int) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer(watchtest.WithoutStreamingLists())
+		for id := range 600 {
+			server.Create(pod(fmt.Sprint(id)))
+		}
+		config := server.Config()
+		limiter := new(countingLimiter)
+		config.Host += "/behind/a proxy"
+		config.UserAgent = "scheduler/1.0"
+		config.BearerToken = "token"
+		config.Timeout = time.Hour
+		config.RateLimiter = limiter
+		var mu sync.Mutex
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				r = r.Clone(r.Context())
+				query := r.URL.Query()
+				if seconds := query.Get("timeoutSeconds"); seconds != "" {
+					query.Set("timeoutSeconds", "at random")
+					if timeout, err := time.ParseDuration(query.Get("timeout")); err == nil && fmt.Sprint(timeout.Seconds()) == seconds {
+						query.Set("timeout", "the same")
+					}
+				}
+				query.Del("continue")
+				mu.Lock()
+				sent = append(sent, fmt.Sprintln(r.Method, r.URL.Host, r.URL.EscapedPath(), query.Encode(), r.Header))
+				mu.Unlock()
+				r.URL.Path = strings.TrimPrefix(r.URL.Path, "/behind/a proxy")
+				return next.RoundTrip(r)
+			})
+		})
+		source := newSource(watchsource.NewStore(), wrap(clientFor(t, config)), watchsource.WithNamespace("jobs"))
+		start(t, source, "app")
+		source.Stop()
+		waits = limiter.waits
+	})
+	return sent, waits
+}
+
 // The source's own client sends the same requests as client-go: to the same address, with
 // the same headers, and through the same rate limiter. But it asks for pods without managedFields,
 // and for streams that are not compressed.
 func TestSameRequests(t *testing.T) {
 	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
-		requests := func(t *testing.T, wrap func(kubernetes.Interface) kubernetes.Interface) (sent []string, waits int) {
-			synctest.Test(t, func(t *testing.T) {
-				server := watchtest.NewServer(watchtest.WithoutStreamingLists())
-				for id := range 600 {
-					server.Create(pod(fmt.Sprint(id)))
-				}
-				config := server.Config()
-				limiter := new(countingLimiter)
-				config.Host += "/behind/a proxy"
-				config.UserAgent = "scheduler/1.0"
-				config.BearerToken = "token"
-				config.Timeout = time.Hour
-				config.RateLimiter = limiter
-				var mu sync.Mutex
-				config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-					return roundTripper(func(r *http.Request) (*http.Response, error) {
-						r = r.Clone(r.Context())
-						query := r.URL.Query()
-						if seconds := query.Get("timeoutSeconds"); seconds != "" {
-							query.Set("timeoutSeconds", "at random")
-							if timeout, err := time.ParseDuration(query.Get("timeout")); err == nil && fmt.Sprint(timeout.Seconds()) == seconds {
-								query.Set("timeout", "the same")
-							}
-						}
-						query.Del("continue")
-						mu.Lock()
-						sent = append(sent, fmt.Sprintln(r.Method, r.URL.Host, r.URL.EscapedPath(), query.Encode(), r.Header))
-						mu.Unlock()
-						r.URL.Path = strings.TrimPrefix(r.URL.Path, "/behind/a proxy")
-						return next.RoundTrip(r)
-					})
-				})
-				source := newSource(watchsource.NewStore(), wrap(clientFor(t, config)), watchsource.WithNamespace("jobs"))
-				start(t, source, "app")
-				source.Stop()
-				waits = limiter.waits
-			})
-			return sent, waits
-		}
-		own, ownWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return client })
-		clientGo, clientGoWaits := requests(t, func(client kubernetes.Interface) kubernetes.Interface { return wrappedClient{client} })
+		own, ownWaits := sentRequests(t, newSource, func(client kubernetes.Interface) kubernetes.Interface { return client })
+		clientGo, clientGoWaits := sentRequests(t, newSource, func(client kubernetes.Interface) kubernetes.Interface { return wrappedClient{client} })
 		for i, request := range clientGo {
 			accept := "Accept:[application/vnd.kubernetes.protobuf;drop=metadata.managedFields,application/vnd.kubernetes.protobuf," +
 				"application/json;drop=metadata.managedFields,application/json]"

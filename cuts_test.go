@@ -65,7 +65,7 @@ func TestEarlyCutsOnABusyCluster(t *testing.T) {
 				}
 				server := busyCluster(t, options...)
 				server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: cut})
-				testCutHour(t, newSource, server, server.Client())
+				cutHour(t, newSource, server, server.Client())
 			})
 		}
 	}
@@ -74,7 +74,7 @@ func TestEarlyCutsOnABusyCluster(t *testing.T) {
 			server := busyCluster(t)
 			config := server.Config()
 			config.Timeout = timeout
-			got := testCutHour(t, newSource, server, clientFor(t, config))
+			got := cutHour(t, newSource, server, clientFor(t, config))
 			if got.Errors != 0 {
 				t.Errorf("%d errors in an hour, want 0, because the client's timeout is known", got.Errors)
 			}
@@ -82,8 +82,8 @@ func TestEarlyCutsOnABusyCluster(t *testing.T) {
 	}
 }
 
-// testCutHour watches for an hour through a proxy that cuts streams.
-func testCutHour(t *testing.T, newSource modeltest.NewSource, server *watchtest.Server, client kubernetes.Interface) watchsource.Status {
+// cutHour watches for an hour through a proxy that cuts streams.
+func cutHour(t *testing.T, newSource modeltest.NewSource, server *watchtest.Server, client kubernetes.Interface) watchsource.Status {
 	store := watchsource.NewStore()
 	source := newSource(store, client)
 	start(t, source, "app")

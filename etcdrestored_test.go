@@ -20,23 +20,26 @@ import (
 // reinitializing is what kube-apiserver answers while it reads its database again.
 var reinitializing = apierrors.NewTooManyRequests("storage is (re)initializing", 1)
 
+// etcdRefusals are the cases of TestEtcdRestored.
+var etcdRefusals = map[string]struct {
+	refused watchtest.Verb // for a second
+	inside  bool           // the streams end with the refusal
+}{
+	"nothing is refused":               {},
+	"a watch is refused":               {refused: watchtest.Watch},
+	"lists are refused":                {refused: watchtest.List | watchtest.StreamingList},
+	"everything is refused":            {refused: ^watchtest.Verb(0)},
+	"the refusal is the last event":    {inside: true},
+	"and a watch is refused after it":  {inside: true, refused: watchtest.Watch},
+	"and everything is refused after":  {inside: true, refused: ^watchtest.Verb(0)},
+	"a streaming list is refused once": {refused: watchtest.StreamingList},
+}
+
 // A database is put back under a running API server, as when the external database of k3s fails
 // over to a replica that lags. All watches end in good order. Then requests may be refused for a
 // moment, or the server may accept a watch from the version that it has lost at once.
 func TestEtcdRestored(t *testing.T) {
-	for name, test := range map[string]struct {
-		refused watchtest.Verb // for a second
-		inside  bool           // the streams end with the refusal
-	}{
-		"nothing is refused":               {},
-		"a watch is refused":               {refused: watchtest.Watch},
-		"lists are refused":                {refused: watchtest.List | watchtest.StreamingList},
-		"everything is refused":            {refused: ^watchtest.Verb(0)},
-		"the refusal is the last event":    {inside: true},
-		"and a watch is refused after it":  {inside: true, refused: watchtest.Watch},
-		"and everything is refused after":  {inside: true, refused: ^watchtest.Verb(0)},
-		"a streaming list is refused once": {refused: watchtest.StreamingList},
-	} {
+	for name, test := range etcdRefusals {
 		for _, idle := range []time.Duration{2 * time.Second, 30 * time.Second, 61 * time.Second, 4 * time.Minute} {
 			eachCaseInBubble(t, fmt.Sprint(name, " after ", idle), func(t *testing.T, newSource modeltest.NewSource) {
 				env := newEnv(t, newSource)

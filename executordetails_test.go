@@ -39,71 +39,80 @@ func TestExecutorFields(t *testing.T) {
 	}
 }
 
+var preempted = condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")
+
+// neverStarted is the end of a container that did not start (kubernetes#120331).
+func neverStarted() corev1.ContainerState {
+	state := ended(128, "StartError")
+	state.Terminated.StartedAt = metav1.NewTime(time.Unix(0, 0))
+	return state
+}
+
+// executorDetails are the cases of TestExecutorDetails.
+var executorDetails = []struct {
+	name  string
+	pod   *corev1.Pod
+	check func(watchsource.Executor) bool
+}{
+	{name: "disruption of a failed executor", pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(137, "OOMKilled"))),
+		check: func(e watchsource.Executor) bool {
+			return e.Disruption == "PreemptionByScheduler" && e.Reason == "OOMKilled"
+		}},
+	{name: "disruption of one that succeeded", pod: pod("1", phase(corev1.PodSucceeded), preempted, container(executorContainer, ended(0, "Completed"))),
+		check: func(e watchsource.Executor) bool {
+			return e.Disruption == "PreemptionByScheduler" && e.State == watchsource.Succeeded
+		}},
+	{name: "evicted by Kueue (kueue#2160)", pod: pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, ended(143, "Error")),
+		condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
+		check: func(e watchsource.Executor) bool {
+			return e.Disruption == "WorkloadEvictedDueToPreempted" && e.Reason == "WorkloadEvictedDueToPreempted" && e.ExitCode == 143
+		}},
+	{name: "evicted by Kueue and disrupted", pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(143, "Error")),
+		condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
+		check: func(e watchsource.Executor) bool { return e.Disruption == "PreemptionByScheduler" }},
+	{name: "not evicted by Kueue any more", pod: pod("1", phase(corev1.PodRunning), condition("TerminationTarget", corev1.ConditionFalse, "WorkloadEvictedDueToPreempted")),
+		check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
+	{name: "out of memory under a verdict with exit code 0", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "OOMKilled"))),
+		check: func(e watchsource.Executor) bool {
+			return e.State == watchsource.Failed && e.Reason == "OOMKilled" && e.ExitCode == 0
+		}},
+	{name: "the message of a verdict", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "Completed"))),
+		check: func(e watchsource.Executor) bool { return e.Reason == "Evicted" && e.Message == "low on memory" }},
+	{name: "a disruption that is over", pod: pod("1", phase(corev1.PodRunning), condition(corev1.DisruptionTarget, corev1.ConditionFalse, "PreemptionByScheduler")),
+		check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
+	{name: "restarts", pod: pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),
+		check: func(e watchsource.Executor) bool {
+			return e.Restarts == 7 && e.Message == "CrashLoopBackOff it is; the last run ended with exit code 137, OOMKilled"
+		}},
+	{name: "never started", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, neverStarted())),
+		check: func(e watchsource.Executor) bool {
+			return e.StartedAt.IsZero() && e.FinishedAt.Equal(time.Unix(1_700_000_200, 0)) && e.ExitCode == 128
+		}},
+	{name: "an init container that failed the pod", pod: pod("1", phase(corev1.PodFailed), initContainer("proxy", "Always", ended(137, "Error")), initContainer("fetch", "", ended(4, "OOMKilled"))),
+		check: func(e watchsource.Executor) bool { return e.Message == "init container fetch ended with exit code 4" }},
+	{name: "a container that a rule restarts", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
+		check: func(e watchsource.Executor) bool {
+			return e.Message == "the executor container ended with exit code 42; it is started again" && e.FinishedAt.IsZero() && !e.StartedAt.IsZero()
+		}},
+	{name: "no container with the name", pod: pod("1", phase(corev1.PodRunning), container("worker", ended(0, "Completed")), container("sidecar", running())),
+		check: func(e watchsource.Executor) bool {
+			return e.Problem == "no container is named spark-kubernetes-executor; set WithExecutorContainer"
+		}},
+	{name: "no container has a status yet", pod: pod("1"), check: func(e watchsource.Executor) bool { return e.Problem == "" }},
+	{name: "resized in place", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), condition(corev1.PodResizeInProgress, corev1.ConditionTrue, "Error")),
+		check: func(e watchsource.Executor) bool { return e.Reason == "" && e.State == watchsource.Running }},
+	{name: "no times", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}})),
+		check: func(e watchsource.Executor) bool {
+			return e.StartedAt.IsZero() && e.FinishedAt.IsZero() && e.ExitCode == 1
+		}},
+	{name: "a negative exit code, as on Windows", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, ended(-1073741510, "Error"))),
+		check: func(e watchsource.Executor) bool { return e.State == watchsource.Failed && e.ExitCode == -1073741510 }},
+}
+
 // What an executor says beside its state and its reason, also in a store that
 // keeps no pods.
 func TestExecutorDetails(t *testing.T) {
-	preempted := condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")
-	neverStarted := ended(128, "StartError")
-	neverStarted.Terminated.StartedAt = metav1.NewTime(time.Unix(0, 0)) // kubernetes#120331
-	for _, test := range []struct {
-		name  string
-		pod   *corev1.Pod
-		check func(watchsource.Executor) bool
-	}{
-		{name: "disruption of a failed executor", pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(137, "OOMKilled"))),
-			check: func(e watchsource.Executor) bool {
-				return e.Disruption == "PreemptionByScheduler" && e.Reason == "OOMKilled"
-			}},
-		{name: "disruption of one that succeeded", pod: pod("1", phase(corev1.PodSucceeded), preempted, container(executorContainer, ended(0, "Completed"))),
-			check: func(e watchsource.Executor) bool {
-				return e.Disruption == "PreemptionByScheduler" && e.State == watchsource.Succeeded
-			}},
-		{name: "evicted by Kueue (kueue#2160)", pod: pod("1", phase(corev1.PodFailed), deleting, container(executorContainer, ended(143, "Error")),
-			condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
-			check: func(e watchsource.Executor) bool {
-				return e.Disruption == "WorkloadEvictedDueToPreempted" && e.Reason == "WorkloadEvictedDueToPreempted" && e.ExitCode == 143
-			}},
-		{name: "evicted by Kueue and disrupted", pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(143, "Error")),
-			condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
-			check: func(e watchsource.Executor) bool { return e.Disruption == "PreemptionByScheduler" }},
-		{name: "not evicted by Kueue any more", pod: pod("1", phase(corev1.PodRunning), condition("TerminationTarget", corev1.ConditionFalse, "WorkloadEvictedDueToPreempted")),
-			check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
-		{name: "out of memory under a verdict with exit code 0", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "OOMKilled"))),
-			check: func(e watchsource.Executor) bool {
-				return e.State == watchsource.Failed && e.Reason == "OOMKilled" && e.ExitCode == 0
-			}},
-		{name: "the message of a verdict", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "Completed"))),
-			check: func(e watchsource.Executor) bool { return e.Reason == "Evicted" && e.Message == "low on memory" }},
-		{name: "a disruption that is over", pod: pod("1", phase(corev1.PodRunning), condition(corev1.DisruptionTarget, corev1.ConditionFalse, "PreemptionByScheduler")),
-			check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
-		{name: "restarts", pod: pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),
-			check: func(e watchsource.Executor) bool {
-				return e.Restarts == 7 && e.Message == "CrashLoopBackOff it is; the last run ended with exit code 137, OOMKilled"
-			}},
-		{name: "never started", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, neverStarted)),
-			check: func(e watchsource.Executor) bool {
-				return e.StartedAt.IsZero() && e.FinishedAt.Equal(time.Unix(1_700_000_200, 0)) && e.ExitCode == 128
-			}},
-		{name: "an init container that failed the pod", pod: pod("1", phase(corev1.PodFailed), initContainer("proxy", "Always", ended(137, "Error")), initContainer("fetch", "", ended(4, "OOMKilled"))),
-			check: func(e watchsource.Executor) bool { return e.Message == "init container fetch ended with exit code 4" }},
-		{name: "a container that a rule restarts", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
-			check: func(e watchsource.Executor) bool {
-				return e.Message == "the executor container ended with exit code 42; it is started again" && e.FinishedAt.IsZero() && !e.StartedAt.IsZero()
-			}},
-		{name: "no container with the name", pod: pod("1", phase(corev1.PodRunning), container("worker", ended(0, "Completed")), container("sidecar", running())),
-			check: func(e watchsource.Executor) bool {
-				return e.Problem == "no container is named spark-kubernetes-executor; set WithExecutorContainer"
-			}},
-		{name: "no container has a status yet", pod: pod("1"), check: func(e watchsource.Executor) bool { return e.Problem == "" }},
-		{name: "resized in place", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), condition(corev1.PodResizeInProgress, corev1.ConditionTrue, "Error")),
-			check: func(e watchsource.Executor) bool { return e.Reason == "" && e.State == watchsource.Running }},
-		{name: "no times", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}})),
-			check: func(e watchsource.Executor) bool {
-				return e.StartedAt.IsZero() && e.FinishedAt.IsZero() && e.ExitCode == 1
-			}},
-		{name: "a negative exit code, as on Windows", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, ended(-1073741510, "Error"))),
-			check: func(e watchsource.Executor) bool { return e.State == watchsource.Failed && e.ExitCode == -1073741510 }},
-	} {
+	for _, test := range executorDetails {
 		for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
 			store := watchsource.NewStore(options...)
 			store.UpdatePod(test.pod)
@@ -159,8 +168,10 @@ func TestEndIsKept(t *testing.T) {
 			}
 		}
 	}
+}
 
-	// In an earlier history of the server the end has not happened.
+// In an earlier history of the server the end has not happened.
+func TestEndIsForgottenInAnEarlierHistory(t *testing.T) {
 	store := watchsource.NewStore()
 	store.UpdatePod(pod("1", uid("u"), version("9"), phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))))
 	store.ReplaceSnapshot([]*corev1.Pod{pod("1", uid("u"), version("3"))})

@@ -129,37 +129,40 @@ func TestGuarantee2InOrder(t *testing.T) {
 	})
 }
 
+// waysToLeave are the cases of TestGuarantee3GoneOnce.
+var waysToLeave = []struct {
+	name  string
+	leave func(t *testing.T, server *watchtest.Server)
+}{
+	{name: "deleted", leave: func(t *testing.T, server *watchtest.Server) { server.Delete("jobs", "exec-1") }},
+	{name: "relabelled", leave: func(t *testing.T, server *watchtest.Server) {
+		server.Update("jobs", "exec-1", label(watchsource.LabelApp, "other"))
+	}},
+	{name: "created again under its name", leave: func(t *testing.T, server *watchtest.Server) {
+		server.Delete("jobs", "exec-1")
+		server.Create(pod("1", label(watchsource.LabelRole, "driver")))
+	}},
+	{name: "while disconnected, and resumed", leave: func(t *testing.T, server *watchtest.Server) {
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		server.Strike(watchtest.Reset())
+		time.Sleep(time.Minute)
+		server.Delete("jobs", "exec-1")
+		lift()
+	}},
+	{name: "while disconnected, and listed again", leave: func(t *testing.T, server *watchtest.Server) {
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
+		server.Strike(watchtest.Reset())
+		time.Sleep(time.Minute)
+		server.Delete("jobs", "exec-1")
+		server.Compact()
+		lift()
+	}},
+}
+
 // G3: a pod that leaves in any way is reported as deleted exactly once, with its last known
 // state.
 func TestGuarantee3GoneOnce(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		leave func(t *testing.T, server *watchtest.Server)
-	}{
-		{name: "deleted", leave: func(t *testing.T, server *watchtest.Server) { server.Delete("jobs", "exec-1") }},
-		{name: "relabelled", leave: func(t *testing.T, server *watchtest.Server) {
-			server.Update("jobs", "exec-1", label(watchsource.LabelApp, "other"))
-		}},
-		{name: "created again under its name", leave: func(t *testing.T, server *watchtest.Server) {
-			server.Delete("jobs", "exec-1")
-			server.Create(pod("1", label(watchsource.LabelRole, "driver")))
-		}},
-		{name: "while disconnected, and resumed", leave: func(t *testing.T, server *watchtest.Server) {
-			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
-			server.Strike(watchtest.Reset())
-			time.Sleep(time.Minute)
-			server.Delete("jobs", "exec-1")
-			lift()
-		}},
-		{name: "while disconnected, and listed again", leave: func(t *testing.T, server *watchtest.Server) {
-			lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
-			server.Strike(watchtest.Reset())
-			time.Sleep(time.Minute)
-			server.Delete("jobs", "exec-1")
-			server.Compact()
-			lift()
-		}},
-	} {
+	for _, test := range waysToLeave {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			env := newEnv(t, newSource)
 			env.create("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" })
@@ -195,6 +198,22 @@ func TestGuarantee3GoneOnce(t *testing.T) {
 	}
 }
 
+// endsAndDeletions counts the ends and the deletions that a reader receives.
+type endsAndDeletions struct{ ends, deleted map[string]int }
+
+func (e endsAndDeletions) read(ctx context.Context, store *watchsource.Store, interval time.Duration) {
+	for batch := range store.Batches(ctx, interval) {
+		for _, c := range batch.Changes {
+			switch {
+			case c.After.State.Ended():
+				e.ends[fmt.Sprintf("%s %v %d", c.After.ID, c.After.State, c.After.ExitCode)]++
+			case c.After.State == watchsource.Deleted:
+				e.deleted[c.After.ID]++
+			}
+		}
+	}
+}
+
 // G4: every reader receives every end, even if the reader is slow or the pod existed only
 // briefly.
 func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
@@ -204,22 +223,10 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		intervals := []time.Duration{0, time.Second, time.Hour}
-		ends := make([]map[string]int, len(intervals))
-		deleted := make([]map[string]int, len(intervals))
+		readers := make([]endsAndDeletions, len(intervals))
 		for i, interval := range intervals {
-			ends[i], deleted[i] = map[string]int{}, map[string]int{}
-			go func() {
-				for batch := range env.store.Batches(ctx, interval) {
-					for _, c := range batch.Changes {
-						switch {
-						case c.After.State.Ended():
-							ends[i][fmt.Sprintf("%s %v %d", c.After.ID, c.After.State, c.After.ExitCode)]++
-						case c.After.State == watchsource.Deleted:
-							deleted[i][c.After.ID]++
-						}
-					}
-				}
-			}()
+			readers[i] = endsAndDeletions{ends: map[string]int{}, deleted: map[string]int{}}
+			go readers[i].read(ctx, env.store, interval)
 		}
 		synctest.Wait()
 		want := map[string]int{}
@@ -241,16 +248,17 @@ func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		for i, interval := range intervals {
-			if fmt.Sprint(ends[i]) != fmt.Sprint(want) {
-				t.Errorf("the reader with interval %v received the ends %v, want %v", interval, ends[i], want)
+			ends, deleted := readers[i].ends, readers[i].deleted
+			if fmt.Sprint(ends) != fmt.Sprint(want) {
+				t.Errorf("the reader with interval %v received the ends %v, want %v", interval, ends, want)
 			}
-			for id, times := range deleted[i] {
+			for id, times := range deleted {
 				if times != 1 {
 					t.Errorf("the reader with interval %v received %d deletions of %s, want 1", interval, times, id)
 				}
 			}
-			if len(deleted[i]) != len(want) {
-				t.Errorf("the reader with interval %v received %d deletions, want %d", interval, len(deleted[i]), len(want))
+			if len(deleted) != len(want) {
+				t.Errorf("the reader with interval %v received %d deletions, want %d", interval, len(deleted), len(want))
 			}
 		}
 	})

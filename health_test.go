@@ -19,15 +19,18 @@ import (
 
 // The source is healthy in a quiet cluster, and not if it cannot see.
 
+// cuttingProxies are the cases of TestGuarantee7LostStoreIsNotHealthy.
+var cuttingProxies = map[string]watchtest.Effect{
+	"direct":                      {},
+	"a proxy that cuts each 15 s": watchtest.Limit(15*time.Second, watchtest.Reset()),
+	"a proxy that cuts each 50 s": watchtest.Idle(50*time.Second, watchtest.Cut()),
+	"nginx":                       watchtest.HoldHeaders(),
+}
+
 // An API server that has lost its etcd opens and ends watches as before. The source says within
 // four minutes that it cannot see, with the words of the server, whenever it asked last.
 func TestGuarantee7LostStoreIsNotHealthy(t *testing.T) {
-	for name, cut := range map[string]watchtest.Effect{
-		"direct":                      {},
-		"a proxy that cuts each 15 s": watchtest.Limit(15*time.Second, watchtest.Reset()),
-		"a proxy that cuts each 50 s": watchtest.Idle(50*time.Second, watchtest.Cut()),
-		"nginx":                       watchtest.HoldHeaders(),
-	} {
+	for name, cut := range cuttingProxies {
 		for _, before := range []time.Duration{time.Second, 61 * time.Second, 149 * time.Second, 5 * time.Minute, 8 * time.Minute, 3 * time.Hour} {
 			eachCaseInBubble(t, fmt.Sprint(name, " after ", before), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)
@@ -124,26 +127,29 @@ func TestGuarantee7BookmarksThatDoNotMove(t *testing.T) {
 	}
 }
 
+// quietClusters are the cases of TestGuarantee7QuietClusterIsHealthy.
+var quietClusters = []struct {
+	name         string
+	server       []watchtest.Option
+	noBookmarks  bool // the server sends no bookmarks in watches
+	endBookmarks bool // the server sends no bookmarks after an hour
+	options      []watchsource.Option
+	json         bool
+}{
+	{name: "bookmarks"},
+	{name: "none on a watch that is resumed", noBookmarks: true},
+	{name: "bookmarks that cease", endBookmarks: true},
+	{name: "JSON", noBookmarks: true, json: true},
+	{name: "none but the last", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}},
+	{name: "no streaming lists", server: []watchtest.Option{watchtest.WithBookmarkInterval(0), watchtest.WithoutStreamingLists()}},
+	{name: "short stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
+	{name: "short stall timeout and no bookmarks", noBookmarks: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
+}
+
 // The source is healthy in a cluster in which nothing happens, even if the server sends no
 // bookmarks, or if the stall timeout is shorter than the interval of the bookmarks.
 func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
-	for _, test := range []struct {
-		name         string
-		server       []watchtest.Option
-		noBookmarks  bool // the server sends no bookmarks in watches
-		endBookmarks bool // the server sends no bookmarks after an hour
-		options      []watchsource.Option
-		json         bool
-	}{
-		{name: "bookmarks"},
-		{name: "none on a watch that is resumed", noBookmarks: true},
-		{name: "bookmarks that cease", endBookmarks: true},
-		{name: "JSON", noBookmarks: true, json: true},
-		{name: "none but the last", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}},
-		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithBookmarkInterval(0), watchtest.WithoutStreamingLists()}},
-		{name: "short stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
-		{name: "short stall timeout and no bookmarks", noBookmarks: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
-	} {
+	for _, test := range quietClusters {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.server...)
 			if test.noBookmarks {

@@ -44,17 +44,31 @@ func TestHeldHeadersAreForgotten(t *testing.T) {
 	})
 }
 
+// wantBlindInABlackHole drops everything that the server sends, and fails if the source is healthy.
+func wantBlindInABlackHole(t *testing.T, server *watchtest.Server, source *watchsource.WatchSnapshotSource) {
+	t.Helper()
+	t.Cleanup(server.Inject(watchtest.Fault{Do: watchtest.Hang()}))
+	server.Strike(watchtest.Silence())
+	time.Sleep(4*time.Minute + 5*time.Second) // the proxy cuts the stream after a minute
+	if err, got := source.Healthy(3*time.Minute), source.Status(); err == nil || got.Phase != watchsource.Retrying {
+		t.Errorf("after 4 minutes in a black hole Healthy = %v, phase %v, want an error and Retrying", err, got.Phase)
+	}
+}
+
+// holdingProxies are the cases of TestHeldHeaders.
+var holdingProxies = map[string][]watchtest.Effect{
+	"no cuts":              nil,
+	"60 s, HTTP/2":         {watchtest.Idle(time.Minute, watchtest.Reset())},
+	"60 s, HTTP/1.1":       {watchtest.Idle(time.Minute, watchtest.Tear()), watchtest.Idle(time.Minute, watchtest.Cut())},
+	"60 s and a good end":  {watchtest.Idle(time.Minute, watchtest.Cut())},
+	"60 s, no bookmarks":   {watchtest.OmitBookmarks(), watchtest.Idle(time.Minute, watchtest.Reset())},
+	"no cuts or bookmarks": {watchtest.OmitBookmarks()},
+}
+
 // nginx holds the headers of an answer back until the first byte of its body, and cuts streams
 // that are idle for a minute. The source sees everything, and says so.
 func TestHeldHeaders(t *testing.T) {
-	for name, faults := range map[string][]watchtest.Effect{
-		"no cuts":              nil,
-		"60 s, HTTP/2":         {watchtest.Idle(time.Minute, watchtest.Reset())},
-		"60 s, HTTP/1.1":       {watchtest.Idle(time.Minute, watchtest.Tear()), watchtest.Idle(time.Minute, watchtest.Cut())},
-		"60 s and a good end":  {watchtest.Idle(time.Minute, watchtest.Cut())},
-		"60 s, no bookmarks":   {watchtest.OmitBookmarks(), watchtest.Idle(time.Minute, watchtest.Reset())},
-		"no cuts or bookmarks": {watchtest.OmitBookmarks()},
-	} {
+	for name, faults := range holdingProxies {
 		for _, dropped := range []bool{false, true} {
 			eachCaseInBubble(t, fmt.Sprint(name, ", black hole ", dropped), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)
@@ -89,12 +103,7 @@ func TestHeldHeaders(t *testing.T) {
 					t.Errorf("%d checks of the version in an hour, want at most %d", n, 3+12)
 				}
 				if dropped {
-					defer server.Inject(watchtest.Fault{Do: watchtest.Hang()})()
-					server.Strike(watchtest.Silence())
-					time.Sleep(4*time.Minute + 5*time.Second) // the proxy cuts the stream after a minute
-					if err, got := source.Healthy(3*time.Minute), source.Status(); err == nil || got.Phase != watchsource.Retrying {
-						t.Errorf("after 4 minutes in a black hole Healthy = %v, phase %v, want an error and Retrying", err, got.Phase)
-					}
+					wantBlindInABlackHole(t, server, source)
 					wantLines(t, log, 1, blindLine)
 					return
 				}

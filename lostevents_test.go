@@ -113,20 +113,35 @@ func TestGuarantee1LostEvents(t *testing.T) {
 			if again := source.Status(); again.Relists != status.Relists || again.Errors != status.Errors {
 				t.Errorf("%d relists and %d errors an hour later, want %d and %d", again.Relists, again.Errors, status.Relists, status.Errors)
 			}
-			failed, gone := 0, 0
-			if e, ok := store.Snapshot().Get("exec-1"); ok && e.State == watchsource.Failed {
-				failed = 1
-			}
-			if strings.Contains(loss.err, "exec-1 is gone") {
-				gone = 1
-			}
-			for _, reader := range readers {
-				if reader.ended["exec-1"] != failed || gone > 0 && reader.deleted["exec-1"] != gone {
-					t.Errorf("a reader saw %d ends and %d disappearances of exec-1, want %d and %d", reader.ended["exec-1"], reader.deleted["exec-1"], failed, gone)
-				}
-			}
+			wantOneEach(t, store, readers, strings.Contains(loss.err, "exec-1 is gone"))
 		})
-		eachCaseInBubble(t, loss.name+", without the option", func(t *testing.T, newSource modeltest.NewSource) {
+
+	}
+}
+
+// wantOneEach fails unless each reader has received the end of exec-1 once if it has failed, and its
+// disappearance once if it is gone.
+func wantOneEach(t *testing.T, store *watchsource.Store, readers []*readerCounts, isGone bool) {
+	t.Helper()
+	failed, gone := 0, 0
+	if e, ok := store.Snapshot().Get("exec-1"); ok && e.State == watchsource.Failed {
+		failed = 1
+	}
+	if isGone {
+		gone = 1
+	}
+	for _, reader := range readers {
+		ended, deleted := reader.ended["exec-1"], reader.deleted["exec-1"]
+		if ended != failed || gone > 0 && deleted != gone {
+			t.Errorf("a reader saw %d ends and %d disappearances of exec-1, want %d and %d", ended, deleted, failed, gone)
+		}
+	}
+}
+
+// Without verification such an event stays lost, so TestGuarantee1LostEvents loses it.
+func TestLostEventsWithoutVerification(t *testing.T) {
+	for _, loss := range losses {
+		eachCaseInBubble(t, loss.name, func(t *testing.T, newSource modeltest.NewSource) {
 			env := newEnv(t, newSource)
 			podsBeforeLosses(env.server)
 			env.start()

@@ -81,36 +81,41 @@ func acceptWithoutParameters(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+const protobufType, jsonType = "application/vnd.kubernetes.protobuf", "application/json"
+
+// acceptingClients are clients with different Accept headers, and the media type of their answers.
+var acceptingClients = map[string]struct {
+	settings  func(*rest.Config)
+	mediaType string
+}{
+	"protobuf":                     {func(*rest.Config) {}, protobufType},
+	"JSON":                         {func(c *rest.Config) { c.AcceptContentTypes, c.ContentType = jsonType, jsonType }, jsonType},
+	"JSON of preference":           {func(c *rest.Config) { c.AcceptContentTypes = jsonType + ";q=0.9, " + protobufType + ";q=0.8" }, jsonType},
+	"by default":                   {func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{} }, protobufType},
+	"protobuf, warning handler":    {func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} }, protobufType},
+	"by default, warning handler":  {func(c *rest.Config) { c.ContentConfig, c.WarningHandler = rest.ContentConfig{}, rest.NoWarnings{} }, protobufType},
+	"any media type after its own": {func(c *rest.Config) { c.AcceptContentTypes, c.ContentType = "", jsonType }, jsonType},
+}
+
+// managedFieldsServers are servers that can omit managedFields, or cannot.
+var managedFieldsServers = map[string]struct {
+	options []watchtest.Option
+	proxy   func(http.RoundTripper) http.RoundTripper
+	managed bool
+}{
+	"can":                  {options: []watchtest.Option{watchtest.WithManagedFieldsOptOut()}},
+	"can, plain lists":     {options: []watchtest.Option{watchtest.WithManagedFieldsOptOut(), watchtest.WithoutStreamingLists()}},
+	"cannot":               {managed: true},
+	"cannot, plain lists":  {options: []watchtest.Option{watchtest.WithoutStreamingLists()}, managed: true},
+	"knows no parameters":  {options: []watchtest.Option{watchtest.WithManagedFieldsOptOut()}, proxy: acceptWithoutParameters, managed: true},
+	"plain, no parameters": {options: []watchtest.Option{watchtest.WithoutStreamingLists()}, proxy: acceptWithoutParameters, managed: true},
+}
+
 // A server that knows the parameter omits managedFields from each answer: a streaming list, a plain
 // list, a watch, and a list of metadata. Any other server answers in the same media type.
 func TestManagedFieldsAreNotRequested(t *testing.T) {
-	const protobuf, json = "application/vnd.kubernetes.protobuf", "application/json"
-	clients := map[string]struct {
-		settings  func(*rest.Config)
-		mediaType string
-	}{
-		"protobuf":                     {func(*rest.Config) {}, protobuf},
-		"JSON":                         {func(c *rest.Config) { c.AcceptContentTypes, c.ContentType = json, json }, json},
-		"JSON of preference":           {func(c *rest.Config) { c.AcceptContentTypes = json + ";q=0.9, " + protobuf + ";q=0.8" }, json},
-		"by default":                   {func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{} }, protobuf},
-		"protobuf, warning handler":    {func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} }, protobuf},
-		"by default, warning handler":  {func(c *rest.Config) { c.ContentConfig, c.WarningHandler = rest.ContentConfig{}, rest.NoWarnings{} }, protobuf},
-		"any media type after its own": {func(c *rest.Config) { c.AcceptContentTypes, c.ContentType = "", json }, json},
-	}
-	servers := map[string]struct {
-		options []watchtest.Option
-		proxy   func(http.RoundTripper) http.RoundTripper
-		managed bool
-	}{
-		"can":                  {options: []watchtest.Option{watchtest.WithManagedFieldsOptOut()}},
-		"can, plain lists":     {options: []watchtest.Option{watchtest.WithManagedFieldsOptOut(), watchtest.WithoutStreamingLists()}},
-		"cannot":               {managed: true},
-		"cannot, plain lists":  {options: []watchtest.Option{watchtest.WithoutStreamingLists()}, managed: true},
-		"knows no parameters":  {options: []watchtest.Option{watchtest.WithManagedFieldsOptOut()}, proxy: acceptWithoutParameters, managed: true},
-		"plain, no parameters": {options: []watchtest.Option{watchtest.WithoutStreamingLists()}, proxy: acceptWithoutParameters, managed: true},
-	}
-	for serverName, s := range servers {
-		for clientName, c := range clients {
+	for serverName, s := range managedFieldsServers {
+		for clientName, c := range acceptingClients {
 			eachCaseInBubble(t, serverName+"/"+clientName, func(t *testing.T, newSource modeltest.NewSource) {
 				server := watchtest.NewServer(s.options...)
 				entry := []metav1.ManagedFieldsEntry{{Manager: fieldManager, Operation: metav1.ManagedFieldsOperationUpdate}}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,35 +14,6 @@ import (
 
 	"github.com/executorpods/watchsource"
 )
-
-// Whatever states one pod goes through, each reader is shown each end of each run
-// of the executor container once, and no end that there was not. A sequence of
-// states is made from a seed; -seed replays one.
-func TestEachEndOnce(t *testing.T) {
-	first, n := *seed, uint64(*podLives)
-	switch {
-	case first == 0:
-		first = 20261129 // so that each run of the test is the same
-	case n == defaultLives:
-		n = 1
-	}
-	counts := map[string]int{}
-	for i := range n {
-		l := &podLife{t: t, seed: first + i, random: rand.New(rand.NewPCG(first+i, 1)), counts: counts, runs: []containerRun{{}}, seen: -1}
-		l.run()
-		if t.Failed() {
-			t.Fatalf("replay with -seed=%d:\n%s", l.seed, strings.Join(l.trace, "\n"))
-		}
-	}
-	if n < 1000 {
-		return
-	}
-	for _, what := range []string{"ends", "lost", "counts back", "verdicts", "runs again", "other exit code", "created", "merged"} {
-		if counts[what] < int(n)/50 {
-			t.Errorf("%s: %d in %d lives, want more", what, counts[what], n)
-		}
-	}
-}
 
 // podLife is the life of one pod, as a kubelet reports it, and sometimes as none should: with
 // containers that it loses, counts and clocks that go back, and runs that go on after their
@@ -304,6 +274,23 @@ func (l *podLife) leave() {
 	}
 }
 
+// lastRun is the run whose end the last state is, -1 for none. before is the newest run that the
+// status before has shown.
+func (l *podLife) lastRun(before int) int {
+	main := l.main()
+	last := main.LastTerminationState.Terminated
+	switch {
+	case last == nil:
+	case last.ContainerID != "":
+		return runOf(last)
+	case main.ContainerID == "", main.State.Waiting != nil:
+		return l.seen
+	case before != l.seen:
+		return before
+	}
+	return -1
+}
+
 // expect notes the ends that the state shows. It knows the runs, at which the pod only hints.
 func (l *podLife) expect() {
 	failed := l.pod.Status.Phase == corev1.PodFailed || l.pod.Status.Phase == corev1.PodSucceeded
@@ -322,16 +309,7 @@ func (l *podLife) expect() {
 	if main.ContainerID != "" { // of the first status too
 		l.seen = l.newest()
 	}
-	lastRun := -1 // whose end the last state is
-	switch {
-	case last == nil:
-	case last.ContainerID != "":
-		lastRun = runOf(last)
-	case main.ContainerID == "", main.State.Waiting != nil:
-		lastRun = l.seen
-	case before != l.seen:
-		lastRun = before
-	}
+	lastRun := l.lastRun(before)
 	isOwn := l.final() && main.State.Waiting != nil
 	switch {
 	case isOwn && lastRun >= 0 && lastRun != l.seen && main.ContainerID != "": // the container was not started

@@ -193,7 +193,7 @@ func TestDeletedPodsFreeMemory(t *testing.T) {
 // has without managedFields. This is true after a list and after changes.
 func TestHeapPerPod(t *testing.T) {
 	const pods, limit = 5_000, 2_000
-	testHeapPerPod(t, pods, limit, limit, sparkPod, watchsource.NewStore)
+	wantHeapPerPod(t, pods, limit, limit, sparkPod, watchsource.NewStore)
 }
 
 // An executor costs at most 620 bytes in a store without pods with its source, which decodes
@@ -201,12 +201,12 @@ func TestHeapPerPod(t *testing.T) {
 func TestHeapPerPodWithoutPods(t *testing.T) {
 	const pods, limit = 10_000, 620
 	small := func(i int) *corev1.Pod { return executorOf(decoded(i, i), fmt.Sprint("exec-", i)) }
-	testHeapPerPod(t, pods, limit, limit+130, small, func(options ...watchsource.StoreOption) *watchsource.Store {
+	wantHeapPerPod(t, pods, limit, limit+130, small, func(options ...watchsource.StoreOption) *watchsource.Store {
 		return watchsource.NewStore(append(options, watchsource.WithoutPods())...)
 	})
 }
 
-func testHeapPerPod(t *testing.T, pods int, limit, sharedLimit int64, podOf func(i int) *corev1.Pod, newStore func(...watchsource.StoreOption) *watchsource.Store) {
+func wantHeapPerPod(t *testing.T, pods int, limit, sharedLimit int64, podOf func(i int) *corev1.Pod, newStore func(...watchsource.StoreOption) *watchsource.Store) {
 	skipUnderRace(t)
 	for _, test := range []struct {
 		name      string
@@ -252,6 +252,25 @@ func testHeapPerPod(t *testing.T, pods int, limit, sharedLimit int64, podOf func
 	}
 }
 
+// runLives lets n lives of each pod begin, and lets the pods run and succeed.
+func runLives(t *testing.T, server *watchtest.Server, store *watchsource.Store, pods, n int, begin func(*watchtest.Server, int)) {
+	for life := range n {
+		for i := range pods {
+			begin(server, i)
+		}
+		for _, state := range []corev1.PodPhase{corev1.PodRunning, corev1.PodSucceeded} {
+			for i := range pods {
+				server.Update(podtest.Namespace, fmt.Sprint("exec-", i), func(p *corev1.Pod) {
+					p.Status.Phase = state
+					p.Status.PodIP = fmt.Sprintf("10.0.%d.%d", life%10, i)
+					p.Spec.Containers[0].Image = fmt.Sprint("registry.example.com/spark:", life%3)
+				})
+			}
+		}
+		waitForServer(t, store, server)
+	}
+}
+
 // An application whose pods go through the same states again and again does not grow, whether
 // new pods are made for each run or their containers are started again.
 func TestRecreatedPodsDoNotGrowTheHeap(t *testing.T) {
@@ -277,23 +296,7 @@ func TestRecreatedPodsDoNotGrowTheHeap(t *testing.T) {
 					runtime.KeepAlive(batch)
 				}
 			}()
-			lives := func(n int) {
-				for life := range n {
-					for i := range pods {
-						begin(server, i)
-					}
-					for _, state := range []corev1.PodPhase{corev1.PodRunning, corev1.PodSucceeded} {
-						for i := range pods {
-							server.Update(podtest.Namespace, fmt.Sprint("exec-", i), func(p *corev1.Pod) {
-								p.Status.Phase = state
-								p.Status.PodIP = fmt.Sprintf("10.0.%d.%d", life%10, i)
-								p.Spec.Containers[0].Image = fmt.Sprint("registry.example.com/spark:", life%3)
-							})
-						}
-					}
-					waitForServer(t, store, server)
-				}
-			}
+			lives := func(n int) { runLives(t, server, store, pods, n, begin) }
 			lives(few)
 			before := settledHeap()
 			lives(many)

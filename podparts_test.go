@@ -5,6 +5,7 @@ package watchsource_test
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -286,29 +287,31 @@ func TestChangeOfAPart(t *testing.T) {
 	})
 }
 
+// randomPod returns one of some pods of three kinds.
+func (way podWay) randomPod(r *rand.Rand) *corev1.Pod {
+	switch r.IntN(3) {
+	case 0:
+		return way.filled(r.Uint64N(20))
+	case 1:
+		return fullPod(r.IntN(4))
+	default:
+		return podtest.Executor(r.IntN(4), 1, r.IntN(2) == 0)
+	}
+}
+
 // Pods that take over parts of each other at random, forward and back, stay equal to the server's.
 // Every state that was seen stays as it was.
 func TestPodFollowsAnyChange(t *testing.T) {
 	eachPodWay(t, func(t *testing.T, way podWay) {
 		const names, steps = 5, 40
 		r, pods := random(t), versionsOf(way.server)
-		part := func() *corev1.Pod {
-			switch r.IntN(3) {
-			case 0:
-				return way.filled(r.Uint64N(20))
-			case 1:
-				return fullPod(r.IntN(4))
-			default:
-				return podtest.Executor(r.IntN(4), 1, r.IntN(2) == 0)
-			}
-		}
 		store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
 		seen := watchStore(t, store)
 		source := way.start(t, store)
 		present := map[string]bool{}
 		for range steps {
 			name := fmt.Sprint(r.IntN(names))
-			from := part()
+			from := way.randomPod(r)
 			switch {
 			case !present[name]:
 				pods.create(executorOf(from, name))

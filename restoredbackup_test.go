@@ -46,24 +46,27 @@ func countChanges(t *testing.T, store *watchsource.Store) *readerCounts {
 	return seen
 }
 
+// backupServers are the cases of TestServerRestoredFromBackup.
+var backupServers = []struct {
+	name        string
+	server      []watchtest.Option
+	noBookmarks bool          // the server sends no bookmarks in watches
+	denyList    bool          // the client has the verb watch but not list
+	before      time.Duration // between Start and the restore
+}{
+	{name: "older bookmarks", before: time.Minute},
+	{name: "no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, before: time.Minute},
+	{name: "no bookmarks", noBookmarks: true, before: time.Minute},
+	{name: "no bookmarks and no right to list", noBookmarks: true, denyList: true, before: time.Minute},
+	{name: "no bookmarks after hours of silence", noBookmarks: true, before: 5 * time.Hour},
+	{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, noBookmarks: true, before: 7 * time.Minute},
+}
+
 // A server that is restored from a backup uses its versions again (kubernetes issue 107457,
 // etcd issue 16028). It accepts a watch from a version that it has not reached, and sends no
 // events up to that version.
 func TestServerRestoredFromBackup(t *testing.T) {
-	for _, test := range []struct {
-		name        string
-		server      []watchtest.Option
-		noBookmarks bool          // the server sends no bookmarks in watches
-		denyList    bool          // the client has the verb watch but not list
-		before      time.Duration // between Start and the restore
-	}{
-		{name: "older bookmarks", before: time.Minute},
-		{name: "no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, before: time.Minute},
-		{name: "no bookmarks", noBookmarks: true, before: time.Minute},
-		{name: "no bookmarks and no right to list", noBookmarks: true, denyList: true, before: time.Minute},
-		{name: "no bookmarks after hours of silence", noBookmarks: true, before: 5 * time.Hour},
-		{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, noBookmarks: true, before: 7 * time.Minute},
-	} {
+	for _, test := range backupServers {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			env := newEnv(t, newSource, test.server...)
 			if test.noBookmarks {

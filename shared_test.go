@@ -108,6 +108,21 @@ func wantState(t *testing.T, store *watchsource.Store, name string, want watchso
 	}
 }
 
+// wantNoVersionWithoutAWait fails if events of other applications advance the version of a store
+// while nothing waits for it, or if a wait after Stop succeeds.
+func wantNoVersionWithoutAWait(t *testing.T, server *watchtest.Server, store *watchsource.Store, source *watchsource.WatchSnapshotSource) {
+	t.Helper()
+	later := server.Create(podOf("other", "3")).ResourceVersion
+	synctest.Wait()
+	if store.Snapshot().Contains(later) {
+		t.Error("the version advances after the waits have ended, want only with bookmarks")
+	}
+	source.Stop()
+	if _, err := store.WaitForResourceVersion(t.Context(), later); !errors.Is(err, watchsource.ErrStopped) {
+		t.Errorf("a wait after Stop returns %v, want ErrStopped", err)
+	}
+}
+
 // A wait for a version ends once the watch has passed it, although no event of the
 // application brings it.
 func TestSharedWatchWaitForResourceVersion(t *testing.T) {
@@ -150,16 +165,7 @@ func TestSharedWatchWaitForResourceVersion(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("the waits took %v, want none", took)
 		}
-
-		later := server.Create(podOf("other", "3")).ResourceVersion
-		synctest.Wait()
-		if store.Snapshot().Contains(later) {
-			t.Error("the version advances after the waits have ended, want only with bookmarks")
-		}
-		source.Stop()
-		if _, err := store.WaitForResourceVersion(t.Context(), later); !errors.Is(err, watchsource.ErrStopped) {
-			t.Errorf("a wait after Stop returns %v, want ErrStopped", err)
-		}
+		wantNoVersionWithoutAWait(t, server, store, source)
 	})
 }
 

@@ -25,6 +25,30 @@ import (
 
 // Sources that start on a SharedWatch that is open.
 
+// startCrowd starts 50 sources at once, which share a list.
+func startCrowd(t *testing.T, server *watchtest.Server, shared *watchsource.SharedWatch) {
+	t.Helper()
+	for i := range 50 {
+		server.Create(podOf(fmt.Sprint("crowd-", i), "1"))
+	}
+	synctest.Wait()
+	before := len(server.Requests())
+	server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(time.Second), Times: 1})
+	var starting sync.WaitGroup
+	for i := range 50 {
+		starting.Go(func() {
+			store, _ := startShared(t, shared, fmt.Sprint("crowd-", i))
+			if store.Snapshot().Len() != 1 {
+				t.Errorf("application %d has %d executors, want 1", i, store.Snapshot().Len())
+			}
+		})
+	}
+	starting.Wait()
+	if n := len(server.Requests()) - before; n > 2 {
+		t.Errorf("%d requests for 50 starts at once, want at most 2", n)
+	}
+}
+
 // A source that starts after the watch has opened costs no request if the watch has shown
 // no pod of its application, and one list otherwise. Sources that start while a list is on
 // its way share the next.
@@ -67,26 +91,7 @@ func TestSharedWatchLateStart(t *testing.T) {
 				server.Update("jobs", app+"-1", phase(corev1.PodRunning))
 				wantState(t, store, app+"-1", watchsource.Running)
 			}
-
-			for i := range 50 {
-				server.Create(podOf(fmt.Sprint("crowd-", i), "1"))
-			}
-			synctest.Wait()
-			before = len(server.Requests())
-			server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Delay(time.Second), Times: 1})
-			var starting sync.WaitGroup
-			for i := range 50 {
-				starting.Go(func() {
-					store, _ := startShared(t, shared, fmt.Sprint("crowd-", i))
-					if store.Snapshot().Len() != 1 {
-						t.Errorf("application %d has %d executors, want 1", i, store.Snapshot().Len())
-					}
-				})
-			}
-			starting.Wait()
-			if n := len(server.Requests()) - before; n > 2 {
-				t.Errorf("%d requests for 50 starts at once, want at most 2", n)
-			}
+			startCrowd(t, server, shared)
 		})
 	}
 }

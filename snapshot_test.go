@@ -64,68 +64,79 @@ func TestSnapshotLookups(t *testing.T) {
 	}
 }
 
+// second sets the time of creation.
+func second(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0)) }
+
+// ofSecond is a pod with executor id 1, created in that second.
+func ofSecond(name, resourceVersion string, more ...func(*corev1.Pod)) *corev1.Pod {
+	return pod("1", append([]func(*corev1.Pod){podtest.Named("jobs", name), uid(name), version(resourceVersion), second}, more...)...)
+}
+
+func rejected(p *corev1.Pod) { phase(corev1.PodFailed)(p); status("OutOfcpu", "")(p) }
+
+func updateStore(s *watchsource.Store, p *corev1.Pod) { s.UpdatePod(p) }
+
+func replaceStore(s *watchsource.Store, pods ...*corev1.Pod) { s.ReplaceSnapshot(pods) }
+
+// idsOfOneSecond are the cases of TestByIDOfPodsOfOneSecond.
+var idsOfOneSecond = []struct {
+	name string
+	fill func(*watchsource.Store)
+	want string
+}{
+	{name: "the first has failed", want: "b", fill: func(s *watchsource.Store) {
+		updateStore(s, ofSecond("a", "1"))
+		updateStore(s, ofSecond("b", "2", phase(corev1.PodRunning)))
+		updateStore(s, ofSecond("a", "3", rejected))
+	}},
+	{name: "both have failed", want: "b", fill: func(s *watchsource.Store) {
+		updateStore(s, ofSecond("a", "1"))
+		updateStore(s, ofSecond("b", "2", rejected))
+		updateStore(s, ofSecond("a", "3", rejected))
+	}},
+	{name: "the first by its version, but not by its name", want: "a", fill: func(s *watchsource.Store) {
+		updateStore(s, ofSecond("b", "1", phase(corev1.PodRunning)))
+		updateStore(s, ofSecond("a", "2", rejected))
+	}},
+	{name: "after a list, which has newer versions", want: "b", fill: func(s *watchsource.Store) {
+		updateStore(s, ofSecond("a", "1"))
+		updateStore(s, ofSecond("b", "2"))
+		replaceStore(s, ofSecond("a", "9", rejected), ofSecond("b", "8", rejected))
+	}},
+	{name: "the same with other pods between them", want: "b", fill: func(s *watchsource.Store) {
+		replaceStore(s, ofSecond("a", "1"), pod("7", uid("7"), podtest.Named("jobs", "aa")), pod("8", uid("8"), podtest.Named("jobs", "c")))
+		updateStore(s, ofSecond("b", "2"))
+		replaceStore(s, pod("9", uid("9"), podtest.Named("jobs", "0")), ofSecond("a", "9", rejected), ofSecond("b", "8", rejected))
+	}},
+	{name: "after the id of one has changed", want: "b", fill: func(s *watchsource.Store) {
+		updateStore(s, ofSecond("a", "1", label(watchsource.LabelExecutorID, "5")))
+		updateStore(s, ofSecond("b", "2"))
+		updateStore(s, ofSecond("a", "3"))
+	}},
+	{name: "the first created again while nobody watched", want: "a", fill: func(s *watchsource.Store) {
+		replaceStore(s, ofSecond("a", "1"), ofSecond("b", "2"))
+		replaceStore(s, ofSecond("a", "9", rejected, uid("again")), ofSecond("b", "8", rejected))
+	}},
+	{name: "created a second later, but seen first", want: "b", fill: func(s *watchsource.Store) {
+		updateStore(s, ofSecond("b", "1", rejected, func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_001, 0)) }))
+		updateStore(s, ofSecond("a", "2"))
+	}},
+	{name: "one without a version", want: "a", fill: func(s *watchsource.Store) {
+		updateStore(s, ofSecond("a", ""))
+		updateStore(s, ofSecond("b", "2", rejected))
+	}},
+	{name: "without versions", want: "b", fill: func(s *watchsource.Store) {
+		replaceStore(s, ofSecond("a", "", rejected), ofSecond("b", ""))
+	}},
+	{name: "without versions, in the other order", want: "a", fill: func(s *watchsource.Store) {
+		replaceStore(s, ofSecond("a", ""), ofSecond("b", "", rejected))
+	}},
+}
+
 // Of several pods with one executor id, ByID returns the one that was created last, also if
 // a scheduler replaces an executor within a second (kubernetes#141210).
 func TestByIDOfPodsOfOneSecond(t *testing.T) {
-	second := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0)) }
-	of := func(name, resourceVersion string, more ...func(*corev1.Pod)) *corev1.Pod {
-		return pod("1", append([]func(*corev1.Pod){podtest.Named("jobs", name), uid(name), version(resourceVersion), second}, more...)...)
-	}
-	rejected := func(p *corev1.Pod) { phase(corev1.PodFailed)(p); status("OutOfcpu", "")(p) }
-	update, replace := (*watchsource.Store).UpdatePod, func(s *watchsource.Store, pods ...*corev1.Pod) { s.ReplaceSnapshot(pods) }
-	for _, test := range []struct {
-		name string
-		fill func(*watchsource.Store)
-		want string
-	}{
-		{name: "the first has failed", want: "b", fill: func(s *watchsource.Store) {
-			update(s, of("a", "1"))
-			update(s, of("b", "2", phase(corev1.PodRunning)))
-			update(s, of("a", "3", rejected))
-		}},
-		{name: "both have failed", want: "b", fill: func(s *watchsource.Store) {
-			update(s, of("a", "1"))
-			update(s, of("b", "2", rejected))
-			update(s, of("a", "3", rejected))
-		}},
-		{name: "the first by its version, but not by its name", want: "a", fill: func(s *watchsource.Store) {
-			update(s, of("b", "1", phase(corev1.PodRunning)))
-			update(s, of("a", "2", rejected))
-		}},
-		{name: "after a list, which has newer versions", want: "b", fill: func(s *watchsource.Store) {
-			update(s, of("a", "1"))
-			update(s, of("b", "2"))
-			replace(s, of("a", "9", rejected), of("b", "8", rejected))
-		}},
-		{name: "the same with other pods between them", want: "b", fill: func(s *watchsource.Store) {
-			replace(s, of("a", "1"), pod("7", uid("7"), podtest.Named("jobs", "aa")), pod("8", uid("8"), podtest.Named("jobs", "c")))
-			update(s, of("b", "2"))
-			replace(s, pod("9", uid("9"), podtest.Named("jobs", "0")), of("a", "9", rejected), of("b", "8", rejected))
-		}},
-		{name: "after the id of one has changed", want: "b", fill: func(s *watchsource.Store) {
-			update(s, of("a", "1", label(watchsource.LabelExecutorID, "5")))
-			update(s, of("b", "2"))
-			update(s, of("a", "3"))
-		}},
-		{name: "the first created again while nobody watched", want: "a", fill: func(s *watchsource.Store) {
-			replace(s, of("a", "1"), of("b", "2"))
-			replace(s, of("a", "9", rejected, uid("again")), of("b", "8", rejected))
-		}},
-		{name: "created a second later, but seen first", want: "b", fill: func(s *watchsource.Store) {
-			update(s, of("b", "1", rejected, func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_001, 0)) }))
-			update(s, of("a", "2"))
-		}},
-		{name: "one without a version", want: "a", fill: func(s *watchsource.Store) {
-			update(s, of("a", ""))
-			update(s, of("b", "2", rejected))
-		}},
-		{name: "without versions", want: "b", fill: func(s *watchsource.Store) {
-			replace(s, of("a", "", rejected), of("b", ""))
-		}},
-		{name: "without versions, in the other order", want: "a", fill: func(s *watchsource.Store) {
-			replace(s, of("a", ""), of("b", "", rejected))
-		}},
-	} {
+	for _, test := range idsOfOneSecond {
 		store := watchsource.NewStore()
 		test.fill(store)
 		if e, _ := store.Snapshot().ByID("1"); e.Name != test.want {

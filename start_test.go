@@ -26,26 +26,28 @@ import (
 
 // Start: how long it takes, and how it fails.
 
+// startErrorCases are the cases of TestStartErrors.
+var startErrorCases = []struct {
+	name   string
+	option []watchtest.Option
+	fault  watchtest.Fault
+	is     func(error) bool
+	says   string
+	within time.Duration
+}{
+	{name: "forbidden", fault: watchtest.Fault{Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch on the resource pods with a Role", within: time.Second},
+	{name: "list forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
+	{name: "watch forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: watches, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
+	{name: "unauthorized", fault: watchtest.Fault{Do: watchtest.Answer(unauthorized)}, is: apierrors.IsUnauthorized, says: "check the token", within: time.Second},
+	{name: "connection refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, is: errorIs(syscall.ECONNREFUSED), says: "check the address", within: 8 * time.Second},
+	{name: "connection closed", fault: watchtest.Fault{Do: watchtest.Break(io.EOF)}, is: errorIs(io.EOF), says: "EOF", within: 35 * time.Second},
+	{name: "never answers", fault: watchtest.Fault{Do: watchtest.Hang()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
+	{name: "silent", fault: watchtest.Fault{Do: watchtest.Silence()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
+	{name: "busy for ever", fault: watchtest.Fault{Do: watchtest.Answer(busy)}, is: apierrors.IsTimeout, says: "no complete view within 30s", within: 31 * time.Second},
+}
+
 func TestStartErrors(t *testing.T) {
-	onlyWatch := watchtest.Watch | watchtest.StreamingList
-	for _, test := range []struct {
-		name   string
-		option []watchtest.Option
-		fault  watchtest.Fault
-		is     func(error) bool
-		says   string
-		within time.Duration
-	}{
-		{name: "forbidden", fault: watchtest.Fault{Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch on the resource pods with a Role", within: time.Second},
-		{name: "list forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
-		{name: "watch forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: onlyWatch, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
-		{name: "unauthorized", fault: watchtest.Fault{Do: watchtest.Answer(unauthorized)}, is: apierrors.IsUnauthorized, says: "check the token", within: time.Second},
-		{name: "connection refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, is: errorIs(syscall.ECONNREFUSED), says: "check the address", within: 8 * time.Second},
-		{name: "connection closed", fault: watchtest.Fault{Do: watchtest.Break(io.EOF)}, is: errorIs(io.EOF), says: "EOF", within: 35 * time.Second},
-		{name: "never answers", fault: watchtest.Fault{Do: watchtest.Hang()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
-		{name: "silent", fault: watchtest.Fault{Do: watchtest.Silence()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
-		{name: "busy for ever", fault: watchtest.Fault{Do: watchtest.Answer(busy)}, is: apierrors.IsTimeout, says: "no complete view within 30s", within: 31 * time.Second},
-	} {
+	for _, test := range startErrorCases {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			server := watchtest.NewServer(test.option...)
 			server.Create(pod("1"))
@@ -156,23 +158,27 @@ func TestSecondStartKeepsTheFirstWatch(t *testing.T) {
 	})
 }
 
+var noRights = apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("no rights"))
+
+// serverMessages are the cases of TestStartFailsWithTheServersMessage.
+var serverMessages = []struct {
+	name      string
+	verb      string
+	err       error
+	namespace string
+	is        func(error) bool
+	says      []string
+}{
+	{name: "list forbidden", verb: "list", err: noRights, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods with a Role"}},
+	{name: "list forbidden everywhere", verb: "list", err: noRights, is: apierrors.IsForbidden, says: []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
+	{name: "watch forbidden though the list worked", verb: "watch", err: noRights, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"}},
+	{name: "unauthorized", verb: "list", err: apierrors.NewUnauthorized("who are you"), namespace: "jobs", is: apierrors.IsUnauthorized, says: []string{"check the token"}},
+	{name: "internal error", verb: "list", err: apierrors.NewInternalError(errors.New("boom")), namespace: "jobs", is: apierrors.IsInternalError, says: []string{"boom"}},
+	{name: "no API error", verb: "watch", err: errors.New("a plug was pulled"), namespace: "jobs", is: func(err error) bool { return true }, says: []string{"watch pods", "a plug was pulled"}},
+}
+
 func TestStartFailsWithTheServersMessage(t *testing.T) {
-	forbidden := apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("no rights"))
-	for _, test := range []struct {
-		name      string
-		verb      string
-		err       error
-		namespace string
-		is        func(error) bool
-		says      []string
-	}{
-		{name: "list forbidden", verb: "list", err: forbidden, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods with a Role"}},
-		{name: "list forbidden everywhere", verb: "list", err: forbidden, is: apierrors.IsForbidden, says: []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
-		{name: "watch forbidden though the list worked", verb: "watch", err: forbidden, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"}},
-		{name: "unauthorized", verb: "list", err: apierrors.NewUnauthorized("who are you"), namespace: "jobs", is: apierrors.IsUnauthorized, says: []string{"check the token"}},
-		{name: "internal error", verb: "list", err: apierrors.NewInternalError(errors.New("boom")), namespace: "jobs", is: apierrors.IsInternalError, says: []string{"boom"}},
-		{name: "no API error", verb: "watch", err: errors.New("a plug was pulled"), namespace: "jobs", is: func(err error) bool { return true }, says: []string{"watch pods", "a plug was pulled"}},
-	} {
+	for _, test := range serverMessages {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			client := fake.NewClientset(pod("1"))
 			broken := true

@@ -55,36 +55,40 @@ func TestUpdateReplacesAddsAndKeeps(t *testing.T) {
 	}
 }
 
+var createdFirst = func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_600_000_000, 0)) }
+var createdLater = func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0)) }
+var donePod = pod("1", createdFirst, phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed")))
+
+// recreatedPods are the cases of TestRecreatedPodWithoutUID.
+var recreatedPods = []struct {
+	name  string
+	again *corev1.Pod
+	want  string
+	state watchsource.State
+}{
+	{name: "pending", again: pod("1"), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Pending", state: watchsource.Pending},
+	{name: "running", again: pod("1", phase(corev1.PodRunning)), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
+	{name: "running, with a status", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running())),
+		want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
+	{name: "ended in another way, created later", again: pod("1", createdLater, phase(corev1.PodFailed), container(executorContainer, ended(1, "Error"))),
+		want: "exec-1 Succeeded>Deleted, exec-1 nothing>Failed", state: watchsource.Failed},
+	{name: "the same pod, without the time of its creation", again: pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))),
+		want: "", state: watchsource.Succeeded},
+	{name: "the same pod", again: donePod, want: "", state: watchsource.Succeeded},
+	{name: "the same pod, which is deleted", again: pod("1", phase(corev1.PodSucceeded), deleting, container(executorContainer, ended(0, "Completed"))),
+		want: "", state: watchsource.Succeeded},
+	{name: "the same pod, started again", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), lastEnd(0, "Completed", 1)),
+		want: "exec-1 Succeeded>Running", state: watchsource.Running},
+	{name: "the same pod, started again without a last state", again: pod("1", phase(corev1.PodRunning), mainStatus("", 1, running())),
+		want: "exec-1 Succeeded>Running", state: watchsource.Running},
+	{name: "the same pod, about to be started again", again: pod("1", phase(corev1.PodRunning), mainStatus("", 0, waiting("CrashLoopBackOff"), ended(0, "Completed"))),
+		want: "exec-1 Succeeded>Running", state: watchsource.Running},
+}
+
 // A pod without a UID, as client-go's fake clientset makes it, that was deleted and created
 // again while nothing was watched is another pod (client-go#835).
 func TestRecreatedPodWithoutUID(t *testing.T) {
-	first := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_600_000_000, 0)) }
-	later := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0)) }
-	done := pod("1", first, phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed")))
-	for _, test := range []struct {
-		name  string
-		again *corev1.Pod
-		want  string
-		state watchsource.State
-	}{
-		{name: "pending", again: pod("1"), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Pending", state: watchsource.Pending},
-		{name: "running", again: pod("1", phase(corev1.PodRunning)), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
-		{name: "running, with a status", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running())),
-			want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
-		{name: "ended in another way, created later", again: pod("1", later, phase(corev1.PodFailed), container(executorContainer, ended(1, "Error"))),
-			want: "exec-1 Succeeded>Deleted, exec-1 nothing>Failed", state: watchsource.Failed},
-		{name: "the same pod, without the time of its creation", again: pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))),
-			want: "", state: watchsource.Succeeded},
-		{name: "the same pod", again: done, want: "", state: watchsource.Succeeded},
-		{name: "the same pod, which is deleted", again: pod("1", phase(corev1.PodSucceeded), deleting, container(executorContainer, ended(0, "Completed"))),
-			want: "", state: watchsource.Succeeded},
-		{name: "the same pod, started again", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), lastEnd(0, "Completed", 1)),
-			want: "exec-1 Succeeded>Running", state: watchsource.Running},
-		{name: "the same pod, started again without a last state", again: pod("1", phase(corev1.PodRunning), mainStatus("", 1, running())),
-			want: "exec-1 Succeeded>Running", state: watchsource.Running},
-		{name: "the same pod, about to be started again", again: pod("1", phase(corev1.PodRunning), mainStatus("", 0, waiting("CrashLoopBackOff"), ended(0, "Completed"))),
-			want: "exec-1 Succeeded>Running", state: watchsource.Running},
-	} {
+	for _, test := range recreatedPods {
 		for _, way := range []struct {
 			name    string
 			deliver func(*watchsource.Store, *corev1.Pod)
@@ -93,7 +97,7 @@ func TestRecreatedPodWithoutUID(t *testing.T) {
 			{name: "list", deliver: func(s *watchsource.Store, p *corev1.Pod) { s.ReplaceSnapshot([]*corev1.Pod{p}) }},
 		} {
 			store := watchsource.NewStore()
-			way.deliver(store, done)
+			way.deliver(store, donePod)
 			reader := newBatchReader(t, store, 0)
 			reader.next()
 			way.deliver(store, test.again)

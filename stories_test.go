@@ -27,12 +27,12 @@ func TestStories(t *testing.T) {
 	}
 	for _, path := range paths {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			testStoryOfFile(t, path)
+			checkStoryOfFile(t, path)
 		})
 	}
 }
 
-func testStoryOfFile(t *testing.T, path string) {
+func checkStoryOfFile(t *testing.T, path string) {
 	text, err := os.ReadFile(path)
 	must(t, err)
 	story, err := parseStory(path, string(text))

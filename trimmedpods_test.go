@@ -18,16 +18,20 @@ import (
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
-// WithTrimmedPods says which parts of a pod a user's own store receives. A Store has the whole pod
-// with it too.
-func TestTrimmedPods(t *testing.T) {
-	full := pod("1", phase(corev1.PodRunning), container("side", running()), container(executorContainer, running()), containerPolicy("side", "Always"),
+func podWithASidecar() *corev1.Pod {
+	return pod("1", phase(corev1.PodRunning), container("side", running()), container(executorContainer, running()), containerPolicy("side", "Always"),
 		func(p *corev1.Pod) {
 			p.Spec.NodeName = "node-1"
 			p.Spec.Volumes = []corev1.Volume{{Name: "scratch"}}
 			p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
 			p.Annotations = map[string]string{"note": "kept"}
 		})
+}
+
+// WithTrimmedPods says which parts of a pod a user's own store receives. A Store has the whole pod
+// with it too.
+func TestTrimmedPods(t *testing.T) {
+	full := podWithASidecar()
 	before := full.DeepCopy()
 	for _, test := range []struct {
 		name    string
@@ -70,8 +74,12 @@ func TestTrimmedPods(t *testing.T) {
 			}
 		})
 	}
+}
 
-	// A pod can be shared with other code, as with a fake watch, so trimming must copy it.
+// A pod can be shared with other code, as with a fake watch, so trimming copies it.
+func TestTrimmingCopiesThePod(t *testing.T) {
+	full := podWithASidecar()
+	before := full.DeepCopy()
 	watcher := watchsource.NewWatcher(&recordingStore{}, selectorOf(t, executors), watchsource.WithTrimmedPods())
 	must(t, watcher.Receive(added(full)))
 	watcher.Replace([]*corev1.Pod{full}, "1")

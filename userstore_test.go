@@ -30,12 +30,12 @@ import (
 func TestPodsOfAUsersStore(t *testing.T) {
 	for form, options := range map[string][]watchsource.Option{"whole": nil, "trimmed": {watchsource.WithTrimmedPods()}} {
 		t.Run(form, func(t *testing.T) {
-			eachPodWay(t, func(t *testing.T, way podWay) { testPodsOfAUsersStore(t, way, options) })
+			eachPodWay(t, func(t *testing.T, way podWay) { wantPodsInUsersStore(t, way, options) })
 		})
 	}
 }
 
-func testPodsOfAUsersStore(t *testing.T, way podWay, options []watchsource.Option) {
+func wantPodsInUsersStore(t *testing.T, way podWay, options []watchsource.Option) {
 	pods, shapes := versionsOf(way.server), way.shapes()
 	for i, p := range restartPolicies() {
 		shapes[fmt.Sprint("policies-", i)] = executorOf(p, fmt.Sprint("policies-", i))
@@ -78,13 +78,13 @@ func TestPodsOfAUsersStoreOnAFake(t *testing.T) {
 	for form, options := range map[string][]watchsource.Option{"whole": nil, "trimmed": {watchsource.WithTrimmedPods()}} {
 		t.Run(form, func(t *testing.T) {
 			eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
-				synctest.Test(t, func(t *testing.T) { testPodsOfAUsersStoreOnAFake(t, newSource, options) })
+				synctest.Test(t, func(t *testing.T) { wantFakesPodsInUsersStore(t, newSource, options) })
 			})
 		})
 	}
 }
 
-func testPodsOfAUsersStoreOnAFake(t *testing.T, newSource modeltest.NewSource, options []watchsource.Option) {
+func wantFakesPodsInUsersStore(t *testing.T, newSource modeltest.NewSource, options []watchsource.Option) {
 	var pods []*corev1.Pod
 	for i, p := range append(restartPolicies(), podtest.Filled(1), podtest.Filled(2), podtest.Executor(1, 1, true)) {
 		pods = append(pods, executorOf(p, fmt.Sprint("exec-", i)))

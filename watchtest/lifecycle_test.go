@@ -15,76 +15,81 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
+// shutDown are the events of a pod that is deleted while it runs.
+var shutDown = []string{"MODIFIED Running terminating", "MODIFIED Failed terminating Error 143", "DELETED Failed terminating Error 143"}
+
+// lifecycles are the cases of TestLifecycles.
+var lifecycles = []struct {
+	name        string
+	lifecycle   watchtest.Lifecycle
+	deleteAfter time.Duration // by the test
+	want        []string
+}{
+	{name: "runs until it is deleted", want: up},
+	{
+		name:      "ends by itself",
+		lifecycle: watchtest.Lifecycle{RunFor: 2 * time.Second},
+		want:      append(up[:4:4], "MODIFIED Succeeded Completed 0"),
+	},
+	{
+		name:      "fails",
+		lifecycle: watchtest.Lifecycle{RunFor: 2 * time.Second, ExitCode: 137},
+		want:      append(up[:4:4], "MODIFIED Failed OOMKilled 137"),
+	},
+	{
+		name:      "is evicted",
+		lifecycle: watchtest.Lifecycle{EvictAfter: time.Second, RunFor: 2 * time.Second},
+		want:      append(up[:4:4], "MODIFIED Failed Evicted"),
+	},
+	{
+		name:      "ends before it would be evicted",
+		lifecycle: watchtest.Lifecycle{EvictAfter: 2 * time.Second, DeleteAfter: 2 * time.Second, RunFor: time.Second},
+		want:      append(up[:4:4], "MODIFIED Succeeded Completed 0"),
+	},
+	{
+		name:        "is deleted while it runs",
+		deleteAfter: time.Second,
+		want:        append(up[:4:4], shutDown...),
+	},
+	{
+		name:      "is deleted by another client",
+		lifecycle: watchtest.Lifecycle{DeleteAfter: time.Second, RunFor: time.Hour},
+		want:      append(up[:4:4], shutDown...),
+	},
+	{
+		name:        "is deleted after its end",
+		lifecycle:   watchtest.Lifecycle{RunFor: 10 * time.Millisecond},
+		deleteAfter: time.Second,
+		want:        append(up[:4:4], "MODIFIED Succeeded Completed 0", "DELETED Succeeded Completed 0"),
+	},
+	{
+		name:        "is deleted before it is on a node",
+		deleteAfter: time.Millisecond,
+		want:        []string{"ADDED Pending", "DELETED Pending"},
+	},
+	{
+		name:      "waits for its image",
+		lifecycle: watchtest.Lifecycle{PullFailsFor: time.Second},
+		want:      append(up[:3:3], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff", "MODIFIED Running"),
+	},
+	{
+		name:      "waits for its image for less than the back-off",
+		lifecycle: watchtest.Lifecycle{PullFailsFor: time.Millisecond},
+		want:      append(up[:3:3], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff", "MODIFIED Running"),
+	},
+	{
+		name:        "is deleted before it runs",
+		lifecycle:   watchtest.Lifecycle{PullFailsFor: time.Minute},
+		deleteAfter: time.Second,
+		want: append(up[:3:3], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff",
+			"MODIFIED Pending terminating ImagePullBackOff", "DELETED Pending terminating ImagePullBackOff"),
+	},
+}
+
 // A watch receives these events of a pod, whether its annotations or the test say what happens
 // to it.
 func TestLifecycles(t *testing.T) {
-	shutDown := []string{"MODIFIED Running terminating", "MODIFIED Failed terminating Error 143", "DELETED Failed terminating Error 143"}
-	for _, tt := range []struct {
-		name        string
-		lifecycle   watchtest.Lifecycle
-		deleteAfter time.Duration // by the test
-		want        []string
-	}{
-		{name: "runs until it is deleted", want: up},
-		{
-			name:      "ends by itself",
-			lifecycle: watchtest.Lifecycle{RunFor: 2 * time.Second},
-			want:      append(up[:4:4], "MODIFIED Succeeded Completed 0"),
-		},
-		{
-			name:      "fails",
-			lifecycle: watchtest.Lifecycle{RunFor: 2 * time.Second, ExitCode: 137},
-			want:      append(up[:4:4], "MODIFIED Failed OOMKilled 137"),
-		},
-		{
-			name:      "is evicted",
-			lifecycle: watchtest.Lifecycle{EvictAfter: time.Second, RunFor: 2 * time.Second},
-			want:      append(up[:4:4], "MODIFIED Failed Evicted"),
-		},
-		{
-			name:      "ends before it would be evicted",
-			lifecycle: watchtest.Lifecycle{EvictAfter: 2 * time.Second, DeleteAfter: 2 * time.Second, RunFor: time.Second},
-			want:      append(up[:4:4], "MODIFIED Succeeded Completed 0"),
-		},
-		{
-			name:        "is deleted while it runs",
-			deleteAfter: time.Second,
-			want:        append(up[:4:4], shutDown...),
-		},
-		{
-			name:      "is deleted by another client",
-			lifecycle: watchtest.Lifecycle{DeleteAfter: time.Second, RunFor: time.Hour},
-			want:      append(up[:4:4], shutDown...),
-		},
-		{
-			name:        "is deleted after its end",
-			lifecycle:   watchtest.Lifecycle{RunFor: 10 * time.Millisecond},
-			deleteAfter: time.Second,
-			want:        append(up[:4:4], "MODIFIED Succeeded Completed 0", "DELETED Succeeded Completed 0"),
-		},
-		{
-			name:        "is deleted before it is on a node",
-			deleteAfter: time.Millisecond,
-			want:        []string{"ADDED Pending", "DELETED Pending"},
-		},
-		{
-			name:      "waits for its image",
-			lifecycle: watchtest.Lifecycle{PullFailsFor: time.Second},
-			want:      append(up[:3:3], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff", "MODIFIED Running"),
-		},
-		{
-			name:      "waits for its image for less than the back-off",
-			lifecycle: watchtest.Lifecycle{PullFailsFor: time.Millisecond},
-			want:      append(up[:3:3], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff", "MODIFIED Running"),
-		},
-		{
-			name:        "is deleted before it runs",
-			lifecycle:   watchtest.Lifecycle{PullFailsFor: time.Minute},
-			deleteAfter: time.Second,
-			want: append(up[:3:3], "MODIFIED Pending ErrImagePull", "MODIFIED Pending ImagePullBackOff",
-				"MODIFIED Pending terminating ImagePullBackOff", "DELETED Pending terminating ImagePullBackOff"),
-		},
-	} {
+	for _, tt := range lifecycles {
 		for _, annotated := range []bool{true, false} {
 			inBubble(t, fmt.Sprintf("%s/annotated %v", tt.name, annotated), func(t *testing.T) {
 				srv := watchtest.NewServer()

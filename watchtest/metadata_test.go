@@ -21,15 +21,14 @@ import (
 func TestMetadata(t *testing.T) {
 	for name, mediaType := range map[string]string{"protobuf": runtime.ContentTypeProtobuf, "json": runtime.ContentTypeJSON} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { testMetadata(t, mediaType) })
+			synctest.Test(t, func(t *testing.T) { wantMetadata(t, mediaType) })
 		})
 	}
 }
 
-func testMetadata(t *testing.T, mediaType string) {
-	srv := watchtest.NewServer()
-	srv.Create(executor("a"))
-	srv.Create(executor("b"))
+// metadataClient returns a client that accepts metadata in one media type only.
+func metadataClient(t *testing.T, srv *watchtest.Server, mediaType string) metadata.Interface {
+	t.Helper()
 	config := srv.Config()
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -48,6 +47,14 @@ func testMetadata(t *testing.T, mediaType string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client
+}
+
+func wantMetadata(t *testing.T, mediaType string) {
+	srv := watchtest.NewServer()
+	srv.Create(executor("a"))
+	srv.Create(executor("b"))
+	client := metadataClient(t, srv, mediaType)
 	pods := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace("default")
 
 	version := srv.ResourceVersion()
