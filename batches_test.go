@@ -32,7 +32,7 @@ func changeLines(changes []watchsource.Change) string {
 	return strings.Join(lines, ", ")
 }
 
-// next returns the changes of a batch that must be there, and false at the end.
+// A batchReader pulls the batches of a store one by one.
 type batchReader struct {
 	next func() (watchsource.Batch, bool)
 	stop func()
@@ -63,7 +63,10 @@ func TestEndAfterEnd(t *testing.T) {
 		times []int64 // of the ends that are shown
 	}{
 		{name: "another end", tell: func(s *watchsource.Store) { s.UpdatePod(endedAt(2)) }, times: []int64{1, 2}},
-		{name: "another end, after a list", tell: func(s *watchsource.Store) { s.ReplaceSnapshot([]*corev1.Pod{endedAt(2)}) }, times: []int64{1, 2}},
+		{
+			name: "another end, after a list",
+			tell: func(s *watchsource.Store) { s.ReplaceSnapshot([]*corev1.Pod{endedAt(2)}) }, times: []int64{1, 2},
+		},
 		{name: "another end, as the pod leaves", tell: func(s *watchsource.Store) { s.DeletePod(endedAt(2)) }, times: []int64{1, 2, 2}},
 		{name: "the same end", tell: func(s *watchsource.Store) { s.UpdatePod(endedAt(1, deleting)) }, times: []int64{1}},
 		{name: "the same end, as the pod leaves", tell: func(s *watchsource.Store) { s.DeletePod(endedAt(1, deleting)) }, times: []int64{1, 1}},

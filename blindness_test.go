@@ -66,7 +66,8 @@ func TestBlindnessIsLogged(t *testing.T) {
 					time.Sleep(119 * time.Second) // at most a minute after the last bookmark
 					wantLines(t, log, outage, blindLine)
 					time.Sleep(time.Hour)
-					wantLines(t, log, outage+1, blindLine, `"error"=`, effect.err, test.whose, `"for"="3m0s"`, `"lastContact"=`, `"waitingFor"="the client"`)
+					wantLines(t, log, outage+1, blindLine, `"error"=`, effect.err, test.whose, `"for"="3m0s"`, `"lastContact"=`,
+						`"waitingFor"="the client"`)
 					wantLines(t, log, outage, restoredLine)
 					lift()
 					time.Sleep(10 * time.Minute)
@@ -100,7 +101,8 @@ func TestBlindnessOfASharedWatchIsLoggedOnce(t *testing.T) {
 func TestBlindnessWithALongStallTimeout(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server, log := watchtest.NewServer(), new(logLines)
-		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)), watchsource.WithStallTimeout(10*time.Minute))
+		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)),
+			watchsource.WithStallTimeout(10*time.Minute))
 		start(t, source, "app")
 		defer source.Stop()
 		server.Inject(watchtest.Fault{Do: watchtest.Refuse()})

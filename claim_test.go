@@ -248,7 +248,10 @@ func TestDifferentStoresMayStart(t *testing.T) {
 		{name: "values that cannot be compared", first: sliceStore{shared, []int{1}}, second: sliceStore{shared, []int{1}}},
 		{name: "functions", first: newFuncStore(&recordingStore{}), second: newFuncStore(&recordingStore{})},
 		{name: "embedded Stores that are nil", first: embeddingStore{calls: shared}, second: embeddingStore{calls: shared}},
-		{name: "Tees of all of them", first: watchsource.Tee(ignoring{}, sliceStore{shared, []int{1}}), second: watchsource.Tee(ignoring{}, sliceStore{shared, []int{1}})},
+		{
+			name: "Tees of all of them", first: watchsource.Tee(ignoring{}, sliceStore{shared, []int{1}}),
+			second: watchsource.Tee(ignoring{}, sliceStore{shared, []int{1}}),
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			eachPair(t, func(t *testing.T, _ *watchtest.Server, newFirst, newSecond func(watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource) {
@@ -287,7 +290,9 @@ var failedStarts = []struct {
 	fault []watchtest.Effect
 	want  func(error) bool
 }{
-	{name: "refused", fault: []watchtest.Effect{watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role")))}, want: apierrors.IsForbidden,
+	{name: "refused", fault: []watchtest.Effect{
+		watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role"))),
+	}, want: apierrors.IsForbidden,
 		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
 			return newSource(store, client).Start("app")
 		}},
@@ -295,7 +300,10 @@ var failedStarts = []struct {
 		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
 			return newSource(store, client).Start("app")
 		}},
-	{name: "stopped", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool { return errors.Is(err, watchsource.ErrStopped) },
+	{name: "stopped", fault: []watchtest.Effect{watchtest.Hang()}, want: func(err error) bool {
+		return errors.Is(err,
+			watchsource.ErrStopped)
+	},
 		fail: func(newSource modeltest.NewSource, client kubernetes.Interface, store *watchsource.Store) error {
 			source := newSource(store, client)
 			time.AfterFunc(time.Second, source.Stop)

@@ -142,7 +142,10 @@ func TestUnusualClients(t *testing.T) {
 		{reason: "its REST client is a struct", client: func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
 			return kubernetes.New(struct{ rest.Interface }{server.Client().CoreV1().RESTClient()})
 		}},
-		{reason: "it asks for application/json", client: func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() }},
+		{
+			reason: "it asks for application/json",
+			client: func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() },
+		},
 		{reason: "it has a warning handler of its own", client: func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
 			config := server.Config()
 			config.WarningHandler = rest.NoWarnings{}

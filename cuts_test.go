@@ -158,7 +158,8 @@ func TestCutsOfAnotherProxy(t *testing.T) {
 			}
 			time.Sleep(3 * time.Hour)
 			if now := source.Status(); now.Relists != 0 || now.Errors-before.Errors > 4 {
-				t.Errorf("%d relists and %d errors in three hours with a limit of %v, want 0 and at most 4", now.Relists, now.Errors-before.Errors, limit)
+				t.Errorf("%d relists and %d errors in three hours with a limit of %v, want 0 and at most 4", now.Relists,
+					now.Errors-before.Errors, limit)
 			}
 		}
 		lift()

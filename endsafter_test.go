@@ -15,6 +15,17 @@ import (
 
 // Ends after a restore, a return of the pod, a dropped backlog, and in a last state.
 
+// exitCodes returns the exit codes of the ends in a batch.
+func exitCodes(batch watchsource.Batch) []int32 {
+	var codes []int32
+	for _, change := range batch.Changes {
+		if change.Ended {
+			codes = append(codes, change.After.ExitCode)
+		}
+	}
+	return codes
+}
+
 // A server that was restored lists an earlier state of a pod, and then the kubelet writes the
 // newest one again. A reader is shown no end twice, and each end of the new history.
 func TestEndsAfterARestore(t *testing.T) {
@@ -26,7 +37,8 @@ func TestEndsAfterARestore(t *testing.T) {
 	a, b, c := endedIn("a", 1, "Error", 1), endedIn("b", 2, "Error", 20), endedIn("c", 3, "Error", 40)
 	d := endedIn("d", 4, "Error", 60)
 	before := []*corev1.Pod{
-		states(10, mainStatus("a", 0, a)), states(11, mainStatus("b", 1, b, a)), states(12, mainStatus("c", 2, running(), b)), states(13, mainStatus("c", 2, c, b)),
+		states(10, mainStatus("a", 0, a)), states(11, mainStatus("b", 1, b, a)),
+		states(12, mainStatus("c", 2, running(), b)), states(13, mainStatus("c", 2, c, b)),
 	}
 	for _, test := range []struct {
 		name     string
@@ -38,8 +50,14 @@ func TestEndsAfterARestore(t *testing.T) {
 		{name: "to an end", restored: states(5, mainStatus("b", 1, b, a)), after: states(6, mainStatus("c", 2, c, b))},
 		{name: "to a wait", restored: states(5, mainStatus("b", 1, waiting("CrashLoopBackOff"), b)), after: states(6, mainStatus("c", 2, c, b))},
 		{name: "to a pending pod", restored: states(5, phase(corev1.PodPending)), after: states(6, mainStatus("c", 2, c, b))},
-		{name: "to another history", restored: states(5, mainStatus("d", 3, running(), c)), after: states(6, mainStatus("d", 3, d, c)), want: []int32{4}},
-		{name: "to a history of two more runs", restored: states(5, mainStatus("e", 4, running(), d)), after: states(6, mainStatus("e", 4, running(), d)), want: []int32{4}},
+		{
+			name: "to another history", restored: states(5, mainStatus("d", 3, running(), c)),
+			after: states(6, mainStatus("d", 3, d, c)), want: []int32{4},
+		},
+		{
+			name: "to a history of two more runs", restored: states(5, mainStatus("e", 4, running(), d)),
+			after: states(6, mainStatus("e", 4, running(), d)), want: []int32{4},
+		},
 	} {
 		for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
 			store := watchsource.NewStore(options...)
@@ -52,13 +70,7 @@ func TestEndsAfterARestore(t *testing.T) {
 			store.ReplaceSnapshot([]*corev1.Pod{test.restored})
 			store.UpdatePod(test.after)
 			batch, _ := reader.next()
-			var got []int32
-			for _, change := range batch.Changes {
-				if change.Ended {
-					got = append(got, change.After.ExitCode)
-				}
-			}
-			if !slices.Equal(got, test.want) {
+			if got := exitCodes(batch); !slices.Equal(got, test.want) {
 				t.Errorf("%s: shown ends with the exit codes %v after the restore, want %v", test.name, got, test.want)
 			}
 		}
@@ -117,13 +129,15 @@ func TestStartOfALostRun(t *testing.T) {
 func TestDetailsOfAKeptEnd(t *testing.T) {
 	store := watchsource.NewStore()
 	store.UpdatePod(pod("1", uid("u"), version("1"), phase(corev1.PodRunning), mainStatus("a", 2, endedIn("a", 0, "Completed", 1))))
-	store.UpdatePod(pod("1", uid("u"), version("2"), phase(corev1.PodFailed), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "EvictionByEvictionAPI"),
+	store.UpdatePod(pod("1", uid("u"), version("2"), phase(corev1.PodFailed), condition(corev1.DisruptionTarget,
+		corev1.ConditionTrue, "EvictionByEvictionAPI"),
 		container("worker", running()), container("sidecar", running())))
 	const problem = "no container is named spark-kubernetes-executor; set WithExecutorContainer; " +
 		"the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, EvictionByEvictionAPI"
 	e, _ := store.Snapshot().Get("exec-1")
 	if e.State != watchsource.Succeeded || e.Disruption != "EvictionByEvictionAPI" || e.Restarts != 2 || e.Problem != problem {
-		t.Errorf("got %v, disruption %q, %d restarts, problem %q;\nwant Succeeded, EvictionByEvictionAPI, 2, %q", e.State, e.Disruption, e.Restarts, e.Problem, problem)
+		t.Errorf("got %v, disruption %q, %d restarts, problem %q;\nwant Succeeded, EvictionByEvictionAPI, 2, %q", e.State,
+			e.Disruption, e.Restarts, e.Problem, problem)
 	}
 }
 

@@ -32,10 +32,16 @@ var createdRuns = []endsCase{
 		pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("b", 1, created, done), deleting)},
 		ends: []shownEnd{succeeded}, state: watchsource.Running, exitCode: unknownCode},
 	{name: "created, and evicted with its pod", policies: alwaysPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("b", 1, created, done)), states(mainStatus("b", 1, created, done), evicted)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, done)), states(mainStatus("b", 1, created, done)),
+			states(mainStatus("b", 1, created, done), evicted),
+		},
 		ends: []shownEnd{succeeded, failed(unknownCode)}, state: watchsource.Failed, exitCode: unknownCode, reason: "Evicted"},
 	{name: "created and evicted in one step", policies: alwaysPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("b", 1, created, done), evicted), states(mainStatus("b", 1, lost, done), evicted)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, running())), states(mainStatus("b", 1, created, done), evicted),
+			states(mainStatus("b", 1, lost, done), evicted),
+		},
 		ends: []shownEnd{succeeded, failed(unknownCode)}, state: watchsource.Failed, exitCode: 137, reason: "Evicted"},
 }
 
@@ -43,13 +49,15 @@ var createdRuns = []endsCase{
 var earlierRuns = []endsCase{
 	{name: "back to an earlier run, and again", policies: alwaysPolicy,
 		pods: []*corev1.Pod{
-			states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)), states(mainStatus("a", 0, running())),
+			states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9),
+				crashed)), states(mainStatus("a", 0, running())),
 			states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)),
 		},
 		ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "Error"},
 	{name: "back to the end of an earlier run, and again", policies: alwaysPolicy,
 		pods: []*corev1.Pod{
-			states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)), states(mainStatus("a", 0, crashed)),
+			states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9),
+				crashed)), states(mainStatus("a", 0, crashed)),
 			states(mainStatus("a", 0, backOff, crashed)), states(mainStatus("b", 1, endedIn("b", 2, "Error", 9), crashed)),
 		},
 		ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Failed, exitCode: 2, reason: "Error"},
@@ -59,22 +67,26 @@ var earlierRuns = []endsCase{
 var forgetfulNodes = []endsCase{
 	{name: "the restart count goes back", policies: anyPolicy,
 		pods: []*corev1.Pod{
-			states(), states(mainStatus("b", 5, running(), crashed)), states(mainStatus("c", 0, running())), states(mainStatus("d", 1, running(), endedIn("c", 2, "Error", 9))),
+			states(), states(mainStatus("b", 5, running(), crashed)), states(mainStatus("c", 0,
+				running())), states(mainStatus("d", 1, running(), endedIn("c", 2, "Error", 9))),
 		},
 		ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Running, exitCode: unknownCode},
 	{name: "the restart count goes back by one", policies: anyPolicy,
 		pods: []*corev1.Pod{
-			states(), states(mainStatus("b", 6, running(), crashed)), states(mainStatus("c", 5, running())), states(mainStatus("d", 6, running(), endedIn("c", 2, "Error", 9))),
+			states(), states(mainStatus("b", 6, running(), crashed)), states(mainStatus("c", 5,
+				running())), states(mainStatus("d", 6, running(), endedIn("c", 2, "Error", 9))),
 		},
 		ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Running, exitCode: unknownCode},
 	{name: "the restart count goes back, without IDs", policies: anyPolicy,
 		pods: []*corev1.Pod{
-			states(), states(mainStatus("", 5, running(), ended(1, "Error"))), states(mainStatus("", 0, running())), states(mainStatus("", 1, running(), endedIn("", 2, "Error", 999))),
+			states(), states(mainStatus("", 5, running(), ended(1, "Error"))), states(mainStatus("", 0,
+				running())), states(mainStatus("", 1, running(), endedIn("", 2, "Error", 999))),
 		},
 		ends: []shownEnd{failed(1), failed(2)}, state: watchsource.Running, exitCode: unknownCode},
 	{name: "the restart count goes back, without IDs and times", policies: anyPolicy,
 		pods: []*corev1.Pod{
-			states(), states(mainStatus("", 5, running(), timeless)), states(mainStatus("", 0, running())), states(mainStatus("", 1, running(), timeless)),
+			states(), states(mainStatus("", 5, running(), timeless)), states(mainStatus("", 0,
+				running())), states(mainStatus("", 1, running(), timeless)),
 		},
 		ends: []shownEnd{failed(1), failed(1)}, state: watchsource.Running, exitCode: unknownCode},
 	{name: "the restart count goes back beside an end, without IDs", policies: anyPolicy,
@@ -88,27 +100,40 @@ var forgetfulNodes = []endsCase{
 	{name: "the clock of the node goes back", policies: anyPolicy,
 		pods: []*corev1.Pod{
 			states(mainStatus("a", 0, endedIn("a", 1, "Error", 500))), states(mainStatus("b", 1, running(), endedIn("a", 1, "Error", 500))),
-			states(mainStatus("c", 2, running(), endedIn("b", 2, "Error", 9))), states(mainStatus("c", 2, endedIn("c", 3, "Error", 5), endedIn("b", 2, "Error", 9)), isFailed),
+			states(mainStatus("c", 2, running(), endedIn("b", 2, "Error",
+				9))), states(mainStatus("c", 2, endedIn("c", 3, "Error", 5), endedIn("b", 2, "Error", 9)), isFailed),
 		},
 		ends: []shownEnd{failed(1), failed(2), failed(3)}, state: watchsource.Failed, exitCode: 3, reason: "Error"},
 	{name: "two runs that end in one second", policies: anyPolicy,
 		pods: []*corev1.Pod{states(mainStatus("a", 0, crashed)), states(mainStatus("b", 1, endedIn("b", 1, "Error", 1), crashed))},
 		ends: []shownEnd{failed(1), failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Error"},
 	{name: "runs again with the count 0, then fails", policies: anyPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("b", 0, running())), states(mainStatus("b", 0, endedIn("b", 1, "Error", 9)), isFailed)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, running())), states(mainStatus("b", 0, running())),
+			states(mainStatus("b", 0, endedIn("b", 1, "Error", 9)), isFailed),
+		},
 		ends: []shownEnd{failed(1)}, state: watchsource.Failed, exitCode: 1, reason: "Error"},
 }
 
 // A verdict on the pod (kubernetes#115688, #98718).
 var verdicts = []endsCase{
 	{name: "exit code 0 under a verdict", policies: anyPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 0, done), pastDeadline), states(mainStatus("a", 0, done), pastDeadline, deleting)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, running())), states(mainStatus("a", 0, done), pastDeadline),
+			states(mainStatus("a", 0, done), pastDeadline, deleting),
+		},
 		ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "DeadlineExceeded"},
 	{name: "exit code 0 under a verdict, without an ID", policies: anyPolicy,
-		pods: []*corev1.Pod{states(mainStatus("", 0, ended(0, "Completed")), pastDeadline), states(mainStatus("", 0, ended(0, "Completed")), pastDeadline, deleting)},
+		pods: []*corev1.Pod{
+			states(mainStatus("", 0, ended(0, "Completed")), pastDeadline),
+			states(mainStatus("", 0, ended(0, "Completed")), pastDeadline, deleting),
+		},
 		ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "DeadlineExceeded"},
 	{name: "a verdict after an exit code 0 that was seen", policies: anyPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("a", 0, done), pastDeadline), states(mainStatus("a", 0, done), pastDeadline, deleting)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, done)), states(mainStatus("a", 0, done), pastDeadline),
+			states(mainStatus("a", 0, done), pastDeadline, deleting),
+		},
 		ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
 		problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 0, DeadlineExceeded"},
 	{name: "a verdict that is taken back", policies: anyPolicy,
@@ -116,18 +141,27 @@ var verdicts = []endsCase{
 		ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "DeadlineExceeded",
 		problem: "the executor has ended (Failed, exit code 0), and the pod is reported as Succeeded, exit code 0, Completed"},
 	{name: "evicted while it waits to run again after an exit code 0", policies: alwaysPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, done)), states(mainStatus("a", 0, backOff, done)), states(mainStatus("a", 0, backOff, done), evicted)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, done)), states(mainStatus("a", 0, backOff, done)),
+			states(mainStatus("a", 0, backOff, done), evicted),
+		},
 		ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed",
 		problem: "the executor has ended (Succeeded, exit code 0), and the pod is reported as Failed, exit code 0, Evicted"},
 	{name: "evicted as it waits to run again, which is how it was first seen", policies: alwaysPolicy,
 		pods: []*corev1.Pod{states(mainStatus("a", 0, backOff, done)), states(mainStatus("a", 0, backOff, done), evicted)},
 		ends: []shownEnd{failed(0)}, state: watchsource.Failed, reason: "Evicted"},
 	{name: "a verdict, then exit code 0", policies: anyPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, running())), states(mainStatus("a", 0, running()), pastDeadline), states(mainStatus("a", 0, done), pastDeadline)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, running())), states(mainStatus("a", 0, running()), pastDeadline),
+			states(mainStatus("a", 0, done), pastDeadline),
+		},
 		ends: []shownEnd{failed(unknownCode)}, state: watchsource.Failed, exitCode: unknownCode, reason: "DeadlineExceeded",
 		problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Failed, exit code 0, DeadlineExceeded"},
 	{name: "a verdict, then exit code 0, without an ID", policies: anyPolicy,
-		pods: []*corev1.Pod{states(mainStatus("", 0, running())), states(mainStatus("", 0, running()), pastDeadline), states(mainStatus("", 0, ended(0, "Completed")), pastDeadline)},
+		pods: []*corev1.Pod{
+			states(mainStatus("", 0, running())), states(mainStatus("", 0, running()), pastDeadline),
+			states(mainStatus("", 0, ended(0, "Completed")), pastDeadline),
+		},
 		ends: []shownEnd{failed(unknownCode)}, state: watchsource.Failed, exitCode: unknownCode, reason: "DeadlineExceeded",
 		problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Failed, exit code 0, DeadlineExceeded"},
 	{name: "a verdict, then exit code 0 without it", policies: anyPolicy,
@@ -139,7 +173,10 @@ var verdicts = []endsCase{
 		ends: []shownEnd{failed(unknownCode)}, state: watchsource.Failed, exitCode: unknownCode, reason: "DeadlineExceeded",
 		problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Running"},
 	{name: "a verdict, then another run", policies: alwaysPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, running()), pastDeadline), states(mainStatus("b", 1, running())), states(mainStatus("b", 1, endedIn("b", 0, "Completed", 9)), phase(corev1.PodSucceeded))},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, running()), pastDeadline), states(mainStatus("b", 1, running())),
+			states(mainStatus("b", 1, endedIn("b", 0, "Completed", 9)), phase(corev1.PodSucceeded)),
+		},
 		ends: []shownEnd{failed(unknownCode), succeeded}, state: watchsource.Succeeded, reason: "Completed"},
 }
 
@@ -147,16 +184,23 @@ var verdicts = []endsCase{
 var otherContainers = []endsCase{
 	{name: "a sidecar fails, then the executor succeeds", policies: neverPolicy,
 		pods: []*corev1.Pod{
-			states(mainStatus("a", 0, running()), container("side", running())), states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))),
+			states(mainStatus("a", 0, running()), container("side", running())), states(mainStatus("a", 0, running()),
+				container("side", ended(3, "Error"))),
 			states(mainStatus("a", 0, done), container("side", ended(3, "Error")), isFailed),
 		},
 		ends: []shownEnd{failed(unknownCode)}, state: watchsource.Failed, exitCode: unknownCode, reason: "Error",
 		problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Succeeded, exit code 0, Completed"},
 	{name: "a sidecar fails, then the executor fails", policies: neverPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))), states(mainStatus("a", 0, crashed), container("side", ended(3, "Error")), isFailed)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))),
+			states(mainStatus("a", 0, crashed), container("side", ended(3, "Error")), isFailed),
+		},
 		ends: []shownEnd{failed(unknownCode)}, state: watchsource.Failed, exitCode: 1, reason: "Error"},
 	{name: "a sidecar fails, then the pod is deleted", policies: neverPolicy,
-		pods: []*corev1.Pod{states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))), states(mainStatus("a", 0, running()), container("side", ended(3, "Error")), deleting)},
+		pods: []*corev1.Pod{
+			states(mainStatus("a", 0, running()), container("side", ended(3, "Error"))),
+			states(mainStatus("a", 0, running()), container("side", ended(3, "Error")), deleting),
+		},
 		ends: []shownEnd{failed(unknownCode)}, state: watchsource.Failed, exitCode: unknownCode, reason: "Error",
 		problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Running"},
 	{name: "an init container fails, then the pod is deleted", policies: neverPolicy,
@@ -168,7 +212,8 @@ var otherContainers = []endsCase{
 		problem: "the executor has ended (Failed, exit code -1), and the pod is reported as Pending, Error"},
 	{name: "a sidecar dies in a pod that is deleted", policies: anyPolicy,
 		pods: []*corev1.Pod{
-			states(mainStatus("a", 0, running()), container("side", running()), deleting), states(mainStatus("a", 0, running()), container("side", ended(143, "Error")), deleting),
+			states(mainStatus("a", 0, running()), container("side", running()),
+				deleting), states(mainStatus("a", 0, running()), container("side", ended(143, "Error")), deleting),
 			states(mainStatus("a", 0, done), container("side", ended(143, "Error")), deleting, isFailed),
 		},
 		ends: []shownEnd{succeeded}, state: watchsource.Succeeded, reason: "Completed"},
@@ -182,7 +227,8 @@ var otherContainers = []endsCase{
 		pods: []*corev1.Pod{
 			states(mainStatus("a", 0, running())),
 			states(mainStatus("a", 0, running()), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")),
-			states(mainStatus("a", 0, endedIn("a", 137, "Error", 1)), condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler"), isFailed, deleting),
+			states(mainStatus("a", 0, endedIn("a", 137, "Error", 1)),
+				condition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler"), isFailed, deleting),
 		},
 		ends: []shownEnd{failed(137)}, state: watchsource.Failed, exitCode: 137, reason: "PreemptionByScheduler"},
 }

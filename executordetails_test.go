@@ -14,7 +14,8 @@ import (
 )
 
 func TestExecutorFields(t *testing.T) {
-	p := pod("7", uid("u-7"), version("42"), phase(corev1.PodFailed), container(executorContainer, ended(137, "OOMKilled")), func(p *corev1.Pod) {
+	p := pod("7", uid("u-7"), version("42"), phase(corev1.PodFailed), container(executorContainer,
+		ended(137, "OOMKilled")), func(p *corev1.Pod) {
 		p.CreationTimestamp = metav1.NewTime(time.Unix(1_700_000_000, 0))
 		p.Spec.NodeName = "node-3"
 		p.Status.PodIP = "10.1.2.3"
@@ -54,11 +55,13 @@ var executorDetails = []struct {
 	pod   *corev1.Pod
 	check func(watchsource.Executor) bool
 }{
-	{name: "disruption of a failed executor", pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(137, "OOMKilled"))),
+	{name: "disruption of a failed executor", pod: pod("1", phase(corev1.PodFailed), preempted,
+		container(executorContainer, ended(137, "OOMKilled"))),
 		check: func(e watchsource.Executor) bool {
 			return e.Disruption == "PreemptionByScheduler" && e.Reason == "OOMKilled"
 		}},
-	{name: "disruption of one that succeeded", pod: pod("1", phase(corev1.PodSucceeded), preempted, container(executorContainer, ended(0, "Completed"))),
+	{name: "disruption of one that succeeded", pod: pod("1", phase(corev1.PodSucceeded), preempted,
+		container(executorContainer, ended(0, "Completed"))),
 		check: func(e watchsource.Executor) bool {
 			return e.Disruption == "PreemptionByScheduler" && e.State == watchsource.Succeeded
 		}},
@@ -67,20 +70,26 @@ var executorDetails = []struct {
 		check: func(e watchsource.Executor) bool {
 			return e.Disruption == "WorkloadEvictedDueToPreempted" && e.Reason == "WorkloadEvictedDueToPreempted" && e.ExitCode == 143
 		}},
-	{name: "evicted by Kueue and disrupted", pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(143, "Error")),
-		condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
+	{name: "evicted by Kueue and disrupted",
+		pod: pod("1", phase(corev1.PodFailed), preempted, container(executorContainer, ended(143, "Error")),
+			condition("TerminationTarget", corev1.ConditionTrue, "WorkloadEvictedDueToPreempted")),
 		check: func(e watchsource.Executor) bool { return e.Disruption == "PreemptionByScheduler" }},
-	{name: "not evicted by Kueue any more", pod: pod("1", phase(corev1.PodRunning), condition("TerminationTarget", corev1.ConditionFalse, "WorkloadEvictedDueToPreempted")),
+	{name: "not evicted by Kueue any more", pod: pod("1", phase(corev1.PodRunning),
+		condition("TerminationTarget", corev1.ConditionFalse, "WorkloadEvictedDueToPreempted")),
 		check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
-	{name: "out of memory under a verdict with exit code 0", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "OOMKilled"))),
+	{name: "out of memory under a verdict with exit code 0", pod: pod("1", phase(corev1.PodFailed),
+		status("Evicted", "low on memory"), container(executorContainer, ended(0, "OOMKilled"))),
 		check: func(e watchsource.Executor) bool {
 			return e.State == watchsource.Failed && e.Reason == "OOMKilled" && e.ExitCode == 0
 		}},
-	{name: "the message of a verdict", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"), container(executorContainer, ended(0, "Completed"))),
+	{name: "the message of a verdict", pod: pod("1", phase(corev1.PodFailed), status("Evicted", "low on memory"),
+		container(executorContainer, ended(0, "Completed"))),
 		check: func(e watchsource.Executor) bool { return e.Reason == "Evicted" && e.Message == "low on memory" }},
-	{name: "a disruption that is over", pod: pod("1", phase(corev1.PodRunning), condition(corev1.DisruptionTarget, corev1.ConditionFalse, "PreemptionByScheduler")),
+	{name: "a disruption that is over", pod: pod("1", phase(corev1.PodRunning),
+		condition(corev1.DisruptionTarget, corev1.ConditionFalse, "PreemptionByScheduler")),
 		check: func(e watchsource.Executor) bool { return e.Disruption == "" && e.Reason == "" }},
-	{name: "restarts", pod: pod("1", phase(corev1.PodRunning), restartPolicyAlways, container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),
+	{name: "restarts", pod: pod("1", phase(corev1.PodRunning), restartPolicyAlways,
+		container(executorContainer, waiting("CrashLoopBackOff")), lastEnd(137, "OOMKilled", 7)),
 		check: func(e watchsource.Executor) bool {
 			return e.Restarts == 7 && e.Message == "CrashLoopBackOff it is; the last run ended with exit code 137, OOMKilled"
 		}},
@@ -88,24 +97,31 @@ var executorDetails = []struct {
 		check: func(e watchsource.Executor) bool {
 			return e.StartedAt.IsZero() && e.FinishedAt.Equal(time.Unix(1_700_000_200, 0)) && e.ExitCode == 128
 		}},
-	{name: "an init container that failed the pod", pod: pod("1", phase(corev1.PodFailed), initContainer("proxy", "Always", ended(137, "Error")), initContainer("fetch", "", ended(4, "OOMKilled"))),
+	{name: "an init container that failed the pod", pod: pod("1", phase(corev1.PodFailed),
+		initContainer("proxy", "Always", ended(137, "Error")), initContainer("fetch", "", ended(4, "OOMKilled"))),
 		check: func(e watchsource.Executor) bool { return e.Message == "init container fetch ended with exit code 4" }},
-	{name: "a container that a rule restarts", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
+	{name: "a container that a rule restarts", pod: pod("1", phase(corev1.PodRunning),
+		container(executorContainer, ended(42, "Error")), restartRule("In", "Restart", 42)),
 		check: func(e watchsource.Executor) bool {
 			return e.Message == "the executor container ended with exit code 42; it is started again" && e.FinishedAt.IsZero() && !e.StartedAt.IsZero()
 		}},
-	{name: "no container with the name", pod: pod("1", phase(corev1.PodRunning), container("worker", ended(0, "Completed")), container("sidecar", running())),
+	{name: "no container with the name", pod: pod("1", phase(corev1.PodRunning), container("worker", ended(0, "Completed")),
+		container("sidecar", running())),
 		check: func(e watchsource.Executor) bool {
 			return e.Problem == "no container is named spark-kubernetes-executor; set WithExecutorContainer"
 		}},
 	{name: "no container has a status yet", pod: pod("1"), check: func(e watchsource.Executor) bool { return e.Problem == "" }},
-	{name: "resized in place", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), condition(corev1.PodResizeInProgress, corev1.ConditionTrue, "Error")),
+	{name: "resized in place", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()),
+		condition(corev1.PodResizeInProgress, corev1.ConditionTrue, "Error")),
 		check: func(e watchsource.Executor) bool { return e.Reason == "" && e.State == watchsource.Running }},
-	{name: "no times", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}})),
+	{name: "no times", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{ExitCode: 1},
+	})),
 		check: func(e watchsource.Executor) bool {
 			return e.StartedAt.IsZero() && e.FinishedAt.IsZero() && e.ExitCode == 1
 		}},
-	{name: "a negative exit code, as on Windows", pod: pod("1", phase(corev1.PodFailed), container(executorContainer, ended(-1073741510, "Error"))),
+	{name: "a negative exit code, as on Windows", pod: pod("1", phase(corev1.PodFailed),
+		container(executorContainer, ended(-1073741510, "Error"))),
 		check: func(e watchsource.Executor) bool { return e.State == watchsource.Failed && e.ExitCode == -1073741510 }},
 }
 
@@ -211,7 +227,10 @@ func TestChangeEnded(t *testing.T) {
 					seen = append(seen, c.Ended)
 				}
 			}
-			for _, p := range []*corev1.Pod{states(running()), states(done), states(done, killed), states(done, killed, deleting), states(running()), states(second)} {
+			for _, p := range []*corev1.Pod{
+				states(running()), states(done), states(done, killed), states(done, killed, deleting), states(running()),
+				states(second),
+			} {
 				tell.pod(store, p)
 				read(each)
 			}
@@ -229,38 +248,46 @@ func TestChangeEnded(t *testing.T) {
 	}
 }
 
+// badPods are pods that cannot be understood, and the executors that they give.
+var badPods = []struct {
+	name    string
+	pod     *corev1.Pod
+	id      string
+	state   watchsource.State
+	problem string
+}{
+	{name: "no labels", pod: pod("a", func(p *corev1.Pod) { p.Labels = nil }), state: watchsource.Pending, problem: "no label spark-exec-id"},
+	{name: "no phase", pod: pod("2", phase(""), status("Evicted", "")), id: "2", state: watchsource.Unknown, problem: `unknown phase ""`},
+	{name: "placeholder", pod: pod("EXECID"), state: watchsource.Pending, problem: "label spark-exec-id holds the placeholder EXECID"},
+	{name: "no number", pod: pod("x"), id: "x", state: watchsource.Pending, problem: `label spark-exec-id is not a number: "x"`},
+	{name: "unknown phase", pod: pod("3", phase("Dreaming")), id: "3", state: watchsource.Unknown, problem: `unknown phase "Dreaming"`},
+	{
+		name: "two at once", pod: pod("y", phase("Dreaming")), id: "y", state: watchsource.Unknown,
+		problem: `label spark-exec-id is not a number: "y"; unknown phase "Dreaming"`,
+	},
+	{
+		name: "nothing at all", pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-bare"}},
+		state: watchsource.Pending, problem: "no label spark-exec-id",
+	},
+}
+
 // G11: a pod that cannot be understood is tracked and reported by itself, and
 // no other is disturbed.
 func TestGuarantee11BadPods(t *testing.T) {
-	bad := []struct {
-		name    string
-		pod     *corev1.Pod
-		id      string
-		state   watchsource.State
-		problem string
-	}{
-		{name: "no labels", pod: pod("a", func(p *corev1.Pod) { p.Labels = nil }), state: watchsource.Pending, problem: "no label spark-exec-id"},
-		{name: "no phase", pod: pod("2", phase(""), status("Evicted", "")), id: "2", state: watchsource.Unknown, problem: `unknown phase ""`},
-		{name: "placeholder", pod: pod("EXECID"), state: watchsource.Pending, problem: "label spark-exec-id holds the placeholder EXECID"},
-		{name: "no number", pod: pod("x"), id: "x", state: watchsource.Pending, problem: `label spark-exec-id is not a number: "x"`},
-		{name: "unknown phase", pod: pod("3", phase("Dreaming")), id: "3", state: watchsource.Unknown, problem: `unknown phase "Dreaming"`},
-		{name: "two at once", pod: pod("y", phase("Dreaming")), id: "y", state: watchsource.Unknown, problem: `label spark-exec-id is not a number: "y"; unknown phase "Dreaming"`},
-		{name: "nothing at all", pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec-bare"}}, state: watchsource.Pending, problem: "no label spark-exec-id"},
-	}
 	log := &logLines{}
 	store := watchsource.NewStore(watchsource.WithLogger(log.logger(0)))
 	good := []*corev1.Pod{pod("100", phase(corev1.PodRunning)), pod("101", phase(corev1.PodSucceeded))}
 	all := good
-	for _, b := range bad {
+	for _, b := range badPods {
 		all = append(all, b.pod)
 	}
 	store.ReplaceSnapshot(all)
-	for _, b := range bad {
+	for _, b := range badPods {
 		store.UpdatePod(b.pod) // again, and not logged again
 	}
 
 	snapshot := store.Snapshot()
-	for _, b := range bad {
+	for _, b := range badPods {
 		e, ok := snapshot.Get(b.pod.Name)
 		if !ok || e.ID != b.id || e.State != b.state || e.Problem != b.problem {
 			t.Errorf("%s: got %v, id %q, %v, problem %q; want id %q, %v, problem %q", b.name, ok, e.ID, e.State, e.Problem, b.id, b.state, b.problem)
@@ -272,7 +299,7 @@ func TestGuarantee11BadPods(t *testing.T) {
 	if e, _ := snapshot.ByID("100"); e.State != watchsource.Running || e.Problem != "" {
 		t.Errorf("a good executor became %v, problem %q, want Running without a problem", e.State, e.Problem)
 	}
-	if lines := log.matching("Executor pod not fully understood"); len(lines) != len(bad) {
-		t.Errorf("%d log lines, want %d, one for each bad pod:\n%v", len(lines), len(bad), lines)
+	if lines := log.matching("Executor pod not fully understood"); len(lines) != len(badPods) {
+		t.Errorf("%d log lines, want %d, one for each bad pod:\n%v", len(lines), len(badPods), lines)
 	}
 }

@@ -122,8 +122,10 @@ func TestGuarantee4GracefulStop(t *testing.T) {
 			server.Delete("jobs", "exec-2")
 			time.Sleep(700 * time.Millisecond)
 			stop()
-			atOnce.want(t, "0s exec-1 nothing>Running", "500ms exec-2 nothing>Running", "1.2s exec-1 Running>Failed", "1.2s exec-2 Running>Deleted", "1.9s end")
-			second.want(t, "0s exec-1 nothing>Running", "1s exec-2 nothing>Running", "1.9s exec-1 Running>Failed, exec-2 Running>Deleted", "1.9s end")
+			atOnce.want(t, "0s exec-1 nothing>Running", "500ms exec-2 nothing>Running", "1.2s exec-1 Running>Failed",
+				"1.2s exec-2 Running>Deleted", "1.9s end")
+			second.want(t, "0s exec-1 nothing>Running", "1s exec-2 nothing>Running", "1.9s exec-1 Running>Failed, exec-2 Running>Deleted",
+				"1.9s end")
 			hour.want(t, "0s exec-1 nothing>Running", "1.9s exec-2 nothing>Deleted, exec-1 Running>Failed", "1.9s end")
 			for _, log := range []*batchLog{second, hour} {
 				if last := log.last(); last.Full || names(last.Snapshot) != "exec-1=Failed" {
@@ -224,7 +226,8 @@ func TestGuarantee4GracefulStopAfterADroppedBacklog(t *testing.T) {
 					t.Errorf("last batch: full %v, missed %d, want true, 1", last.Full, last.Missed)
 				}
 				if last.Changes[0].Ended || !last.Changes[1].Ended {
-					t.Errorf("ends %v, %v of exec-0 and exec-1, want false, true: the first was shown before", last.Changes[0].Ended, last.Changes[1].Ended)
+					t.Errorf("ends %v, %v of exec-0 and exec-1, want false, true: the first was shown before", last.Changes[0].Ended,
+						last.Changes[1].Ended)
 				}
 			}
 		})

@@ -43,12 +43,13 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 		wantPhase(watchsource.Retrying)
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
-		if err := env.source.Status().Err; err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {
+		if err := env.source.Status().Err; err == nil ||
+			!strings.Contains(err.Error(), "connection refused") || strings.Count(err.Error(), "watchsource:") != 1 {
 			t.Errorf("Status.Err = %v, want connection refused", err)
 		}
 		lift()
 
-		lift = env.server.Inject(watchtest.Fault{Do: watchtest.Answer(apierrors.NewForbidden(podsResource.GroupResource(), "", fmt.Errorf("RBAC")))})
+		lift = env.server.Inject(watchtest.Fault{Do: watchtest.Answer(forbidden)})
 		time.Sleep(10 * time.Minute)
 		wantPhase(watchsource.Retrying)
 		if err := env.source.Status().Err; !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the verbs list and watch") {
@@ -179,8 +180,10 @@ func TestGuarantee7Observer(t *testing.T) {
 		step("Closed pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
 		env.server.Inject(watchtest.Fault{Times: 1, Do: watchtest.Refuse()})
 		env.server.Strike(watchtest.Cut())
-		step("Closed pods=0 resumed=false event=\"\" err=false", "Refused pods=0 resumed=false event=\"\" err=true", "Opened pods=0 resumed=true event=\"\" err=false")
+		step("Closed pods=0 resumed=false event=\"\" err=false", "Refused pods=0 resumed=false event=\"\" err=true",
+			"Opened pods=0 resumed=true event=\"\" err=false")
 		env.server.Strike(watchtest.Answer(expired))
-		step("Closed pods=0 resumed=false event=\"\" err=true", "Listed pods=2 resumed=false event=\"\" err=false", "Opened pods=0 resumed=false event=\"\" err=false")
+		step("Closed pods=0 resumed=false event=\"\" err=true", "Listed pods=2 resumed=false event=\"\" err=false",
+			"Opened pods=0 resumed=false event=\"\" err=false")
 	})
 }

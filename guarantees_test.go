@@ -343,7 +343,8 @@ func TestGuarantee9Snapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := watchsource.NewStore()
 		if s := store.Snapshot(); s.Complete() || !s.SyncedAt().IsZero() || s.ResourceVersion() != "" || s.Len() != 0 {
-			t.Errorf("a new store has a snapshot of %d at version %q, complete %v, synced at %v, want the zero values", s.Len(), s.ResourceVersion(), s.Complete(), s.SyncedAt())
+			t.Errorf("a new store has a snapshot of %d at version %q, complete %v, synced at %v, want the zero values", s.Len(),
+				s.ResourceVersion(), s.Complete(), s.SyncedAt())
 		}
 		store.UpdatePod(pod("0"))
 		if store.Snapshot().Complete() {
@@ -372,7 +373,8 @@ func TestGuarantee9Snapshot(t *testing.T) {
 			t.Errorf("the earlier snapshot has %d executors, %d running, want 1000 running and no change", old.Len(), old.Count(watchsource.Running))
 		}
 		if now := store.Snapshot(); now.Count(watchsource.Failed) != 500 || now.Len() != 500 || now.ResourceVersion() != "9" || !now.SyncedAt().Equal(synced) {
-			t.Errorf("the new snapshot has %d failed of %d at version %q, synced at %v, want 500 of 500 at 9, synced at %v", now.Count(watchsource.Failed), now.Len(), now.ResourceVersion(), now.SyncedAt(), synced)
+			t.Errorf("the new snapshot has %d failed of %d at version %q, synced at %v, want 500 of 500 at 9, synced at %v",
+				now.Count(watchsource.Failed), now.Len(), now.ResourceVersion(), now.SyncedAt(), synced)
 		}
 		if n := testing.AllocsPerRun(100, func() { old = store.Snapshot() }); n != 0 {
 			t.Errorf("taking a snapshot allocates %v times, want 0", n)

@@ -31,7 +31,9 @@ var cuttingProxies = map[string]watchtest.Effect{
 // four minutes that it cannot see, with the words of the server, whenever it asked last.
 func TestGuarantee7LostStoreIsNotHealthy(t *testing.T) {
 	for name, cut := range cuttingProxies {
-		for _, before := range []time.Duration{time.Second, 61 * time.Second, 149 * time.Second, 5 * time.Minute, 8 * time.Minute, 3 * time.Hour} {
+		for _, before := range []time.Duration{
+			time.Second, 61 * time.Second, 149 * time.Second, 5 * time.Minute, 8 * time.Minute, 3 * time.Hour,
+		} {
 			eachCaseInBubble(t, fmt.Sprint(name, " after ", before), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)
 				if name != "direct" {
@@ -143,7 +145,10 @@ var quietClusters = []struct {
 	{name: "none but the last", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}},
 	{name: "no streaming lists", server: []watchtest.Option{watchtest.WithBookmarkInterval(0), watchtest.WithoutStreamingLists()}},
 	{name: "short stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
-	{name: "short stall timeout and no bookmarks", noBookmarks: true, options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)}},
+	{
+		name: "short stall timeout and no bookmarks", noBookmarks: true,
+		options: []watchsource.Option{watchsource.WithStallTimeout(45 * time.Second)},
+	},
 }
 
 // The source is healthy in a cluster in which nothing happens, even if the server sends no
@@ -185,7 +190,8 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 			}
 			status := source.Status()
 			if n := len(server.Requests()); n > 3*120 || status.Stalls > 1 || status.Relists > 0 {
-				t.Errorf("%d requests, %d stalls and %d relists in three quiet hours, want at most %d, 1 and 0", n, status.Stalls, status.Relists, 3*120)
+				t.Errorf("%d requests, %d stalls and %d relists in three quiet hours, want at most %d, 1 and 0", n, status.Stalls,
+					status.Relists, 3*120)
 			}
 		})
 	}
@@ -194,7 +200,9 @@ func TestGuarantee7QuietClusterIsHealthy(t *testing.T) {
 // A source that receives nothing because the network drops everything is not healthy. It
 // must distinguish this from a quiet cluster.
 func TestGuarantee7LostSightIsNotHealthy(t *testing.T) {
-	for name, effect := range map[string]watchtest.Effect{"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence()} {
+	for name, effect := range map[string]watchtest.Effect{
+		"black hole": watchtest.Hang(), "proxy that swallows everything": watchtest.Silence(),
+	} {
 		for _, before := range []time.Duration{time.Minute, 3 * time.Hour} {
 			eachCaseInBubble(t, fmt.Sprint(name, before), func(t *testing.T, newSource modeltest.NewSource) {
 				env := newEnv(t, newSource)

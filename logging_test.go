@@ -20,7 +20,9 @@ import (
 // rest.Config.Timeout cuts each watch. Start says so once.
 func TestClientTimeoutIsLogged(t *testing.T) {
 	const line = `"msg"="Client ends each watch early, set rest.Config.Timeout to 0"`
-	for timeout, lines := range map[time.Duration]int{0: 0, time.Second: 1, 30 * time.Second: 1, 9 * time.Minute: 1, 10 * time.Minute: 0, time.Hour: 0} {
+	for timeout, lines := range map[time.Duration]int{
+		0: 0, time.Second: 1, 30 * time.Second: 1, 9 * time.Minute: 1, 10 * time.Minute: 0, time.Hour: 0,
+	} {
 		for _, wrapped := range []bool{false, true} {
 			eachCaseInBubble(t, fmt.Sprint(timeout, ", wrapped ", wrapped), func(t *testing.T, newSource modeltest.NewSource) {
 				server, log := watchtest.NewServer(), new(logLines)

@@ -150,7 +150,8 @@ func TestLostEventsWithoutVerification(t *testing.T) {
 			lose(env.server, loss.events, loss.change)
 			time.Sleep(24 * time.Hour)
 			if after := names(env.store.Snapshot()); after != before || env.source.Healthy(3*time.Minute) != nil {
-				t.Errorf("the store has %s, Healthy = %v; want %s and nil: then the test does not lose the event", after, env.source.Healthy(3*time.Minute), before)
+				t.Errorf("the store has %s, Healthy = %v; want %s and nil: then the test does not lose the event", after,
+					env.source.Healthy(3*time.Minute), before)
 			}
 		})
 	}
@@ -187,7 +188,8 @@ func TestVerificationOfASilentWatch(t *testing.T) {
 		time.Sleep(2*time.Minute + 141*time.Second) // less than the shortest watch
 		wantEqualToList(t, server, store)
 		status := source.Status()
-		if status.Lists != 1 || status.Stalls != 1 || status.Err == nil || !strings.Contains(status.Err.Error(), "the watch went silent: after 1m10s it lacks what a list shows: pod jobs/exec-1 is gone") {
+		if status.Lists != 1 || status.Stalls != 1 || status.Err == nil ||
+			!strings.Contains(status.Err.Error(), "the watch went silent: after 1m10s it lacks what a list shows: pod jobs/exec-1 is gone") {
 			t.Errorf("%+v, want a stall that names exec-1, and one list", status)
 		}
 		wantLines(t, log, 0, lostLine)

@@ -88,12 +88,16 @@ var acceptingClients = map[string]struct {
 	settings  func(*rest.Config)
 	mediaType string
 }{
-	"protobuf":                     {func(*rest.Config) {}, protobufType},
-	"JSON":                         {func(c *rest.Config) { c.AcceptContentTypes, c.ContentType = jsonType, jsonType }, jsonType},
-	"JSON of preference":           {func(c *rest.Config) { c.AcceptContentTypes = jsonType + ";q=0.9, " + protobufType + ";q=0.8" }, jsonType},
-	"by default":                   {func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{} }, protobufType},
-	"protobuf, warning handler":    {func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} }, protobufType},
-	"by default, warning handler":  {func(c *rest.Config) { c.ContentConfig, c.WarningHandler = rest.ContentConfig{}, rest.NoWarnings{} }, protobufType},
+	"protobuf": {func(*rest.Config) {}, protobufType},
+	"JSON":     {func(c *rest.Config) { c.AcceptContentTypes, c.ContentType = jsonType, jsonType }, jsonType},
+	"JSON of preference": {
+		func(c *rest.Config) { c.AcceptContentTypes = jsonType + ";q=0.9, " + protobufType + ";q=0.8" }, jsonType,
+	},
+	"by default":                {func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{} }, protobufType},
+	"protobuf, warning handler": {func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} }, protobufType},
+	"by default, warning handler": {
+		func(c *rest.Config) { c.ContentConfig, c.WarningHandler = rest.ContentConfig{}, rest.NoWarnings{} }, protobufType,
+	},
 	"any media type after its own": {func(c *rest.Config) { c.AcceptContentTypes, c.ContentType = "", jsonType }, jsonType},
 }
 

@@ -121,8 +121,9 @@ func TestNilObserverAndEmptyLogger(t *testing.T) {
 func TestStartRefusesNilSelector(t *testing.T) {
 	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
 		for want, option := range map[string]watchsource.Option{
-			`watchsource: start: the function of WithSelector is nil`:                                        watchsource.WithSelector(nil),
-			`watchsource: start: the function of WithSelector returned a nil selector for application "app"`: watchsource.WithSelector(func(string) labels.Selector { return nil }),
+			`watchsource: start: the function of WithSelector is nil`: watchsource.WithSelector(nil),
+			`watchsource: start: the function of WithSelector returned a nil selector for application "app"`: watchsource.WithSelector(
+				func(string) labels.Selector { return nil }),
 		} {
 			err := newSource(watchsource.NewStore(), watchtest.NewServer().Client(), option).Start("app")
 			if err == nil || err.Error() != want {

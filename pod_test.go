@@ -60,7 +60,8 @@ func TestPodIsThatOfTheServer(t *testing.T) {
 		for _, name := range names {
 			seen.in(t, "added-"+name, watchsource.Deleted)
 		}
-		if missed, now := seen.in(t, "restarts", watchsource.Failed), seen.in(t, "restarts", watchsource.Running); missed.ResourceVersion == now.ResourceVersion {
+		missed, now := seen.in(t, "restarts", watchsource.Failed), seen.in(t, "restarts", watchsource.Running)
+		if missed.ResourceVersion == now.ResourceVersion {
 			t.Error("the end of restarts came with its first version, want it with the second")
 		}
 		source.Stop()

@@ -97,7 +97,8 @@ func formsOf(t *testing.T, p *corev1.Pod, options ...watchsource.StoreOption) ma
 	watcher = watchsource.NewWatcher(watchsource.Tee(trimmed, dropped), selector, watchsource.WithTrimmedPods())
 	must(t, watcher.Receive(added(p.DeepCopy())))
 	listed.ReplaceSnapshot([]*corev1.Pod{p})
-	wired, wiredAndDropped := watchsource.NewStore(options...), watchsource.NewStore(append(slices.Clip(options), watchsource.WithoutPods())...)
+	wired, wiredAndDropped := watchsource.NewStore(options...), watchsource.NewStore(append(slices.Clip(options),
+		watchsource.WithoutPods())...)
 	for _, store := range []*watchsource.Store{wired, wiredAndDropped} {
 		must(t, watchsource.NewWatcher(store, selector).Receive(watch.Event{Type: watch.Added, Object: inWireForm(t, p)}))
 	}

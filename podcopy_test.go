@@ -95,7 +95,8 @@ func spoil(t *testing.T, p *corev1.Pod) {
 	t.Helper()
 	before := p.DeepCopy()
 	scribble(reflect.ValueOf(p).Elem())
-	if podtest.Equal(p, before) || reflect.DeepEqual(p.Labels, before.Labels) || reflect.DeepEqual(p.Spec, before.Spec) || reflect.DeepEqual(p.Status, before.Status) {
+	if podtest.Equal(p, before) || reflect.DeepEqual(p.Labels, before.Labels) ||
+		reflect.DeepEqual(p.Spec, before.Spec) || reflect.DeepEqual(p.Status, before.Status) {
 		t.Fatalf("%s is the same after the test has changed all of it", before.Name)
 	}
 }

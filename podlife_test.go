@@ -100,7 +100,10 @@ func (l *podLife) note(format string, args ...any) {
 
 func (l *podLife) join(s *lifeStore) {
 	s.flush(l.t)
-	r := &endReader{lifeStore: s, name: fmt.Sprintf("%s %d", s.name, len(l.readers)), batches: newBatchReader(l.t, s.store, 0), joined: len(l.ended)}
+	r := &endReader{
+		lifeStore: s, name: fmt.Sprintf("%s %d", s.name, len(l.readers)), batches: newBatchReader(l.t, s.store, 0),
+		joined: len(l.ended),
+	}
 	if e, ok := s.store.Snapshot().Get("exec-1"); ok && e.State.Ended() {
 		r.already = 1
 	}
@@ -120,7 +123,8 @@ func (l *podLife) create() {
 		l.runs = append(l.runs, containerRun{restarts: int32(len(l.runs))})
 	}
 	l.version = 1
-	l.pod = pod("1", uid("u"), restartPolicyAlways, phase(corev1.PodRunning), container(executorContainer, running()), container("side", running()))
+	l.pod = pod("1", uid("u"), restartPolicyAlways, phase(corev1.PodRunning), container(executorContainer, running()),
+		container("side", running()))
 	main := l.main()
 	main.ContainerID, main.RestartCount = runID(l.newest()), l.runs[l.newest()].restarts
 	if l.newest() > 0 {

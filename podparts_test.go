@@ -138,37 +138,59 @@ func TestLabelsOfAPodWithoutLabels(t *testing.T) {
 	}
 }
 
+// ready adds the condition Ready.
+func ready(status corev1.ConditionStatus) func(*corev1.Pod) {
+	return condition(corev1.PodReady, status, "")
+}
+
+// readinesses are the cases of TestReady.
+var readinesses = []struct {
+	name string
+	pod  *corev1.Pod
+	want bool
+}{
+	{name: "no-condition", pod: pod("1")},
+	{name: "runs-without-condition", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()))},
+	{name: "false", pod: pod("1", ready(corev1.ConditionFalse))},
+	{name: "unknown", pod: pod("1", ready(corev1.ConditionUnknown))},
+	{name: "no-status", pod: pod("1", ready(""))},
+	{name: "lower-case", pod: pod("1", ready("true"))},
+	{name: "true", pod: pod("1", ready(corev1.ConditionTrue)), want: true},
+	{
+		name: "true-and-running",
+		pod:  pod("1", phase(corev1.PodRunning), container(executorContainer, running()), ready(corev1.ConditionTrue)),
+		want: true,
+	},
+	{name: "true-while-deleting", pod: pod("1", ready(corev1.ConditionTrue), deleting), want: true},
+	{
+		name: "before-another",
+		pod:  pod("1", ready(corev1.ConditionTrue), condition(corev1.ContainersReady, corev1.ConditionFalse, "")),
+		want: true,
+	},
+	{
+		name: "after-another",
+		pod:  pod("1", condition(corev1.ContainersReady, corev1.ConditionFalse, ""), ready(corev1.ConditionTrue)),
+		want: true,
+	},
+	{name: "another-only", pod: pod("1", condition(corev1.ContainersReady, corev1.ConditionTrue, ""))},
+	{
+		name: "false-beside-others",
+		pod: pod("1", condition(corev1.PodScheduled, corev1.ConditionTrue, ""), ready(corev1.ConditionFalse),
+			condition(corev1.ContainersReady, corev1.ConditionTrue, "")),
+	},
+	{name: "gate", pod: pod("1", condition("example.com/Ready", corev1.ConditionTrue, ""))},
+}
+
 // Ready follows the condition Ready, in each state of the pod and without pods.
 func TestReady(t *testing.T) {
 	eachPodWay(t, func(t *testing.T, way podWay) {
-		ready := func(status corev1.ConditionStatus) func(*corev1.Pod) { return condition(corev1.PodReady, status, "") }
-		tests := []struct {
-			name string
-			pod  *corev1.Pod
-			want bool
-		}{
-			{name: "no-condition", pod: pod("1")},
-			{name: "runs-without-condition", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()))},
-			{name: "false", pod: pod("1", ready(corev1.ConditionFalse))},
-			{name: "unknown", pod: pod("1", ready(corev1.ConditionUnknown))},
-			{name: "no-status", pod: pod("1", ready(""))},
-			{name: "lower-case", pod: pod("1", ready("true"))},
-			{name: "true", pod: pod("1", ready(corev1.ConditionTrue)), want: true},
-			{name: "true-and-running", pod: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), ready(corev1.ConditionTrue)), want: true},
-			{name: "true-while-deleting", pod: pod("1", ready(corev1.ConditionTrue), deleting), want: true},
-			{name: "before-another", pod: pod("1", ready(corev1.ConditionTrue), condition(corev1.ContainersReady, corev1.ConditionFalse, "")), want: true},
-			{name: "after-another", pod: pod("1", condition(corev1.ContainersReady, corev1.ConditionFalse, ""), ready(corev1.ConditionTrue)), want: true},
-			{name: "another-only", pod: pod("1", condition(corev1.ContainersReady, corev1.ConditionTrue, ""))},
-			{name: "false-beside-others", pod: pod("1", condition(corev1.PodScheduled, corev1.ConditionTrue, ""), ready(corev1.ConditionFalse), condition(corev1.ContainersReady, corev1.ConditionTrue, ""))},
-			{name: "gate", pod: pod("1", condition("example.com/Ready", corev1.ConditionTrue, ""))},
-		}
-		for _, test := range tests {
+		for _, test := range readinesses {
 			way.server.Create(executorOf(test.pod.DeepCopy(), test.name))
 		}
 		for _, options := range [][]watchsource.StoreOption{nil, {watchsource.WithoutPods()}} {
 			store := watchsource.NewStore(options...)
 			source := way.start(t, store)
-			for _, test := range tests {
+			for _, test := range readinesses {
 				listed, _ := store.Snapshot().Get(test.name)
 				way.server.Update(podtest.Namespace, test.name, func(p *corev1.Pod) { // not ready, then as before
 					p.Status = corev1.PodStatus{Phase: corev1.PodPending}

@@ -59,7 +59,10 @@ var backupServers = []struct {
 	{name: "no bookmarks", noBookmarks: true, before: time.Minute},
 	{name: "no bookmarks and no right to list", noBookmarks: true, denyList: true, before: time.Minute},
 	{name: "no bookmarks after hours of silence", noBookmarks: true, before: 5 * time.Hour},
-	{name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, noBookmarks: true, before: 7 * time.Minute},
+	{
+		name: "no bookmarks and no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()},
+		noBookmarks: true, before: 7 * time.Minute,
+	},
 }
 
 // A server that is restored from a backup uses its versions again (kubernetes issue 107457,

@@ -254,7 +254,8 @@ func TestSharedWatchTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
 		var lines logLines
-		shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithLogger(lines.logger(0)), watchsource.WithStartTimeout(2*time.Minute))
+		shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithLogger(lines.logger(0)),
+			watchsource.WithStartTimeout(2*time.Minute))
 		var sources []*watchsource.WatchSnapshotSource
 		for i := range 20 {
 			_, source := startShared(t, shared, fmt.Sprint("app-", i))

@@ -247,7 +247,10 @@ func TestSharedWatchApplicationsAreIndependent(t *testing.T) {
 		if err := <-ran; err != nil {
 			t.Errorf("Run = %v, want nil", err)
 		}
-		lift := server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role")))})
+		lift := server.Inject(watchtest.Fault{
+			On: watchtest.List,
+			Do: watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role"))),
+		})
 		err := shared.Source(watchsource.NewStore()).Start("forbidden")
 		if !apierrors.IsForbidden(err) {
 			t.Errorf("Start = %v, want forbidden", err)

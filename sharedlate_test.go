@@ -74,7 +74,8 @@ func TestSharedWatchLateStart(t *testing.T) {
 			for _, app := range []string{"unseen", "gone"} {
 				store, _ := startShared(t, shared, app)
 				if got := store.Snapshot(); got.Len() != 0 || !got.Complete() || got.ResourceVersion() != server.ResourceVersion() {
-					t.Errorf("%s: %d executors, complete %v, version %q; want 0, true, %q", app, got.Len(), got.Complete(), got.ResourceVersion(), server.ResourceVersion())
+					t.Errorf("%s: %d executors, complete %v, version %q; want 0, true, %q", app, got.Len(), got.Complete(),
+						got.ResourceVersion(), server.ResourceVersion())
 				}
 			}
 			if n := len(server.Requests()) - before; n != 0 {

@@ -23,8 +23,14 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 	}{
 		{name: "bookmarks", within: 3 * time.Minute, hourly: 13},
 		{name: "no bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, within: 3 * time.Minute, hourly: 31},
-		{name: "a stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(90 * time.Second)}, within: 92 * time.Second, hourly: 13},
-		{name: "a stall timeout without bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, options: []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, within: 62 * time.Second, hourly: 76},
+		{
+			name: "a stall timeout", options: []watchsource.Option{watchsource.WithStallTimeout(90 * time.Second)},
+			within: 92 * time.Second, hourly: 13,
+		},
+		{
+			name: "a stall timeout without bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)},
+			options: []watchsource.Option{watchsource.WithStallTimeout(time.Minute)}, within: 62 * time.Second, hourly: 76,
+		},
 	} {
 		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			env := newEnv(t, newSource, test.server...)

@@ -174,7 +174,8 @@ func TestSnapshotContains(t *testing.T) {
 }
 
 func TestStateString(t *testing.T) {
-	if got := fmt.Sprint(watchsource.Unknown, watchsource.Deleted, watchsource.State(77), watchsource.Retrying, watchsource.Phase(9)); got != "Unknown Deleted State(77) Retrying Phase(9)" {
+	got := fmt.Sprint(watchsource.Unknown, watchsource.Deleted, watchsource.State(77), watchsource.Retrying, watchsource.Phase(9))
+	if got != "Unknown Deleted State(77) Retrying Phase(9)" {
 		t.Error(got)
 	}
 }

@@ -35,15 +35,44 @@ var startErrorCases = []struct {
 	says   string
 	within time.Duration
 }{
-	{name: "forbidden", fault: watchtest.Fault{Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch on the resource pods with a Role", within: time.Second},
-	{name: "list forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
-	{name: "watch forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()}, fault: watchtest.Fault{On: watches, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden, says: "grant the verbs list and watch", within: time.Second},
-	{name: "unauthorized", fault: watchtest.Fault{Do: watchtest.Answer(unauthorized)}, is: apierrors.IsUnauthorized, says: "check the token", within: time.Second},
-	{name: "connection refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, is: errorIs(syscall.ECONNREFUSED), says: "check the address", within: 8 * time.Second},
-	{name: "connection closed", fault: watchtest.Fault{Do: watchtest.Break(io.EOF)}, is: errorIs(io.EOF), says: "EOF", within: 35 * time.Second},
-	{name: "never answers", fault: watchtest.Fault{Do: watchtest.Hang()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
-	{name: "silent", fault: watchtest.Fault{Do: watchtest.Silence()}, is: errorIs(context.DeadlineExceeded), says: "no complete view within 30s", within: 31 * time.Second},
-	{name: "busy for ever", fault: watchtest.Fault{Do: watchtest.Answer(busy)}, is: apierrors.IsTimeout, says: "no complete view within 30s", within: 31 * time.Second},
+	{
+		name: "forbidden", fault: watchtest.Fault{Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden,
+		says: "grant the verbs list and watch on the resource pods with a Role", within: time.Second,
+	},
+	{
+		name: "list forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()},
+		fault: watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden,
+		says: "grant the verbs list and watch", within: time.Second,
+	},
+	{
+		name: "watch forbidden", option: []watchtest.Option{watchtest.WithoutStreamingLists()},
+		fault: watchtest.Fault{On: watches, Do: watchtest.Answer(forbidden)}, is: apierrors.IsForbidden,
+		says: "grant the verbs list and watch", within: time.Second,
+	},
+	{
+		name: "unauthorized", fault: watchtest.Fault{Do: watchtest.Answer(unauthorized)}, is: apierrors.IsUnauthorized,
+		says: "check the token", within: time.Second,
+	},
+	{
+		name: "connection refused", fault: watchtest.Fault{Do: watchtest.Refuse()}, is: errorIs(syscall.ECONNREFUSED),
+		says: "check the address", within: 8 * time.Second,
+	},
+	{
+		name: "connection closed", fault: watchtest.Fault{Do: watchtest.Break(io.EOF)}, is: errorIs(io.EOF), says: "EOF",
+		within: 35 * time.Second,
+	},
+	{
+		name: "never answers", fault: watchtest.Fault{Do: watchtest.Hang()}, is: errorIs(context.DeadlineExceeded),
+		says: "no complete view within 30s", within: 31 * time.Second,
+	},
+	{
+		name: "silent", fault: watchtest.Fault{Do: watchtest.Silence()}, is: errorIs(context.DeadlineExceeded),
+		says: "no complete view within 30s", within: 31 * time.Second,
+	},
+	{
+		name: "busy for ever", fault: watchtest.Fault{Do: watchtest.Answer(busy)}, is: apierrors.IsTimeout,
+		says: "no complete view within 30s", within: 31 * time.Second,
+	},
 }
 
 func TestStartErrors(t *testing.T) {
@@ -92,7 +121,8 @@ func TestErrorsContainTheServersMessage(t *testing.T) {
 			source := newSource(watchsource.NewStore(), client)
 			lift := server.Inject(watchtest.Fault{Do: watchtest.Answer(busy)})
 			err := source.Start("app")
-			if !apierrors.IsTooManyRequests(err) || !apierrors.IsTimeout(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "come back later") {
+			if !apierrors.IsTooManyRequests(err) || !apierrors.IsTimeout(err) ||
+				!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "come back later") {
 				t.Errorf("Start = %v, want a 429 that says \"come back later\" and a timeout", err)
 			}
 			lift()
@@ -169,12 +199,30 @@ var serverMessages = []struct {
 	is        func(error) bool
 	says      []string
 }{
-	{name: "list forbidden", verb: "list", err: noRights, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods with a Role"}},
-	{name: "list forbidden everywhere", verb: "list", err: noRights, is: apierrors.IsForbidden, says: []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"}},
-	{name: "watch forbidden though the list worked", verb: "watch", err: noRights, namespace: "jobs", is: apierrors.IsForbidden, says: []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"}},
-	{name: "unauthorized", verb: "list", err: apierrors.NewUnauthorized("who are you"), namespace: "jobs", is: apierrors.IsUnauthorized, says: []string{"check the token"}},
-	{name: "internal error", verb: "list", err: apierrors.NewInternalError(errors.New("boom")), namespace: "jobs", is: apierrors.IsInternalError, says: []string{"boom"}},
-	{name: "no API error", verb: "watch", err: errors.New("a plug was pulled"), namespace: "jobs", is: func(err error) bool { return true }, says: []string{"watch pods", "a plug was pulled"}},
+	{
+		name: "list forbidden", verb: "list", err: noRights, namespace: "jobs", is: apierrors.IsForbidden,
+		says: []string{`list pods in namespace "jobs"`, "grant the verbs list and watch on the resource pods with a Role"},
+	},
+	{
+		name: "list forbidden everywhere", verb: "list", err: noRights, is: apierrors.IsForbidden,
+		says: []string{"list pods in all namespaces", "ClusterRole", "WithNamespace"},
+	},
+	{
+		name: "watch forbidden though the list worked", verb: "watch", err: noRights, namespace: "jobs",
+		is: apierrors.IsForbidden, says: []string{`watch pods in namespace "jobs"`, "grant the verbs list and watch"},
+	},
+	{
+		name: "unauthorized", verb: "list", err: apierrors.NewUnauthorized("who are you"), namespace: "jobs",
+		is: apierrors.IsUnauthorized, says: []string{"check the token"},
+	},
+	{
+		name: "internal error", verb: "list", err: apierrors.NewInternalError(errors.New("boom")), namespace: "jobs",
+		is: apierrors.IsInternalError, says: []string{"boom"},
+	},
+	{
+		name: "no API error", verb: "watch", err: errors.New("a plug was pulled"), namespace: "jobs",
+		is: func(err error) bool { return true }, says: []string{"watch pods", "a plug was pulled"},
+	},
 }
 
 func TestStartFailsWithTheServersMessage(t *testing.T) {

@@ -27,7 +27,10 @@ func TestStartRejectsSelectorOfNothing(t *testing.T) {
 		nothing, err := metav1.LabelSelectorAsSelector(nil)
 		must(t, err)
 		for name, selector := range map[string]labels.Selector{
-			"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing, "a nil pointer": (*unprintableSelector)(nil), "one that cannot be written": &unprintableSelector{labels.SelectorFromSet(labels.Set{"a": "b"})},
+			"labels.Nothing": labels.Nothing(), "LabelSelectorAsSelector(nil)": nothing,
+			"a nil pointer": (*unprintableSelector)(nil), "one that cannot be written": &unprintableSelector{
+				labels.SelectorFromSet(labels.Set{"a": "b"}),
+			},
 		} {
 			client := fake.NewClientset(pod("1"))
 			source := newSource(watchsource.NewStore(), client, watchsource.WithSelector(func(string) labels.Selector { return selector }))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -71,6 +72,12 @@ const watches = watchtest.Watch | watchtest.StreamingList
 
 func dial(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
 
+// refusal answers with the status Forbidden of an API server.
+func refusal(message string) http.HandlerFunc {
+	const status = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":%q}`
+	return answer(403, "application/json", fmt.Sprintf(status, message))
+}
+
 // serverErrors are the cases of TestStartErrorsOfServers.
 var serverErrors = []struct {
 	name   string
@@ -108,9 +115,12 @@ var serverErrors = []struct {
 		is: apierrors.IsBadRequest, says: []string{"plain HTTP request was sent to HTTPS port", "with https"},
 	}},
 	{name: "an API server that has lost its etcd", config: plainServer(answer(504, "text/plain; charset=utf-8",
-		`{"metadata":{},"status":"Failure","message":"Timeout: request did not complete within requested timeout","reason":"Timeout","code":504}`)), want: startError{
-		is: apierrors.IsTimeout, says: []string{"Timeout: request did not complete within requested timeout"}, not: []string{"load balancer", "{"},
-	}},
+		`{"metadata":{},"status":"Failure","message":"Timeout: request did not complete within requested timeout","reason":"Timeout","code":504}`)),
+		want: startError{
+			is: apierrors.IsTimeout, says: []string{
+				"Timeout: request did not complete within requested timeout",
+			}, not: []string{"load balancer", "{"},
+		}},
 	{name: "http to a TLS port of another server", config: rawServer("\x15\x03\x03\x00\x02\x02\x46"), want: startError{
 		is: errorAs[*url.Error], says: []string{"malformed HTTP response", "http or https"},
 	}},
@@ -118,15 +128,19 @@ var serverErrors = []struct {
 		is: errorIs(http.ErrSchemeMismatch), says: []string{"server gave HTTP response to HTTPS client", "with http"}, not: []string{authority},
 	}},
 	{name: "no API server at the address", config: plainServer(http.NotFound), want: startError{
-		is: apierrors.IsNotFound, says: []string{`list pods in namespace "jobs"`, "404", "no API server answers at this address and path"}, not: []string{role},
+		is: apierrors.IsNotFound, says: []string{
+			`list pods in namespace "jobs"`, "404", "no API server answers at this address and path",
+		}, not: []string{role},
 	}},
-	{name: "a wrong path of an API server", config: plainServer(answer(403, "application/json",
-		`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"forbidden: User \"system:anonymous\" cannot get path \"/wrong\""}`)), want: startError{
-		is: apierrors.IsForbidden, says: []string{"cannot get path", "no API server answers at this address and path"}, not: []string{role},
-	}},
-	{name: "no credentials", config: plainServer(answer(403, "application/json",
-		`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"pods is forbidden: User \"system:anonymous\" cannot watch resource \"pods\" in API group \"\" in the namespace \"jobs\""}`)), want: startError{
-		is: apierrors.IsForbidden, says: []string{"system:anonymous", "no credentials arrived", "a token or a client certificate"}, not: []string{role},
+	{name: "a wrong path of an API server", config: plainServer(refusal(`forbidden: User "system:anonymous" cannot get path "/wrong"`)),
+		want: startError{
+			is: apierrors.IsForbidden, says: []string{"cannot get path", "no API server answers at this address and path"}, not: []string{role},
+		}},
+	{name: "no credentials", config: plainServer(refusal(
+		`pods is forbidden: User "system:anonymous" cannot watch resource "pods" in API group "" in the namespace "jobs"`)), want: startError{
+		is: apierrors.IsForbidden, says: []string{
+			"system:anonymous", "no credentials arrived", "a token or a client certificate",
+		}, not: []string{role},
 	}},
 	{name: "a sign-in page with 200", config: plainServer(answer(200, "text/html; charset=utf-8", signInPage)), want: startError{
 		says: []string{"unexpected response from the API server", "text/html", "a web page", "sign-in"}, not: []string{"serializer"},
@@ -194,7 +208,9 @@ var connectionErrors = []struct {
 		is: errorIs(syscall.ECONNREFUSED), says: []string{"nothing listens there: check the address of the API server"}, not: []string{"PROXY"},
 	}},
 	{name: "a proxy that is down", breaks: throughDeadProxy, want: startError{
-		is: errorIs(syscall.ECONNREFUSED), says: []string{"proxyconnect", "the proxy", "HTTPS_PROXY", "rest.Config.Proxy"}, not: []string{"address of the API server"},
+		is: errorIs(syscall.ECONNREFUSED), says: []string{
+			"proxyconnect", "the proxy", "HTTPS_PROXY", "rest.Config.Proxy",
+		}, not: []string{"address of the API server"},
 	}},
 	{name: "no route", fault: watchtest.Fault{Do: watchtest.Break(dial(syscall.EHOSTUNREACH))}, want: startError{
 		is: errorIs(syscall.EHOSTUNREACH), says: []string{"check the address of the API server and the network"},
@@ -217,9 +233,12 @@ var connectionErrors = []struct {
 		is: isTimeout, says: []string{"no complete view within 30s"}, not: []string{"proxy_http_version"},
 	}},
 	{name: "lists and no watches", fault: watchtest.Fault{On: watches, Do: watchtest.Hang()}, want: startError{
-		is:   isTimeout,
-		says: []string{"no complete view within 30s", `watch pods in namespace "jobs"`, "lists are answered and watches are not", "proxy_http_version 1.1"},
-		not:  []string{"check its address"},
+		is: isTimeout,
+		says: []string{
+			"no complete view within 30s", `watch pods in namespace "jobs"`, "lists are answered and watches are not",
+			"proxy_http_version 1.1",
+		},
+		not: []string{"check its address"},
 	}},
 	{name: "lists, and watches that break", fault: watchtest.Fault{On: watches, Do: watchtest.Break(io.EOF)}, want: startError{
 		is: errorIs(io.EOF), says: []string{`watch pods in namespace "jobs"`, "EOF"},
@@ -227,11 +246,17 @@ var connectionErrors = []struct {
 	{name: "a sign-in page with 401", fault: watchtest.Fault{Do: watchtest.Answer(page(401))}, want: startError{
 		is: apierrors.IsUnauthorized, says: []string{"401 Unauthorized", "not from Kubernetes", "proxy or gateway"}, not: []string{"token"},
 	}},
-	{name: "a load balancer without a server", fault: watchtest.Fault{Do: watchtest.Answer(textAnswer(503, "no healthy upstream"))}, want: startError{
+	{name: "a load balancer without a server", fault: watchtest.Fault{
+		Do: watchtest.Answer(textAnswer(503, "no healthy upstream")),
+	}, want: startError{
 		is: isTimeout, says: []string{`503 Service Unavailable ("no healthy upstream")`, "does not reach the API server"},
 	}},
-	{name: "an API server that is overloaded", fault: watchtest.Fault{Do: watchtest.Answer(textAnswer(429, "Too many requests, please try again later."))}, want: startError{
-		is: apierrors.IsTooManyRequests, says: []string{`429 Too Many Requests ("Too many requests, please try again later.")`}, not: []string{"gateway", "reach"},
+	{name: "an API server that is overloaded", fault: watchtest.Fault{
+		Do: watchtest.Answer(textAnswer(429, "Too many requests, please try again later.")),
+	}, want: startError{
+		is: apierrors.IsTooManyRequests, says: []string{
+			`429 Too Many Requests ("Too many requests, please try again later.")`,
+		}, not: []string{"gateway", "reach"},
 	}},
 	{name: "a gateway that does not reach the server", fault: watchtest.Fault{Do: watchtest.Answer(page(502))}, want: startError{
 		is: apierrors.IsInternalError, says: []string{"502 Bad Gateway", "does not reach the API server"}, not: []string{"html"},

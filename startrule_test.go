@@ -49,38 +49,44 @@ var (
 	errStream = errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer")
 )
 
+// broken is the effect of a connection that cannot be opened.
+func broken(err error) watchtest.Effect { return watchtest.Break(dial(err)) }
+
+// startFaults are the cases of TestErrorsThatEndStart.
+var startFaults = []struct {
+	name     string
+	do       watchtest.Effect
+	survives int // the errors in a row after which Start still succeeds, -1 for any number
+	is       func(error) bool
+}{
+	{name: "unauthorized", do: watchtest.Answer(unauthorized), survives: 1, is: apierrors.IsUnauthorized},
+	{name: "forbidden", do: watchtest.Answer(forbidden), survives: 0, is: apierrors.IsForbidden},
+	{name: "forbidden by a gateway", do: watchtest.Answer(page(403)), survives: 0, is: apierrors.IsForbidden},
+	{name: "not found", do: watchtest.Answer(page(404)), survives: 0, is: apierrors.IsNotFound},
+	{name: "internal error", do: watchtest.Answer(internal), survives: 0, is: apierrors.IsInternalError},
+	{name: "refused", do: watchtest.Refuse(), survives: 6, is: errorIs(syscall.ECONNREFUSED)},
+	{name: "no route", do: broken(syscall.EHOSTUNREACH), survives: 6, is: errorIs(syscall.EHOSTUNREACH)},
+	{name: "no network", do: broken(syscall.ENETUNREACH), survives: 6, is: errorIs(syscall.ENETUNREACH)},
+	{name: "reset", do: watchtest.Reset(), survives: 6, is: errorIs(syscall.ECONNRESET)},
+	{name: "closed", do: watchtest.Break(io.EOF), survives: 6, is: errorIs(io.EOF)},
+	{name: "a broken pipe", do: broken(syscall.EPIPE), survives: 6, is: errorIs(syscall.EPIPE)},
+	{name: "an aborted connection", do: broken(syscall.ECONNABORTED), survives: 6, is: errorIs(syscall.ECONNABORTED)},
+	{name: "a server that shuts down", do: watchtest.Break(errGoAway), survives: 6, is: errorIs(errGoAway)},
+	{name: "a stream that a proxy resets", do: watchtest.Break(errStream), survives: 6, is: errorIs(errStream)},
+	{name: "a gateway that does not reach the server", do: watchtest.Answer(page(502)), survives: 6, is: apierrors.IsInternalError},
+	{
+		name: "a DNS that does not answer", do: broken(&net.DNSError{Err: "server misbehaving", IsTemporary: true}),
+		survives: 6, is: errorAs[*net.DNSError],
+	},
+	{name: "an unknown host", do: broken(&net.DNSError{Err: "no such host", IsNotFound: true}), survives: 0, is: errorAs[*net.DNSError]},
+	{name: "a wrong certificate", do: watchtest.Break(x509.UnknownAuthorityError{}), survives: 0, is: errorAs[x509.UnknownAuthorityError]},
+	{name: "starting up", do: watchtest.Answer(apierrors.NewServiceUnavailable("starting up")), survives: -1},
+	{name: "busy", do: watchtest.Answer(apierrors.NewTooManyRequests("later", 1)), survives: -1},
+}
+
 // One rule says which errors end a Start, and after how many of them.
 func TestErrorsThatEndStart(t *testing.T) {
-	broken := func(err error) watchtest.Effect {
-		return watchtest.Break(&net.OpError{Op: "dial", Net: "tcp", Err: err})
-	}
-	for _, test := range []struct {
-		name     string
-		do       watchtest.Effect
-		survives int // the errors in a row after which Start still succeeds, -1 for any number
-		is       func(error) bool
-	}{
-		{name: "unauthorized", do: watchtest.Answer(unauthorized), survives: 1, is: apierrors.IsUnauthorized},
-		{name: "forbidden", do: watchtest.Answer(forbidden), survives: 0, is: apierrors.IsForbidden},
-		{name: "forbidden by a gateway", do: watchtest.Answer(page(403)), survives: 0, is: apierrors.IsForbidden},
-		{name: "not found", do: watchtest.Answer(page(404)), survives: 0, is: apierrors.IsNotFound},
-		{name: "internal error", do: watchtest.Answer(internal), survives: 0, is: apierrors.IsInternalError},
-		{name: "refused", do: watchtest.Refuse(), survives: 6, is: errorIs(syscall.ECONNREFUSED)},
-		{name: "no route", do: broken(syscall.EHOSTUNREACH), survives: 6, is: errorIs(syscall.EHOSTUNREACH)},
-		{name: "no network", do: broken(syscall.ENETUNREACH), survives: 6, is: errorIs(syscall.ENETUNREACH)},
-		{name: "reset", do: watchtest.Reset(), survives: 6, is: errorIs(syscall.ECONNRESET)},
-		{name: "closed", do: watchtest.Break(io.EOF), survives: 6, is: errorIs(io.EOF)},
-		{name: "a broken pipe", do: broken(syscall.EPIPE), survives: 6, is: errorIs(syscall.EPIPE)},
-		{name: "an aborted connection", do: broken(syscall.ECONNABORTED), survives: 6, is: errorIs(syscall.ECONNABORTED)},
-		{name: "a server that shuts down", do: watchtest.Break(errGoAway), survives: 6, is: errorIs(errGoAway)},
-		{name: "a stream that a proxy resets", do: watchtest.Break(errStream), survives: 6, is: errorIs(errStream)},
-		{name: "a gateway that does not reach the server", do: watchtest.Answer(page(502)), survives: 6, is: apierrors.IsInternalError},
-		{name: "a DNS that does not answer", do: broken(&net.DNSError{Err: "server misbehaving", IsTemporary: true}), survives: 6, is: errorAs[*net.DNSError]},
-		{name: "an unknown host", do: broken(&net.DNSError{Err: "no such host", IsNotFound: true}), survives: 0, is: errorAs[*net.DNSError]},
-		{name: "a wrong certificate", do: watchtest.Break(x509.UnknownAuthorityError{}), survives: 0, is: errorAs[x509.UnknownAuthorityError]},
-		{name: "starting up", do: watchtest.Answer(apierrors.NewServiceUnavailable("starting up")), survives: -1},
-		{name: "busy", do: watchtest.Answer(apierrors.NewTooManyRequests("later", 1)), survives: -1},
-	} {
+	for _, test := range startFaults {
 		for kind, newSource := range startKinds {
 			inBubble(t, test.name+"/"+kind, func(t *testing.T) {
 				if test.survives < 0 {
@@ -237,11 +243,16 @@ func TestStartTimeoutNamesTheRequest(t *testing.T) {
 			source := newSource(t, server, watchsource.NewStore())
 			if kind == "late source" {
 				server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Hang()})
-				startError{is: isTimeout, says: []string{`list pods in namespace "jobs": no answer`}, not: []string{"proxy_http_version"}}.check(t, source.Start("app"))
+				startError{
+					is: isTimeout, says: []string{`list pods in namespace "jobs": no answer`}, not: []string{"proxy_http_version"},
+				}.check(t, source.Start("app"))
 				return
 			}
 			server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Hang()})
-			startError{is: isTimeout, says: []string{`watch pods in namespace "jobs": no answer`, "lists are answered and watches are not"}}.check(t, source.Start("app"))
+			startError{
+				is:   isTimeout,
+				says: []string{`watch pods in namespace "jobs": no answer`, "lists are answered and watches are not"},
+			}.check(t, source.Start("app"))
 		})
 	}
 }

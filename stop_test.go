@@ -259,7 +259,10 @@ func (c contextOnlyClient) Watch(ctx context.Context, _ metav1.ListOptions) (wat
 func TestAWatchEndsWithItsContext(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		pods := fake.NewClientset()
-		client := contextOnlyClient{wrappedClient: wrappedClient{pods}, PodInterface: pods.CoreV1().Pods(""), watches: new([]context.Context), events: make(chan watch.Event)}
+		client := contextOnlyClient{
+			wrappedClient: wrappedClient{pods}, PodInterface: pods.CoreV1().Pods(""), watches: new([]context.Context),
+			events: make(chan watch.Event),
+		}
 		source := newSource(watchsource.NewStore(), client)
 		start(t, source, "app")
 		defer source.Stop()

@@ -67,21 +67,29 @@ var recreatedPods = []struct {
 	state watchsource.State
 }{
 	{name: "pending", again: pod("1"), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Pending", state: watchsource.Pending},
-	{name: "running", again: pod("1", phase(corev1.PodRunning)), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
+	{
+		name: "running", again: pod("1", phase(corev1.PodRunning)), want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running",
+		state: watchsource.Running,
+	},
 	{name: "running, with a status", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running())),
 		want: "exec-1 Succeeded>Deleted, exec-1 nothing>Running", state: watchsource.Running},
-	{name: "ended in another way, created later", again: pod("1", createdLater, phase(corev1.PodFailed), container(executorContainer, ended(1, "Error"))),
+	{name: "ended in another way, created later", again: pod("1", createdLater, phase(corev1.PodFailed),
+		container(executorContainer, ended(1, "Error"))),
 		want: "exec-1 Succeeded>Deleted, exec-1 nothing>Failed", state: watchsource.Failed},
-	{name: "the same pod, without the time of its creation", again: pod("1", phase(corev1.PodSucceeded), container(executorContainer, ended(0, "Completed"))),
+	{name: "the same pod, without the time of its creation", again: pod("1", phase(corev1.PodSucceeded),
+		container(executorContainer, ended(0, "Completed"))),
 		want: "", state: watchsource.Succeeded},
 	{name: "the same pod", again: donePod, want: "", state: watchsource.Succeeded},
-	{name: "the same pod, which is deleted", again: pod("1", phase(corev1.PodSucceeded), deleting, container(executorContainer, ended(0, "Completed"))),
+	{name: "the same pod, which is deleted", again: pod("1", phase(corev1.PodSucceeded), deleting,
+		container(executorContainer, ended(0, "Completed"))),
 		want: "", state: watchsource.Succeeded},
-	{name: "the same pod, started again", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running()), lastEnd(0, "Completed", 1)),
+	{name: "the same pod, started again", again: pod("1", phase(corev1.PodRunning), container(executorContainer, running()),
+		lastEnd(0, "Completed", 1)),
 		want: "exec-1 Succeeded>Running", state: watchsource.Running},
 	{name: "the same pod, started again without a last state", again: pod("1", phase(corev1.PodRunning), mainStatus("", 1, running())),
 		want: "exec-1 Succeeded>Running", state: watchsource.Running},
-	{name: "the same pod, about to be started again", again: pod("1", phase(corev1.PodRunning), mainStatus("", 0, waiting("CrashLoopBackOff"), ended(0, "Completed"))),
+	{name: "the same pod, about to be started again", again: pod("1", phase(corev1.PodRunning),
+		mainStatus("", 0, waiting("CrashLoopBackOff"), ended(0, "Completed"))),
 		want: "exec-1 Succeeded>Running", state: watchsource.Running},
 }
 
@@ -108,7 +116,8 @@ func TestRecreatedPodWithoutUID(t *testing.T) {
 			})
 			e, _ := store.Snapshot().Get("exec-1")
 			if got := changeLines(changes); got != test.want || e.State != test.state || e.Problem != "" {
-				t.Errorf("%s by %s: changes %q, then %v, problem %q; want %q, %v, none", test.name, way.name, got, e.State, e.Problem, test.want, test.state)
+				t.Errorf("%s by %s: changes %q, then %v, problem %q; want %q, %v, none", test.name, way.name, got, e.State, e.Problem,
+					test.want, test.state)
 			}
 		}
 	}

@@ -69,7 +69,10 @@ func (m *model) step(r *rand.Rand) {
 	case n == 0:
 		m.replace(r)
 	case n == 1 && len(m.readers) < 4:
-		reader := &modelReader{batchReader: newBatchReader(m.t, m.store, 0), view: map[string]watchsource.State{}, ends: map[string]int{}, gone: map[string]int{}}
+		reader := &modelReader{
+			batchReader: newBatchReader(m.t, m.store, 0), view: map[string]watchsource.State{}, ends: map[string]int{},
+			gone: map[string]int{},
+		}
 		reader.owed.ends, reader.owed.gone = map[string]bool{}, map[string]bool{}
 		m.readers = append(m.readers, reader)
 		m.read(reader)

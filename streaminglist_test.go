@@ -147,7 +147,8 @@ func TestPageWithoutVersion(t *testing.T) {
 		source := newSource(store, server.JSONClient())
 		defer source.Stop()
 		if err := source.Start("app"); err == nil || !strings.Contains(err.Error(), "without a resource version") {
-			t.Errorf("Start = %v, with %d of %d executors, want an error that says \"without a resource version\"", err, store.Snapshot().Len(), pods)
+			t.Errorf("Start = %v, with %d of %d executors, want an error that says \"without a resource version\"", err,
+				store.Snapshot().Len(), pods)
 		}
 	})
 }

@@ -19,7 +19,8 @@ import (
 )
 
 func podWithASidecar() *corev1.Pod {
-	return pod("1", phase(corev1.PodRunning), container("side", running()), container(executorContainer, running()), containerPolicy("side", "Always"),
+	return pod("1", phase(corev1.PodRunning), container("side",
+		running()), container(executorContainer, running()), containerPolicy("side", "Always"),
 		func(p *corev1.Pod) {
 			p.Spec.NodeName = "node-1"
 			p.Spec.Volumes = []corev1.Volume{{Name: "scratch"}}

@@ -129,7 +129,8 @@ func restartPolicies() []*corev1.Pod {
 		pod("1", container(executorContainer, running()), container("logs", running())),
 		pod("1", container(executorContainer, running()), container("logs", running()), rules),
 		pod("1", container(executorContainer, running()), initContainer("fetch", "", ended(0, "Completed"))),
-		pod("1", container(executorContainer, running()), initContainer("fetch", "", ended(0, "Completed")), initContainer("proxy", "Always", running())),
+		pod("1", container(executorContainer, running()), initContainer("fetch", "", ended(0, "Completed")),
+			initContainer("proxy", "Always", running())),
 		pod("1", container(executorContainer, running()), ephemeralContainer("debug", running())),
 	}
 }

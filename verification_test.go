@@ -153,10 +153,13 @@ func TestVerificationWithoutTheVersion(t *testing.T) {
 	tooLarge := apierrors.NewTimeoutError("Too large resource version", 1)
 	tooLarge.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
 	for name, fault := range map[string]watchtest.Fault{
-		"expired":            {If: isExact, Do: watchtest.Answer(apierrors.NewResourceExpired("too old"))},
-		"not reached":        {If: isExact, Do: watchtest.Answer(tooLarge)},
-		"not supported":      {If: isExact, Do: watchtest.Answer(apierrors.NewBadRequest("resourceVersionMatch is unknown"))},
-		"the second page":    {If: func(r watchtest.Request) bool { return r.Options.Continue != "" }, Do: watchtest.Answer(apierrors.NewResourceExpired("too old"))},
+		"expired":       {If: isExact, Do: watchtest.Answer(apierrors.NewResourceExpired("too old"))},
+		"not reached":   {If: isExact, Do: watchtest.Answer(tooLarge)},
+		"not supported": {If: isExact, Do: watchtest.Answer(apierrors.NewBadRequest("resourceVersionMatch is unknown"))},
+		"the second page": {
+			If: func(r watchtest.Request) bool { return r.Options.Continue != "" },
+			Do: watchtest.Answer(apierrors.NewResourceExpired("too old")),
+		},
 		"without a bookmark": {On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()},
 	} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
@@ -185,23 +188,34 @@ func TestVerificationWithoutTheVersion(t *testing.T) {
 	}
 }
 
+// verificationFaults are the cases of TestVerificationFails.
+var verificationFaults = map[string]struct {
+	do  watchtest.Effect
+	err string
+}{
+	"forbidden": {
+		do:  watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role"))),
+		err: "list the metadata of pods in all namespaces: pods is forbidden: no role; grant the verbs list and watch",
+	},
+	"busy": {
+		do:  watchtest.Answer(apierrors.NewTooManyRequests("later", 20)),
+		err: "list the metadata of pods in all namespaces: later",
+	},
+	"refused": {
+		do: watchtest.Refuse(), err: "list the metadata of pods in all namespaces: dial tcp: watchtest: connection refused",
+	},
+	"not answered":           {do: watchtest.Hang(), err: "list the metadata of pods in all namespaces: no answer within 1m0s"},
+	"a body that ends early": {do: watchtest.Tear(), err: "list the metadata of pods in all namespaces: "},
+	"no list": {
+		do:  watchtest.SendRaw([]byte("null")),
+		err: "list the metadata of pods in all namespaces: unexpected response from the API server",
+	},
+}
+
 // A verification that fails is an error in the status and for the observer, and is made again
 // after the interval. The watch goes on, and the source is healthy.
 func TestVerificationFails(t *testing.T) {
-	for name, test := range map[string]struct {
-		do  watchtest.Effect
-		err string
-	}{
-		"forbidden": {
-			do:  watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no role"))),
-			err: "list the metadata of pods in all namespaces: pods is forbidden: no role; grant the verbs list and watch",
-		},
-		"busy":                   {do: watchtest.Answer(apierrors.NewTooManyRequests("later", 20)), err: "list the metadata of pods in all namespaces: later"},
-		"refused":                {do: watchtest.Refuse(), err: "list the metadata of pods in all namespaces: dial tcp: watchtest: connection refused"},
-		"not answered":           {do: watchtest.Hang(), err: "list the metadata of pods in all namespaces: no answer within 1m0s"},
-		"a body that ends early": {do: watchtest.Tear(), err: "list the metadata of pods in all namespaces: "},
-		"no list":                {do: watchtest.SendRaw([]byte("null")), err: "list the metadata of pods in all namespaces: unexpected response from the API server"},
-	} {
+	for name, test := range verificationFaults {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			server, log, seen := watchtest.NewServer(), new(logLines), new(observations)
 			podsBeforeLosses(server)
@@ -253,7 +267,8 @@ func TestVerificationInPages(t *testing.T) {
 		env.update("0001", touch)
 		time.Sleep(noticed)
 		env.wantEqualToList()
-		if err := env.source.Status().Err; err == nil || !strings.Contains(err.Error(), "lost events of 2 pods, the first: pod jobs/exec-0000 is gone") {
+		if err := env.source.Status().Err; err == nil ||
+			!strings.Contains(err.Error(), "lost events of 2 pods, the first: pod jobs/exec-0000 is gone") {
 			t.Errorf("Status.Err = %v, want two pods", err)
 		}
 	})

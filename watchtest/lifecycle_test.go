@@ -138,7 +138,10 @@ func TestLifecycleAnnotations(t *testing.T) {
 			t.Errorf("LifecycleOf = %+v, want %+v", got, l)
 		}
 	}
-	for key, value := range map[string]string{"watchtest/run-for": "90", "watchtest/evict-after": "-1s", "watchtest/exit-code": "OOM", "watchtest/delete-after": ""} {
+	for key, value := range map[string]string{
+		"watchtest/run-for": "90", "watchtest/evict-after": "-1s", "watchtest/exit-code": "OOM",
+		"watchtest/delete-after": "",
+	} {
 		func() {
 			defer wantPanic(t, key)
 			watchtest.LifecycleOf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{key: value}}})

@@ -150,7 +150,8 @@ func TestClientPatch(t *testing.T) {
 			}
 		}
 		status := []byte(`{"status":{"phase":"Failed"}}`)
-		if got, err := pods.Patch(t.Context(), "a", types.MergePatchType, status, metav1.PatchOptions{}, "status"); err != nil || got.Status.Phase != corev1.PodFailed {
+		got, err := pods.Patch(t.Context(), "a", types.MergePatchType, status, metav1.PatchOptions{}, "status")
+		if err != nil || got.Status.Phase != corev1.PodFailed {
 			t.Errorf("of the status: %v, %v", got.Status.Phase, err)
 		}
 		_, err := pods.Patch(t.Context(), "a", types.JSONPatchType, []byte("[]"), metav1.PatchOptions{})

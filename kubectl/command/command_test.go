@@ -300,7 +300,9 @@ func TestWatch(t *testing.T) {
 			}
 			states = append(states, fmt.Sprint(before, " ", c.After.State, " ", c.Ended))
 		}
-		if want := []string{"null Pending false", "Pending Running false", "Running Failed true", "Failed Deleted false"}; !slices.Equal(states, want) {
+		if want := []string{
+			"null Pending false", "Pending Running false", "Running Failed true", "Failed Deleted false",
+		}; !slices.Equal(states, want) {
 			t.Errorf("-w -o json: got %q, want %q", states, want)
 		}
 
