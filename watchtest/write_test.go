@@ -154,7 +154,7 @@ func TestClientPatch(t *testing.T) {
 		if err != nil || got.Status.Phase != corev1.PodFailed {
 			t.Errorf("of the status: %v, %v", got.Status.Phase, err)
 		}
-		_, err := pods.Patch(t.Context(), "a", types.JSONPatchType, []byte("[]"), metav1.PatchOptions{})
+		_, err = pods.Patch(t.Context(), "a", types.JSONPatchType, []byte("[]"), metav1.PatchOptions{})
 		if !apierrors.IsUnsupportedMediaType(err) {
 			t.Errorf("of another type: err = %v, want UnsupportedMediaType", err)
 		}
