@@ -18,48 +18,56 @@ import (
 	"github.com/executorpods/watchsource/internal/waiting"
 )
 
+// status sets the states of the executor container.
+func status(state, last corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.RestartPolicy = corev1.RestartPolicyAlways
+		p.Status.Phase = corev1.PodRunning
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: executorContainer, ContainerID: "a", State: state, LastTerminationState: last}}
+	}
+}
+
+var (
+	runs    = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	waits   = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+	crashed = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", ContainerID: "a"}}
+	none    = corev1.ContainerState{}
+)
+
+// waitingEnds has calls that wait, and how many ends a reader of the store must be shown.
+var waitingEnds = []struct {
+	name  string
+	calls func(*waiting.Queue, func(func(*corev1.Pod)) *podwire.Pod)
+	ends  int
+	first bool // the store has received the oldest list
+}{
+	{name: "in the last state of an update", ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		q.UpdatePod(next(status(runs, none)))
+		q.ReplacePods([]*podwire.Pod{next(status(runs, none))})
+		q.UpdatePod(next(status(waits, crashed)))
+	}},
+	{name: "in the last state of a list", ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		q.ReplacePods([]*podwire.Pod{next(status(runs, none))})
+		q.ReplacePods([]*podwire.Pod{next(status(waits, crashed))})
+	}},
+	{name: "in the last state of the oldest list", first: true, ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		q.UpdatePod(next(status(runs, none)))
+		q.ReplacePods([]*podwire.Pod{next(status(waits, crashed))})
+	}},
+	{name: "in a deletion", ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		q.UpdatePod(next(status(runs, none)))
+		q.DeletePod(next(status(crashed, none)))
+	}},
+	{name: "in the first state", ends: 0, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
+		q.UpdatePod(next(status(waits, crashed)))
+	}},
+}
+
 // If so many lists wait for a slow store that only the oldest and the ends of the others are
 // kept, a reader of the store is shown each end. This holds for a pod that the oldest list does
 // not have too.
 func TestEndsInManyWaitingLists(t *testing.T) {
-	status := func(state, last corev1.ContainerState) func(*corev1.Pod) {
-		return func(p *corev1.Pod) {
-			p.Spec.RestartPolicy = corev1.RestartPolicyAlways
-			p.Status.Phase = corev1.PodRunning
-			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: executorContainer, ContainerID: "a", State: state, LastTerminationState: last}}
-		}
-	}
-	runs := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
-	waits := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
-	crashed := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", ContainerID: "a"}}
-	none := corev1.ContainerState{}
-	for _, test := range []struct {
-		name  string
-		calls func(*waiting.Queue, func(func(*corev1.Pod)) *podwire.Pod)
-		ends  int
-		first bool // the store has received the oldest list
-	}{
-		{name: "in the last state of an update", ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
-			q.UpdatePod(next(status(runs, none)))
-			q.ReplacePods([]*podwire.Pod{next(status(runs, none))})
-			q.UpdatePod(next(status(waits, crashed)))
-		}},
-		{name: "in the last state of a list", ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
-			q.ReplacePods([]*podwire.Pod{next(status(runs, none))})
-			q.ReplacePods([]*podwire.Pod{next(status(waits, crashed))})
-		}},
-		{name: "in the last state of the oldest list", first: true, ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
-			q.UpdatePod(next(status(runs, none)))
-			q.ReplacePods([]*podwire.Pod{next(status(waits, crashed))})
-		}},
-		{name: "in a deletion", ends: 1, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
-			q.UpdatePod(next(status(runs, none)))
-			q.DeletePod(next(status(crashed, none)))
-		}},
-		{name: "in the first state", ends: 0, calls: func(q *waiting.Queue, next func(func(*corev1.Pod)) *podwire.Pod) {
-			q.UpdatePod(next(status(waits, crashed)))
-		}},
-	} {
+	for _, test := range waitingEnds {
 		store := watchsource.NewStore()
 		slow := &slowStore{store: store, called: make(chan struct{}), proceed: make(chan struct{})}
 		q := waiting.NewQueue(waiting.Config{

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -89,18 +90,30 @@ func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := m.next.RoundTrip(r)
 	if err != nil {
 		m.trace.add("    request: watch %v, streaming list %v, from %q: %v", streaming, list, query.Get("resourceVersion"), err)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if streaming && errors.Is(err, context.Canceled) {
-			// The client may have taken an unanswered watch for open.
-			m.lastStream = &monitoredBody{startVersion: query.Get("resourceVersion"), ended: time.Now(), closedByClient: true}
-		}
-		if check {
-			m.noteCheck()
-		}
+		m.failed(query, err)
 		return nil, err
 	}
 	m.trace.add("    request: watch %v, streaming list %v, from %q: %s", streaming, list, query.Get("resourceVersion"), response.Status)
+	m.answered(query, response)
+	return response, nil
+}
+
+// failed notes a request that was not answered.
+func (m *responseMonitor) failed(query url.Values, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if query.Get("watch") != "" && errors.Is(err, context.Canceled) {
+		// The client may have taken an unanswered watch for open.
+		m.lastStream = &monitoredBody{startVersion: query.Get("resourceVersion"), ended: time.Now(), closedByClient: true}
+	}
+	if query.Has("fieldSelector") {
+		m.noteCheck()
+	}
+}
+
+// answered notes an answer, and watches its body.
+func (m *responseMonitor) answered(query url.Values, response *http.Response) {
+	check := query.Has("fieldSelector")
 	body := &monitoredBody{
 		ReadCloser: response.Body, monitor: m, opened: time.Now(),
 		accepted: response.StatusCode == http.StatusOK, check: check, startVersion: query.Get("resourceVersion"),
@@ -108,7 +121,7 @@ func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
 	response.Body = body
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if streaming {
+	if query.Get("watch") != "" {
 		body.unchecked = m.checking
 		m.lastStream = body
 	}
@@ -125,7 +138,6 @@ func (m *responseMonitor) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.lostVersions++ // counted here because the client may not read the body
 		body.lossCounted = true
 	}
-	return response, nil
 }
 
 // verify passes on a request of a verification, which gives no reason for a list: no event is

@@ -20,60 +20,66 @@ import (
 )
 
 // TestListsThatTheSourceMayMake checks that the responseMonitor allows as many lists as the
+var (
+	badRequest = watchtest.Answer(apierrors.NewBadRequest("not this version"))
+	forbidden  = watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("RBAC")))
+)
+
+// allowedLists has faults, and how many lists the source may make after them.
+var allowedLists = []struct {
+	name   string
+	faults []watchtest.Fault // of the requests after the first stream
+	gone   bool              // the version of the first stream has been compacted
+	lists  int
+}{
+	{name: "one silent stream", faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 1, Do: watchtest.Silence()},
+	}},
+	{name: "two silent streams", lists: 1, faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 2, Do: watchtest.Silence()},
+	}},
+	{name: "a refusal with a silent body, and a silent stream", lists: 1, faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 2, Do: watchtest.Silence()},
+		{On: watchtest.Watch, Times: 1, Do: forbidden},
+	}},
+	{name: "two refusals", faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 2, Do: badRequest},
+	}},
+	{name: "three refusals", lists: 1, faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 3, Do: badRequest},
+	}},
+	{name: "a stream between refusals", faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 2, Do: badRequest},
+		{On: watchtest.Watch, Times: 1, After: 1, Do: watchtest.Cut()},
+		{On: watchtest.Watch, Skip: 1, Times: 1, Do: badRequest},
+	}},
+	{name: "a check without an answer between refusals", lists: 1, faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 2, Do: badRequest},
+		{On: watchtest.Watch, Times: 1, Do: watchtest.Silence()},
+		{On: watchtest.Watch, Skip: 1, Times: 1, Do: badRequest},
+		{On: watchtest.List, Times: 1, Do: watchtest.Refuse()},
+	}},
+	{name: "three empty streams", faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 3, Do: watchtest.Cut()},
+	}},
+	{name: "four empty streams", lists: 1, faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 4, Do: watchtest.Cut()},
+	}},
+	{name: "an empty stream that the client closes at the time of the check before it", lists: 1, faults: []watchtest.Fault{
+		{On: watchtest.Watch, Times: 3, Do: watchtest.Cut()},
+		{On: watchtest.Watch, Skip: 3, Times: 1, Do: watchtest.SendRaw([]byte("<html>"))},
+	}},
+	{name: "incomplete streaming lists between refusals", gone: true, lists: 2, faults: []watchtest.Fault{
+		{On: watchtest.StreamingList, Times: 3, Do: watchtest.OmitInitialEventsEnd()},
+		{On: watchtest.StreamingList, Times: 3, Do: watchtest.Limit(2*time.Second, watchtest.Cut())},
+		{On: watchtest.List, Times: 2, Do: badRequest},
+		{On: watchtest.Watch, Skip: 1, Times: 1, Do: badRequest},
+	}},
+}
+
 // source makes by its rules in a script of faults, and not one more.
 func TestListsThatTheSourceMayMake(t *testing.T) {
-	badRequest := watchtest.Answer(apierrors.NewBadRequest("not this version"))
-	forbidden := watchtest.Answer(apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("RBAC")))
-	for _, test := range []struct {
-		name   string
-		faults []watchtest.Fault // of the requests after the first stream
-		gone   bool              // the version of the first stream has been compacted
-		lists  int
-	}{
-		{name: "one silent stream", faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 1, Do: watchtest.Silence()},
-		}},
-		{name: "two silent streams", lists: 1, faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 2, Do: watchtest.Silence()},
-		}},
-		{name: "a refusal with a silent body, and a silent stream", lists: 1, faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 2, Do: watchtest.Silence()},
-			{On: watchtest.Watch, Times: 1, Do: forbidden},
-		}},
-		{name: "two refusals", faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 2, Do: badRequest},
-		}},
-		{name: "three refusals", lists: 1, faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 3, Do: badRequest},
-		}},
-		{name: "a stream between refusals", faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 2, Do: badRequest},
-			{On: watchtest.Watch, Times: 1, After: 1, Do: watchtest.Cut()},
-			{On: watchtest.Watch, Skip: 1, Times: 1, Do: badRequest},
-		}},
-		{name: "a check without an answer between refusals", lists: 1, faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 2, Do: badRequest},
-			{On: watchtest.Watch, Times: 1, Do: watchtest.Silence()},
-			{On: watchtest.Watch, Skip: 1, Times: 1, Do: badRequest},
-			{On: watchtest.List, Times: 1, Do: watchtest.Refuse()},
-		}},
-		{name: "three empty streams", faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 3, Do: watchtest.Cut()},
-		}},
-		{name: "four empty streams", lists: 1, faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 4, Do: watchtest.Cut()},
-		}},
-		{name: "an empty stream that the client closes at the time of the check before it", lists: 1, faults: []watchtest.Fault{
-			{On: watchtest.Watch, Times: 3, Do: watchtest.Cut()},
-			{On: watchtest.Watch, Skip: 3, Times: 1, Do: watchtest.SendRaw([]byte("<html>"))},
-		}},
-		{name: "incomplete streaming lists between refusals", gone: true, lists: 2, faults: []watchtest.Fault{
-			{On: watchtest.StreamingList, Times: 3, Do: watchtest.OmitInitialEventsEnd()},
-			{On: watchtest.StreamingList, Times: 3, Do: watchtest.Limit(2*time.Second, watchtest.Cut())},
-			{On: watchtest.List, Times: 2, Do: badRequest},
-			{On: watchtest.Watch, Skip: 1, Times: 1, Do: badRequest},
-		}},
-	} {
+	for _, test := range allowedLists {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer(watchtest.WithBookmarkInterval(time.Minute))

@@ -44,35 +44,46 @@ func driver(v *variation) *corev1.Pod {
 		},
 		Spec: podSpec(v, "spark-driver", "spark-drivers"),
 	}
-	pod.Spec.Containers = []corev1.Container{{
+	names := driverNames{app: app, id: id, run: run, team: team, localDir: localDir}
+	pod.Spec.Containers = []corev1.Container{driverContainer(v, names, image, memory)}
+	pod.Spec.Volumes = driverVolumes(v, names)
+	addServiceAccount(v, &pod.Spec)
+	return pod
+}
+
+// driverNames are the names that the parts of a driver have in common.
+type driverNames struct{ app, id, run, team, localDir string }
+
+func driverContainer(v *variation, n driverNames, image, memory string) corev1.Container {
+	return corev1.Container{
 		Name:            "spark-kubernetes-driver",
 		Image:           image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args: []string{
 			"driver", "--properties-file", "/opt/spark/conf/spark.properties", "--class", "com.example." + v.oneOf("etl.Main", "pipelines.RevenueReport", "features.Backfill"),
-			"s3a://" + team + "-artifacts/" + app + "/" + app + "-assembly-" + fmt.Sprintf("%d.%d.%d", v.between(1, 4), v.between(0, 30), v.between(0, 12)) + ".jar",
-			"--date", v.created.Format("2006-01-02"), "--run", run,
+			"s3a://" + n.team + "-artifacts/" + n.app + "/" + n.app + "-assembly-" + fmt.Sprintf("%d.%d.%d", v.between(1, 4), v.between(0, 30), v.between(0, 12)) + ".jar",
+			"--date", v.created.Format("2006-01-02"), "--run", n.run,
 		},
 		Ports: []corev1.ContainerPort{
 			port("driver-rpc-port", 7078), port("blockmanager", 7079), port("spark-ui", 4040), port("metrics", 8090),
 		},
 		Env: []corev1.EnvVar{
 			{Name: "SPARK_USER", Value: v.oneOf("root", "etl", "airflow", "185")},
-			{Name: "SPARK_APPLICATION_ID", Value: id},
+			{Name: "SPARK_APPLICATION_ID", Value: n.id},
 			fieldVariable("SPARK_DRIVER_BIND_ADDRESS", "status.podIP"),
 			fieldVariable("POD_NAMESPACE", "metadata.namespace"),
-			{Name: "SPARK_LOCAL_DIRS", Value: localDir},
+			{Name: "SPARK_LOCAL_DIRS", Value: n.localDir},
 			{Name: "SPARK_CONF_DIR", Value: "/opt/spark/conf"},
 			{Name: "HADOOP_CONF_DIR", Value: "/opt/hadoop/conf"},
 			{Name: "AWS_REGION", Value: "eu-central-1"},
 			{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel-collector.observability.svc:4317"},
-			secretVariable("AWS_ACCESS_KEY_ID", team+"-s3", "access-key"),
-			secretVariable("AWS_SECRET_ACCESS_KEY", team+"-s3", "secret-key"),
+			secretVariable("AWS_ACCESS_KEY_ID", n.team+"-s3", "access-key"),
+			secretVariable("AWS_SECRET_ACCESS_KEY", n.team+"-s3", "secret-key"),
 			secretVariable("METASTORE_PASSWORD", "hive-metastore", "password"),
 		},
 		Resources: resources(v.oneOf("1", "2", "4"), memory),
 		VolumeMounts: []corev1.VolumeMount{
-			{Name: "spark-local-dir-1", MountPath: localDir},
+			{Name: "spark-local-dir-1", MountPath: n.localDir},
 			{Name: "spark-conf-volume-driver", MountPath: "/opt/spark/conf"},
 			{Name: "hadoop-properties", MountPath: "/opt/hadoop/conf"},
 			{Name: "pod-template-volume", MountPath: "/opt/spark/pod-template"},
@@ -82,17 +93,18 @@ func driver(v *variation) *corev1.Pod {
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		SecurityContext:          &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), RunAsUser: new(int64(185)), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
-	}}
-	pod.Spec.Volumes = []corev1.Volume{
-		emptyDir("spark-local-dir-1", v.oneOf("32Gi", "64Gi", "256Gi")),
-		configMap("spark-conf-volume-driver", "spark-drv-"+run+"-conf-map", "log4j2.properties", "spark.properties", "metrics.properties"),
-		configMap("hadoop-properties", team+"-hadoop-config", "core-site.xml", "hdfs-site.xml"),
-		configMap("pod-template-volume", app+"-"+run+"-driver-podspec-conf-map", "pod-spec-template.yml"),
-		{Name: "checkpoints", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: app + "-checkpoints"}}},
-		{Name: "truststore", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: team + "-truststore", DefaultMode: new(int32(0o644))}}},
 	}
-	addServiceAccount(v, &pod.Spec)
-	return pod
+}
+
+func driverVolumes(v *variation, n driverNames) []corev1.Volume {
+	return []corev1.Volume{
+		emptyDir("spark-local-dir-1", v.oneOf("32Gi", "64Gi", "256Gi")),
+		configMap("spark-conf-volume-driver", "spark-drv-"+n.run+"-conf-map", "log4j2.properties", "spark.properties", "metrics.properties"),
+		configMap("hadoop-properties", n.team+"-hadoop-config", "core-site.xml", "hdfs-site.xml"),
+		configMap("pod-template-volume", n.app+"-"+n.run+"-driver-podspec-conf-map", "pod-spec-template.yml"),
+		{Name: "checkpoints", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: n.app + "-checkpoints"}}},
+		{Name: "truststore", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: n.team + "-truststore", DefaultMode: new(int32(0o644))}}},
+	}
 }
 
 // ownedBy returns the owner of one pod.

@@ -41,22 +41,39 @@ func rayWorker(v *variation) *corev1.Pod {
 				"team":                              v.team(),
 				"environment":                       "production",
 			},
-			Annotations: map[string]string{
-				"ray.io/ft-enabled":                              "false",
-				"ray.io/external-storage-namespace":              v.uuid(),
-				"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-				"prometheus.io/scrape":                           "true",
-				"prometheus.io/port":                             "8080",
-				"sidecar.istio.io/inject":                        "false",
-				"karpenter.sh/do-not-disrupt":                    "true",
-				"mlflow.example.com/run-id":                      v.hex(32),
-				"mlflow.example.com/artifacts":                   "s3://ml-artifacts-eu-central-1/" + app + "/" + v.hex(32) + "/artifacts",
-				"kubectl.kubernetes.io/default-container":        "ray-worker",
-			},
+			Annotations:     rayAnnotations(v, app),
 			OwnerReferences: []metav1.OwnerReference{ownedBy("ray.io/v1", "RayCluster", cluster, v)},
 		},
 		Spec: podSpec(v, "ray-worker", "ml-"+group),
 	}
+	addRayContainers(&pod.Spec, image, head, group, cpus, memory)
+	pod.Spec.Volumes = []corev1.Volume{
+		{Name: "shared-mem", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: quantity(memory)}}},
+		emptyDir("log-volume", "20Gi"),
+		{Name: "model-cache", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "model-cache-" + group}}},
+		configMap("training-config", app+"-training", "config.yaml", "accelerate.yaml"),
+	}
+	addServiceAccount(v, &pod.Spec)
+	return pod
+}
+
+func rayAnnotations(v *variation, app string) map[string]string {
+	return map[string]string{
+		"ray.io/ft-enabled":                              "false",
+		"ray.io/external-storage-namespace":              v.uuid(),
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+		"prometheus.io/scrape":                           "true",
+		"prometheus.io/port":                             "8080",
+		"sidecar.istio.io/inject":                        "false",
+		"karpenter.sh/do-not-disrupt":                    "true",
+		"mlflow.example.com/run-id":                      v.hex(32),
+		"mlflow.example.com/artifacts":                   "s3://ml-artifacts-eu-central-1/" + app + "/" + v.hex(32) + "/artifacts",
+		"kubectl.kubernetes.io/default-container":        "ray-worker",
+	}
+}
+
+// addRayContainers adds the containers of a worker of a group.
+func addRayContainers(spec *corev1.PodSpec, image, head, group, cpus, memory string) {
 	env := rayEnv(head, group, cpus, memory)
 	mounts := []corev1.VolumeMount{
 		{Name: "shared-mem", MountPath: "/dev/shm"},
@@ -64,7 +81,7 @@ func rayWorker(v *variation) *corev1.Pod {
 		{Name: "model-cache", MountPath: "/models"},
 		{Name: "training-config", MountPath: "/etc/training", ReadOnly: true},
 	}
-	pod.Spec.InitContainers = []corev1.Container{{
+	spec.InitContainers = []corev1.Container{{
 		Name: "wait-gcs-ready", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
 		Command: []string{"/bin/bash", "-c", "--"}, Args: []string{waitForHead(head)},
 		Env: env, Resources: resources("200m", "256Mi"), VolumeMounts: mounts[:2],
@@ -82,15 +99,7 @@ func rayWorker(v *variation) *corev1.Pod {
 	}
 	worker.Resources.Limits["nvidia.com/gpu"] = resource.MustParse("1")
 	worker.Resources.Requests["nvidia.com/gpu"] = resource.MustParse("1")
-	pod.Spec.Containers = []corev1.Container{worker}
-	pod.Spec.Volumes = []corev1.Volume{
-		{Name: "shared-mem", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: quantity(memory)}}},
-		emptyDir("log-volume", "20Gi"),
-		{Name: "model-cache", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "model-cache-" + group}}},
-		configMap("training-config", app+"-training", "config.yaml", "accelerate.yaml"),
-	}
-	addServiceAccount(v, &pod.Spec)
-	return pod
+	spec.Containers = []corev1.Container{worker}
 }
 
 const rayHealth = "wget --tries 1 -T 2 -q -O- http://localhost:52365/api/local_raylet_healthz | grep success"

@@ -39,7 +39,25 @@ func tenContainers(v *variation) *corev1.Pod {
 		},
 		Spec: podSpec(v, "argo-workflow", "workflows"),
 	}
-	env := []corev1.EnvVar{
+	env := workflowVariables(v, app, workflow, node, step, date)
+	image := "registry.example.com/workflows/" + app
+	tag := fmt.Sprintf("%d.%d.%d-%s", v.between(1, 3), v.between(0, 20), v.between(0, 9), v.oneOf("3f9c2ab", "b81d07e", "77aa019"))
+	pod.Spec.InitContainers = []corev1.Container{
+		workflowContainer("init", "registry.example.com/argo/argoexec:v3.7.2", env, "argoexec", "init", "--loglevel", "info", "--log-format", "text"),
+	}
+	pod.Spec.Containers = workflowContainers(v, env, image, tag, app, date)
+	pod.Spec.Volumes = []corev1.Volume{
+		{Name: "var-run-argo", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		emptyDir("tmp-dir-argo", "4Gi"),
+		emptyDir("workspace", v.oneOf("50Gi", "200Gi")),
+		configMap("settings", app+"-settings", "settings.yaml"),
+	}
+	addServiceAccount(v, &pod.Spec)
+	return pod
+}
+
+func workflowVariables(v *variation, app, workflow, node, step, date string) []corev1.EnvVar {
+	return []corev1.EnvVar{
 		fieldVariable("ARGO_POD_NAME", "metadata.name"),
 		fieldVariable("ARGO_POD_UID", "metadata.uid"),
 		{Name: "ARGO_WORKFLOW_NAME", Value: workflow},
@@ -49,11 +67,10 @@ func tenContainers(v *variation) *corev1.Pod {
 		{Name: "ARGO_DEADLINE", Value: after(v.created, v.seconds(3600, 90_000)).UTC().Format("2006-01-02T15:04:05Z")},
 		{Name: "ARGO_PROGRESS_FILE", Value: "/var/run/argo/progress"},
 	}
-	image := "registry.example.com/workflows/" + app
-	tag := fmt.Sprintf("%d.%d.%d-%s", v.between(1, 3), v.between(0, 20), v.between(0, 9), v.oneOf("3f9c2ab", "b81d07e", "77aa019"))
-	pod.Spec.InitContainers = []corev1.Container{
-		workflowContainer("init", "registry.example.com/argo/argoexec:v3.7.2", env, "argoexec", "init", "--loglevel", "info", "--log-format", "text"),
-	}
+}
+
+// workflowContainers returns ten containers of images with a tag.
+func workflowContainers(v *variation, env []corev1.EnvVar, image, tag, app, date string) (all []corev1.Container) {
 	for _, name := range []string{KindContainer, "wait", "fetch", "decompress", "deduplicate", "enrich", "aggregate", "export", "log-shipper", "metrics"} {
 		c := workflowContainer(name, image+"-"+name+":"+tag, env, "/var/run/argo/argoexec", "emissary", "--loglevel", "info", "--",
 			"/app/"+name, "--input", "s3://lake-eu-central-1/raw/"+app+"/dt="+date, "--part", fmt.Sprint(v.between(0, 4000)))
@@ -64,16 +81,9 @@ func tenContainers(v *variation) *corev1.Pod {
 			c.Ports = []corev1.ContainerPort{port("http", 9102)}
 			c.ReadinessProbe, c.LivenessProbe = httpProbe("/ready", 9102), httpProbe("/healthz", 9102)
 		}
-		pod.Spec.Containers = append(pod.Spec.Containers, c)
+		all = append(all, c)
 	}
-	pod.Spec.Volumes = []corev1.Volume{
-		{Name: "var-run-argo", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
-		emptyDir("tmp-dir-argo", "4Gi"),
-		emptyDir("workspace", v.oneOf("50Gi", "200Gi")),
-		configMap("settings", app+"-settings", "settings.yaml"),
-	}
-	addServiceAccount(v, &pod.Spec)
-	return pod
+	return all
 }
 
 // workflowContainer has its own name in one of the variables.
