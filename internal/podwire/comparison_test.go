@@ -20,7 +20,8 @@ import (
 type comparison struct {
 	fallback  runtime.ClientNegotiator
 	receivers []*receiver
-	decoding  map[Form]*Negotiator // for receivers of decoded pods
+	// decoding has the negotiators of receivers of decoded pods.
+	decoding map[Form]*Negotiator
 }
 
 func newComparison(memories ...memory) *comparison {

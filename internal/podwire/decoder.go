@@ -30,20 +30,27 @@ type Form uint8
 
 // The forms. A receiver has to expect decoded pods in any case, from other media types.
 const (
-	Wire    Form = iota // packed
-	Whole               // decoded
-	Trimmed             // decoded without the parts that Pod.Trimmed leaves out
+	// Wire is a packed pod.
+	Wire Form = iota
+	// Whole is a decoded pod.
+	Whole
+	// Trimmed is a decoded pod without the parts that [Pod.Trimmed] leaves out.
+	Trimmed
 )
 
 // A decoder reads pods and keeps the templates that they share.
 type decoder struct {
 	// Fixed after newDecoder.
-	form   Form
-	filter *Filter                // nil for none
-	known  func(uid []byte) Known // nil if the receiver cannot be asked
-	seed   maphash.Seed           // of the hashes that kind returns
+	form Form
+	// filter is nil if all pods are needed.
+	filter *Filter
+	// known is nil if the receiver cannot be asked.
+	known func(uid []byte) Known
+	// seed is that of the hashes that kind returns.
+	seed maphash.Seed
 
-	mu                     sync.Mutex // guards the following
+	// mu guards the following fields.
+	mu                     sync.Mutex
 	metadata, spec, status packing.Packer
 	// kept is memory for the policies of a spec.
 	kept []byte

@@ -19,7 +19,8 @@ var partNames = [3]string{"metadata", "spec", "status"}
 type podStore struct {
 	*decoder
 	pods map[types.UID]*Pod
-	made map[weak.Pointer[packing.Template]]bool // of all states
+	// made has the templates of all states.
+	made map[weak.Pointer[packing.Template]]bool
 }
 
 func newPodStore() *podStore {

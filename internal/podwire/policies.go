@@ -20,8 +20,10 @@ type policies struct {
 var noPolicies = &policies{spec: new(corev1.PodSpec)}
 
 const (
-	maxPolicies     = 16      // the number of policies in a cache
-	longestPolicies = 4 << 10 // the size in bytes of the longest policies in a cache
+	// maxPolicies is the number of policies in a cache.
+	maxPolicies = 16
+	// longestPolicies is the size in bytes of the longest policies in a cache.
+	longestPolicies = 4 << 10
 )
 
 // A policyCache lets pods share their policies. The policies that were used last come first.

@@ -36,16 +36,19 @@ var memories = []memory{none, last, oldest, another}
 type receiver struct {
 	*Negotiator
 	memory memory
-	reader Reader // reads all pods into one memory
+	// reader reads all pods into one memory.
+	reader Reader
 
 	byUID map[types.UID]*received
-	kept  []received // the newest of all pods, and the first of them
+	// kept has the newest of all pods, and the first of them.
+	kept []received
 }
 
 // received is a pod in both forms.
 type received struct {
-	pod  *Pod
-	want *corev1.Pod // what client-go has decoded, without managedFields
+	pod *Pod
+	// want is the pod that client-go has decoded, without managedFields.
+	want *corev1.Pod
 	was  podstate.Known
 }
 

@@ -26,7 +26,8 @@ var bigBuffers = sync.Pool{New: func() any { return new([bigRead]byte) }}
 type buffer struct {
 	in    io.Reader
 	small []byte
-	big   *[bigRead]byte // nil while small is in use
+	// big is nil while small is in use.
+	big *[bigRead]byte
 
 	// from and to are the place of the data in the buffer that is in use.
 	from, to int

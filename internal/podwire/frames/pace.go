@@ -23,7 +23,8 @@ const (
 // read waits only if the one before it has blocked: all data that had arrived is read then. So no
 // event is delayed by more than gatherTime, however little each read returns.
 type pace struct {
-	closed chan struct{} // ends a wait
+	// closed ends a wait.
+	closed chan struct{}
 	close  func()
 
 	// Owned by the goroutine that reads.

@@ -18,7 +18,8 @@ import (
 // A Part is a part of a pod: its metadata, spec or status. Where the part equals its template,
 // only the template has the bytes. The zero value is an empty part.
 type Part struct {
-	Template *Template // nil for an empty part
+	// Template is nil for an empty part.
+	Template *Template
 	// Delta turns the template into the part. It has operations of three varints and some bytes:
 	// keep so many bytes of the template, drop so many, and add the bytes, whose number is the
 	// third. The rest of the template follows after the last operation.

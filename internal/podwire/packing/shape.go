@@ -29,7 +29,8 @@ type Shape struct {
 type fieldSpec struct {
 	known bool
 	kind  int
-	shape *Shape // nil unless the field is a message
+	// shape is nil unless the field is a message.
+	shape *Shape
 }
 
 // The shapes of the parts of a pod.

@@ -54,6 +54,7 @@ func Times(m protobuf.Message) (created metav1.Time, deletion *metav1.Time) {
 // Labels is valid metadata that implements [labels.Labels].
 type Labels protobuf.Message
 
+// Set returns the labels as a Set.
 func (m Labels) Set() labels.Set {
 	set := labels.Set{}
 	for f := range protobuf.Message(m).Fields() {
@@ -65,6 +66,7 @@ func (m Labels) Set() labels.Set {
 	return set
 }
 
+// Lookup implements [labels.Labels], as the following methods do.
 func (m Labels) Lookup(key string) (value string, ok bool) {
 	wire, ok := protobuf.EntryOf(protobuf.Message(m), MetaLabels, key)
 	return string(wire), ok
