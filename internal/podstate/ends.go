@@ -3,8 +3,11 @@
 package podstate
 
 import (
-	"github.com/executorpods/watchsource/internal/rv"
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/rv"
 )
 
 // Ends records which runs of one executor have ended. The zero value has no run.
@@ -157,26 +160,40 @@ func (r run) hasEnded(end runEnd) bool {
 	return r.restarts == end.restarts
 }
 
+// Known holds the last reading of an executor and its ends. The zero value is an executor
+// that has not been seen.
+type Known struct {
+	Seen            bool
+	ResourceVersion string
+	CreatedAt       time.Time
+	Reading         Reading
+	Ends            Ends
+}
+
 // An observation has the facts of a pod beside the known state of its executor.
 type observation struct {
 	*facts
-	// seen is true if the executor was seen before, in the state with knownVersion.
-	seen         bool
-	knownVersion string
+	known *Known
 	// isCurrent is true if the status is about the current run, and not about a newer one.
 	isCurrent bool
 }
 
 // isOlder reports whether the pod is in an earlier state than the known one, as after a restore
 // of the server.
-func (o *observation) isOlder() bool { return rv.Older(o.pod.ResourceVersion, o.knownVersion) }
+func (o *observation) isOlder() bool { return rv.Older(o.pod.ResourceVersion, o.known.ResourceVersion) }
+
+// continues reports whether the pod is about the current run, and not in an earlier state of
+// it, as after a restore of the server.
+func (o *observation) continues() bool {
+	return o.isCurrent && o.known.Seen && !o.isOlder()
+}
 
 // observe notes the ends that a status shows. news is true if past, the end in the last
 // state, is to be shown. ended is true if the executor has ended now.
 func (ends *Ends) observe(o *observation, ended bool) (past runEnd, news bool) {
 	past, ofNow := o.earlierEnd()
 	switch {
-	case !o.seen:
+	case !o.known.Seen:
 		*ends = Ends{current: o.run, last: past, over: ofNow, untold: ofNow}
 		if o.lost && !o.deleting {
 			ends.current.restarts-- // the kubelet has counted the loss as a restart

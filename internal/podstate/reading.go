@@ -4,20 +4,9 @@ package podstate
 
 import (
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
-
-// Known holds the last reading of an executor and its ends. The zero value is an executor
-// that has not been seen.
-type Known struct {
-	Seen            bool
-	ResourceVersion string
-	CreatedAt       time.Time
-	Reading         Reading
-	Ends            Ends
-}
 
 // A Result is a new reading of an executor, and its ends after it.
 type Result struct {
@@ -46,15 +35,15 @@ func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
 	known.Ends.disown(&f)
 	f.findRun()
 	f.decide(&result.Reading)
-	c := newComparison(&f, known)
+	o := observation{facts: &f, known: known, isCurrent: known.Ends.isCurrent(&f)}
 	result.Ready, result.Ends = f.ready, known.Ends
-	past, news := result.Ends.observe(&c.observation, result.Reading.State.Ended())
+	past, news := result.Ends.observe(&o, result.Reading.State.Ended())
 	if news {
 		result.Missed = result.Reading.endedBefore(&f, past.restarts)
 	}
-	c.complete(&result.Reading)
-	c.keepEnd(&result.Reading)
-	result.sight = c.sight()
+	o.complete(&result.Reading)
+	o.keepEnd(&result.Reading)
+	result.sight = o.sight()
 	return result
 }
 
@@ -76,25 +65,6 @@ func (k *Known) isReplacedBy(f *facts) bool {
 	}
 }
 
-// A comparison has an observation beside the last reading of the executor.
-type comparison struct {
-	observation
-	known *Known
-}
-
-func newComparison(f *facts, known *Known) comparison {
-	return comparison{
-		observation: observation{facts: f, seen: known.Seen, knownVersion: known.ResourceVersion, isCurrent: known.Ends.isCurrent(f)},
-		known:       known,
-	}
-}
-
-// continues reports whether the pod is about the current run, and not in an earlier state of
-// it, as after a restore of the server.
-func (c *comparison) continues() bool {
-	return c.isCurrent && c.seen && !c.isOlder()
-}
-
 // endedBefore returns the reading at the end of an earlier run.
 func (r Reading) endedBefore(f *facts, restarts int32) *Reading {
 	r.State = stateOf(f.past.ExitCode)
@@ -105,14 +75,14 @@ func (r Reading) endedBefore(f *facts, restarts int32) *Reading {
 }
 
 // complete adds the start and the restart count of the current run if the pod has lost them.
-func (c *comparison) complete(now *Reading) {
-	hasLostStart := c.main == nil || c.own != nil && isLost(c.own)
-	if !hasLostStart || !c.continues() {
+func (o *observation) complete(now *Reading) {
+	hasLostStart := o.main == nil || o.own != nil && isLost(o.own)
+	if !hasLostStart || !o.continues() {
 		return
 	}
-	now.StartedAt = c.known.Reading.StartedAt
-	if c.main == nil {
-		now.Restarts = c.known.Reading.Restarts
+	now.StartedAt = o.known.Reading.StartedAt
+	if o.main == nil {
+		now.Restarts = o.known.Reading.Restarts
 	}
 }
 
@@ -120,34 +90,34 @@ func (c *comparison) complete(now *Reading) {
 // the contradiction. The end of a run is final. A pod without the container's status
 // cannot change it: the kubelet drops the statuses of a pod that it rejects after a restart,
 // even if the pod had succeeded (kubernetes#117955).
-func (c *comparison) keepEnd(now *Reading) {
-	shown := c.shownEnd(now)
+func (o *observation) keepEnd(now *Reading) {
+	shown := o.shownEnd(now)
 	if shown == nil || !now.contradicts(shown) {
 		return
 	}
 	end := *shown
 	end.Problem, end.Disruption = now.Problem, now.Disruption
-	if now.State != end.State || c.own != nil && !isLost(c.own) { // or the pod has only lost the end
-		end.addProblem(c.contradiction(shown, now))
+	if now.State != end.State || o.own != nil && !isLost(o.own) { // or the pod has only lost the end
+		end.addProblem(o.contradiction(shown, now))
 	}
 	*now = end
 }
 
 // shownEnd returns the executor at the end that readers were shown of its current run. It
 // returns nil if they were shown no end, or if the pod has gone on from it.
-func (c *comparison) shownEnd(now *Reading) *Reading {
-	ends := &c.known.Ends
+func (o *observation) shownEnd(now *Reading) *Reading {
+	ends := &o.known.Ends
 	switch {
-	case !ends.over || ends.untold || !c.continues():
+	case !ends.over || ends.untold || !o.continues():
 		return nil
-	case c.known.Reading.State.Ended():
-		isAboutToRun := c.main != nil && c.main.State.Running == nil && c.own == nil && !c.final
+	case o.known.Reading.State.Ended():
+		isAboutToRun := o.main != nil && o.main.State.Running == nil && o.own == nil && !o.final
 		if isAboutToRun {
 			return nil
 		}
-		return &c.known.Reading
+		return &o.known.Reading
 	case ends.last.own && now.State.Ended():
-		return c.endBeforeRestart(now, ends.last.exitCode)
+		return o.endBeforeRestart(now, ends.last.exitCode)
 	default:
 		return nil
 	}
@@ -155,12 +125,12 @@ func (c *comparison) shownEnd(now *Reading) *Reading {
 
 // endBeforeRestart returns the executor at an end after which the container was to be started
 // again. Then the pod ended.
-func (c *comparison) endBeforeRestart(now *Reading, exitCode int32) *Reading {
+func (o *observation) endBeforeRestart(now *Reading, exitCode int32) *Reading {
 	end := *now
 	end.State, end.ExitCode = stateOf(exitCode), exitCode
 	end.Reason, end.Message = "", ""
-	if c.own != nil && c.own.ExitCode == exitCode {
-		end.Reason, end.Message = c.own.Reason, c.own.Message
+	if o.own != nil && o.own.ExitCode == exitCode {
+		end.Reason, end.Message = o.own.Reason, o.own.Message
 	}
 	return &end
 }
@@ -178,10 +148,10 @@ func (r *Reading) contradicts(end *Reading) bool {
 	}
 }
 
-func (c *comparison) contradiction(end, now *Reading) string {
+func (o *observation) contradiction(end, now *Reading) string {
 	says := now.State.String()
-	if c.own != nil {
-		says += fmt.Sprintf(", exit code %d", c.own.ExitCode)
+	if o.own != nil {
+		says += fmt.Sprintf(", exit code %d", o.own.ExitCode)
 	}
 	if now.Reason != "" {
 		says += ", " + now.Reason
@@ -202,16 +172,16 @@ type sight struct {
 	nameless bool
 }
 
-func (c *comparison) sight() sight {
-	if c.main == nil {
-		return sight{begins: !c.isCurrent}
+func (o *observation) sight() sight {
+	if o.main == nil {
+		return sight{begins: !o.isCurrent}
 	}
-	named, last := c.main.ContainerID != "", c.main.LastTerminationState.Terminated
-	isOfAnother := last != nil && last.ContainerID != "" && last.ContainerID != c.main.ContainerID
+	named, last := o.main.ContainerID != "", o.main.LastTerminationState.Terminated
+	isOfAnother := last != nil && last.ContainerID != "" && last.ContainerID != o.main.ContainerID
 	return sight{
-		begins:   !c.isCurrent || !c.seen,
+		begins:   !o.isCurrent || !o.known.Seen,
 		named:    named,
-		hidden:   c.lost || isOfAnother && (!named || c.main.State.Waiting != nil),
-		nameless: c.past != nil && c.past.ContainerID == "",
+		hidden:   o.lost || isOfAnother && (!named || o.main.State.Waiting != nil),
+		nameless: o.past != nil && o.past.ContainerID == "",
 	}
 }
