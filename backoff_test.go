@@ -129,8 +129,9 @@ func TestBackoffWithoutRights(t *testing.T) {
 // between them.
 func TestListsAreSpaced(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		after  int // frames that arrive before the effect
+		name string
+		// after is the number of frames that arrive before the effect.
+		after  int
 		effect watchtest.Effect
 	}{
 		{name: "410 after one event", after: 1, effect: watchtest.Answer(expired)},

@@ -58,9 +58,10 @@ func TestEndAfterEnd(t *testing.T) {
 		return pod("1", append(more, uid("u"), phase(corev1.PodRunning), container(executorContainer, state))...)
 	}
 	for _, test := range []struct {
-		name  string
-		tell  func(*watchsource.Store)
-		times []int64 // of the ends that are shown
+		name string
+		tell func(*watchsource.Store)
+		// times has the seconds of the ends that are shown.
+		times []int64
 	}{
 		{name: "another end", tell: func(s *watchsource.Store) { s.UpdatePod(endedAt(2)) }, times: []int64{1, 2}},
 		{

@@ -177,7 +177,7 @@ func TestUnusualClients(t *testing.T) {
 	}
 }
 
-// sentRequests returns the requests of a Start, without what differs by chance, and how often they
+// sentRequests returns the requests of a Start, without random values, and how often they
 // waited for the rate limiter.
 func sentRequests(t *testing.T, newSource modeltest.NewSource, wrap func(kubernetes.Interface) kubernetes.Interface) (sent []string, waits int) {
 	synctest.Test(t, func(t *testing.T) {

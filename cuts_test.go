@@ -241,7 +241,8 @@ func TestEndsThatAreNoEarlyCut(t *testing.T) {
 
 // openTime measures from an observer's calls how long a watch is open.
 type openTime struct {
-	opened, closed time.Time // of the last Opened and Closed
+	// opened and closed are the times of the last Opened and Closed.
+	opened, closed time.Time
 	open, gap      time.Duration
 	longestGap     time.Duration
 }
@@ -267,7 +268,8 @@ func TestIdleCuts(t *testing.T) {
 	for _, test := range []struct {
 		idle time.Duration
 		cut  watchtest.Effect
-		open float64 // the least part of the time in which a watch is open
+		// open is the least part of the time in which a watch is open.
+		open float64
 	}{
 		{idle: 1500 * time.Millisecond, cut: watchtest.Cut(), open: 0.6},
 		{idle: 1500 * time.Millisecond, cut: watchtest.Reset(), open: 0.6},

@@ -174,7 +174,7 @@ func (d *endsDelivery) check(test endsCase) {
 		return
 	}
 	e, _ := d.store.Snapshot().Get("exec-1")
-	problem := d.way.merged || e.Problem == test.problem // the store may not have seen what it contradicts
+	problem := d.way.merged || e.Problem == test.problem // the store may not have seen the end that it contradicts
 	if !slices.Equal(d.ends, test.ends) || e.State != test.state || e.ExitCode != test.exitCode || e.Reason != test.reason || !problem {
 		d.t.Errorf("%s: shown the ends %v, then %v, exit code %d, reason %q, problem %q;\nwant %v, %v, %d, %q, %q", name,
 			d.ends, e.State, e.ExitCode, e.Reason, e.Problem, test.ends, test.state, test.exitCode, test.reason, test.problem)

@@ -44,7 +44,8 @@ func TestEndsAfterARestore(t *testing.T) {
 		name     string
 		restored *corev1.Pod
 		after    *corev1.Pod
-		want     []int32 // exit codes of the ends after the restore
+		// want has the exit codes of the ends after the restore.
+		want []int32
 	}{
 		{name: "to a run", restored: states(5, mainStatus("b", 1, running(), a)), after: states(6, mainStatus("c", 2, c, b))},
 		{name: "to an end", restored: states(5, mainStatus("b", 1, b, a)), after: states(6, mainStatus("c", 2, c, b))},

@@ -22,8 +22,10 @@ var reinitializing = apierrors.NewTooManyRequests("storage is (re)initializing",
 
 // etcdRefusals are the cases of TestEtcdRestored.
 var etcdRefusals = map[string]struct {
-	refused watchtest.Verb // for a second
-	inside  bool           // the streams end with the refusal
+	// refused has the requests that are refused for a second.
+	refused watchtest.Verb
+	// inside says that the streams end with the refusal.
+	inside bool
 }{
 	"nothing is refused":               {},
 	"a watch is refused":               {refused: watchtest.Watch},

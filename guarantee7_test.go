@@ -75,9 +75,11 @@ func TestGuarantee7TroubleIsVisible(t *testing.T) {
 // once.
 func TestGuarantee7BlindnessIsVisible(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		effect watchtest.Effect // ends the watch
-		within time.Duration    // until Status must show it
+		name string
+		// effect ends the watch.
+		effect watchtest.Effect
+		// within is the time until Status must show it.
+		within time.Duration
 	}{
 		{name: "reset", effect: watchtest.Reset(), within: 5 * time.Second},
 		{name: "silent", effect: watchtest.Silence(), within: 155 * time.Second},

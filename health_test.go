@@ -96,7 +96,8 @@ func liveCluster(t *testing.T, server *watchtest.Server) *atomic.Bool {
 // nothing changes, which is asked once.
 func TestGuarantee7BookmarksThatDoNotMove(t *testing.T) {
 	for name, test := range map[string]struct {
-		after time.Duration // until the server is asked, as others do, and its bookmarks move
+		// after is the time until others write, and the bookmarks of the server move.
+		after time.Duration
 		live  bool
 		lists int
 	}{
@@ -131,10 +132,12 @@ func TestGuarantee7BookmarksThatDoNotMove(t *testing.T) {
 
 // quietClusters are the cases of TestGuarantee7QuietClusterIsHealthy.
 var quietClusters = []struct {
-	name         string
-	server       []watchtest.Option
-	noBookmarks  bool // the server sends no bookmarks in watches
-	endBookmarks bool // the server sends no bookmarks after an hour
+	name   string
+	server []watchtest.Option
+	// noBookmarks says that the server sends no bookmarks in watches.
+	noBookmarks bool
+	// endBookmarks says that the server sends no bookmarks after an hour.
+	endBookmarks bool
 	options      []watchsource.Option
 	json         bool
 }{

@@ -97,7 +97,7 @@ func TestHeldHeaders(t *testing.T) {
 				if n := completeLists(server) - before; n != 0 || refused != 0 {
 					t.Errorf("%d relists and %d refusals in an idle hour, want 0", n, refused)
 				}
-				// One after the cut, one that finds the proxy, one that finds that there are no
+				// One comes after the cut, one finds the proxy, one finds that there are no
 				// bookmarks, and one in five minutes after that.
 				if n := server.Count(watchtest.List); n > 3+12 {
 					t.Errorf("%d checks of the version in an hour, want at most %d", n, 3+12)
@@ -133,7 +133,7 @@ func TestHeldHeadersWithoutTheRightToList(t *testing.T) {
 	})
 }
 
-// A watch that is refused late is refused, also if it was taken for open.
+// A watch that is refused late is refused, even if it was taken for open.
 func TestLateRefusal(t *testing.T) {
 	for name, test := range map[string]struct {
 		do      watchtest.Effect

@@ -16,8 +16,9 @@ import (
 
 // losses are changes whose events are lost, and what the source then says.
 var losses = []struct {
-	name   string
-	events int // lost
+	name string
+	// events is the number of events that are lost.
+	events int
 	change func(*watchtest.Server)
 	err    string
 }{

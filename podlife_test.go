@@ -23,17 +23,23 @@ type podLife struct {
 	seed   uint64
 	random *rand.Rand
 	trace  []string
-	counts map[string]int // of what happened in all lives
+	// counts says how often each thing has happened in all lives.
+	counts map[string]int
 
-	pod     *corev1.Pod
-	runs    []containerRun // the newest is the last
-	created bool           // the newest container was created and not started
+	pod *corev1.Pod
+	// runs has the newest run last.
+	runs []containerRun
+	// created says that the newest container was created and not started.
+	created bool
 	version int
 
 	// What the statuses shown so far say.
-	seen    int   // the newest run that a status was about, -1 for none
-	history int   // the newest run whose end was history in the first status, -1 for none
-	ended   []int // runs, in the order of their ends
+	// seen is the newest run that a status was about, -1 for none.
+	seen int
+	// history is the newest run whose end was history in the first status, -1 for none.
+	history int
+	// ended has the runs in the order of their ends.
+	ended []int
 
 	stores  []*lifeStore
 	readers []*endReader
@@ -42,8 +48,10 @@ type podLife struct {
 
 // containerRun is one run of the executor container.
 type containerRun struct {
-	restarts int32 // as the kubelet counts
-	clock    int64 // of the node, added to its times
+	// restarts is the count of the kubelet.
+	restarts int32
+	// clock is added to the times of the node.
+	clock int64
 }
 
 func (l *podLife) run() {

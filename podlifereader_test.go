@@ -20,7 +20,8 @@ type lifeStore struct {
 	store   *watchsource.Store
 	watcher *watchsource.Watcher
 	limited bool
-	merges  bool // only newer states take the place of older ones, as for a slow store of a shared watch
+	// merges says that newer states take the place of older ones, as for a slow store of a shared watch.
+	merges  bool
 	waiting waitingPods
 }
 
@@ -55,8 +56,10 @@ type endReader struct {
 	*lifeStore
 	name    string
 	batches batchReader
-	joined  int // number of ends before it came
-	already int // of those, ends that the first batch shows
+	// joined is the number of ends before the reader came.
+	joined int
+	// already is the number of these ends that the first batch shows.
+	already int
 	shown   []watchsource.Executor
 }
 

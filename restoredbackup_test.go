@@ -48,11 +48,14 @@ func countChanges(t *testing.T, store *watchsource.Store) *readerCounts {
 
 // backupServers are the cases of TestServerRestoredFromBackup.
 var backupServers = []struct {
-	name        string
-	server      []watchtest.Option
-	noBookmarks bool          // the server sends no bookmarks in watches
-	denyList    bool          // the client has the verb watch but not list
-	before      time.Duration // between Start and the restore
+	name   string
+	server []watchtest.Option
+	// noBookmarks says that the server sends no bookmarks in watches.
+	noBookmarks bool
+	// denyList says that the client has the verb watch but not list.
+	denyList bool
+	// before is the time between Start and the restore.
+	before time.Duration
 }{
 	{name: "older bookmarks", before: time.Minute},
 	{name: "no streaming lists", server: []watchtest.Option{watchtest.WithoutStreamingLists()}, before: time.Minute},

@@ -288,7 +288,8 @@ func TestSharedWatchRoutingLabel(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		selector func(appID string) string
-		request  string // the selector of the watch, "" for an error
+		// request is the selector of the watch, "" for an error.
+		request string
 	}{
 		{name: "one label", selector: func(id string) string { return "job=" + id }, request: "job"},
 		{name: "a set of one", selector: func(id string) string { return "job in (" + id + "),role!=driver" }, request: "job,role!=driver"},

@@ -123,8 +123,9 @@ func TestSharedWatchStartRightAfterACreation(t *testing.T) {
 // twice, whether the list is older than they are or contains them.
 func TestSharedWatchChangesDuringALateList(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		after int // 1 if the server reads the list before the events
+		name string
+		// after is 1 if the server reads the list before the events.
+		after int
 		want  []string
 	}{
 		{name: "in the list", after: 0, want: []string{"replace late-0 late-2 late-3 late-4"}},

@@ -19,7 +19,8 @@ func TestGuarantee6SilenceIsNoticed(t *testing.T) {
 		server  []watchtest.Option
 		options []watchsource.Option
 		within  time.Duration
-		hourly  int // the most requests in a quiet hour
+		// hourly is the largest number of requests in a quiet hour.
+		hourly int
 	}{
 		{name: "bookmarks", within: 3 * time.Minute, hourly: 13},
 		{name: "no bookmarks", server: []watchtest.Option{watchtest.WithBookmarkInterval(0)}, within: 3 * time.Minute, hourly: 31},

@@ -133,7 +133,7 @@ var idsOfOneSecond = []struct {
 	}},
 }
 
-// Of several pods with one executor id, ByID returns the one that was created last, also if
+// Of several pods with one executor id, ByID returns the pod that was created last, even if
 // a scheduler replaces an executor within a second (kubernetes#141210).
 func TestByIDOfPodsOfOneSecond(t *testing.T) {
 	for _, test := range idsOfOneSecond {

@@ -28,7 +28,8 @@ import (
 type startError struct {
 	is   func(error) bool // nil for any error
 	says []string
-	not  []string // words that would name a wrong cause
+	// not has words that would name a wrong cause.
+	not []string
 }
 
 // check fails unless err is the error of a Start. No error contains the URL of the request.

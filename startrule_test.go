@@ -54,9 +54,10 @@ func broken(err error) watchtest.Effect { return watchtest.Break(dial(err)) }
 
 // startFaults are the cases of TestErrorsThatEndStart.
 var startFaults = []struct {
-	name     string
-	do       watchtest.Effect
-	survives int // the errors in a row after which Start still succeeds, -1 for any number
+	name string
+	do   watchtest.Effect
+	// survives is the number of errors in a row after which Start still succeeds, -1 for any number.
+	survives int
 	is       func(error) bool
 }{
 	{name: "unauthorized", do: watchtest.Answer(unauthorized), survives: 1, is: apierrors.IsUnauthorized},
@@ -313,9 +314,10 @@ func TestErrorOfTheVersionCheck(t *testing.T) {
 // reached, Start waits for the watch.
 func TestStartOnAnInterruptedWatch(t *testing.T) {
 	for name, test := range map[string]struct {
-		do      watchtest.Effect
-		is      func(error) bool
-		timeout bool // the watch may come back until then
+		do watchtest.Effect
+		is func(error) bool
+		// timeout says that the watch may come back until then.
+		timeout bool
 	}{
 		"unauthorized": {do: watchtest.Answer(unauthorized), is: apierrors.IsUnauthorized},
 		"forbidden":    {do: watchtest.Answer(forbidden), is: apierrors.IsForbidden},

@@ -23,13 +23,14 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// Stop: how long it takes, and what it waits for.
+// Stop takes no time, and waits for calls of the store.
 
 func TestStopIsQuickInEveryState(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		fault watchtest.Effect
-		cut   bool // inject the fault and reset the open stream
+		// cut says that the open stream is reset, and the fault injected before.
+		cut bool
 	}{
 		{name: "watching", fault: watchtest.Effect{}},
 		{name: "backing off from a server that is away", fault: watchtest.Refuse(), cut: true},

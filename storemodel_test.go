@@ -36,8 +36,9 @@ func TestStoreEqualsModel(t *testing.T) {
 
 // model is a store with its expected contents, and readers that check their batches.
 type model struct {
-	t       *testing.T
-	limit   int // of the backlogs
+	t *testing.T
+	// limit is that of the backlogs.
+	limit   int
 	store   *watchsource.Store
 	pods    map[string]*corev1.Pod
 	version int
@@ -47,8 +48,10 @@ type model struct {
 // modelReader rebuilds the view from changes alone.
 type modelReader struct {
 	batchReader
-	view map[string]watchsource.State // by UID
-	ends map[string]int               // by UID, since it came
+	// view has the states by UID.
+	view map[string]watchsource.State
+	// ends counts the ends by UID, since the reader came.
+	ends map[string]int
 	gone map[string]int
 	owed struct{ ends, gone map[string]bool }
 

@@ -17,7 +17,7 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "TestStories writes what it observes into testdata/stories")
 
-// Each file in testdata/stories is a fault and what follows from it, see the README there. Every
+// Each file in testdata/stories is a fault and its consequences, see the README there. Every
 // story runs with both constructors, and both must give the same answers.
 func TestStories(t *testing.T) {
 	paths, err := filepath.Glob("testdata/stories/*.txt")

@@ -39,7 +39,7 @@ func (a *arguments) unused() error {
 	return a.err
 }
 
-// word takes the next word, except options. The name is for the error if there is none.
+// word takes the next word, except options. The name is for the error if all words are taken.
 func (a *arguments) word(name string) string {
 	for i, word := range a.words {
 		if !isOption(word) {

@@ -149,7 +149,8 @@ next:
 type recordingStore struct {
 	mu    sync.Mutex
 	calls []string
-	block chan struct{} // if not nil, every call waits until it is closed
+	// block, if not nil, makes every call wait until it is closed.
+	block chan struct{}
 }
 
 func (s *recordingStore) record(line string) {

@@ -53,7 +53,7 @@ watchsource_executor_ends_total{reason="other",state="Failed"} 1
 	})
 }
 
-// A source that is started again goes on counting: what has ended or left in between is
+// A source that is started again goes on counting: an executor that has ended or left in between is
 // counted, and no end is counted again. Executors of an earlier application have not left.
 func TestEndsAreCountedAfterAnotherStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,9 +20,10 @@ var shutDown = []string{"MODIFIED Running terminating", "MODIFIED Failed termina
 
 // lifecycles are the cases of TestLifecycles.
 var lifecycles = []struct {
-	name        string
-	lifecycle   watchtest.Lifecycle
-	deleteAfter time.Duration // by the test
+	name      string
+	lifecycle watchtest.Lifecycle
+	// deleteAfter is the time after which the test deletes the pod.
+	deleteAfter time.Duration
 	want        []string
 }{
 	{name: "runs until it is deleted", want: up},
