@@ -50,7 +50,8 @@ func TestBlindnessIsLogged(t *testing.T) {
 			"no new data": {do: watchtest.Silence(), err: "ask for the version in namespace"},
 		} {
 			inBubble(t, test.name+"/"+fault, func(t *testing.T) {
-				server, log := watchtest.NewServer(), new(logLines)
+				server := watchtest.NewServer()
+				log := new(logLines)
 				source := test.newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)))
 				start(t, source, "app")
 				defer source.Stop()
@@ -85,7 +86,8 @@ func TestBlindnessIsLogged(t *testing.T) {
 // A shared watch logs its blindness once, not once for each application.
 func TestBlindnessOfASharedWatchIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server, log := watchtest.NewServer(), new(logLines)
+		server := watchtest.NewServer()
+		log := new(logLines)
 		shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithLogger(log.logger(0)))
 		for i := range 20 {
 			startShared(t, shared, fmt.Sprint("app-", i))
@@ -100,7 +102,8 @@ func TestBlindnessOfASharedWatchIsLoggedOnce(t *testing.T) {
 // The limit follows the stall timeout, as the maxSilence that Healthy recommends does.
 func TestBlindnessWithALongStallTimeout(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
+		server := watchtest.NewServer()
+		log := new(logLines)
 		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)),
 			watchsource.WithStallTimeout(10*time.Minute))
 		start(t, source, "app")
@@ -117,7 +120,8 @@ func TestBlindnessWithALongStallTimeout(t *testing.T) {
 // If the watch goroutine waits for an observer, the line names that instead of an old error.
 func TestBlindnessBehindAnObserver(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
+		server := watchtest.NewServer()
+		log := new(logLines)
 		release := make(chan struct{})
 		var block atomic.Bool
 		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)), watchsource.WithObserver(func(watchsource.Observation) {
@@ -145,7 +149,8 @@ func TestBlindnessBehindAnObserver(t *testing.T) {
 // A source that is stopped during an outage logs nothing after Stop, and no timer is left.
 func TestNothingIsLoggedAfterStop(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
+		server := watchtest.NewServer()
+		log := new(logLines)
 		source := newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(log.logger(0)))
 		start(t, source, "app")
 		server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
@@ -162,7 +167,8 @@ func TestNothingIsLoggedAfterStop(t *testing.T) {
 // A Stop that waits is logged as an error with its application.
 func TestStopThatWaitsIsLogged(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
+		server := watchtest.NewServer()
+		log := new(logLines)
 		store := &recordingStore{}
 		source := newSource(store, server.Client(), watchsource.WithLogger(log.logger(0)))
 		start(t, source, "app")
@@ -257,15 +263,16 @@ func TestSharedWatchStatusAfterAFailedStart(t *testing.T) {
 // only, is a fault. A line "Watch restored" follows a line that says what was wrong.
 func TestRestoredFollowsAnInterruption(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
-		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
-		lift := server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Cut()})
-		server.Strike(watchtest.Cut())
+		env := newEnv(t, newSource)
+		log := new(logLines)
+		env.start(watchsource.WithLogger(log.logger(0)))
+		lift := env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.Cut()})
+		env.server.Strike(watchtest.Cut())
 		time.Sleep(10 * time.Minute)
 		lift()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if got := source.Status(); got.Err == nil || got.Phase != watchsource.Watching {
+		if got := env.source.Status(); got.Err == nil || got.Phase != watchsource.Watching {
 			t.Errorf("phase %v, error %v, want Watching and the error of the fault", got.Phase, got.Err)
 		}
 		troubled := false

@@ -35,23 +35,23 @@ func TestGuarantee7LostStoreIsNotHealthy(t *testing.T) {
 			time.Second, 61 * time.Second, 149 * time.Second, 5 * time.Minute, 8 * time.Minute, 3 * time.Hour,
 		} {
 			eachCaseInBubble(t, fmt.Sprint(name, " after ", before), func(t *testing.T, newSource modeltest.NewSource) {
-				server, log := watchtest.NewServer(), new(logLines)
+				env := newEnv(t, newSource)
+				log := new(logLines)
 				if name != "direct" {
-					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: cut})
+					env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: cut})
 				}
-				live := liveCluster(t, server)
-				store := watchsource.NewStore()
-				source := startSource(t, newSource, server, store, watchsource.WithLogger(log.logger(0)))
+				live := liveCluster(t, env.server)
+				env.start(watchsource.WithLogger(log.logger(0)))
 				for outage := range 2 {
 					time.Sleep(before)
-					if err := source.Healthy(3 * time.Minute); err != nil {
+					if err := env.source.Healthy(3 * time.Minute); err != nil {
 						t.Fatalf("Healthy = %v, want nil", err)
 					}
-					restore := server.LoseStore()
+					restore := env.server.LoseStore()
 					live.Store(false)
 					time.Sleep(4*time.Minute + time.Second) // the next bookmark may come a minute after the loss
 					for range 10 {
-						err := source.Healthy(3 * time.Minute)
+						err := env.source.Healthy(3 * time.Minute)
 						if err == nil || !apierrors.IsTimeout(err) || !strings.Contains(err.Error(), "ask for the version") {
 							t.Errorf("Healthy = %v four minutes after the server has lost its store, want what it says of a list", err)
 							break
@@ -59,17 +59,17 @@ func TestGuarantee7LostStoreIsNotHealthy(t *testing.T) {
 						time.Sleep(time.Minute)
 					}
 					wantLines(t, log, outage+1, blindLine)
-					relists := completeLists(server)
+					relists := completeLists(env.server)
 					restore()
 					live.Store(true)
 					time.Sleep(time.Minute)
-					if err, got := source.Healthy(3*time.Minute), source.Status(); err != nil || got.Phase != watchsource.Watching || got.Relists != 0 {
+					if err, got := env.source.Healthy(3*time.Minute), env.source.Status(); err != nil || got.Phase != watchsource.Watching || got.Relists != 0 {
 						t.Errorf("Healthy = %v, phase %v, %d relists after the store is back, want nil, Watching and 0", err, got.Phase, got.Relists)
 					}
-					server.Create(pod(fmt.Sprint(outage)))
+					env.server.Create(pod(fmt.Sprint(outage)))
 					time.Sleep(time.Second)
-					wantEqualToList(t, server, store)
-					if n := completeLists(server) - relists; n != 0 {
+					env.wantEqualToList()
+					if n := completeLists(env.server) - relists; n != 0 {
 						t.Errorf("%d lists, want 0", n)
 					}
 				}

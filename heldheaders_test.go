@@ -71,7 +71,8 @@ func TestHeldHeaders(t *testing.T) {
 	for name, faults := range holdingProxies {
 		for _, dropped := range []bool{false, true} {
 			eachCaseInBubble(t, fmt.Sprint(name, ", black hole ", dropped), func(t *testing.T, newSource modeltest.NewSource) {
-				server, log := watchtest.NewServer(), new(logLines)
+				server := watchtest.NewServer()
+				log := new(logLines)
 				for _, effect := range append(faults, watchtest.HoldHeaders()) {
 					server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: effect})
 				}
@@ -175,26 +176,27 @@ func TestLateRefusal(t *testing.T) {
 // A watch that is always refused late is one trouble, and the source is not healthy.
 func TestLateRefusalsAreLoggedOnce(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
-		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithLogger(log.logger(0)))
+		env := newEnv(t, newSource)
+		log := new(logLines)
+		env.start(watchsource.WithLogger(log.logger(0)))
 		time.Sleep(90 * time.Second)
-		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Delay(10 * time.Second)})
-		lift := server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(forbidden)})
-		server.Strike(watchtest.Cut())
+		env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Delay(10 * time.Second)})
+		lift := env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Answer(forbidden)})
+		env.server.Strike(watchtest.Cut())
 		time.Sleep(11 * time.Second)
 		for range 300 {
 			time.Sleep(time.Second)
-			if got := source.Status(); got.Phase != watchsource.Retrying {
+			if got := env.source.Status(); got.Phase != watchsource.Retrying {
 				t.Fatalf("phase %v while each watch is refused, want Retrying", got.Phase)
 			}
 		}
-		if err := source.Healthy(3 * time.Minute); !apierrors.IsForbidden(err) {
+		if err := env.source.Healthy(3 * time.Minute); !apierrors.IsForbidden(err) {
 			t.Errorf("Healthy = %v, want the refusal", err)
 		}
 		wantLines(t, log, 1, "Watch interrupted")
 		lift()
 		time.Sleep(time.Minute)
-		if err, got := source.Healthy(3*time.Minute), source.Status(); err != nil || got.Phase != watchsource.Watching {
+		if err, got := env.source.Healthy(3*time.Minute), env.source.Status(); err != nil || got.Phase != watchsource.Watching {
 			t.Errorf("Healthy = %v, phase %v after the refusals, want nil and Watching", err, got.Phase)
 		}
 	})
@@ -266,7 +268,8 @@ func TestHungServerBehindHeldHeaders(t *testing.T) {
 	for _, bookmarks := range []bool{true, false} {
 		for minutes := 20; minutes < 26; minutes++ {
 			eachCaseInBubble(t, fmt.Sprint("bookmarks ", bookmarks, ", after ", minutes, "m"), func(t *testing.T, newSource modeltest.NewSource) {
-				server, log := watchtest.NewServer(), new(logLines)
+				server := watchtest.NewServer()
+				log := new(logLines)
 				effects := []watchtest.Effect{watchtest.Idle(time.Minute, watchtest.Reset()), watchtest.HoldHeaders()}
 				if !bookmarks {
 					effects = append(effects, watchtest.OmitBookmarks())

@@ -81,28 +81,28 @@ func deleteFirst(server *watchtest.Server) { server.Delete("jobs", "exec-1") }
 func TestGuarantee1LostEvents(t *testing.T) {
 	for _, loss := range losses {
 		eachCaseInBubble(t, loss.name, func(t *testing.T, newSource modeltest.NewSource) {
-			server, log, seen := watchtest.NewServer(), new(logLines), new(observations)
-			podsBeforeLosses(server)
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store, watchsource.WithVerification(verifyEvery),
+			env := newEnv(t, newSource)
+			log, seen := new(logLines), new(observations)
+			podsBeforeLosses(env.server)
+			env.start(watchsource.WithVerification(verifyEvery),
 				watchsource.WithLogger(log.logger(0)), watchsource.WithObserver(seen.observe))
-			readers := []*readerCounts{countChanges(t, store), countChanges(t, store)}
+			readers := []*readerCounts{countChanges(t, env.store), countChanges(t, env.store)}
 			time.Sleep(time.Hour)
-			before := source.Status()
+			before := env.source.Status()
 			wantLines(t, log, 0, "msg")
 
-			lose(server, loss.events, loss.change)
+			lose(env.server, loss.events, loss.change)
 			time.Sleep(noticed)
-			wantEqualToList(t, server, store)
+			env.wantEqualToList()
 			wantLines(t, log, 1, lostLine, loss.err)
-			status := source.Status()
+			status := env.source.Status()
 			if status.Err == nil || !strings.HasPrefix(status.Err.Error(), "watchsource: "+loss.err) {
 				t.Errorf("Status.Err = %v, want %q", status.Err, loss.err)
 			}
 			if status.Relists != before.Relists+1 || status.Errors != before.Errors+1 || status.Stalls != 0 || status.Phase != watchsource.Watching {
 				t.Errorf("%+v, want one relist and one error more than %+v, and the phase Watching", status, before)
 			}
-			if err := source.Healthy(3 * time.Minute); err != nil {
+			if err := env.source.Healthy(3 * time.Minute); err != nil {
 				t.Errorf("Healthy = %v, want nil", err)
 			}
 			if closed := seen.errors(watchsource.Closed); len(closed) != 1 || !strings.HasPrefix(closed[0], loss.err) {
@@ -111,10 +111,10 @@ func TestGuarantee1LostEvents(t *testing.T) {
 
 			time.Sleep(time.Hour)
 			wantLines(t, log, 1, "msg")
-			if again := source.Status(); again.Relists != status.Relists || again.Errors != status.Errors {
+			if again := env.source.Status(); again.Relists != status.Relists || again.Errors != status.Errors {
 				t.Errorf("%d relists and %d errors an hour later, want %d and %d", again.Relists, again.Errors, status.Relists, status.Errors)
 			}
-			wantOneEach(t, store, readers, strings.Contains(loss.err, "exec-1 is gone"))
+			wantOneEach(t, env.store, readers, strings.Contains(loss.err, "exec-1 is gone"))
 		})
 
 	}
@@ -179,16 +179,16 @@ func TestVerificationOfTheLastEvent(t *testing.T) {
 // G5: a watch that a list shows to be silent is resumed, not replaced by a list.
 func TestVerificationOfASilentWatch(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
-		podsBeforeLosses(server)
-		store := watchsource.NewStore()
-		source := startSource(t, newSource, server, store, watchsource.WithVerification(2*time.Minute),
+		env := newEnv(t, newSource)
+		log := new(logLines)
+		podsBeforeLosses(env.server)
+		env.start(watchsource.WithVerification(2*time.Minute),
 			watchsource.WithStallTimeout(time.Hour), watchsource.WithLogger(log.logger(0)))
-		server.Strike(watchtest.Silence())
-		server.Delete("jobs", "exec-1")
+		env.server.Strike(watchtest.Silence())
+		env.delete("1")
 		time.Sleep(2*time.Minute + 141*time.Second) // less than the shortest watch
-		wantEqualToList(t, server, store)
-		status := source.Status()
+		env.wantEqualToList()
+		status := env.source.Status()
 		if status.Lists != 1 || status.Stalls != 1 || status.Err == nil ||
 			!strings.Contains(status.Err.Error(), "the watch went silent: after 1m10s it lacks what a list shows: pod jobs/exec-1 is gone") {
 			t.Errorf("%+v, want a stall that names exec-1, and one list", status)
@@ -201,17 +201,17 @@ func TestVerificationOfASilentWatch(t *testing.T) {
 // verification.
 func TestVerificationOfAnEventThatEachWatchLoses(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log := watchtest.NewServer(), new(logLines)
-		podsBeforeLosses(server)
-		server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
-		store := watchsource.NewStore()
-		startSource(t, newSource, server, store, watchsource.WithVerification(verifyEvery), watchsource.WithLogger(log.logger(0)))
+		env := newEnv(t, newSource)
+		log := new(logLines)
+		podsBeforeLosses(env.server)
+		env.server.Inject(watchtest.Fault{On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()})
+		env.start(watchsource.WithVerification(verifyEvery), watchsource.WithLogger(log.logger(0)))
 		time.Sleep(time.Hour)
-		server.Strike(watchtest.Lose(1))
-		server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Lose(1)})
-		server.Delete("jobs", "exec-1")
+		env.server.Strike(watchtest.Lose(1))
+		env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.Lose(1)})
+		env.delete("1")
 		time.Sleep(2*noticed + 2*71*time.Second)
-		wantEqualToList(t, server, store)
+		env.wantEqualToList()
 		wantLines(t, log, 1, lostLine, "exec-1 is gone")
 	})
 }

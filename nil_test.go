@@ -83,9 +83,7 @@ func TestNilOptions(t *testing.T) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := watchsource.NewStore(nil, watchsource.WithoutPods(), nil)
-		source := newSource(store, server.Client(), nil, watchsource.WithNamespace("jobs"), nil)
-		start(t, source, "app")
-		defer source.Stop()
+		startSource(t, newSource, server, store, nil, watchsource.WithNamespace("jobs"), nil)
 		wantNames(t, store, "exec-1=Pending")
 		if e, _ := store.Snapshot().Get("exec-1"); hasPod(t, e) {
 			t.Error("the store has the pod, want the option after the nil one to work")
@@ -104,9 +102,7 @@ func TestNilObserverAndEmptyLogger(t *testing.T) {
 		server.Create(pod("1"))
 		logger := watchsource.WithLogger(logr.Logger{})
 		store := watchsource.NewStore(logger)
-		source := newSource(store, server.Client(), logger, watchsource.WithObserver(nil))
-		start(t, source, "app")
-		defer source.Stop()
+		startSource(t, newSource, server, store, logger, watchsource.WithObserver(nil))
 		lift := server.Inject(watchtest.Fault{Do: watchtest.Refuse()})
 		server.Strike(watchtest.Reset())
 		time.Sleep(10 * time.Minute) // all that is logged about an outage

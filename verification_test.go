@@ -70,24 +70,25 @@ func (o *observations) errors(kind watchsource.ObservationKind) []string {
 // changes nothing.
 func TestVerificationOfAQuietCluster(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, log, seen := watchtest.NewServer(), new(logLines), new(observations)
-		podsBeforeLosses(server)
-		source := startSource(t, newSource, server, watchsource.NewStore(), watchsource.WithVerification(10*time.Minute),
+		env := newEnv(t, newSource)
+		log, seen := new(logLines), new(observations)
+		podsBeforeLosses(env.server)
+		env.start(watchsource.WithVerification(10*time.Minute),
 			watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)), watchsource.WithObserver(seen.observe))
 		time.Sleep(time.Hour + time.Minute)
-		requests := verifications(server)
+		requests := verifications(env.server)
 		if len(requests) != 6 {
 			t.Errorf("%d verifications in an hour, want 6: %v", len(requests), requests)
 		}
-		selector := server.Requests()[0].Options.LabelSelector
+		selector := env.server.Requests()[0].Options.LabelSelector
 		for _, r := range requests {
 			o := r.Options
 			if r.Verb != watchtest.List || r.Namespace != "jobs" || o.LabelSelector != selector ||
-				o.ResourceVersion != server.ResourceVersion() || o.ResourceVersionMatch != metav1.ResourceVersionMatchExact {
-				t.Errorf("request %v with %+v, want a list of jobs with the selector %s at exactly %s", r, o, selector, server.ResourceVersion())
+				o.ResourceVersion != env.server.ResourceVersion() || o.ResourceVersionMatch != metav1.ResourceVersionMatchExact {
+				t.Errorf("request %v with %+v, want a list of jobs with the selector %s at exactly %s", r, o, selector, env.server.ResourceVersion())
 			}
 		}
-		if status := source.Status(); status.Lists != 1 || status.Errors != 0 || status.Err != nil {
+		if status := env.source.Status(); status.Lists != 1 || status.Errors != 0 || status.Err != nil {
 			t.Errorf("%+v, want one list and no error", status)
 		}
 		if refused := seen.errors(watchsource.Refused); len(refused) > 0 {
@@ -101,23 +102,23 @@ func TestVerificationOfAQuietCluster(t *testing.T) {
 func TestVerificationOfABusyCluster(t *testing.T) {
 	for name, exact := range map[string]bool{"exact list": true, "most recent list": false} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server, log := watchtest.NewServer(), new(logLines)
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store, watchsource.WithVerification(time.Minute), watchsource.WithLogger(log.logger(0)))
+			env := newEnv(t, newSource)
+			log := new(logLines)
+			env.start(watchsource.WithVerification(time.Minute), watchsource.WithLogger(log.logger(0)))
 			if !exact {
-				server.Inject(watchtest.Fault{If: isExact, Do: watchtest.Answer(apierrors.NewResourceExpired("too old"))})
+				env.server.Inject(watchtest.Fault{If: isExact, Do: watchtest.Answer(apierrors.NewResourceExpired("too old"))})
 			}
-			server.Inject(watchtest.Fault{If: isVerification, Do: watchtest.Delay(700 * time.Millisecond)})           // before it
-			server.Inject(watchtest.Fault{If: isVerification, After: 1, Do: watchtest.Delay(900 * time.Millisecond)}) // after it
+			env.server.Inject(watchtest.Fault{If: isVerification, Do: watchtest.Delay(700 * time.Millisecond)})           // before it
+			env.server.Inject(watchtest.Fault{If: isVerification, After: 1, Do: watchtest.Delay(900 * time.Millisecond)}) // after it
 			for step := range 14_400 {
-				change(server, fmt.Sprint(step%20), step/20%5)
+				change(env.server, fmt.Sprint(step%20), step/20%5)
 				time.Sleep(250 * time.Millisecond)
 			}
-			wantEqualToList(t, server, store)
-			if status := source.Status(); status.Lists != 1 || status.Errors != 0 {
+			env.wantEqualToList()
+			if status := env.source.Status(); status.Lists != 1 || status.Errors != 0 {
 				t.Errorf("%d lists and %d errors (%v), want 1 and none", status.Lists, status.Errors, status.Err)
 			}
-			if n := len(verifications(server)); n < 55 {
+			if n := len(verifications(env.server)); n < 55 {
 				t.Errorf("%d verifications, want one a minute", n)
 			}
 			wantLines(t, log, 0, "msg")
@@ -163,27 +164,27 @@ func TestVerificationWithoutTheVersion(t *testing.T) {
 		"without a bookmark": {On: watchtest.Watch | watchtest.StreamingList, Do: watchtest.OmitBookmarks()},
 	} {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server, log := watchtest.NewServer(), new(logLines)
-			podsBeforeLosses(server)
+			env := newEnv(t, newSource)
+			log := new(logLines)
+			podsBeforeLosses(env.server)
 			for i := range 600 {
-				server.Create(pod(fmt.Sprint("many-", i)))
+				env.server.Create(pod(fmt.Sprint("many-", i)))
 			}
-			server.Inject(fault)
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store, watchsource.WithVerification(verifyEvery), watchsource.WithLogger(log.logger(0)))
+			env.server.Inject(fault)
+			env.start(watchsource.WithVerification(verifyEvery), watchsource.WithLogger(log.logger(0)))
 			time.Sleep(time.Hour)
 			stalls := 0
 			if name == "without a bookmark" {
 				stalls = 1 // of the streaming list
 			}
-			if status := source.Status(); status.Lists != 1 || status.Errors != stalls {
+			if status := env.source.Status(); status.Lists != 1 || status.Errors != stalls {
 				t.Fatalf("%d lists and %d errors (%v) although nothing was lost, want 1 and none", status.Lists, status.Errors, status.Err)
 			}
-			lose(server, 1, deleteFirst)
+			lose(env.server, 1, deleteFirst)
 			time.Sleep(noticed + 70*time.Second)
-			wantEqualToList(t, server, store)
+			env.wantEqualToList()
 			time.Sleep(time.Hour)
-			wantLines(t, log, source.Status().Relists, lostLine, "exec-1 is gone")
+			wantLines(t, log, env.source.Status().Relists, lostLine, "exec-1 is gone")
 		})
 	}
 }
@@ -217,20 +218,20 @@ var verificationFaults = map[string]struct {
 func TestVerificationFails(t *testing.T) {
 	for name, test := range verificationFaults {
 		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
-			server, log, seen := watchtest.NewServer(), new(logLines), new(observations)
-			podsBeforeLosses(server)
-			store := watchsource.NewStore()
-			source := startSource(t, newSource, server, store, watchsource.WithVerification(10*time.Minute),
+			env := newEnv(t, newSource)
+			log, seen := new(logLines), new(observations)
+			podsBeforeLosses(env.server)
+			env.start(watchsource.WithVerification(10*time.Minute),
 				watchsource.WithLogger(log.logger(0)), watchsource.WithObserver(seen.observe))
-			lift := server.Inject(watchtest.Fault{If: isVerification, Do: test.do})
+			lift := env.server.Inject(watchtest.Fault{If: isVerification, Do: test.do})
 			for range 61 {
-				server.Update("jobs", "exec-3", touch)
+				env.update("3", touch)
 				time.Sleep(time.Minute)
-				if err := source.Healthy(2 * time.Minute); err != nil {
+				if err := env.source.Healthy(2 * time.Minute); err != nil {
 					t.Fatalf("Healthy = %v, want nil", err)
 				}
 			}
-			status := source.Status()
+			status := env.source.Status()
 			if status.Lists != 1 || status.Phase != watchsource.Watching || status.Err == nil || !strings.HasPrefix(status.Err.Error(), "watchsource: "+test.err) {
 				t.Errorf("%+v, want one list, the phase Watching and the error %q", status, test.err)
 			}
@@ -238,12 +239,12 @@ func TestVerificationFails(t *testing.T) {
 				t.Errorf("the observer saw %d errors in an hour, want one each ten minutes: %q", len(refused), refused)
 			}
 			wantLines(t, log, 1, notVerifiedLine, test.err)
-			wantEqualToList(t, server, store)
+			env.wantEqualToList()
 
 			lift()
-			lose(server, 1, deleteFirst)
+			lose(env.server, 1, deleteFirst)
 			time.Sleep(12 * time.Minute)
-			wantEqualToList(t, server, store)
+			env.wantEqualToList()
 			wantLines(t, log, 1, lostLine)
 		})
 	}
@@ -307,7 +308,8 @@ func TestStopDuringAVerification(t *testing.T) {
 // A server that was put back to an earlier state is noticed by the version of its list.
 func TestVerificationNoticesAnEarlierHistory(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
-		server, earlier := watchtest.NewServer(), watchtest.NewServer()
+		server := watchtest.NewServer()
+		earlier := watchtest.NewServer()
 		podsBeforeLosses(server)
 		var restored atomic.Bool
 		config := server.Config()

@@ -154,7 +154,8 @@ func TestVerificationWithTheFakeClientset(t *testing.T) {
 // A shared watch verifies all applications together, also those without a source.
 func TestVerificationOfASharedWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server, log := watchtest.NewServer(), new(logLines)
+		server := watchtest.NewServer()
+		log := new(logLines)
 		shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithVerification(verifyEvery), watchsource.WithLogger(log.logger(0)))
 		var stores []*watchsource.Store
 		for _, app := range []string{"a", "b", "c", "none"} {
