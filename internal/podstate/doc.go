@@ -5,8 +5,8 @@
 //
 // A pod passes through the files in this order:
 //
-//  1. facts.go looks up each fact of the pod once. restart.go answers whether the kubelet
-//     starts a container again.
+//  1. facts.go looks up each fact of the pod once. Whether the kubelet starts a container again is
+//     one of them.
 //  2. decision.go decides the state and explains it, from the facts alone.
 //  3. ends.go finds out which run the pod is about, and which ends were not shown yet.
 //  4. reading.go runs these steps in [Rules.Read]. It recognises another pod of the same name
