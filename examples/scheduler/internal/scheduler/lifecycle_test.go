@@ -70,7 +70,7 @@ func TestLosesAnExecutorOnce(t *testing.T) {
 // A batch that is Full shows all present executors as new, and no executor that has left.
 // The scheduler must not adopt or count known executors again, and must notice the absent
 // ones.
-func TestRebuildsFromABatchThatBeginsAnew(t *testing.T) {
+func TestRebuildsFromAFullBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(strings.Builder)
 		allocator := newTestAllocator(5)
