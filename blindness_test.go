@@ -260,7 +260,7 @@ func TestSharedWatchStatusAfterAFailedStart(t *testing.T) {
 }
 
 // A watch that is accepted and ended again and again, as behind a proxy that passes lists
-// only, is a fault. A line "Watch restored" follows a line that says what was wrong.
+// only, is a fault. A line "Watch restored" follows a line that names the fault.
 func TestRestoredFollowsAnInterruption(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		env := newEnv(t, newSource)

@@ -37,7 +37,7 @@ func TestStoreEqualsModel(t *testing.T) {
 // model is a store with its expected contents, and readers that check their batches.
 type model struct {
 	t *testing.T
-	// limit is that of the backlogs.
+	// limit bounds the backlogs, 0 for none.
 	limit   int
 	store   *watchsource.Store
 	pods    map[string]*corev1.Pod
