@@ -24,8 +24,8 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// A proxy may stop to hold answers back. Then an unanswered watch is trouble again, once one of the
-// streams of an hour was quiet at first. A bookmark may come just after a stream has opened.
+// A proxy may stop to hold answers back. Then an unanswered watch is trouble again, once a stream
+// was quiet at first. A bookmark may come just after a stream has opened, so the test waits for an hour.
 func TestHeldHeadersAreForgotten(t *testing.T) {
 	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		env := newEnv(t, newSource)
@@ -41,6 +41,31 @@ func TestHeldHeadersAreForgotten(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		if got := env.source.Status(); got.Phase != watchsource.Retrying {
 			t.Errorf("phase %v six seconds after the connection was lost, want Retrying", got.Phase)
+		}
+	})
+}
+
+// One reset just after a watch was requested is no sign of a proxy that cuts idle streams. The
+// watches after it last as long as before.
+func TestResetOfAHeldWatch(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+		env := newEnv(t, newSource)
+		liveCluster(t, env.server)
+		env.server.Inject(watchtest.Fault{On: watchtest.Watch, Do: watchtest.HoldHeaders()})
+		opened := make(chan struct{}, 1000)
+		env.start(watchsource.WithObserver(func(o watchsource.Observation) {
+			if o.Kind == watchsource.Opened {
+				opened <- struct{}{}
+			}
+		}))
+		for range 3 { // the third watch is the first that is taken for open at once
+			<-opened
+		}
+		time.Sleep(2 * time.Second) // five seconds after the request
+		env.server.Strike(watchtest.Reset())
+		time.Sleep(time.Hour)
+		if n := len(opened); n > 15 {
+			t.Errorf("%d watches in the hour after a reset, want at most 15: each lasts five minutes or more", n)
 		}
 	})
 }

@@ -28,6 +28,9 @@ const (
 	// is noticed.
 	minCutTrust = 10 * time.Minute
 	maxCutTrust = 2 * time.Hour
+	// Behind a proxy that holds answers back, one cut after idleLimit is enough: such proxies cut
+	// idle streams, after a minute by default. A shorter silence may be a connection that broke.
+	idleLimit = 30 * time.Second
 
 	// After maxBare bounded streams in a row without a bookmark cuts teach nothing for
 	// bareInterval: the server sends none. An idle server that has sent one may send the next.
@@ -129,9 +132,10 @@ func (c *Cuts) forget() {
 }
 
 // keep keeps the bound after a stream that ended before it, or lets the next stream show whether
-// anything still cuts. That streams are cut behind a proxy that holds answers back needs no proof.
+// anything still cuts. That idle streams are cut behind a proxy that holds answers back needs no
+// other proof.
 func (c *Cuts) keep(now time.Time, end StreamEnd) {
-	if end.HeldBack && c.trust == 0 {
+	if end.HeldBack && c.trust == 0 && c.room >= idleLimit {
 		c.trust = maxCutTrust
 		c.until = now.Add(c.trust)
 	}
