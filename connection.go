@@ -114,14 +114,19 @@ func (c *connection) finish(err error, panicked *caught.Panic) {
 	c.mu.Unlock()
 	c.cancel(err)
 	c.lateLists.Wait()
-	c.monitor.stop()
-	c.status.stop()
+	c.stopStatus()
 	for _, m := range c.members() {
 		if panicked != nil {
 			m.session.panicked = panicked
 		}
 		m.end(err)
 	}
+}
+
+// stopStatus begins the phase Stopped. When it has returned nothing is logged any more.
+func (c *connection) stopStatus() {
+	c.monitor.stop()
+	c.status.stop()
 }
 
 // join returns a new member for a session, and false if the connection is closed or nil.
@@ -149,6 +154,7 @@ func (c *connection) leave(m *member, cause error) {
 	if last {
 		c.cancel(cause)
 		<-c.done
+		c.stopStatus() // user code may have ended the watch goroutine
 	}
 	m.end(cause)
 }
@@ -177,14 +183,17 @@ func (c *connection) known(uid []byte) podwire.Known {
 	c.mu.Lock()
 	owners := c.roster.Owners(types.UID(uid))
 	c.mu.Unlock()
+	var known podwire.Known
 	for _, m := range owners {
-		if own, ok := m.session.store.(*Store); ok {
-			if known := own.known(uid); known.Pod != nil {
-				return known
-			}
+		own, ok := m.session.store.(*Store)
+		if !ok {
+			continue
+		}
+		if known = own.known(uid); known.Pod != nil {
+			break
 		}
 	}
-	return podwire.Known{}
+	return known
 }
 
 func (c *connection) appOf(pod *podwire.Pod) string {
