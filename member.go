@@ -251,9 +251,12 @@ func (m *member) end(cause error) {
 	again := m.stage == ended
 	m.stage = ended
 	m.mu.Unlock()
-	if !again {
-		called := m.delivery.stop()
-		m.session.end(cause, called)
+	if again {
+		return
+	}
+	defer m.session.end(cause)
+	if m.delivery.stop() {
+		m.session.observeStop()
 	}
 }
 

@@ -3,6 +3,7 @@
 package watchsource_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -161,5 +162,21 @@ func TestNilArguments(t *testing.T) {
 	}
 	if err := shared.Healthy(time.Hour); err == nil {
 		t.Error("Healthy = nil for a shared watch that no constructor has made, want an error")
+	}
+}
+
+// Without a client Start says so first, and does not call the function of WithSelector.
+func TestStartNamesTheNilClientFirst(t *testing.T) {
+	const want = "watchsource: start: the client is nil"
+	selector := watchsource.WithSelector(func(string) labels.Selector { return nil })
+	eachConstructor(t, func(t *testing.T, newSource modeltest.NewSource) {
+		if err := newSource(watchsource.NewStore(), nil, selector).Start(""); err == nil || err.Error() != want {
+			t.Errorf("Start = %v, want %q", err, want)
+		}
+	})
+	// A SharedWatch that can route no pod says that last.
+	err := watchsource.NewSharedWatch(watchtest.NewServer().Client(), selector).Source(watchsource.NewStore()).Start("")
+	if !errors.Is(err, watchsource.ErrInvalidAppID) {
+		t.Errorf("Start = %v, want ErrInvalidAppID", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/executorpods/watchsource/internal/isnil"
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/usercode"
@@ -19,12 +18,8 @@ import (
 // ownWatches makes the feeds of a source that shares its watch with no other.
 type ownWatches struct{ client kubernetes.Interface }
 
-func (o ownWatches) check() error {
-	if isnil.Value(o.client) {
-		return errNilClient
-	}
-	return nil
-}
+func (o ownWatches) checkClient() error   { return checkClient(o.client) }
+func (o ownWatches) checkSelector() error { return nil }
 
 func (o ownWatches) join(_ context.Context, s *session) feed { return newOwnWatch(o.client, s) }
 
@@ -53,15 +48,16 @@ func (w *ownWatch) start(ctx context.Context) { go w.run(ctx) }
 // run works until ctx ends, or until Start has failed.
 func (w *ownWatch) run(ctx context.Context) {
 	var cause error
-	called := false
 	defer func() {
 		w.monitor.stop()
-		w.session.end(cause, called)
+		w.session.end(cause)
 	}()
 	defer w.session.catch()
 	w.session.logStart()
 	cause = listwatch.New(w.config()).Run(logr.NewContext(ctx, w.session.options.logger))
-	called = w.session.wasOpened()
+	if w.session.wasOpened() {
+		w.session.observeStop()
+	}
 }
 
 func (w *ownWatch) config() listwatch.Config {

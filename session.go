@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/executorpods/watchsource/internal/caught"
 	"github.com/executorpods/watchsource/internal/claim"
+	"github.com/executorpods/watchsource/internal/isnil"
 	"github.com/executorpods/watchsource/internal/usercode"
 )
 
@@ -55,7 +57,8 @@ type session struct {
 // loop. A [member] receives its part of what the loop of a [SharedWatch] receives.
 type feed interface {
 	// start begins to work, and returns at once. The feed works until ctx ends, or until Start
-	// has failed. It then calls session.end, after which it does nothing more.
+	// has failed. It then calls session.observeStop if it has called the store, and session.end,
+	// after which it does nothing more.
 	start(ctx context.Context)
 	// status returns the status of the source. own is what the source itself has noted.
 	status(own Status) Status
@@ -68,13 +71,20 @@ type feed interface {
 
 // feeds makes the feed of each session of a source.
 type feeds interface {
-	// check returns why no session can work.
-	check() error
+	// checkClient returns why no session can work with the client.
+	checkClient() error
+	// checkSelector returns why no session can work with the function of WithSelector.
+	checkSelector() error
 	// join returns the feed of a session that ends with ctx.
 	join(ctx context.Context, s *session) feed
 }
 
-var errNilClient = errors.New("the client is nil")
+func checkClient(client kubernetes.Interface) error {
+	if isnil.Value(client) {
+		return errors.New("the client is nil")
+	}
+	return nil
+}
 
 func newSession(appID string, selector labels.Selector, store SnapshotsStore, o *sourceOptions, status *statusBoard, cancel context.CancelCauseFunc) *session {
 	return &session{
@@ -130,16 +140,19 @@ func (s *session) fail(recovered any) {
 	s.cancel(s.panicked)
 }
 
-// end ends the session for a cause. called says whether the store was called: then it is called
-// for the last time, unless it has panicked.
-func (s *session) end(cause error, called bool) {
-	s.mu.Lock()
-	s.isEnded = true
-	s.mu.Unlock()
-	if observer, ok := s.store.(StopObserver); ok && called && s.panicked == nil {
+// observeStop calls the store for the last time, unless it has panicked. It may end the goroutine.
+func (s *session) observeStop() {
+	if observer, ok := s.store.(StopObserver); ok && s.panicked == nil {
 		s.userCode.Enter(usercode.Store)
 		observer.ObserveStop()
 	}
+}
+
+// end ends the session for a cause. The store is not called any more.
+func (s *session) end(cause error) {
+	s.mu.Lock()
+	s.isEnded = true
+	s.mu.Unlock()
 	s.err = cause
 	s.claim.Release()
 	close(s.done)

@@ -9,7 +9,6 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/executorpods/watchsource/internal/isnil"
 	"github.com/executorpods/watchsource/internal/routing"
 )
 
@@ -97,12 +96,8 @@ func (w *SharedWatch) currentStatus() Status {
 // sharedFeeds are the feeds of the sources of a SharedWatch.
 type sharedFeeds struct{ watch *SharedWatch }
 
-func (f sharedFeeds) check() error {
-	if isnil.Value(f.watch.client) {
-		return errNilClient
-	}
-	return f.watch.routingErr
-}
+func (f sharedFeeds) checkClient() error   { return checkClient(f.watch.client) }
+func (f sharedFeeds) checkSelector() error { return f.watch.routingErr }
 
 // join makes a session a member of the open connection, or of a new one.
 func (f sharedFeeds) join(ctx context.Context, s *session) feed {

@@ -344,3 +344,25 @@ func TestRun(t *testing.T) {
 		source.Stop()
 	})
 }
+
+// slowlyStopping needs a minute for ObserveStop.
+type slowlyStopping struct{ watchsource.SnapshotsStore }
+
+func (slowlyStopping) ObserveStop() { time.Sleep(time.Minute) }
+
+// While ObserveStop blocks, no watch is open, and the status does not say that the view is current.
+func TestStatusDuringObserveStop(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+		source := newSource(slowlyStopping{watchsource.NewStore()}, watchtest.NewServer().Client())
+		start(t, source, "app")
+		go source.Stop()
+		time.Sleep(30 * time.Second)
+		if got := source.Status().Phase; got == watchsource.Watching {
+			t.Errorf("phase %v half a minute after the watch has ended", got)
+		}
+		time.Sleep(time.Minute)
+		if got := source.Status().Phase; got != watchsource.Stopped {
+			t.Errorf("phase %v after Stop, want Stopped", got)
+		}
+	})
+}

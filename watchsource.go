@@ -179,6 +179,13 @@ func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) erro
 		return fmt.Errorf("%w (the other source watches application %q)", ErrStoreInUse, other.AppID)
 	}
 	s.status.start(starting.appID)
+	defer func() {
+		if s.session == nil { // the logger has panicked
+			starting.cancel(nil)
+			starting.claim.Release()
+			s.status.stop()
+		}
+	}()
 	starting.feed = s.feeds.join(ctx, starting)
 	s.session = starting
 	return nil
@@ -191,6 +198,9 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 		return nil, errors.New("watchsource: start: the store is nil")
 	case notMade(s.store):
 		return nil, errors.New("watchsource: start: use NewStore to make a Store")
+	}
+	if err := s.feeds.checkClient(); err != nil {
+		return nil, fmt.Errorf("watchsource: start: %w", err)
 	}
 	if err := checkAppID(appID); err != nil {
 		return nil, err
@@ -212,7 +222,7 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	if _, selectable := selector.Requirements(); !selectable || selector.String() == "" {
 		return nil, fmt.Errorf("watchsource: start: the selector for application %q selects no pod", appID)
 	}
-	if err := s.feeds.check(); err != nil {
+	if err := s.feeds.checkSelector(); err != nil {
 		return nil, fmt.Errorf("watchsource: start: %w", err)
 	}
 	return selector, nil
