@@ -23,6 +23,16 @@ func selectorOf(text string) func(string) labels.Selector {
 	}
 }
 
+// inTurn returns one selector for the first application that is asked for, and then another.
+func inTurn(one, other string) func(string) labels.Selector {
+	next := []string{one, other}
+	return func(appID string) labels.Selector {
+		text := next[0]
+		next = next[1:]
+		return selectorOf(text)(appID)
+	}
+}
+
 func TestOf(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -51,9 +61,10 @@ func TestOf(t *testing.T) {
 		{name: "one of two values", selector: selectorOf("app in (APP,default)")},
 		{name: "in the key", selector: selectorOf("app-APP=1")},
 		{name: "in the key and the value", selector: selectorOf("app-APP=APP")},
-		{name: "more requirements for one", selector: func(appID string) labels.Selector {
-			return selectorOf("app=APP" + strings.Repeat(",role=executor", strings.Count(appID, "1")))(appID)
-		}},
+		{name: "more requirements for one", selector: inTurn("app=APP,role=executor", "app=APP")},
+		{name: "more requirements for the other", selector: inTurn("app=APP", "app=APP,role=executor")},
+		{name: "one value and two", selector: inTurn("app=APP", "app in (APP,default)")},
+		{name: "two values and one", selector: inTurn("app in (APP,default)", "app=APP")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			label, err := routing.Of(c.selector)
