@@ -144,11 +144,11 @@ func (c *connection) join(s *session) (*member, bool) {
 	return m, true
 }
 
-// leave ends a member. With the last one the watch ends, and leave returns when nothing of it
-// runs any more.
-func (c *connection) leave(m *member, cause error) {
+// leave ends a member, and reports whether it was the last one. Then the watch ends, and leave
+// returns when nothing of it runs any more.
+func (c *connection) leave(m *member, cause error) (last bool) {
 	c.mu.Lock()
-	last := c.roster.Remove(m.session.appID, m)
+	last = c.roster.Remove(m.session.appID, m)
 	c.closed = c.closed || last
 	c.mu.Unlock()
 	if last {
@@ -157,12 +157,7 @@ func (c *connection) leave(m *member, cause error) {
 		c.stopStatus() // user code may have ended the watch goroutine
 	}
 	m.end(cause)
-}
-
-func (c *connection) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
+	return last
 }
 
 func (c *connection) members() []*member {

@@ -110,17 +110,18 @@ func (f sharedFeeds) join(ctx context.Context, s *session) feed {
 		m, _ = w.connection.join(s)
 	}
 	context.AfterFunc(ctx, func() {
-		m.connection.leave(m, context.Cause(ctx))
-		w.forget(m.connection)
+		if last := m.connection.leave(m, context.Cause(ctx)); last {
+			w.forget(m.connection)
+		}
 	})
 	return m
 }
 
-// forget frees a connection that is closed, and keeps its status.
+// forget frees a connection that has ended, and keeps its status.
 func (w *SharedWatch) forget(c *connection) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.connection == c && c.isClosed() {
+	if w.connection == c {
 		w.connection, w.lastStatus = nil, c.status.read()
 	}
 }

@@ -274,3 +274,43 @@ func TestSharedWatchApplicationsAreIndependent(t *testing.T) {
 		wantPods(t, late, "forbidden-1")
 	})
 }
+
+// blockedUpdates blocks in UpdatePod.
+type blockedUpdates struct {
+	watchsource.SnapshotsStore
+	block <-chan struct{}
+}
+
+func (s blockedUpdates) UpdatePod(*corev1.Pod) { <-s.block }
+
+// The shared watch is stopped once all sources are, also if the store of one and the observer block
+// so that both Stops wait at the same time.
+func TestSharedWatchStatusAfterTwoStopsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		storeBlocks, observerBlocks := make(chan struct{}), make(chan struct{})
+		shared := watchsource.NewSharedWatch(server.Client(), watchsource.WithObserver(func(o watchsource.Observation) {
+			if o.Kind == watchsource.Received {
+				<-observerBlocks
+			}
+		}))
+		one := shared.Source(blockedUpdates{watchsource.NewStore(), storeBlocks})
+		start(t, one, "one")
+		_, two := startShared(t, shared, "two")
+		server.Create(podOf("one", "1"))
+		synctest.Wait()
+		go one.Stop() // waits for the store
+		synctest.Wait()
+		go two.Stop() // waits for the observer
+		synctest.Wait()
+		close(storeBlocks)
+		synctest.Wait()
+		close(observerBlocks)
+		synctest.Wait()
+		if got := shared.Status(); got.Phase != watchsource.Stopped || got.Events != 1 || shared.Healthy(time.Hour) == nil {
+			t.Errorf("phase %v with %d events, Healthy %v; want Stopped with 1, and an error", got.Phase, got.Events, shared.Healthy(time.Hour))
+		}
+		one.Stop()
+		two.Stop()
+	})
+}
