@@ -283,8 +283,8 @@ type blockedUpdates struct {
 
 func (s blockedUpdates) UpdatePod(*corev1.Pod) { <-s.block }
 
-// The shared watch is stopped once all sources are, also if the store of one and the observer block
-// so that both Stops wait at the same time.
+// The shared watch is stopped once all sources are. Here the Stop of one waits for its store while
+// the Stop of the other waits for the observer.
 func TestSharedWatchStatusAfterTwoStopsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()

@@ -94,14 +94,14 @@ func TestHistories(t *testing.T) {
 					t.Errorf("the last event goes to %q, want %q", got, h.want)
 				}
 			}
-			var hasPod string
+			var hasPod strings.Builder
 			for _, app := range []string{"a", "b", "c"} {
 				if r.HasPod(app) {
-					hasPod += app
+					hasPod.WriteString(app)
 				}
 			}
-			if owner := sent(r.Owners("pod"), nil); hasPod != h.hasPod || owner != h.owner {
-				t.Errorf("applications %q have a pod, the pod is that of %q; want %q, %q", hasPod, owner, h.hasPod, h.owner)
+			if owner := sent(r.Owners("pod"), nil); hasPod.String() != h.hasPod || owner != h.owner {
+				t.Errorf("applications %q have a pod, the pod is that of %q; want %q, %q", hasPod.String(), owner, h.hasPod, h.owner)
 			}
 			if wants := r.Wants([]byte("pod"), []byte("c")); wants != (h.owner != "") {
 				t.Errorf("Wants = %v for the label of no member, want %v", wants, h.owner != "")

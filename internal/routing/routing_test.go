@@ -33,39 +33,41 @@ func inTurn(one, other string) func(string) labels.Selector {
 	}
 }
 
+var selectors = []struct {
+	name     string
+	selector func(string) labels.Selector
+	// key is empty if there is no such label.
+	key string
+	// all and some select the pods of all applications, and of x and y.
+	all, some string
+}{
+	{name: "one label", selector: selectorOf("app=APP"), key: "app", all: "app", some: "app in (x,y)"},
+	{name: "==", selector: selectorOf("app==APP"), key: "app", all: "app", some: "app in (x,y)"},
+	{name: "in", selector: selectorOf("app in (APP)"), key: "app", all: "app", some: "app in (x,y)"},
+	{name: "beside others", selector: selectorOf("app=APP,role=executor,!old"), key: "app",
+		all: "app,!old,role=executor", some: "app in (x,y),!old,role=executor"},
+	{name: "no function"},
+	{name: "nil", selector: func(string) labels.Selector { return nil }},
+	{name: "a nil pointer", selector: func(string) labels.Selector { return (*nilSelector)(nil) }},
+	{name: "everything", selector: selectorOf("")},
+	{name: "nothing", selector: func(string) labels.Selector { return labels.Nothing() }},
+	{name: "not the application", selector: selectorOf("role=executor")},
+	{name: "two labels", selector: selectorOf("app=APP,owner=APP")},
+	{name: "a part of the value", selector: selectorOf("app=spark-APP")},
+	{name: "a part beside the whole", selector: selectorOf("app=APP,owner=spark-APP")},
+	{name: "not equal", selector: selectorOf("app!=APP")},
+	{name: "notin", selector: selectorOf("app notin (APP)")},
+	{name: "one of two values", selector: selectorOf("app in (APP,default)")},
+	{name: "in the key", selector: selectorOf("app-APP=1")},
+	{name: "in the key and the value", selector: selectorOf("app-APP=APP")},
+	{name: "more requirements for one", selector: inTurn("app=APP,role=executor", "app=APP")},
+	{name: "more requirements for the other", selector: inTurn("app=APP", "app=APP,role=executor")},
+	{name: "one value and two", selector: inTurn("app=APP", "app in (APP,default)")},
+	{name: "two values and one", selector: inTurn("app in (APP,default)", "app=APP")},
+}
+
 func TestOf(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		selector func(string) labels.Selector
-		// key is empty if there is no such label.
-		key string
-		// all and some select the pods of all applications, and of x and y.
-		all, some string
-	}{
-		{name: "one label", selector: selectorOf("app=APP"), key: "app", all: "app", some: "app in (x,y)"},
-		{name: "==", selector: selectorOf("app==APP"), key: "app", all: "app", some: "app in (x,y)"},
-		{name: "in", selector: selectorOf("app in (APP)"), key: "app", all: "app", some: "app in (x,y)"},
-		{name: "beside others", selector: selectorOf("app=APP,role=executor,!old"), key: "app",
-			all: "app,!old,role=executor", some: "app in (x,y),!old,role=executor"},
-		{name: "no function"},
-		{name: "nil", selector: func(string) labels.Selector { return nil }},
-		{name: "a nil pointer", selector: func(string) labels.Selector { return (*nilSelector)(nil) }},
-		{name: "everything", selector: selectorOf("")},
-		{name: "nothing", selector: func(string) labels.Selector { return labels.Nothing() }},
-		{name: "not the application", selector: selectorOf("role=executor")},
-		{name: "two labels", selector: selectorOf("app=APP,owner=APP")},
-		{name: "a part of the value", selector: selectorOf("app=spark-APP")},
-		{name: "a part beside the whole", selector: selectorOf("app=APP,owner=spark-APP")},
-		{name: "not equal", selector: selectorOf("app!=APP")},
-		{name: "notin", selector: selectorOf("app notin (APP)")},
-		{name: "one of two values", selector: selectorOf("app in (APP,default)")},
-		{name: "in the key", selector: selectorOf("app-APP=1")},
-		{name: "in the key and the value", selector: selectorOf("app-APP=APP")},
-		{name: "more requirements for one", selector: inTurn("app=APP,role=executor", "app=APP")},
-		{name: "more requirements for the other", selector: inTurn("app=APP", "app=APP,role=executor")},
-		{name: "one value and two", selector: inTurn("app=APP", "app in (APP,default)")},
-		{name: "two values and one", selector: inTurn("app in (APP,default)", "app=APP")},
-	} {
+	for _, c := range selectors {
 		t.Run(c.name, func(t *testing.T) {
 			label, err := routing.Of(c.selector)
 			if c.key == "" {
