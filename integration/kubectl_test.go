@@ -59,7 +59,7 @@ type plugin struct {
 func newPlugin(t *testing.T, name string) plugin {
 	t.Helper()
 	u := newUser(t, name)
-	p := plugin{user: u, program: buildProgram(t, "../kubectl", "."), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	p := plugin{user: u, program: buildProgram(t, "../kubectl", "./cmd/kubectl-executors"), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	if err := cluster.WriteKubeconfig(p.kubeconfig, u.config); err != nil {
 		t.Fatal(err)
 	}
