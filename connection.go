@@ -66,13 +66,13 @@ type connection struct {
 	wasEverOpen bool
 }
 
-func newConnection(client kubernetes.Interface, o *sourceOptions, label routing.Label) *connection {
+// newConnection returns a connection that has not started. The logger names the selector.
+func newConnection(client kubernetes.Interface, o *sourceOptions, label routing.Label, logger logr.Logger) *connection {
 	c := &connection{
-		client: client, options: o, routing: label, selector: label.Selector(),
+		client: client, options: o, logger: logger, routing: label, selector: label.Selector(),
 		done: make(chan struct{}), roster: roster.New[*member](), followers: map[*member]int{},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.logger = o.logger.WithValues("selector", c.selector.String())
 	c.monitor = newMonitor(&c.status, o.observer, o.stallTimeout, c.logger, &c.userCode)
 	c.lateLists = latelist.New(c.ctx, c.listOf)
 	c.status.start("")

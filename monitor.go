@@ -35,7 +35,7 @@ var errNoWatch = fmt.Errorf("the watch ended, and no other has opened for %v", r
 // A monitor receives what a loop reports. It writes the status, calls the observer, and logs
 // the beginning and the end of a trouble.
 type monitor struct {
-	// Fixed after newMonitor.
+	// Fixed before the loop runs.
 	board      *statusBoard
 	logger     logr.Logger
 	blindAfter time.Duration

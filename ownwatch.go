@@ -29,16 +29,14 @@ type ownWatch struct {
 	// Fixed after newOwnWatch.
 	session *session
 	client  kubernetes.Interface
-	logger  logr.Logger
 	monitor *monitor
 	watcher *Watcher
 }
 
 func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
-	logger := s.options.logger.WithValues("appID", s.appID)
 	return &ownWatch{
-		session: s, client: client, logger: logger,
-		monitor: newMonitor(s.status, s.options.observer, s.options.stallTimeout, logger, &s.userCode),
+		session: s, client: client,
+		monitor: newMonitor(s.status, s.options.observer, s.options.stallTimeout, s.options.logger, &s.userCode),
 		watcher: newWatcher(podStoreOf(s.store, s.options.trimmed), s.selector, s.options),
 	}
 }
@@ -54,6 +52,7 @@ func (w *ownWatch) run(ctx context.Context) {
 	}()
 	defer w.session.catch()
 	w.session.logStart()
+	w.monitor.logger = w.session.options.logger.WithValues("appID", w.session.appID)
 	cause = listwatch.New(w.config()).Run(logr.NewContext(ctx, w.session.options.logger))
 	if w.session.wasOpened() {
 		w.session.observeStop()
@@ -62,7 +61,7 @@ func (w *ownWatch) run(ctx context.Context) {
 
 func (w *ownWatch) config() listwatch.Config {
 	o := w.session.options
-	config := o.loopConfig(w.client, w.session.selector, w.logger)
+	config := o.loopConfig(w.client, w.session.selector, w.monitor.logger)
 	switch own, ok := w.session.store.(*Store); {
 	case ok:
 		config.Known = own.known

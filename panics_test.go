@@ -98,12 +98,13 @@ func (s panickingSink) WithValues(pairs ...any) logr.LogSink {
 	return s.LogSink.WithValues(pairs...)
 }
 
-// A panic of the logger in Start leaves the source stopped and the store free.
+// A panic of the logger in Start leaves the source stopped and the store free. A SharedWatch
+// prepares its logger when it is made.
 func TestPanicOfTheLoggerInStart(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	synctest.Test(t, func(t *testing.T) {
 		calls := 0
 		logger := logr.New(panickingSink{(&logLines{}).logger(0).GetSink(), &calls})
-		source := newSource(watchsource.NewStore(), watchtest.NewServer().Client(), watchsource.WithLogger(logger))
+		source := watchsource.NewWatchSnapshotSource(watchsource.NewStore(), watchtest.NewServer().Client(), watchsource.WithLogger(logger))
 		if got := panicOf(func() { t.Errorf("Start = %v, want a panic", source.Start("app")) }); got != "broken" {
 			t.Errorf("recovered %v, want \"broken\"", got)
 		}

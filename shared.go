@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/executorpods/watchsource/internal/routing"
@@ -49,7 +50,8 @@ type SharedWatch struct {
 	client     kubernetes.Interface
 	options    sourceOptions
 	routing    routing.Label
-	routingErr error // why there is no routing label
+	routingErr error       // why there is no routing label
+	logger     logr.Logger // names the selector
 
 	mu         sync.Mutex
 	connection *connection // nil while no source is started
@@ -61,6 +63,9 @@ type SharedWatch struct {
 func NewSharedWatch(client kubernetes.Interface, opts ...Option) *SharedWatch {
 	w := &SharedWatch{client: client, options: newSourceOptions(opts)}
 	w.routing, w.routingErr = routing.Of(w.options.selector)
+	if w.routingErr == nil {
+		w.logger = w.options.logger.WithValues("selector", w.routing.Selector().String())
+	}
 	return w
 }
 
@@ -106,7 +111,7 @@ func (f sharedFeeds) join(ctx context.Context, s *session) feed {
 	defer w.mu.Unlock()
 	m, ok := w.connection.join(s)
 	if !ok {
-		w.connection = newConnection(w.client, &w.options, w.routing)
+		w.connection = newConnection(w.client, &w.options, w.routing, w.logger)
 		m, _ = w.connection.join(s)
 	}
 	context.AfterFunc(ctx, func() {

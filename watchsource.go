@@ -179,13 +179,6 @@ func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) erro
 		return fmt.Errorf("%w (the other source watches application %q)", ErrStoreInUse, other.AppID)
 	}
 	s.status.start(starting.appID)
-	defer func() {
-		if s.session == nil { // the logger has panicked
-			starting.cancel(nil)
-			starting.claim.Release()
-			s.status.stop()
-		}
-	}()
 	starting.feed = s.feeds.join(ctx, starting)
 	s.session = starting
 	return nil
