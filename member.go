@@ -82,8 +82,8 @@ func newMember(c *connection, s *session) *member {
 }
 
 func (m *member) start(context.Context) {
+	defer m.connection.start() // also if the logger panics
 	m.session.logStart()
-	m.connection.start()
 	m.admit()
 }
 
@@ -240,7 +240,7 @@ func (m *member) follow() {
 
 // open lets Start return once the store has received the list. m.mu is held.
 func (m *member) open() {
-	if !m.session.wasOpened() {
+	if !m.session.isOpen.Load() {
 		m.delivery.then(m.session.open)
 	}
 }
@@ -319,7 +319,7 @@ func newDelivery(s *session, followVersions func() (stop func())) (delivery, *po
 	rules := &defaults.rules.Rules
 	queue := waiting.NewQueue(waiting.Config{
 		Store: userStore{s.store, s.options.trimmed}, Rules: rules, Mark: &s.userCode,
-		Catches: func() bool { return !s.wasOpened() }, Caught: s.fail,
+		Catches: func() bool { return !s.isOpen.Load() }, Caught: s.fail,
 	})
 	return queuedDelivery{newLedger(queue), queue}, rules
 }

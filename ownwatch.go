@@ -54,7 +54,7 @@ func (w *ownWatch) run(ctx context.Context) {
 	w.session.logStart()
 	w.monitor.logger = w.session.options.logger.WithValues("appID", w.session.appID)
 	cause = listwatch.New(w.config()).Run(logr.NewContext(ctx, w.session.options.logger))
-	if w.session.wasOpened() {
+	if w.session.isOpen.Load() {
 		w.session.observeStop()
 	}
 }

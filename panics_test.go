@@ -116,6 +116,40 @@ func TestPanicOfTheLoggerInStart(t *testing.T) {
 	})
 }
 
+// panickingMessageSink panics in the first message.
+type panickingMessageSink struct {
+	logr.LogSink
+	messages *int
+}
+
+func (s panickingMessageSink) WithValues(pairs ...any) logr.LogSink {
+	return panickingMessageSink{s.LogSink.WithValues(pairs...), s.messages}
+}
+
+func (s panickingMessageSink) Info(level int, message string, pairs ...any) {
+	if *s.messages++; *s.messages == 1 {
+		panic("broken")
+	}
+	s.LogSink.Info(level, message, pairs...)
+}
+
+// A panic of the logger in the first line of Start leaves the source stopped and the store free.
+func TestPanicInTheFirstMessage(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+		messages := 0
+		logger := logr.New(panickingMessageSink{(&logLines{}).logger(4).GetSink(), &messages})
+		source := newSource(watchsource.NewStore(), watchtest.NewServer().Client(), watchsource.WithLogger(logger))
+		if got := panicOf(func() { t.Errorf("Start = %v, want a panic", source.Start("app")) }); got != "broken" {
+			t.Errorf("recovered %v, want \"broken\"", got)
+		}
+		if got := source.Status().Phase; got != watchsource.Stopped {
+			t.Errorf("phase %v, want Stopped", got)
+		}
+		start(t, source, "app")
+		source.Stop()
+	})
+}
+
 // exitingStore ends the goroutine that calls ObserveStop, as T.FailNow does.
 type exitingStore struct{ watchsource.SnapshotsStore }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +37,8 @@ type session struct {
 
 	// decided is true once it is decided that Start will succeed, or that it has timed out.
 	decided atomic.Bool
+	// isOpen is true once Start has returned, or may return.
+	isOpen atomic.Bool
 	// userCode marks what the goroutine that calls the store is calling.
 	userCode usercode.Mark
 	opened   chan struct{} // closed when Start may return
@@ -46,11 +47,6 @@ type session struct {
 	// Owned by the feed until done is closed.
 	err      error         // why the session ended
 	panicked *caught.Panic // why Start must panic, nil for none
-
-	// Guarded by mu.
-	mu      sync.Mutex
-	isOpen  bool
-	isEnded bool
 }
 
 // A feed brings the pods of one application to the store of a session. An [ownWatch] has a
@@ -104,29 +100,18 @@ func (s *session) logStart() {
 // decideStart reports whether the caller decided the outcome of Start.
 func (s *session) decideStart() bool { return s.decided.CompareAndSwap(false, true) }
 
-// open lets Start return, unless the session has ended.
+// open lets Start return. Further calls do nothing.
 func (s *session) open() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isOpen || s.isEnded {
-		return
+	if s.isOpen.CompareAndSwap(false, true) {
+		s.status.write(func(status *Status) { status.Phase = Watching })
+		close(s.opened)
 	}
-	s.isOpen = true
-	s.status.write(func(status *Status) { status.Phase = Watching })
-	close(s.opened)
-}
-
-// wasOpened reports whether Start has returned, or may return.
-func (s *session) wasOpened() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.isOpen
 }
 
 // catch makes a panic of the user's code one of Start, while Start waits. It is deferred. A
 // later panic ends the program, with its stack.
 func (s *session) catch() {
-	if s.wasOpened() {
+	if s.isOpen.Load() {
 		return
 	}
 	if recovered := recover(); recovered != nil {
@@ -150,9 +135,6 @@ func (s *session) observeStop() {
 
 // end ends the session for a cause. The store is not called any more.
 func (s *session) end(cause error) {
-	s.mu.Lock()
-	s.isEnded = true
-	s.mu.Unlock()
 	s.err = cause
 	s.claim.Release()
 	close(s.done)

@@ -157,15 +157,21 @@ func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session
 		cancel(nil)
 		return nil, err
 	}
-	starting.feed.start(ctx)
-	if err := s.await(starting); err != nil {
-		s.stop(starting)
-		if starting.panicked != nil {
-			panic(starting.panicked.Value)
+	defer func() {
+		if !starting.isOpen.Load() { // Start has failed, or the logger has panicked
+			s.stop(starting)
 		}
+	}()
+	starting.feed.start(ctx)
+	err = s.await(starting)
+	switch {
+	case err == nil:
+		return starting, nil
+	case starting.panicked != nil:
+		panic(starting.panicked.Value)
+	default:
 		return nil, err
 	}
-	return starting, nil
 }
 
 // begin makes starting the session of the source, if the source has none and the store is free.
