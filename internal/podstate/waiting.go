@@ -17,8 +17,8 @@ type Waiting struct {
 	// needed is true if the store would understand the next state in another way without this one.
 	needed bool
 	// anchored is true if one of the states that wait, up to this one, has the ID of a run that
-	// has started.
-	anchored bool
+	// has started. anchoredBefore is the same without this state.
+	anchored, anchoredBefore bool
 }
 
 // Wait reads a state that waits after another one, which is nil if none waits. It notes in the other
@@ -26,10 +26,10 @@ type Waiting struct {
 func (r *Rules) Wait(last *Waiting, pod *corev1.Pod) *Waiting {
 	w := &Waiting{}
 	if last != nil {
-		w.before, w.anchored = last.known, last.anchored
+		w.before, w.anchoredBefore = last.known, last.anchored
 	}
 	now := r.Read(pod, &w.before)
-	w.sight, w.anchored = now.sight, w.anchored || now.named && !now.hidden
+	w.sight, w.anchored = now.sight, w.anchoredBefore || now.named && !now.hidden
 	if now.Replaced || !w.before.Seen {
 		w.newEnd = now.Ends.Known()
 	} else {
@@ -55,7 +55,7 @@ func (w *Waiting) MayReplace(last *Waiting) bool {
 		return false
 	case last.hidden && !last.anchored:
 		return false // only the store knows which run the state is about
-	case last.nameless && !w.nameless && !last.before.Seen:
+	case last.nameless && !w.nameless && !last.anchoredBefore:
 		return false // only the store knows whether that end is news
 	default:
 		return true
@@ -65,9 +65,12 @@ func (w *Waiting) MayReplace(last *Waiting) bool {
 // Replace lets the state take the place of the one before it. It then shows the end and the run that
 // the other one showed.
 func (w *Waiting) Replace(last *Waiting) {
-	w.before = last.before
+	w.before, w.anchoredBefore = last.before, last.anchoredBefore
 	w.newEnd, w.begins = w.newEnd || last.newEnd, w.begins || last.begins
 }
 
-// HasToPass reports whether the store must receive the state, because an end depends on it.
-func (w *Waiting) HasToPass() bool { return w.newEnd || w.needed }
+// HasToPass reports whether the store must receive the state, because an end depends on it. Only the
+// store knows what a state shows if no state that waits names a run.
+func (w *Waiting) HasToPass() bool {
+	return w.newEnd || w.needed || w.hidden && !w.anchored || w.nameless && !w.anchoredBefore
+}

@@ -44,3 +44,48 @@ func TestMergedStateShowsTheEnd(t *testing.T) {
 		t.Error("a state that has replaced one with an end is optional, want that it has to pass")
 	}
 }
+
+// The first state that waits may not name its run, and then only the store knows which run has ended
+// in the next state's last state. That state must neither be merged nor dropped: a slow store that
+// has seen run 1 would miss its end.
+func TestEndOfARunThatOnlyTheStoreKnows(t *testing.T) {
+	rules := Rules{Container: "executor"}
+	state := func(version, id string, restarts int32, now, last corev1.ContainerState) *corev1.Pod {
+		pod := &corev1.Pod{}
+		pod.UID, pod.ResourceVersion = "u", version
+		pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
+		pod.Status.Phase = corev1.PodRunning
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: "executor", ContainerID: id, RestartCount: restarts, State: now, LastTerminationState: last,
+		}}
+		return pod
+	}
+	runs := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	waits := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
+	ended := func(id string) corev1.ContainerState {
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ContainerID: id, ExitCode: 137, Reason: "ContainerStatusUnknown"}}
+	}
+	pods := []*corev1.Pod{
+		state("1", "containerd://1", 1, runs, ended("containerd://0")),
+		state("2", "", 1, waits, ended("containerd://0")),
+		state("3", "containerd://3", 3, runs, ended("")), // run 1 has ended
+		state("4", "containerd://3", 3, waits, ended("containerd://3")),
+	}
+	var known Known
+	for i, want := range []int32{0, 0, 1, 2} {
+		now := rules.Read(pods[i], &known)
+		known = Known{Seen: true, ResourceVersion: pods[i].ResourceVersion, Reading: now.Reading, Ends: now.Ends}
+		if known.Ends.Shown != want {
+			t.Fatalf("a store that receives each state shows %d ends in state %d, want %d", known.Ends.Shown, i+1, want)
+		}
+	}
+	second := rules.Wait(nil, pods[1])
+	third := rules.Wait(second, pods[2])
+	fourth := rules.Wait(third, pods[3])
+	if !third.HasToPass() {
+		t.Error("the state with the end of run 1 is optional, want that it has to pass")
+	}
+	if fourth.MayReplace(third) {
+		t.Error("the state with the end of run 3 takes the place of that with the end of run 1")
+	}
+}
