@@ -4,12 +4,15 @@ package watchsource_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-logr/logr"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/test/modeltest"
@@ -287,4 +290,50 @@ func TestRestoredFollowsAnInterruption(t *testing.T) {
 			t.Error("no line about the fault")
 		}
 	})
+}
+
+// askingSink needs four minutes for the message that no watch is open, and then asks for the Status.
+// The message of a refused request has a delay.
+type askingSink struct {
+	logr.LogSink
+	ask func() watchsource.Status
+}
+
+func (s askingSink) WithValues(pairs ...any) logr.LogSink {
+	return askingSink{s.LogSink.WithValues(pairs...), s.ask}
+}
+
+func (s askingSink) Info(level int, message string, pairs ...any) {
+	if message == "Watch interrupted, retrying" && !slices.Contains(pairs, any("delay")) {
+		time.Sleep(4 * time.Minute)
+		s.ask()
+	}
+	s.LogSink.Info(level, message, pairs...)
+}
+
+// A logger may ask for the Status, even if the API server has been silent for so long meanwhile
+// that this is to be logged too. After Stop it is not logged any more.
+func TestSlowLoggerAsksForTheStatus(t *testing.T) {
+	for name, test := range map[string]struct {
+		stopAfter time.Duration
+		blind     int
+	}{
+		"and the source goes on": {stopAfter: 5 * time.Minute, blind: 1},
+		"and the source stops":   {stopAfter: 3*time.Minute + 30*time.Second, blind: 0},
+	} {
+		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
+			server, log := watchtest.NewServer(), new(logLines)
+			var source *watchsource.WatchSnapshotSource
+			sink := askingSink{log.logger(0).GetSink(), func() watchsource.Status { return source.Status() }}
+			source = newSource(watchsource.NewStore(), server.Client(), watchsource.WithLogger(logr.New(sink)))
+			start(t, source, "app")
+			server.Inject(watchtest.Fault{Do: watchtest.Hang()})
+			server.Strike(watchtest.Reset())
+			time.Sleep(test.stopAfter)
+			source.Stop()
+			if lines := log.matching("Nothing heard from the API server"); len(lines) != test.blind {
+				t.Errorf("blindness was logged %d times, want %d", len(lines), test.blind)
+			}
+		})
+	}
 }

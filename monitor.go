@@ -5,7 +5,6 @@ package watchsource
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -59,8 +58,9 @@ type monitor struct {
 	// blind is true once a silence was logged, until the API server is heard again.
 	blind bool
 
-	// logging is held while a timer logs. It may be locked while the board is locked.
-	logging sync.Mutex
+	// logging holds a token while a timer logs. No goroutine takes it while the board is locked. A
+	// mutex would stop the clock of a synctest bubble.
+	logging chan struct{}
 }
 
 // newMonitor returns the monitor of a loop with a stall timeout, 0 for the default. The logger names
@@ -70,7 +70,7 @@ func newMonitor(
 ) *monitor {
 	return &monitor{
 		board: board, observer: observer, userCode: userCode, logger: logger,
-		blindAfter: max(blindAfter, stallTimeout+blindMargin),
+		blindAfter: max(blindAfter, stallTimeout+blindMargin), logging: make(chan struct{}, 1),
 	}
 }
 
@@ -196,11 +196,11 @@ func (m *monitor) logBlindness() {
 	if b.status.ErrAt.Before(lastContact) || !b.status.ErrAt.After(m.watchOpened) {
 		err = nil // of an earlier trouble
 	}
-	m.logging.Lock()
-	defer m.logging.Unlock()
 	b.mu.Unlock()
-	m.logger.Error(err, "Nothing heard from the API server",
-		"for", silence.Round(time.Second), "lastContact", lastContact, "waitingFor", m.userCode.Now().String())
+	m.log(func() {
+		m.logger.Error(err, "Nothing heard from the API server",
+			"for", silence.Round(time.Second), "lastContact", lastContact, "waitingFor", m.userCode.Now().String())
+	})
 }
 
 // watchEnded starts the timer that makes the phase Retrying. Without the timer the phase
@@ -228,10 +228,8 @@ func (m *monitor) noWatch(ended int, err error) {
 			s.Err, s.ErrAt = err, time.Now()
 		}
 	})
-	m.logging.Lock()
-	defer m.logging.Unlock()
 	b.mu.Unlock()
-	m.logger.Info("Watch interrupted, retrying", "err", err)
+	m.log(func() { m.logger.Info("Watch interrupted, retrying", "err", err) })
 }
 
 // stop stops the timers. When it has returned they log nothing any more.
@@ -244,6 +242,19 @@ func (m *monitor) stop() {
 		}
 	}
 	m.board.mu.Unlock()
-	m.logging.Lock()
-	defer m.logging.Unlock()
+	m.logging <- struct{}{}
+	<-m.logging
+}
+
+// log writes a line of a timer, unless the monitor was stopped. The board is not locked, because
+// the logger may ask for the Status.
+func (m *monitor) log(write func()) {
+	m.logging <- struct{}{}
+	defer func() { <-m.logging }()
+	m.board.mu.Lock()
+	stopped := m.stopped
+	m.board.mu.Unlock()
+	if !stopped {
+		write()
+	}
 }
