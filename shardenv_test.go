@@ -48,16 +48,7 @@ func churnNamespaces(server *watchtest.Server, random *rand.Rand, steps int) {
 			server.Create(podIn(namespace, fmt.Sprintf("%d-%s", step, server.ResourceVersion())))
 			continue
 		}
-		p := pods[random.IntN(len(pods))]
-		switch random.IntN(6) {
-		case 0:
-			server.Delete(p.Namespace, p.Name)
-		case 1:
-			server.Update(p.Namespace, p.Name, label(watchsource.LabelApp, []string{"app", "other"}[random.IntN(2)]))
-		default:
-			phases := []corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed}
-			server.Update(p.Namespace, p.Name, phase(phases[random.IntN(len(phases))]))
-		}
+		churnOne(server, random, pods)
 	}
 }
 
