@@ -82,7 +82,7 @@ func newMember(c *connection, s *session) *member {
 }
 
 func (m *member) start(context.Context) {
-	defer m.connection.start() // also if the logger panics
+	defer m.connection.start() // even after a panic of the logger, so that leave can return
 	m.session.logStart()
 	m.admit()
 }
@@ -229,7 +229,8 @@ func (m *member) advance(resourceVersion string) {
 	}
 }
 
-// follow passes on the version up to which the connection has passed everything on.
+// follow passes on the version up to which the connection has passed everything on. It asks for the
+// version while m.mu is held, because a list may begin another history before.
 func (m *member) follow() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

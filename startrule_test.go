@@ -130,8 +130,8 @@ func startAfter(t *testing.T, newSource newStarted, do watchtest.Effect, times i
 	return err
 }
 
-// Only requests in a row count: a server that was reached and is starting up begins the count
-// anew.
+// Only requests in a row count: after an answer of a server that is starting up the count
+// begins at 0.
 func TestStartCountsRequestsInARow(t *testing.T) {
 	for kind, newSource := range startKinds {
 		inBubble(t, kind, func(t *testing.T) {

@@ -32,7 +32,8 @@ type Watcher struct {
 	logger   logr.Logger
 
 	// Owned by the watch goroutine.
-	resourceVersion string // up to which the store has received everything, "" if unknown
+	// resourceVersion is the version up to which the store has received everything, "" if unknown.
+	resourceVersion string
 }
 
 // A podStore receives pods in their wire form, or decoded if they came so, and knows the
@@ -177,7 +178,7 @@ func (w *Watcher) log(event watch.EventType, pod *podwire.Pod) {
 // A userStore decodes pods for a store of the user.
 type userStore struct {
 	store   SnapshotsStore
-	trimmed bool // see WithTrimmedPods
+	trimmed bool
 }
 
 func (u userStore) UpdatePod(pod *podwire.Pod) { u.store.UpdatePod(u.decoded(pod)) }

@@ -101,7 +101,7 @@ func (r *endReader) stopped() bool {
 	return errors.Is(err, watchsource.ErrStopped)
 }
 
-// changesTo returns the changes from the last batch to one that shows every executor. If
+// changesTo returns the changes from the last batch to a batch that shows every executor. If
 // the source watches another application now, they are those of the batch.
 func (r *endReader) changesTo(batch watchsource.Batch) []watchsource.Change {
 	if r.source.Status().AppID != r.appID {

@@ -50,7 +50,7 @@ func (l *ledger) read() {
 	})
 }
 
-// enterAll enters a batch. What a first batch does not show has left while nobody watched.
+// enterAll enters a batch. An executor that the first batch does not show has left before it.
 func (l *ledger) enterAll(batch watchsource.Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

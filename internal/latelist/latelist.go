@@ -30,7 +30,8 @@ type Member interface {
 // A ListFunc lists the pods of some applications, by application.
 type ListFunc func(ctx context.Context, appIDs []string) (pods map[string][]*podwire.Pod, resourceVersion string, err error)
 
-// Lists lists the applications of members that have come after the watch has opened. Members that come at the same time share a list.
+// Lists lists the applications of members that have come after the watch has opened. Members that
+// come at the same time share a list.
 type Lists struct {
 	// Fixed after New.
 	ctx  context.Context

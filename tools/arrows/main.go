@@ -78,7 +78,7 @@ func main() {
 	}
 }
 
-// packages returns the directories that are measured: the root, internal and what is below it.
+// packages returns the directories that are measured: the root, watchtest and all below internal.
 func packages(root string) ([]string, error) {
 	dirs := []string{root, "watchtest"}
 	err := filepath.WalkDir(filepath.Join(root, "internal"), func(path string, d fs.DirEntry, err error) error {
