@@ -2,6 +2,8 @@
 
 package watchsource
 
+import "fmt"
+
 // A Change is one change of an executor. Both executors are shared by all readers of the
 // store: do not change them. [Executor.Pod] returns a copy of the pod, which you may change.
 type Change struct {
@@ -22,16 +24,45 @@ type Change struct {
 	// end is shown again. To count each run once in any case, for example to bill it, compare
 	// UID and StartedAt.
 	Ended bool
+
+	// Gone says how the executor has left. It is 0 unless After.State is [Deleted].
+	Gone Departure
+}
+
+// A Departure says how an executor has left the view of a store.
+type Departure uint8
+
+const (
+	// Seen is a pod whose deletion the API server reported. kube-apiserver reports a pod in the
+	// same way if its labels no longer match the selector of the watch.
+	Seen Departure = iota + 1
+	// Missed is a pod whose deletion was not reported: a list lacks it, or another pod has its
+	// name.
+	Missed
+	// Unselected is a pod that exists, and whose new labels belong to no application, or to
+	// another one of a [SharedWatch].
+	Unselected
+)
+
+var departureNames = [...]string{"", "Seen", "Missed", "Unselected"}
+
+// String returns the name of the constant, "" for 0.
+func (d Departure) String() string {
+	if int(d) < len(departureNames) {
+		return departureNames[d]
+	}
+	return fmt.Sprintf("Departure(%d)", uint8(d))
 }
 
 // step is a state of an executor, and the number of ends it has had by then.
 type step struct {
 	*Executor
 	ends int32
+	how  Departure // 0 if the pod is here
 }
 
 // gone is the step that follows when the pod leaves.
-func (s step) gone() step { return step{s.Executor.gone(), s.ends} }
+func (s step) gone(how Departure) step { return step{s.Executor.gone(), s.ends, how} }
 
 // isGone reports whether the pod has left.
 func (s step) isGone() bool { return s.State == Deleted }
@@ -42,5 +73,6 @@ func changeOf(before, after step) Change {
 		Before: before.Executor,
 		After:  after.Executor,
 		Ended:  after.State.Ended() && after.ends > before.ends,
+		Gone:   after.how,
 	}
 }

@@ -339,21 +339,21 @@ func newDirectDelivery(store *Store, s *session, followVersions func() (stop fun
 	return d
 }
 
-func (d *directDelivery) updatePod(pod *podwire.Pod) {
+func (d *directDelivery) updatePod(pod *podwire.Pod, version string) {
 	d.session.userCode.Enter(usercode.Store)
-	d.Store.updatePod(pod)
+	d.Store.updatePod(pod, version)
 	d.session.userCode.Leave()
 }
 
-func (d *directDelivery) deletePod(pod *podwire.Pod) {
+func (d *directDelivery) deletePod(pod *podwire.Pod, how Departure, version string) {
 	d.session.userCode.Enter(usercode.Store)
-	d.Store.deletePod(pod)
+	d.Store.deletePod(pod, how, version)
 	d.session.userCode.Leave()
 }
 
-func (d *directDelivery) replacePods(pods []*podwire.Pod) {
+func (d *directDelivery) replacePods(namespace string, pods []*podwire.Pod) {
 	d.session.userCode.Enter(usercode.Store)
-	d.Store.replacePods(pods)
+	d.Store.replacePods(namespace, pods)
 	d.session.userCode.Leave()
 	d.called = true
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podwire"
@@ -132,15 +133,18 @@ func (s *Store) Latest() (Snapshot, <-chan struct{}) {
 
 // UpdatePod implements [SnapshotsStore]. It ignores a state that is older than the known
 // state by its resource version. The store keeps the pod, which must not change.
-func (s *Store) UpdatePod(pod *corev1.Pod) { s.updatePod(podwire.Of(pod)) }
+func (s *Store) UpdatePod(pod *corev1.Pod) {
+	received := podwire.Of(pod)
+	s.updatePod(received, received.ResourceVersion)
+}
 
-func (s *Store) updatePod(pod *podwire.Pod) {
-	known, e := s.update(pod)
+func (s *Store) updatePod(pod *podwire.Pod, version string) {
+	known, e := s.update(pod, version)
 	s.logProblem(known, e)
 }
 
 // update stores the state of a pod. It returns the state known before, and the new one.
-func (s *Store) update(pod *podwire.Pod) (known, e *Executor) {
+func (s *Store) update(pod *podwire.Pod, version string) (known, e *Executor) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
@@ -165,7 +169,7 @@ func (s *Store) update(pod *podwire.Pod) (known, e *Executor) {
 	default:
 		view = view.changed(known, e, index)
 	}
-	view.resourceVersion = rv.Newer(view.resourceVersion, e.ResourceVersion)
+	view.resourceVersion = rv.Newer(view.resourceVersion, version)
 	s.publish(view)
 	s.positions.setEnds(e, index, now.ends)
 	s.notify(s.notifyMissed(before, now.missed), s.positions.step(e))
@@ -182,15 +186,18 @@ func (s *Store) removeNamesake(view view, e *Executor) view {
 	view = view.without(last, s.positions.byKey[last.key()])
 	left := s.positions.step(last)
 	s.positions.release(last)
-	s.notify(left, left.gone())
+	s.notify(left, left.gone(Missed))
 	return view
 }
 
 // DeletePod implements [SnapshotsStore]. A pod that the store does not have is
 // ignored. The change that reports the deletion has the pod, which must not change.
-func (s *Store) DeletePod(pod *corev1.Pod) { s.deletePod(podwire.Of(pod)) }
+func (s *Store) DeletePod(pod *corev1.Pod) {
+	last := podwire.Of(pod)
+	s.deletePod(last, Seen, last.ResourceVersion)
+}
 
-func (s *Store) deletePod(pod *podwire.Pod) {
+func (s *Store) deletePod(pod *podwire.Pod, how Departure, version string) {
 	s.mu.Lock()
 	defer s.unlock()
 	view := s.current.Load().view
@@ -203,10 +210,10 @@ func (s *Store) deletePod(pod *podwire.Pod) {
 	if now.replaced || rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
 		now = reading{executor: known, ends: s.positions.endsOf(known, index)}
 	}
-	last := step{now.executor, now.ends.Shown}
+	last := step{Executor: now.executor, ends: now.ends.Shown}
 	view = view.without(known, index)
 	s.positions.release(known)
-	view.resourceVersion = rv.Newer(view.resourceVersion, last.ResourceVersion)
+	view.resourceVersion = rv.Newer(view.resourceVersion, version)
 	s.publish(view)
 	before = s.notifyMissed(before, now.missed)
 	if last.State.Ended() && last.ends > before.ends {
@@ -214,16 +221,18 @@ func (s *Store) deletePod(pod *podwire.Pod) {
 		s.notify(before, last)
 		before = last
 	}
-	s.notify(before, last.gone())
+	s.notify(before, last.gone(how))
 }
 
 // ReplaceSnapshot implements [SnapshotsStore]. The pods replace the known states even
 // if their resource versions are older, because a server that was restored from a
 // backup counts its versions again. The store reports every other executor to readers
 // as gone, with its last known state. It keeps the pods, which must not change.
-func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) { s.replacePods(podwire.OfAll(pods)) }
+func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
+	s.replacePods(metav1.NamespaceAll, podwire.OfAll(pods))
+}
 
-func (s *Store) replacePods(pods []*podwire.Pod) {
+func (s *Store) replacePods(_ string, pods []*podwire.Pod) {
 	for _, c := range s.replace(pods) {
 		if c.After.State != Deleted {
 			s.logProblem(c.Before, c.After)
@@ -250,7 +259,7 @@ func (s *Store) replace(pods []*podwire.Pod) []Change {
 	for _, c := range changes {
 		first, after := had.step(c.Before), has.step(c.After)
 		if c.After.State == Deleted {
-			after.ends = first.ends
+			after.ends, after.how = first.ends, Missed
 		} else {
 			first = s.notifyMissed(first, list.missed[c.After.key()])
 		}
@@ -317,7 +326,7 @@ func (s *Store) notifyMissed(before step, missed *Executor) step {
 	if missed == nil {
 		return before
 	}
-	after := step{missed, before.ends + 1}
+	after := step{Executor: missed, ends: before.ends + 1}
 	s.notify(before, after)
 	return after
 }

@@ -319,9 +319,9 @@ func (s *positions) setEnds(e *Executor, index int, ends podstate.Ends) {
 // step returns a state with the number of ends until then.
 func (s *positions) step(e *Executor) step {
 	if e == nil || len(s.ends) == 0 {
-		return step{e, 0}
+		return step{Executor: e}
 	}
-	return step{e, s.ends[e.key()].Shown}
+	return step{Executor: e, ends: s.ends[e.key()].Shown}
 }
 
 // published is one view, and a channel that is closed when there is a newer one.

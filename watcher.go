@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
@@ -39,9 +40,12 @@ type Watcher struct {
 // A podStore receives pods in their wire form, or decoded if they came so, and knows the
 // resource version of each pod that it has.
 type podStore interface {
-	updatePod(*podwire.Pod)
-	deletePod(*podwire.Pod)
-	replacePods([]*podwire.Pod)
+	// updatePod reports a pod. The store then has received everything up to a version.
+	updatePod(pod *podwire.Pod, version string)
+	// deletePod reports how a pod has left.
+	deletePod(pod *podwire.Pod, how Departure, version string)
+	// replacePods reports all pods of a namespace, or of all namespaces if it is empty.
+	replacePods(namespace string, pods []*podwire.Pod)
 	ObserveResourceVersion(string)
 	// last returns the last state of a pod. It has the resource version in any case, and the pod
 	// if the store keeps it.
@@ -92,7 +96,7 @@ func (w *Watcher) replace(pods []*podwire.Pod, resourceVersion string) {
 			selected = append(selected, pod)
 		}
 	}
-	w.store.replacePods(selected)
+	w.store.replacePods(metav1.NamespaceAll, selected)
 	w.advance(resourceVersion)
 }
 
@@ -119,39 +123,40 @@ func (w *Watcher) receive(event watch.Event) error {
 	if err != nil {
 		return err
 	}
+	version := rv.Newer(w.resourceVersion, pod.ResourceVersion)
 	switch event.Type {
 	case watch.Added, watch.Modified:
-		w.update(event.Type, pod)
+		w.update(event.Type, pod, version)
 	case watch.Deleted:
-		w.delete(event.Type, pod)
+		w.delete(event.Type, pod, Seen, version)
 	}
-	w.advance(rv.Newer(w.resourceVersion, pod.ResourceVersion))
+	w.advance(version)
 	return nil
 }
 
-func (w *Watcher) update(event watch.EventType, pod *podwire.Pod) {
+func (w *Watcher) update(event watch.EventType, pod *podwire.Pod, version string) {
 	last, known := w.store.last(pod.Key())
 	selected := last.Pod != nil && pod.SameMetadata(last.Pod) || w.selects(pod) // the store has selected pods only
 	switch {
 	case !selected && known:
-		w.delete(event, pod)
+		w.delete(event, pod, Unselected, version)
 	case !selected:
 	case known && rv.Older(pod.ResourceVersion, last.ResourceVersion):
 		w.logger.V(4).Info("Ignored an older state of a pod", "pod", pod.NamespacedName(), "resourceVersion", pod.ResourceVersion, "known", last.ResourceVersion)
 	default:
 		w.log(event, pod)
-		w.store.updatePod(pod)
+		w.store.updatePod(pod, version)
 	}
 }
 
 // delete passes on the deletion of a pod that the store has, or that the selector
 // matches.
-func (w *Watcher) delete(event watch.EventType, pod *podwire.Pod) {
+func (w *Watcher) delete(event watch.EventType, pod *podwire.Pod, how Departure, version string) {
 	if _, known := w.store.last(pod.Key()); !known && !w.selects(pod) {
 		return
 	}
 	w.log(event, pod)
-	w.store.deletePod(pod)
+	w.store.deletePod(pod, how, version)
 }
 
 // advance sets the version from which the watch can be resumed.
@@ -227,17 +232,17 @@ func (l *ledger) last(key types.UID) (podwire.Known, bool) {
 	return podwire.Known{Identity: podwire.Identity{ResourceVersion: version}}, ok
 }
 
-func (l *ledger) updatePod(pod *podwire.Pod) {
+func (l *ledger) updatePod(pod *podwire.Pod, _ string) {
 	l.versions[pod.Key()] = pod.ResourceVersion
 	l.to.UpdatePod(pod)
 }
 
-func (l *ledger) deletePod(pod *podwire.Pod) {
+func (l *ledger) deletePod(pod *podwire.Pod, _ Departure, _ string) {
 	delete(l.versions, pod.Key())
 	l.to.DeletePod(pod)
 }
 
-func (l *ledger) replacePods(pods []*podwire.Pod) {
+func (l *ledger) replacePods(_ string, pods []*podwire.Pod) {
 	l.versions = make(map[types.UID]string, len(pods))
 	for _, pod := range pods {
 		l.versions[pod.Key()] = pod.ResourceVersion
