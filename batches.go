@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -69,23 +70,13 @@ type Batch struct {
 // Each range over the sequence is a separate reader, and any number of readers may run at
 // a time.
 func (s *Store) Batches(ctx context.Context, interval time.Duration) iter.Seq[Batch] {
-	name := callSite()
+	s.mustBeMade()
+	all := s.records.batches(ctx, interval, callSite())
 	return func(yield func(Batch) bool) {
-		if ctx.Err() != nil {
-			return
-		}
-		r, snapshot := s.subscribe(name, interval)
-		defer s.unsubscribe(r)
-		if !yield(Batch{Changes: presentChanges(snapshot, nil), Snapshot: snapshot, Full: true}) {
-			return
-		}
-		for r.sleep(ctx, interval) && r.wait(ctx) {
-			if batch, ok := s.nextBatch(r, interval); ok && !yield(batch) {
+		for _, batch := range all {
+			if !yield(batch) {
 				return
 			}
-		}
-		if last, ok := s.nextBatch(r, interval); ok {
-			yield(last)
 		}
 	}
 }
@@ -99,68 +90,192 @@ func callSite() string {
 	return fmt.Sprintf("%s:%d", filepath.Base(file), line)
 }
 
-// subscribe returns a reader, and the snapshot after which it receives all changes. If the
-// source is stopped, there will be none.
-func (s *Store) subscribe(name string, interval time.Duration) (*reader, Snapshot) {
-	r := newReader(name, s.backlogLimit, time.Now().Add(interval))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.current.Load()
-	s.readers[r] = struct{}{}
-	if now.stopped {
-		r.stop(&now.view, s.positions.ends)
-	}
-	return r, Snapshot{&now.view}
-}
-
-func (s *Store) unsubscribe(r *reader) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.readers, r)
-}
-
 // Backlogs returns the readers for which changes wait, for example for metrics. The
 // reader that has been away longest comes first.
 func (s *Store) Backlogs() []Backlog {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current.Load() // panics for the zero Store, as every method does
+	s.mustBeMade()
+	return s.records.backlogs()
+}
+
+// batches returns the batches of each owner, by its partition.
+func (r *records) batches(ctx context.Context, interval time.Duration, name string) iter.Seq2[*partition, Batch] {
+	return func(yield func(*partition, Batch) bool) {
+		if ctx.Err() != nil {
+			return
+		}
+		reader, first := r.subscribe(name, interval)
+		defer r.unsubscribe(reader)
+		if !yieldAll(first, yield) {
+			return
+		}
+		for reader.sleep(ctx, interval) && reader.wait(ctx) {
+			if !yieldAll(r.take(reader, time.Now().Add(interval)), yield) {
+				return
+			}
+		}
+		yieldAll(r.take(reader, time.Now().Add(interval)), yield)
+	}
+}
+
+// A share is what a reader has taken of the changes of one owner.
+type share struct {
+	partition *partition
+	snapshot  Snapshot
+	// changes are those since the reader's last batch. They are not used if isFull is true.
+	changes []*pending
+	isFull  bool
+	missed  int
+	// shown has the executors whose end the reader has been shown, if isFull is true.
+	shown map[types.UID]int32
+}
+
+func (s *share) batch() Batch {
+	if s.isFull {
+		return Batch{Changes: presentChanges(s.snapshot, s.shown), Snapshot: s.snapshot, Full: true, Missed: s.missed}
+	}
+	return Batch{Changes: changesOf(s.changes), Snapshot: s.snapshot}
+}
+
+// yieldAll passes the batch of each owner to yield, until that returns false.
+func yieldAll(shares []share, yield func(*partition, Batch) bool) bool {
+	for i := range shares {
+		if !yield(shares[i].partition, shares[i].batch()) {
+			return false
+		}
+	}
+	return true
+}
+
+// subscribe returns a reader, and what it is shown first. It receives all changes after that. If
+// the source is stopped, there will be none.
+func (r *records) subscribe(name string, interval time.Duration) (*reader, []share) {
+	reader := newReader(name, r.backlogLimit, time.Now().Add(interval))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.readers[reader] = struct{}{}
+	first := r.all(reader)
+	if r.first.current.Load().stopped {
+		r.stopReader(reader)
+	}
+	return reader, first
+}
+
+func (r *records) unsubscribe(reader *reader) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.readers, reader)
+	r.clear(reader, time.Time{})
+}
+
+// clear removes what waits for a reader, and the owners that are kept for it only.
+func (r *records) clear(reader *reader, due time.Time) {
+	order, missed := reader.order, reader.missed
+	reader.clear(due)
+	for _, p := range order {
+		r.forgetIfUnused(p.partition)
+	}
+	for p := range missed {
+		r.forgetIfUnused(p)
+	}
+}
+
+// take removes what waits for a reader, and returns it by owner, in the order in which the owners
+// first changed. It is taken with the snapshots under one lock, so that they agree.
+func (r *records) take(reader *reader, due time.Time) []share {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reader.waiting == 0 {
+		return nil
+	}
+	if !reader.isStopped {
+		reader.forgetShown(r.positions.ends)
+	}
+	var shares []share
+	if reader.dropped {
+		shares = r.all(reader)
+	} else {
+		shares = r.changed(reader)
+	}
+	r.clear(reader, due)
+	return shares
+}
+
+// changed returns the changes that wait for a reader.
+func (r *records) changed(reader *reader) []share {
+	var shares []share
+	indexes := map[*partition]int{}
+	for _, p := range reader.order {
+		index, ok := indexes[p.partition]
+		if !ok {
+			index = len(shares)
+			indexes[p.partition] = index
+			shares = append(shares, share{partition: p.partition, snapshot: r.snapshotFor(reader, p.partition)})
+		}
+		shares[index].changes = append(shares[index].changes, p)
+	}
+	return shares
+}
+
+// all returns all executors, by owner.
+func (r *records) all(reader *reader) []share {
+	var shares []share
+	partitions := r.partitions
+	if reader.isStopped {
+		partitions = slices.SortedFunc(maps.Keys(reader.last), func(a, b *partition) int { return cmp.Compare(a.number, b.number) })
+	}
+	for _, p := range partitions {
+		if p == nil {
+			continue
+		}
+		snapshot, missed := r.snapshotFor(reader, p), reader.missed[p]
+		if snapshot.Len() > 0 || missed > 0 || !r.isDivided {
+			shares = append(shares, share{partition: p, snapshot: snapshot, isFull: true, missed: missed, shown: reader.shown})
+		}
+	}
+	return shares
+}
+
+// snapshotFor returns the snapshot that a reader is shown: the newest, or that of the time when
+// the source stopped.
+func (r *records) snapshotFor(reader *reader, p *partition) Snapshot {
+	if last, ok := reader.last[p]; ok {
+		return last
+	}
+	r.owners.mu.RLock()
+	defer r.owners.mu.RUnlock()
+	_, snapshot := r.newestOf(p)
+	return snapshot
+}
+
+// stopReader keeps what waits for the reader's last batch. The source has stopped.
+func (r *records) stopReader(reader *reader) {
+	if reader.isStopped {
+		return
+	}
+	reader.isStopped, reader.last = true, map[*partition]Snapshot{}
+	reader.forgetShown(r.positions.ends)
+	for _, p := range r.partitions {
+		if p != nil && (reader.dropped || p.unread > 0) {
+			reader.last[p] = r.snapshotFor(reader, p)
+		}
+	}
+	close(reader.stopped)
+}
+
+// backlogs implements [Store.Backlogs].
+func (r *records) backlogs() []Backlog {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var all []Backlog
-	for r := range s.readers {
-		if r.waiting > 0 {
-			all = append(all, r.backlog())
+	for reader := range r.readers {
+		if reader.waiting > 0 {
+			all = append(all, reader.backlog())
 		}
 	}
 	slices.SortFunc(all, func(a, b Backlog) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Reader, b.Reader))
 	})
 	return all
-}
-
-// nextBatch returns what waits for a reader, and false if nothing does. It takes the
-// changes and the snapshot under one lock, so that they agree.
-func (s *Store) nextBatch(r *reader, interval time.Duration) (batch Batch, ok bool) {
-	due := time.Now().Add(interval)
-	taken, snapshot := s.take(r, due)
-	switch {
-	case taken.waiting == 0:
-		return Batch{}, false
-	case taken.dropped:
-		return Batch{Changes: presentChanges(snapshot, taken.shown), Snapshot: snapshot, Full: true, Missed: taken.missed}, true
-	default:
-		return Batch{Changes: changesOf(taken.order), Snapshot: snapshot}, true
-	}
-}
-
-// take returns what waits for a reader, and the snapshot after it.
-func (s *Store) take(r *reader, due time.Time) (reader, Snapshot) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r.last == nil {
-		r.forgetShown(s.positions.ends)
-		return r.take(due), s.Snapshot()
-	}
-	return r.take(due), Snapshot{r.last}
 }
 
 // presentChanges returns a change without a Before for each executor of a snapshot. The

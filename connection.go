@@ -180,11 +180,11 @@ func (c *connection) known(uid []byte) podwire.Known {
 	c.mu.Unlock()
 	var known podwire.Known
 	for _, m := range owners {
-		own, ok := m.session.store.(*Store)
+		own, ok := ownStoreOf(m.session.store)
 		if !ok {
 			continue
 		}
-		if known = own.known(uid); known.Pod != nil {
+		if known = own.kept().known(uid); known.Pod != nil {
 			break
 		}
 	}

@@ -50,7 +50,7 @@ func BenchmarkFrameToStore(b *testing.B) {
 func negotiatorFor(store *Store) *podwire.Negotiator {
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
 	clientGo := runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion)
-	return podwire.NewNegotiator(clientGo, podwire.Wire, nil, store.known, func(string) {})
+	return podwire.NewNegotiator(clientGo, podwire.Wire, nil, store.records.known, func(string) {})
 }
 
 // encodedUpdates returns the frames of two states of each pod.

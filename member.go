@@ -313,8 +313,8 @@ type delivery interface {
 // wait for it are merged. followVersions makes the member follow the versions of the whole
 // watch, until the function that it returns is called.
 func newDelivery(s *session, followVersions func() (stop func())) (delivery, *podstate.Rules) {
-	if own, ok := s.store.(*Store); ok {
-		return newDirectDelivery(own, s, followVersions), &own.rules.Rules
+	if own, ok := ownStoreOf(s.store); ok {
+		return newDirectDelivery(own, s, followVersions), &own.kept().rules.Rules
 	}
 	defaults := newStoreOptions(nil)
 	rules := &defaults.rules.Rules
@@ -325,35 +325,35 @@ func newDelivery(s *session, followVersions func() (stop func())) (delivery, *po
 	return queuedDelivery{newLedger(queue), queue}, rules
 }
 
-// A directDelivery calls a Store, which does not block.
+// A directDelivery calls a Store or a StoreBy, which does not block.
 type directDelivery struct {
-	*Store
+	ownStore
 	session        *session
 	followVersions func() (stop func())
 	called         bool // guarded by the mutex of the member
 }
 
-func newDirectDelivery(store *Store, s *session, followVersions func() (stop func())) *directDelivery {
-	d := &directDelivery{Store: store, session: s, followVersions: followVersions}
-	store.followVersions.Store(&d.followVersions)
+func newDirectDelivery(store ownStore, s *session, followVersions func() (stop func())) *directDelivery {
+	d := &directDelivery{ownStore: store, session: s, followVersions: followVersions}
+	store.kept().followVersions.Store(&d.followVersions)
 	return d
 }
 
 func (d *directDelivery) updatePod(pod *podwire.Pod, version string) {
 	d.session.userCode.Enter(usercode.Store)
-	d.Store.updatePod(pod, version)
+	d.ownStore.updatePod(pod, version)
 	d.session.userCode.Leave()
 }
 
 func (d *directDelivery) deletePod(pod *podwire.Pod, how Departure, version string) {
 	d.session.userCode.Enter(usercode.Store)
-	d.Store.deletePod(pod, how, version)
+	d.ownStore.deletePod(pod, how, version)
 	d.session.userCode.Leave()
 }
 
 func (d *directDelivery) replacePods(namespace string, pods []*podwire.Pod) {
 	d.session.userCode.Enter(usercode.Store)
-	d.Store.replacePods(namespace, pods)
+	d.ownStore.replacePods(namespace, pods)
 	d.session.userCode.Leave()
 	d.called = true
 }
@@ -361,7 +361,7 @@ func (d *directDelivery) replacePods(namespace string, pods []*podwire.Pod) {
 func (d *directDelivery) then(f func()) { f() }
 
 func (d *directDelivery) stop() (called bool) {
-	d.Store.followVersions.CompareAndSwap(&d.followVersions, nil)
+	d.kept().followVersions.CompareAndSwap(&d.followVersions, nil)
 	return d.called
 }
 

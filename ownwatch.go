@@ -62,9 +62,9 @@ func (w *ownWatch) run(ctx context.Context) {
 func (w *ownWatch) config() listwatch.Config {
 	o := w.session.options
 	config := o.loopConfig(w.client, w.session.selector, w.monitor.logger)
-	switch own, ok := w.session.store.(*Store); {
+	switch own, ok := ownStoreOf(w.session.store); {
 	case ok:
-		config.Known = own.known
+		config.Known = own.kept().known
 	case o.trimmed:
 		config.Form = podwire.Trimmed
 	default:

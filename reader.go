@@ -43,7 +43,7 @@ type reader struct {
 	// stopped is closed when the source stops. Nothing is added from then on.
 	stopped chan struct{}
 
-	// Guarded by the store's mu.
+	// Guarded by the mutex of the records.
 	pods map[types.UID]*pending
 	// order has the pods in the order of their first waiting changes.
 	order []*pending
@@ -53,19 +53,21 @@ type reader struct {
 	// due is when the reader can take the changes at the earliest.
 	due time.Time
 	// dropped is true if the changes were dropped at the limit. From then on, missed counts the
-	// executors that leave, and shown has the ends that the reader has been shown of each of the
-	// others.
+	// executors that leave each partition, and shown has the ends that the reader has been shown of
+	// each of the others.
 	dropped bool
-	missed  int
+	missed  map[*partition]int
 	shown   map[types.UID]int32
 	// logged is true if the log has said that the reader lags.
 	logged bool
-	// last is the view when the source stopped, nil before.
-	last *view
+	// isStopped is true once the source has stopped. last then has the views of that time.
+	isStopped bool
+	last      map[*partition]Snapshot
 }
 
 // pending has the changes of one pod that a reader has not been shown.
 type pending struct {
+	partition *partition
 	// before is the step that the reader was shown last. It has no executor before the first.
 	before step
 	// steps are to be shown. Only the last may be replaced.
@@ -74,8 +76,8 @@ type pending struct {
 	first [1]step
 }
 
-func newPending(before step) *pending {
-	p := &pending{before: before}
+func newPending(partition *partition, before step) *pending {
+	p := &pending{partition: partition, before: before}
 	p.steps = p.first[:0]
 	return p
 }
@@ -83,7 +85,7 @@ func newPending(before step) *pending {
 func newReader(name string, limit int, due time.Time) *reader {
 	return &reader{
 		name: name, limit: limit, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
-		pods: map[types.UID]*pending{}, due: due,
+		pods: map[types.UID]*pending{}, missed: map[*partition]int{}, due: due,
 	}
 }
 
@@ -91,16 +93,16 @@ func (r *reader) backlog() Backlog {
 	return Backlog{Reader: r.name, Changes: r.waiting, Since: r.since, Dropped: r.dropped}
 }
 
-// add queues the step from before to after. ends are those of the executors that
-// are present in the store.
-func (r *reader) add(before, after step, ends map[types.UID]podstate.Ends, now time.Time) {
+// add queues the step from before to after of an executor in a partition. ends are those of the
+// executors that are present in the store.
+func (r *reader) add(in *partition, before, after step, ends map[types.UID]podstate.Ends, now time.Time) {
 	if r.waiting == 0 {
 		r.since = now
 	}
 	if r.dropped {
-		r.miss(before, after)
+		r.miss(in, before, after)
 	} else {
-		r.queue(before, after)
+		r.queue(in, before, after)
 		if r.limit > 0 && r.waiting > r.limit {
 			r.drop(ends)
 		}
@@ -111,11 +113,12 @@ func (r *reader) add(before, after step, ends map[types.UID]podstate.Ends, now t
 	}
 }
 
-func (r *reader) queue(before, after step) {
+func (r *reader) queue(in *partition, before, after step) {
 	key := after.key()
 	p := r.pods[key]
 	if p == nil || p.last().isGone() {
-		p = newPending(before)
+		p = newPending(in, before)
+		in.unread++
 		r.pods[key] = p
 		r.order = append(r.order, p)
 	}
@@ -137,20 +140,10 @@ func (r *reader) drop(ends map[types.UID]podstate.Ends) {
 		r.shown[key] = known.Shown
 	}
 	for _, p := range r.order {
-		r.miss(p.before, *p.last())
+		r.miss(p.partition, p.before, *p.last())
+		p.partition.unread--
 	}
 	r.order, r.pods = nil, map[types.UID]*pending{}
-}
-
-// stop keeps what waits for the last batch. The source has stopped with the view last,
-// and ends are those of the executors in it.
-func (r *reader) stop(last *view, ends map[types.UID]podstate.Ends) {
-	if r.last != nil {
-		return
-	}
-	r.last = last
-	r.forgetShown(ends)
-	close(r.stopped)
 }
 
 // forgetShown removes the executors that have an end that the reader has not been shown.
@@ -161,11 +154,14 @@ func (r *reader) forgetShown(ends map[types.UID]podstate.Ends) {
 // miss notes a change that the reader will not be shown. It counts an executor that has
 // left. An executor that is present will be shown in its newest state, and that is an
 // end to the reader if the executor has ended since before.
-func (r *reader) miss(before, after step) {
+func (r *reader) miss(in *partition, before, after step) {
 	key := after.key()
 	switch {
 	case after.isGone():
-		r.missed++
+		if r.missed[in] == 0 {
+			in.unread++
+		}
+		r.missed[in]++
 		delete(r.shown, key)
 	case before.ends < r.shown[key]:
 		r.shown[key] = before.ends
@@ -182,23 +178,26 @@ func (r *reader) lags(now time.Time) bool {
 	return !r.logged && (r.dropped || now.Sub(from) > lagTolerance)
 }
 
-// take returns the waiting changes and removes them. The reader does not call it again
-// before due.
-func (r *reader) take(due time.Time) reader {
+// clear removes the waiting changes, which the reader has taken. It does not come again before due.
+func (r *reader) clear(due time.Time) {
 	select {
 	case <-r.wake: // added after the reader woke up, and taken with the rest
 	default:
 	}
-	taken := *r
 	if len(r.pods) <= maxReusedPending {
 		clear(r.pods)
 	} else {
 		r.pods = map[types.UID]*pending{}
 	}
-	r.order = nil
-	r.waiting, r.dropped, r.missed, r.shown = 0, false, 0, nil
+	for _, p := range r.order {
+		p.partition.unread--
+	}
+	for p := range r.missed {
+		p.unread--
+	}
+	r.order, r.missed = nil, map[*partition]int{}
+	r.waiting, r.dropped, r.shown = 0, false, nil
 	r.due = due
-	return taken
 }
 
 // open reports whether after may replace the last step: an end may not be

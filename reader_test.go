@@ -14,13 +14,14 @@ import (
 // A change that arrives between waking up and taking is taken, and does not
 // wake the reader again for an empty batch.
 func TestReaderWakesOnlyForChanges(t *testing.T) {
-	r := newReader("", 0, time.Time{})
-	r.add(step{}, step{Executor: &Executor{UID: "1", State: Pending}}, nil, time.Time{})
+	r, in := newReader("", 0, time.Time{}), &partition{}
+	r.add(in, step{}, step{Executor: &Executor{UID: "1", State: Pending}}, nil, time.Time{})
 	<-r.wake
-	r.add(step{}, step{Executor: &Executor{UID: "2", State: Pending}}, nil, time.Time{})
-	if taken := r.take(time.Time{}); len(taken.order) != 2 {
-		t.Errorf("took changes of %d pods, want 2", len(taken.order))
+	r.add(in, step{}, step{Executor: &Executor{UID: "2", State: Pending}}, nil, time.Time{})
+	if len(r.order) != 2 {
+		t.Errorf("changes of %d pods wait, want 2", len(r.order))
 	}
+	r.clear(time.Time{})
 	select {
 	case <-r.wake:
 		t.Error("the reader is woken, want it asleep until there is another change")
@@ -33,11 +34,11 @@ func TestEndsAreForgotten(t *testing.T) {
 	store := NewStore()
 	failed := podtest.Pod("1", podtest.UID("1"), podtest.Phase(corev1.PodFailed))
 	store.UpdatePod(failed)
-	if n := len(store.positions.ends); n != 1 {
+	if n := len(store.records.positions.ends); n != 1 {
 		t.Errorf("ends of %d executors, want 1", n)
 	}
 	store.DeletePod(failed)
-	if n := len(store.positions.ends); n != 0 {
+	if n := len(store.records.positions.ends); n != 0 {
 		t.Errorf("ends of %d executors after the pod has left, want 0", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podstate"
@@ -162,16 +163,17 @@ type listReading struct {
 	missed map[types.UID]*Executor
 }
 
-// readList reads the pods of a list that follows the view before.
-func (r *rules) readList(pods []*podwire.Pod, before *view, had *positions) listReading {
+// readList reads the pods of a list that follows the view of a partition. A list of one namespace
+// leaves the executors of the others as they are. A list of all has an empty namespace.
+func (r *rules) readList(namespace string, pods []*podwire.Pod, p *partition, had *positions) listReading {
 	list := listReading{
-		readings: make([]reading, len(pods)), executors: make([]*Executor, len(pods)),
+		readings: make([]reading, 0, len(pods)), executors: make([]*Executor, 0, len(pods)),
 		replaced: map[types.UID]bool{}, missed: map[types.UID]*Executor{},
 	}
-	for i, pod := range pods {
+	for _, pod := range pods {
 		key := pod.Key()
-		index, known := before.of(had, key)
-		now := r.read(pod, known, had.endsOf(known, index))
+		index, known := p.of(had, key)
+		now := r.read(pod, known, p.endsOf(had, known, index))
 		if known != nil && known.equals(now.executor) && known.hasPodOf(now.executor) {
 			now.executor = known
 		}
@@ -181,7 +183,24 @@ func (r *rules) readList(pods []*podwire.Pod, before *view, had *positions) list
 		if now.replaced {
 			list.replaced[key] = true
 		}
-		list.readings[i], list.executors[i] = now, now.executor
+		list.add(now)
+	}
+	if namespace != metav1.NamespaceAll {
+		list.keepOthers(namespace, p, had)
 	}
 	return list
+}
+
+func (l *listReading) add(now reading) {
+	l.readings, l.executors = append(l.readings, now), append(l.executors, now.executor)
+}
+
+// keepOthers adds the known executors of other namespaces.
+func (l *listReading) keepOthers(namespace string, p *partition, had *positions) {
+	for known := range p.view().all() {
+		if known.Namespace != namespace {
+			index, _ := p.of(had, known.key())
+			l.add(reading{executor: known, ends: p.endsOf(had, known, index)})
+		}
+	}
 }

@@ -42,6 +42,18 @@ func (s Snapshot) Get(name string) (Executor, bool) {
 	return Executor{}, false
 }
 
+// GetIn returns the executor whose pod has the given namespace and name.
+func (s Snapshot) GetIn(namespace, name string) (Executor, bool) {
+	if s.view == nil {
+		return Executor{}, false
+	}
+	e := s.view.named(namespace, name)
+	if e == nil {
+		return Executor{}, false
+	}
+	return *e, true
+}
+
 // ByID returns the executor with the given executor id. If several pods have the id,
 // for example after a scheduler has replaced an executor, ByID returns the pod that
 // was created last. Creation times have a precision of a second. Among pods of the same

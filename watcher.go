@@ -55,8 +55,8 @@ type podStore interface {
 // podStoreOf returns the podStore for a store of the public API. A Store is one itself. A type that
 // embeds a Store may not forward every call, so it counts as a store of the user.
 func podStoreOf(store SnapshotsStore, trimmed bool) podStore {
-	if s, ok := store.(*Store); ok {
-		return s
+	if own, ok := ownStoreOf(store); ok {
+		return own
 	}
 	return newLedger(userStore{store, trimmed})
 }

@@ -227,9 +227,9 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	return selector, nil
 }
 
-// notMade reports whether a store is a Store that is not from NewStore.
+// notMade reports whether a store is a Store that is not from NewStore, or a StoreBy likewise.
 func notMade(store SnapshotsStore) bool {
-	own, ok := store.(*Store)
+	own, ok := ownStoreOf(store)
 	return ok && !own.made()
 }
 

@@ -183,6 +183,17 @@ func (p *Pod) Matches(selector labels.Selector) bool {
 // ownSelector is the type of apimachinery's selectors.
 var ownSelector = reflect.TypeOf(labels.NewSelector())
 
+// Metadata returns a copy of the metadata without managedFields.
+func (p *Pod) Metadata() (*metav1.ObjectMeta, error) {
+	if p.decoded != nil {
+		return p.decoded.ObjectMeta.DeepCopy(), nil
+	}
+	memory := scratches.Get().(*scratch)
+	defer scratches.Put(memory)
+	metadata := &metav1.ObjectMeta{}
+	return metadata, metadata.Unmarshal(p.unpackMetadata(memory))
+}
+
 // Decode returns a copy of the pod that client-go has decoded. The caller may change it.
 func (p *Pod) Decode() (*corev1.Pod, error) {
 	if p.decoded != nil {
@@ -229,12 +240,19 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // unpack returns the parts of the pod, which are valid until the memory is used again.
 func (p *Pod) unpack(memory *scratch) rawpod.Parts {
+	p.unpackMetadata(memory)
+	memory[1], memory[2] = p.spec.AppendTo(memory[1][:0]), p.status.AppendTo(memory[2][:0])
+	return rawpod.Parts{Metadata: memory[0], Spec: memory[1], Status: memory[2]}
+}
+
+// unpackMetadata returns the metadata of the pod with its version, as unpack does.
+func (p *Pod) unpackMetadata(memory *scratch) []byte {
 	metadata := p.metadata.AppendTo(memory[0][:0])
 	if p.ResourceVersion != "" {
 		metadata = protobuf.AppendBytes(metadata, rawpod.MetaResourceVersion, []byte(p.ResourceVersion))
 	}
-	memory[0], memory[1], memory[2] = metadata, p.spec.AppendTo(memory[1][:0]), p.status.AppendTo(memory[2][:0])
-	return rawpod.Parts{Metadata: memory[0], Spec: memory[1], Status: memory[2]}
+	memory[0] = metadata
+	return metadata
 }
 
 // GetObjectKind implements [runtime.Object], so that client-go passes a Pod on to the caller.

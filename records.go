@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package watchsource
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/rv"
+)
+
+// records are the executors of a store by their owners, and its readers. A [Store] has one owner
+// for all executors.
+//
+// The exported methods, last and known lock mu. The other methods need it locked.
+type records struct {
+	// Fixed after init.
+	rules        rules
+	logger       logr.Logger
+	backlogLimit int
+	// first is the partition of a Store. In a [StoreBy] it stands for each owner without executors.
+	first *partition
+	// isDivided is true in a StoreBy.
+	isDivided bool
+
+	// followVersions asks a shared watch for versions that no event of the application
+	// brings, until the function that it returns is called. It is nil for other sources.
+	followVersions atomic.Pointer[func() (stop func())]
+	// advanced fires when the store has received a newer version.
+	advanced signal
+
+	// mu is held to change a partition, and guards the fields below.
+	mu         sync.Mutex
+	positions  positions
+	partitions []*partition // by their numbers, nil for a number that is free
+	free       []uint32     // the numbers that are free
+	readers    map[*reader]struct{}
+	departures departures
+	// eventVersion is the version of the last event.
+	eventVersion string
+	// lagging and problems are what unlock logs.
+	lagging  []Backlog
+	problems []*Executor
+
+	owners owners
+}
+
+func (r *records) init(o storeOptions, isDivided bool) {
+	r.rules, r.logger, r.backlogLimit, r.isDivided = o.rules, o.logger, o.backlogLimit, isDivided
+	r.first = newPartition(0, nil, view{}, false)
+	r.partitions, r.positions = []*partition{r.first}, newPositions(0)
+	view, slots := newView(nil, r.first.view(), r.first.number, &r.positions)
+	r.first.slots = slots
+	r.first.publish(view)
+	r.readers, r.owners.partitions = map[*reader]struct{}{}, map[any]*partition{}
+}
+
+// update stores the state of a pod. The store then has received everything up to a version.
+func (r *records) update(p *partition, pod *podwire.Pod, version string) {
+	view := *p.view()
+	index, known := p.of(&r.positions, pod.Key())
+	before := r.positions.step(known)
+	now := r.rules.read(pod, known, p.endsOf(&r.positions, known, index))
+	e := now.executor
+	if now.replaced {
+		view, known, before = r.removeNamesake(p, view, e), nil, step{}
+	}
+	switch {
+	case known == nil:
+		view = r.removeNamesake(p, view, e)
+		index = p.take()
+		r.positions.put(e, place{p.number, uint32(index)})
+		view = view.added(e, index, rv.Number(e.ResourceVersion))
+	case rv.Older(e.ResourceVersion, known.ResourceVersion):
+		return
+	case !e.sameNames(known):
+		first := view.firstVersion(known)
+		view = r.removeNamesake(p, view.without(known, index), e)
+		view = view.added(e, index, first)
+	default:
+		view = view.changed(known, e, index)
+	}
+	view.resourceVersion = rv.Newer(view.resourceVersion, version)
+	p.publish(view)
+	p.setEnds(&r.positions, e, index, now.ends)
+	r.note(p, r.noteMissed(p, before, now.missed), r.positions.step(e))
+}
+
+// removeNamesake removes the previous pod of the same name from a view if its
+// deletion was never reported.
+func (r *records) removeNamesake(p *partition, view view, e *Executor) view {
+	last := view.named(e.Namespace, e.Name)
+	if last == nil {
+		return view
+	}
+	index, _ := p.of(&r.positions, last.key())
+	view = view.without(last, index)
+	left := r.positions.step(last)
+	r.release(p, last, index)
+	r.note(p, left, left.gone(Missed))
+	return view
+}
+
+// release frees the place of an executor that has left.
+func (r *records) release(p *partition, e *Executor, index int) {
+	r.positions.remove(e)
+	p.release(index)
+}
+
+// remove removes a pod that has left, in its last state. A pod that the partition does not have
+// is ignored.
+func (r *records) remove(p *partition, pod *podwire.Pod, how Departure, version string) {
+	view := *p.view()
+	index, known := p.of(&r.positions, pod.Key())
+	if known == nil {
+		return
+	}
+	before := r.positions.step(known)
+	now := r.rules.read(pod, known, p.endsOf(&r.positions, known, index))
+	if now.replaced || rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
+		now = reading{executor: known, ends: p.endsOf(&r.positions, known, index)}
+	}
+	last := step{Executor: now.executor, ends: now.ends.Shown}
+	view = view.without(known, index)
+	r.release(p, known, index)
+	view.resourceVersion = rv.Newer(view.resourceVersion, version)
+	p.publish(view)
+	before = r.noteMissed(p, before, now.missed)
+	if last.State.Ended() && last.ends > before.ends {
+		// An end that shows for the first time in the pod's last state.
+		r.note(p, before, last)
+		before = last
+	}
+	r.note(p, before, last.gone(how))
+	r.forgetIfUnused(p)
+}
+
+// noteMissed notes a missed end that follows the step before, if there is one. It returns the
+// last step.
+func (r *records) noteMissed(p *partition, before step, missed *Executor) step {
+	if missed == nil {
+		return before
+	}
+	after := step{Executor: missed, ends: before.ends + 1}
+	r.note(p, before, after)
+	return after
+}
+
+// A division is a list of the pods of one owner, and what it makes of the owner's partition.
+type division struct {
+	partition *partition
+	list      listReading
+	before    view
+	view      view
+	slots     slots
+}
+
+// replace stores the pods of a list by their partitions. A list of one namespace leaves the
+// executors of the others as they are. A list of all has an empty namespace.
+func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod) {
+	had, has := r.positions, newPositions(len(r.positions.byKey))
+	restarted := r.first.current.Load().stopped
+	now := time.Now()
+	var divisions []division
+	for _, p := range r.partitions {
+		if p == nil {
+			continue
+		}
+		d := division{partition: p, list: r.rules.readList(namespace, pods[p], p, &had), before: *p.view()}
+		d.view, d.slots = newView(d.list.executors, &d.before, p.number, &has)
+		d.view.syncedAt = now
+		divisions = append(divisions, d)
+	}
+	r.positions = has
+	r.publishAll(divisions)
+	for i := range divisions {
+		r.noteChanges(&divisions[i], &had)
+	}
+	for _, d := range divisions {
+		r.forgetIfUnused(d.partition)
+	}
+	if restarted {
+		r.departures.clear() // they were of another application
+	}
+}
+
+// publishAll makes the views of a list the newest ones. The versions of the list are yet to come.
+func (r *records) publishAll(divisions []division) {
+	r.owners.mu.Lock()
+	defer r.owners.mu.Unlock()
+	r.owners.resourceVersion, r.eventVersion = "", ""
+	for i := range divisions {
+		d := &divisions[i]
+		d.partition.slots = d.slots
+		d.partition.publish(d.view)
+		for _, now := range d.list.readings {
+			if index, e := d.partition.of(&r.positions, now.executor.key()); e != nil { // or another pod of the list has its name
+				d.partition.setEnds(&r.positions, now.executor, index, now.ends)
+			}
+		}
+	}
+}
+
+// noteChanges notes what a list has changed in a partition.
+func (r *records) noteChanges(d *division, had *positions) {
+	p := d.partition
+	for _, c := range p.changesTo(&d.before, had, &r.positions, d.list.replaced) {
+		first, after := had.step(c.Before), r.positions.step(c.After)
+		if c.Gone != 0 {
+			after.ends, after.how = first.ends, c.Gone
+		} else {
+			first = r.noteMissed(p, first, d.list.missed[c.After.key()])
+		}
+		r.note(p, first, after)
+	}
+}
+
+// note tells everybody of a change.
+func (r *records) note(p *partition, before, after step) {
+	if after.Problem != "" && !after.isGone() && (before.Executor == nil || before.Problem != after.Problem) {
+		r.problems = append(r.problems, after.Executor)
+	}
+	r.departures.note(p.owner, before, after, len(r.positions.byKey))
+	if len(r.readers) == 0 {
+		return
+	}
+	now := time.Now()
+	for reader := range r.readers {
+		if reader.isStopped {
+			continue // the reader is of the time before the source stopped
+		}
+		reader.add(p, before, after, r.positions.ends, now)
+		if reader.lags(now) {
+			reader.logged = true
+			r.lagging = append(r.lagging, reader.backlog())
+		}
+	}
+}
+
+// unlock releases r.mu, and then logs the readers that lag and the problems of pods. A logger may
+// block, so r.mu must not be held.
+func (r *records) unlock() {
+	lagging, problems := r.lagging, r.problems
+	r.lagging, r.problems = nil, nil
+	r.mu.Unlock()
+	for _, e := range problems {
+		r.logger.Info("Executor pod not fully understood",
+			"pod", types.NamespacedName{Namespace: e.Namespace, Name: e.Name}, "problem", e.Problem)
+	}
+	for _, b := range lagging {
+		r.logger.Info("Reader of batches lags", "reader", b.Reader, "changes", b.Changes, "since", b.Since, "dropped", b.Dropped)
+	}
+}
+
+// observeResourceVersion notes the version up to which the store has received everything.
+func (r *records) observeResourceVersion(resourceVersion string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.observe(resourceVersion)
+}
+
+// observeStop ends all waiting calls and the sequences of batches. The views do not change.
+func (r *records) observeStop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for reader := range r.readers {
+		r.stopReader(reader)
+	}
+	for _, p := range r.partitions {
+		if p != nil {
+			p.publishStop()
+		}
+	}
+	r.departures.stop()
+}
+
+// known returns what the store has of the pod with a UID, so that its next state can share it.
+func (r *records) known(uid []byte) podwire.Known {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, ok := r.positions.ofUID(uid)
+	if !ok {
+		return podwire.Known{}
+	}
+	return r.executor(at).known()
+}
+
+// last implements podStore.
+func (r *records) last(key types.UID) (known podwire.Known, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, ok := r.positions.of(key)
+	if !ok {
+		return podwire.Known{}, false
+	}
+	return r.executor(at).known(), true
+}
+
+// executor returns the executor at a place.
+func (r *records) executor(at place) *Executor {
+	return r.partitions[at.partition].view().executors.Get(int(at.index))
+}
