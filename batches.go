@@ -188,7 +188,7 @@ func (r *records) take(reader *reader, due time.Time) []share {
 		return nil
 	}
 	if !reader.isStopped {
-		reader.forgetShown(r.positions.ends)
+		reader.forgetShown(r.pods.Ends())
 	}
 	var shares []share
 	if reader.dropped {
@@ -253,7 +253,7 @@ func (r *records) stopReader(reader *reader) {
 		return
 	}
 	reader.isStopped, reader.last = true, map[*partition]Snapshot{}
-	reader.forgetShown(r.positions.ends)
+	reader.forgetShown(r.pods.Ends())
 	for _, p := range r.partitions {
 		if p != nil && (reader.dropped || p.unread > 0) {
 			reader.last[p] = r.snapshotFor(reader, p)

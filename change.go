@@ -2,7 +2,13 @@
 
 package watchsource
 
-import "fmt"
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/executorpods/watchsource/internal/podstate"
+)
 
 // A Change is one change of an executor. Both executors are shared by all readers of the
 // store: do not change them. [Executor.Pod] returns a copy of the pod, which you may change.
@@ -59,6 +65,14 @@ type step struct {
 	*Executor
 	ends int32
 	how  Departure // 0 if the pod is here
+}
+
+// stepOf returns a state with the number of ends until then.
+func stepOf(e *Executor, ends map[types.UID]podstate.Ends) step {
+	if e == nil || len(ends) == 0 {
+		return step{Executor: e}
+	}
+	return step{Executor: e, ends: ends[e.key()].Shown}
 }
 
 // gone is the step that follows when the pod leaves.

@@ -3,22 +3,11 @@
 package watchsource
 
 import (
-	"sync"
 	"time"
 
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 )
-
-// owners find the newest view of an owner. The mutex of the records is held too to change them.
-type owners struct {
-	// mu is never held for longer than it takes to look up an owner, or to publish the views of
-	// a list.
-	mu         sync.RWMutex
-	partitions map[any]*partition
-	// resourceVersion is the version up to which the store has received everything.
-	resourceVersion string
-}
 
 // partitionOf returns the partition of an owner, a new one if there is none.
 func (r *records) partitionOf(owner any) *partition {
@@ -43,7 +32,7 @@ func (r *records) partitionOf(owner any) *partition {
 
 // forgetIfUnused removes the partition of an owner that has no executors and no unread changes.
 func (r *records) forgetIfUnused(p *partition) {
-	if p == r.first || p.unread > 0 || p.view().byName.Len() > 0 {
+	if p == r.first || p.unread > 0 || p.view().byName.Len() > 0 || r.partitions[p.number] != p {
 		return
 	}
 	r.owners.mu.Lock()
@@ -56,11 +45,11 @@ func (r *records) forgetIfUnused(p *partition) {
 
 // find returns the partition of a pod and its executor, nil if the store does not have it.
 func (r *records) find(pod *podwire.Pod) (*partition, *Executor) {
-	at, ok := r.positions.of(pod.Key())
+	at, ok := r.pods.Of(pod.Key())
 	if !ok {
 		return nil, nil
 	}
-	return r.partitions[at.partition], r.executor(at)
+	return r.partitions[at.Partition], r.executor(at)
 }
 
 // knownOwner returns what the store has of a pod, and its owner. It locks r.mu.
@@ -127,7 +116,7 @@ func (r *records) observe(resourceVersion string) {
 	if newest == r.eventVersion {
 		return
 	}
-	r.departures.forgetOld(time.Now())
+	r.departed.ForgetOld(time.Now())
 	if r.isDivided { // the condition of a call that waits may look at the version
 		for _, p := range r.partitions {
 			if p != nil {

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/places"
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/rv"
 )
@@ -20,7 +21,7 @@ type partition struct {
 	current atomic.Pointer[published]
 
 	// Guarded by the mutex of the records.
-	slots
+	slots places.Slots
 	// unread is the number of changes that wait for readers.
 	unread int
 }
@@ -63,52 +64,52 @@ func (p *partition) wake() {
 }
 
 // of returns the executor with a key, and its index in the view.
-func (p *partition) of(positions *positions, key types.UID) (index int, known *Executor) {
-	at, ok := positions.of(key)
-	if !ok || at.partition != p.number {
+func (p *partition) of(pods *places.Places, key types.UID) (index int, known *Executor) {
+	at, ok := pods.Of(key)
+	if !ok || at.Partition != p.number {
 		return 0, nil
 	}
-	return int(at.index), p.view().executors.Get(int(at.index))
+	return int(at.Index), p.view().executors.Get(int(at.Index))
 }
 
 // endsOf returns the ends of an executor with an index. Without an executor there are none.
-func (p *partition) endsOf(positions *positions, e *Executor, index int) podstate.Ends {
+func (p *partition) endsOf(pods *places.Places, e *Executor, index int) podstate.Ends {
 	if e == nil {
 		return podstate.Ends{}
 	}
-	if len(positions.ends) > 0 {
-		if ends, ok := positions.ends[e.key()]; ok {
+	if all := pods.Ends(); len(all) > 0 {
+		if ends, ok := all[e.key()]; ok {
 			return ends
 		}
 	}
-	return podstate.EndsOfRun(p.runs[index], e.Restarts)
+	return podstate.EndsOfRun(p.slots.Run(index), e.Restarts)
 }
 
 // setEnds notes the ends of an executor with an index.
-func (p *partition) setEnds(positions *positions, e *Executor, index int, ends podstate.Ends) {
-	p.setRun(index, ends.RunID())
+func (p *partition) setEnds(pods *places.Places, e *Executor, index int, ends podstate.Ends) {
+	p.slots.SetRun(index, ends.RunID())
 	if ends.Known() {
-		positions.ends[e.key()] = ends
+		pods.SetEnds(e.key(), ends)
 	}
 }
 
 // changesTo returns the changes from the view before to the view of p after a list: first the
 // executors that have left, then those that are new or in another state. A pod in replaced is
 // another one than the known pod of its name.
-func (p *partition) changesTo(before *view, had, has *positions, replaced map[types.UID]bool) []Change {
+func (p *partition) changesTo(before *view, had, has *places.Places, replaced map[types.UID]bool) []Change {
 	var changes []Change
 	for known := range before.all() {
-		switch at, here := has.of(known.key()); {
+		switch at, here := has.Of(known.key()); {
 		case !here || replaced[known.key()]:
 			changes = append(changes, Change{Before: known, After: known.gone(), Gone: Missed})
-		case at.partition != p.number:
+		case at.Partition != p.number:
 			changes = append(changes, Change{Before: known, After: known.gone(), Gone: Unselected})
 		}
 	}
 	for e := range p.view().all() {
 		var known *Executor
-		if at, ok := had.of(e.key()); ok && at.partition == p.number && !replaced[e.key()] {
-			known = before.executors.Get(int(at.index))
+		if at, ok := had.Of(e.key()); ok && at.Partition == p.number && !replaced[e.key()] {
+			known = before.executors.Get(int(at.Index))
 		}
 		if known == nil || !known.equals(e) {
 			changes = append(changes, Change{Before: known, After: e})

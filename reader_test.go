@@ -34,11 +34,11 @@ func TestEndsAreForgotten(t *testing.T) {
 	store := NewStore()
 	failed := podtest.Pod("1", podtest.UID("1"), podtest.Phase(corev1.PodFailed))
 	store.UpdatePod(failed)
-	if n := len(store.records.positions.ends); n != 1 {
+	if n := len(store.records.pods.Ends()); n != 1 {
 		t.Errorf("ends of %d executors, want 1", n)
 	}
 	store.DeletePod(failed)
-	if n := len(store.records.positions.ends); n != 0 {
+	if n := len(store.records.pods.Ends()); n != 0 {
 		t.Errorf("ends of %d executors after the pod has left, want 0", n)
 	}
 }

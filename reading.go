@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/places"
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podwire"
 )
@@ -165,7 +166,7 @@ type listReading struct {
 
 // readList reads the pods of a list that follows the view of a partition. A list of one namespace
 // leaves the executors of the others as they are. A list of all has an empty namespace.
-func (r *rules) readList(namespace string, pods []*podwire.Pod, p *partition, had *positions) listReading {
+func (r *rules) readList(namespace string, pods []*podwire.Pod, p *partition, had *places.Places) listReading {
 	list := listReading{
 		readings: make([]reading, 0, len(pods)), executors: make([]*Executor, 0, len(pods)),
 		replaced: map[types.UID]bool{}, missed: map[types.UID]*Executor{},
@@ -196,7 +197,7 @@ func (l *listReading) add(now reading) {
 }
 
 // keepOthers adds the known executors of other namespaces.
-func (l *listReading) keepOthers(namespace string, p *partition, had *positions) {
+func (l *listReading) keepOthers(namespace string, p *partition, had *places.Places) {
 	for known := range p.view().all() {
 		if known.Namespace != namespace {
 			index, _ := p.of(had, known.key())

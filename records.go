@@ -10,6 +10,8 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/departed"
+	"github.com/executorpods/watchsource/internal/places"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 )
@@ -36,11 +38,11 @@ type records struct {
 
 	// mu is held to change a partition, and guards the fields below.
 	mu         sync.Mutex
-	positions  positions
+	pods       places.Places
 	partitions []*partition // by their numbers, nil for a number that is free
 	free       []uint32     // the numbers that are free
 	readers    map[*reader]struct{}
-	departures departures
+	departed   departed.Pods[Executor]
 	// eventVersion is the version of the last event.
 	eventVersion string
 	// lagging and problems are what unlock logs.
@@ -50,11 +52,21 @@ type records struct {
 	owners owners
 }
 
+// owners find the newest view of an owner. The mutex of the records is held too to change them.
+type owners struct {
+	// mu is never held for longer than it takes to look up an owner, or to publish the views of
+	// a list.
+	mu         sync.RWMutex
+	partitions map[any]*partition
+	// resourceVersion is the version up to which the store has received everything.
+	resourceVersion string
+}
+
 func (r *records) init(o storeOptions, isDivided bool) {
 	r.rules, r.logger, r.backlogLimit, r.isDivided = o.rules, o.logger, o.backlogLimit, isDivided
 	r.first = newPartition(0, nil, view{}, false)
-	r.partitions, r.positions = []*partition{r.first}, newPositions(0)
-	view, slots := newView(nil, r.first.view(), r.first.number, &r.positions)
+	r.partitions, r.pods = []*partition{r.first}, places.New(0)
+	view, slots := newView(nil, r.first.view(), r.first.number, &r.pods)
 	r.first.slots = slots
 	r.first.publish(view)
 	r.readers, r.owners.partitions = map[*reader]struct{}{}, map[any]*partition{}
@@ -63,9 +75,9 @@ func (r *records) init(o storeOptions, isDivided bool) {
 // update stores the state of a pod. The store then has received everything up to a version.
 func (r *records) update(p *partition, pod *podwire.Pod, version string) {
 	view := *p.view()
-	index, known := p.of(&r.positions, pod.Key())
-	before := r.positions.step(known)
-	now := r.rules.read(pod, known, p.endsOf(&r.positions, known, index))
+	index, known := p.of(&r.pods, pod.Key())
+	before := stepOf(known, r.pods.Ends())
+	now := r.rules.read(pod, known, p.endsOf(&r.pods, known, index))
 	e := now.executor
 	if now.replaced {
 		view, known, before = r.removeNamesake(p, view, e), nil, step{}
@@ -73,8 +85,8 @@ func (r *records) update(p *partition, pod *podwire.Pod, version string) {
 	switch {
 	case known == nil:
 		view = r.removeNamesake(p, view, e)
-		index = p.take()
-		r.positions.put(e, place{p.number, uint32(index)})
+		index = p.slots.Take()
+		r.pods.Put(e.key(), places.Place{Partition: p.number, Index: uint32(index)})
 		view = view.added(e, index, rv.Number(e.ResourceVersion))
 	case rv.Older(e.ResourceVersion, known.ResourceVersion):
 		return
@@ -87,8 +99,8 @@ func (r *records) update(p *partition, pod *podwire.Pod, version string) {
 	}
 	view.resourceVersion = rv.Newer(view.resourceVersion, version)
 	p.publish(view)
-	p.setEnds(&r.positions, e, index, now.ends)
-	r.note(p, r.noteMissed(p, before, now.missed), r.positions.step(e))
+	p.setEnds(&r.pods, e, index, now.ends)
+	r.note(p, r.noteMissed(p, before, now.missed), stepOf(e, r.pods.Ends()))
 }
 
 // removeNamesake removes the previous pod of the same name from a view if its
@@ -98,9 +110,9 @@ func (r *records) removeNamesake(p *partition, view view, e *Executor) view {
 	if last == nil {
 		return view
 	}
-	index, _ := p.of(&r.positions, last.key())
+	index, _ := p.of(&r.pods, last.key())
 	view = view.without(last, index)
-	left := r.positions.step(last)
+	left := stepOf(last, r.pods.Ends())
 	r.release(p, last, index)
 	r.note(p, left, left.gone(Missed))
 	return view
@@ -108,22 +120,22 @@ func (r *records) removeNamesake(p *partition, view view, e *Executor) view {
 
 // release frees the place of an executor that has left.
 func (r *records) release(p *partition, e *Executor, index int) {
-	r.positions.remove(e)
-	p.release(index)
+	r.pods.Remove(e.key())
+	p.slots.Release(index)
 }
 
 // remove removes a pod that has left, in its last state. A pod that the partition does not have
 // is ignored.
 func (r *records) remove(p *partition, pod *podwire.Pod, how Departure, version string) {
 	view := *p.view()
-	index, known := p.of(&r.positions, pod.Key())
+	index, known := p.of(&r.pods, pod.Key())
 	if known == nil {
 		return
 	}
-	before := r.positions.step(known)
-	now := r.rules.read(pod, known, p.endsOf(&r.positions, known, index))
+	before := stepOf(known, r.pods.Ends())
+	now := r.rules.read(pod, known, p.endsOf(&r.pods, known, index))
 	if now.replaced || rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
-		now = reading{executor: known, ends: p.endsOf(&r.positions, known, index)}
+		now = reading{executor: known, ends: p.endsOf(&r.pods, known, index)}
 	}
 	last := step{Executor: now.executor, ends: now.ends.Shown}
 	view = view.without(known, index)
@@ -157,13 +169,13 @@ type division struct {
 	list      listReading
 	before    view
 	view      view
-	slots     slots
+	slots     places.Slots
 }
 
 // replace stores the pods of a list by their partitions. A list of one namespace leaves the
 // executors of the others as they are. A list of all has an empty namespace.
 func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod) {
-	had, has := r.positions, newPositions(len(r.positions.byKey))
+	had, has := r.pods, places.New(r.pods.Len())
 	restarted := r.first.current.Load().stopped
 	now := time.Now()
 	var divisions []division
@@ -176,7 +188,7 @@ func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod) 
 		d.view.syncedAt = now
 		divisions = append(divisions, d)
 	}
-	r.positions = has
+	r.pods = has
 	r.publishAll(divisions)
 	for i := range divisions {
 		r.noteChanges(&divisions[i], &had)
@@ -185,7 +197,7 @@ func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod) 
 		r.forgetIfUnused(d.partition)
 	}
 	if restarted {
-		r.departures.clear() // they were of another application
+		r.departed.Forget() // they were of another application
 	}
 }
 
@@ -199,18 +211,18 @@ func (r *records) publishAll(divisions []division) {
 		d.partition.slots = d.slots
 		d.partition.publish(d.view)
 		for _, now := range d.list.readings {
-			if index, e := d.partition.of(&r.positions, now.executor.key()); e != nil { // or another pod of the list has its name
-				d.partition.setEnds(&r.positions, now.executor, index, now.ends)
+			if index, e := d.partition.of(&r.pods, now.executor.key()); e != nil { // or another pod of the list has its name
+				d.partition.setEnds(&r.pods, now.executor, index, now.ends)
 			}
 		}
 	}
 }
 
 // noteChanges notes what a list has changed in a partition.
-func (r *records) noteChanges(d *division, had *positions) {
+func (r *records) noteChanges(d *division, had *places.Places) {
 	p := d.partition
-	for _, c := range p.changesTo(&d.before, had, &r.positions, d.list.replaced) {
-		first, after := had.step(c.Before), r.positions.step(c.After)
+	for _, c := range p.changesTo(&d.before, had, &r.pods, d.list.replaced) {
+		first, after := stepOf(c.Before, had.Ends()), stepOf(c.After, r.pods.Ends())
 		if c.Gone != 0 {
 			after.ends, after.how = first.ends, c.Gone
 		} else {
@@ -225,7 +237,7 @@ func (r *records) note(p *partition, before, after step) {
 	if after.Problem != "" && !after.isGone() && (before.Executor == nil || before.Problem != after.Problem) {
 		r.problems = append(r.problems, after.Executor)
 	}
-	r.departures.note(p.owner, before, after, len(r.positions.byKey))
+	r.noteEnd(p, before, after)
 	if len(r.readers) == 0 {
 		return
 	}
@@ -234,11 +246,27 @@ func (r *records) note(p *partition, before, after step) {
 		if reader.isStopped {
 			continue // the reader is of the time before the source stopped
 		}
-		reader.add(p, before, after, r.positions.ends, now)
+		reader.add(p, before, after, r.pods.Ends(), now)
 		if reader.lags(now) {
 			reader.logged = true
 			r.lagging = append(r.lagging, reader.backlog())
 		}
+	}
+}
+
+// noteEnd tells the calls that wait for the end of an executor. It remembers an executor that has
+// left, in the state of its end if it had one.
+func (r *records) noteEnd(p *partition, before, after step) {
+	pod := departed.Pod{Owner: p.owner, Namespace: after.Namespace, Name: after.Name, ResourceVersion: after.ResourceVersion}
+	switch {
+	case !after.isGone():
+		if after.State.Ended() && after.ends > before.ends {
+			r.departed.Ended(pod, *after.Executor)
+		}
+	case before.Executor != nil && before.State.Ended():
+		r.departed.Left(pod, *before.Executor, r.pods.Len())
+	default:
+		r.departed.Left(pod, *after.Executor, r.pods.Len())
 	}
 }
 
@@ -264,26 +292,11 @@ func (r *records) observeResourceVersion(resourceVersion string) {
 	r.observe(resourceVersion)
 }
 
-// observeStop ends all waiting calls and the sequences of batches. The views do not change.
-func (r *records) observeStop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for reader := range r.readers {
-		r.stopReader(reader)
-	}
-	for _, p := range r.partitions {
-		if p != nil {
-			p.publishStop()
-		}
-	}
-	r.departures.stop()
-}
-
 // known returns what the store has of the pod with a UID, so that its next state can share it.
 func (r *records) known(uid []byte) podwire.Known {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, ok := r.positions.ofUID(uid)
+	at, ok := r.pods.OfUID(uid)
 	if !ok {
 		return podwire.Known{}
 	}
@@ -294,7 +307,7 @@ func (r *records) known(uid []byte) podwire.Known {
 func (r *records) last(key types.UID) (known podwire.Known, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, ok := r.positions.of(key)
+	at, ok := r.pods.Of(key)
 	if !ok {
 		return podwire.Known{}, false
 	}
@@ -302,6 +315,6 @@ func (r *records) last(key types.UID) (known podwire.Known, ok bool) {
 }
 
 // executor returns the executor at a place.
-func (r *records) executor(at place) *Executor {
-	return r.partitions[at.partition].view().executors.Get(int(at.index))
+func (r *records) executor(at places.Place) *Executor {
+	return r.partitions[at.Partition].view().executors.Get(int(at.Index))
 }

@@ -173,4 +173,4 @@ func (s *Store) last(key types.UID) (known podwire.Known, ok bool) { return s.re
 func (s *Store) kept() *records { return &s.records }
 
 // own implements ownStore.
-func (s *Store) own() ownStore { return s }
+func (s *Store) own() any { return s }

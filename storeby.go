@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/departed"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/rv"
 )
@@ -147,7 +148,7 @@ func (s *StoreBy[K]) WaitForResourceVersion(ctx context.Context, owner K, versio
 // its owner, it has left.
 func (s *StoreBy[K]) WaitForEnd(ctx context.Context, owner K, podName, createdVersion string) (Executor, error) {
 	s.mustBeMade()
-	return s.records.waitForEnd(ctx, s.newestOf(owner), newEndWait(owner, podName, createdVersion))
+	return s.records.waitForEnd(ctx, s.newestOf(owner), departed.NewWait[Executor](owner, podName, createdVersion))
 }
 
 // newestOf returns a function that returns the newest view of an owner.
@@ -261,7 +262,7 @@ func lastOfEach(pods []*podwire.Pod) []*podwire.Pod {
 func (s *StoreBy[K]) last(key types.UID) (known podwire.Known, ok bool) { return s.records.last(key) }
 
 // own implements ownStore, as the following method does.
-func (s *StoreBy[K]) own() ownStore  { return s }
+func (s *StoreBy[K]) own() any       { return s }
 func (s *StoreBy[K]) kept() *records { return &s.records }
 
 // ownerOf returns the owner of a pod, and false if it has none. It asks the function of NewStoreBy

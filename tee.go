@@ -62,27 +62,6 @@ func (t tee) ObserveStop() {
 	}
 }
 
-// An ownStore is a [Store] or a [StoreBy], or a type that embeds one and has its methods.
-type ownStore interface {
-	podStore
-	// own returns the Store or the StoreBy.
-	own() ownStore
-	// kept returns its records.
-	kept() *records
-	// made reports whether it is from NewStore or NewStoreBy.
-	made() bool
-}
-
-// ownStoreOf returns a store of this package. A type that embeds one may not forward every call, so
-// it counts as a store of the user.
-func ownStoreOf(store SnapshotsStore) (own ownStore, ok bool) {
-	own, ok = store.(ownStore)
-	if !ok || isnil.Value(store) || any(own.own()) != any(store) {
-		return nil, false
-	}
-	return own, true
-}
-
 // storeIDs returns values that identify the stores that a store passes its calls to: those in a
 // Tee, a Store that is embedded, or the store. A store that cannot be distinguished from others
 // has none.

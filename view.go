@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/executorpods/watchsource/internal/places"
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/sorted"
 	"github.com/executorpods/watchsource/internal/vector"
@@ -27,9 +28,9 @@ type view struct {
 }
 
 // newView returns a view of executors that follows the view before, and the slots of it. It adds the
-// places of the executors to positions. If several have the same key or the same name, the last
+// places of the executors to pods. If several have the same key or the same name, the last
 // one counts.
-func newView(executors []*Executor, before *view, partition uint32, positions *positions) (view, slots) {
+func newView(executors []*Executor, before *view, partition uint32, pods *places.Places) (view, places.Slots) {
 	last := make(map[types.UID]int, len(executors))
 	for i, e := range executors {
 		last[e.key()] = i
@@ -48,7 +49,7 @@ func newView(executors []*Executor, before *view, partition uint32, positions *p
 		e := executors[entry.index]
 		entry.index = int32(len(states)) // in the order in which All will walk
 		states = append(states, e)
-		positions.byKey[e.key()] = place{partition, uint32(entry.index)}
+		pods.Put(e.key(), places.Place{Partition: partition, Index: uint32(entry.index)})
 		v.counts[e.State]++
 		if e.ID != "" {
 			identified = append(identified, entry)
@@ -56,7 +57,7 @@ func newView(executors []*Executor, before *view, partition uint32, positions *p
 	}
 	v.byID = sorted.New(compareIDs, identified...)
 	v.executors = vector.Of(states)
-	return v, slots{used: len(states)}
+	return v, places.Filled(len(states))
 }
 
 // named returns the executor whose pod has a name, or nil.

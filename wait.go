@@ -7,7 +7,12 @@ import (
 	"errors"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"github.com/executorpods/watchsource/internal/departed"
+	"github.com/executorpods/watchsource/internal/rv"
 )
 
 // ErrStopped means that Stop ended a Start or a wait for a snapshot.
@@ -58,14 +63,14 @@ func (s *Store) WaitForResourceVersion(ctx context.Context, version string) (Sna
 // ends, and at once with a resourceversion.InvalidResourceVersion if the version cannot be compared.
 func (s *Store) WaitForEnd(ctx context.Context, podName, createdVersion string) (Executor, error) {
 	s.mustBeMade()
-	return s.records.waitForEnd(ctx, s.records.ofFirst, newEndWait(nil, podName, createdVersion))
+	return s.records.waitForEnd(ctx, s.records.ofFirst, departed.NewWait[Executor](nil, podName, createdVersion))
 }
 
-// waitForEnd implements [Store.WaitForEnd]. The departures tell w an end that comes while it waits.
-func (r *records) waitForEnd(ctx context.Context, newest func() (*published, Snapshot), w *endWait) (Executor, error) {
-	if w.createdVersion != "" {
-		if err := checkVersion(w.createdVersion); err != nil {
-			return Executor{}, w.failed(err)
+// waitForEnd implements [Store.WaitForEnd]. The records tell w an end that comes while it waits.
+func (r *records) waitForEnd(ctx context.Context, newest func() (*published, Snapshot), w *departed.Wait[Executor]) (Executor, error) {
+	if w.CreatedVersion != "" {
+		if err := checkVersion(w.CreatedVersion); err != nil {
+			return Executor{}, endError(w, err)
 		}
 	}
 	r.addWait(w)
@@ -80,49 +85,90 @@ func (r *records) waitForEnd(ctx context.Context, newest func() (*published, Sna
 			advanced = nil
 		}
 		select {
-		case result := <-w.result:
-			if result.err != nil {
-				return Executor{}, w.failed(result.err)
+		case result := <-w.Result():
+			if result.Err != nil {
+				return Executor{}, endError(w, result.Err)
 			}
-			return result.executor, nil
+			return result.End, nil
 		case <-advanced:
 		case <-ctx.Done():
-			return Executor{}, w.failed(context.Cause(ctx))
+			return Executor{}, endError(w, context.Cause(ctx))
 		}
 	}
 }
 
 // addWait adds a call that waits for an end.
-func (r *records) addWait(w *endWait) {
+func (r *records) addWait(w *departed.Wait[Executor]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.departures.add(w)
+	r.departed.Add(w)
 }
 
-func (r *records) removeWait(w *endWait) {
+func (r *records) removeWait(w *departed.Wait[Executor]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.departures.remove(w)
+	r.departed.Remove(w)
 }
 
 // lookForEnd tells w what the newest snapshot shows of its pod. It reports whether a newer version
-// may show that the pod is gone. The departures cannot change meanwhile.
-func (r *records) lookForEnd(newest func() (*published, Snapshot), w *endWait) (mayBeGone bool) {
+// may show that the pod is gone.
+func (r *records) lookForEnd(newest func() (*published, Snapshot), w *departed.Wait[Executor]) (mayBeGone bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v, snapshot := newest()
-	switch e, here := w.find(snapshot); {
+	switch e, here := find(w, snapshot); {
 	case here && e.State.Ended():
-		w.tell(endResult{executor: e})
+		w.Tell(e, nil)
 	case v.stopped:
-		w.tell(endResult{err: ErrStopped})
+		w.Tell(Executor{}, ErrStopped)
 	case here:
-	case w.createdVersion != "" && snapshot.Contains(w.createdVersion):
-		w.tell(endResult{err: w.notFound()})
+	case w.CreatedVersion != "" && snapshot.Contains(w.CreatedVersion):
+		w.Tell(Executor{}, notFound(w))
 	default:
-		return w.createdVersion != ""
+		return w.CreatedVersion != ""
 	}
 	return false
+}
+
+// observeStop ends all waiting calls and the sequences of batches. The views do not change.
+func (r *records) observeStop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for reader := range r.readers {
+		r.stopReader(reader)
+	}
+	for _, p := range r.partitions {
+		if p != nil {
+			p.publishStop()
+		}
+	}
+	r.departed.Fail(ErrStopped)
+}
+
+// find returns the executor that a call waits for, if a snapshot has it.
+func find(w *departed.Wait[Executor], s Snapshot) (Executor, bool) {
+	e, ok := s.Get(w.Name)
+	if w.Namespace != "" {
+		e, ok = s.GetIn(w.Namespace, w.Name)
+	}
+	if !ok || rv.Older(e.ResourceVersion, w.CreatedVersion) {
+		return Executor{}, false
+	}
+	return e, true
+}
+
+// endError returns the error of a call that waits for an end.
+func endError(w *departed.Wait[Executor], cause error) error {
+	if errors.Is(cause, ErrStopped) {
+		return fmt.Errorf("%w while a call waited for the end of pod %q", ErrStopped, w.Name)
+	}
+	return fmt.Errorf("watchsource: wait for the end of pod %q: %w", w.Name, cause)
+}
+
+// notFound returns the cause for a pod that was created and is not there any more.
+func notFound(w *departed.Wait[Executor]) error {
+	return fmt.Errorf("%w: the store has everything up to its creation at version %s, so the pod has left and is not remembered, or the source does not select it",
+		apierrors.NewNotFound(corev1.Resource("pods"), w.Name), w.CreatedVersion)
 }
 
 // waitFor returns the first snapshot for which cond returns true. newest returns the newest one.

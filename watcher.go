@@ -52,6 +52,27 @@ type podStore interface {
 	last(key types.UID) (known podwire.Known, ok bool)
 }
 
+// An ownStore is a [Store] or a [StoreBy], or a type that embeds one and has its methods.
+type ownStore interface {
+	podStore
+	// own returns the Store or the StoreBy.
+	own() any
+	// kept returns its records.
+	kept() *records
+	// made reports whether it is from NewStore or NewStoreBy.
+	made() bool
+}
+
+// ownStoreOf returns a store of this package. A type that embeds one may not forward every call, so
+// it counts as a store of the user.
+func ownStoreOf(store SnapshotsStore) (own ownStore, ok bool) {
+	own, ok = store.(ownStore)
+	if !ok || isnil.Value(store) || own.own() != any(store) {
+		return nil, false
+	}
+	return own, true
+}
+
 // podStoreOf returns the podStore for a store of the public API. A Store is one itself. A type that
 // embeds a Store may not forward every call, so it counts as a store of the user.
 func podStoreOf(store SnapshotsStore, trimmed bool) podStore {
