@@ -3,10 +3,15 @@
 package watchsource
 
 import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
@@ -40,5 +45,30 @@ func TestEndsAreForgotten(t *testing.T) {
 	store.DeletePod(failed)
 	if n := len(store.records.pods.Ends()); n != 0 {
 		t.Errorf("ends of %d executors after the pod has left, want 0", n)
+	}
+}
+
+// Owners that have gone are kept until the readers were shown that, and no longer.
+func TestOwnersThatHaveGoneAreForgotten(t *testing.T) {
+	store := NewStoreBy(func(p metav1.Object) (string, bool) { return p.GetName(), true })
+	next, stop := iter.Pull2(store.Batches(context.Background(), 0))
+	defer stop()
+	store.UpdatePod(podtest.Pod("first"))
+	next()
+	for i := range 1000 {
+		pod := podtest.Pod(fmt.Sprint(i))
+		store.UpdatePod(pod)
+		store.DeletePod(pod)
+	}
+	if got := len(slices.Collect(store.Owners())); got != 1 {
+		t.Errorf("%d owners, want the one that has an executor", got)
+	}
+	for range 1000 {
+		if _, batch, ok := next(); !ok || batch.Snapshot.Len() > 0 || len(batch.Changes) != 1 {
+			t.Fatalf("a batch of an owner that has gone has %d changes, %d executors; want 1, 0", len(batch.Changes), batch.Snapshot.Len())
+		}
+	}
+	if n, free := len(store.records.owners.partitions), len(store.records.free); n != 1 || free != 1000 {
+		t.Errorf("the store keeps %d owners, and has %d free numbers; want 1, 1000", n, free)
 	}
 }

@@ -300,6 +300,9 @@ func (s *StoreBy[K]) ask(pod *podwire.Pod) (owner any, ok bool, err error) {
 		return nil, false, err
 	}
 	key, ok := s.owner(metadata)
+	if same := any(key); ok && same != any(key) { // a NaN; a key that cannot be compared panics
+		return nil, false, errOtherKeys
+	}
 	return key, ok, nil
 }
 

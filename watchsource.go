@@ -196,7 +196,7 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	case isnil.Value(s.store):
 		return nil, errors.New("watchsource: start: the store is nil")
 	case notMade(s.store):
-		return nil, errors.New("watchsource: start: use NewStore to make a Store")
+		return nil, errors.New("watchsource: start: use NewStore to make a Store, and NewStoreBy to make a StoreBy")
 	}
 	if err := s.feeds.checkClient(); err != nil {
 		return nil, fmt.Errorf("watchsource: start: %w", err)

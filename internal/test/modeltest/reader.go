@@ -16,10 +16,11 @@ import (
 // checkingReader reads the batches of a store and checks them.
 type checkingReader struct {
 	*BatchChecker
-	pause  time.Duration // after each batch
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the batches have ended
+	divided *dividedReader
+	pause   time.Duration // after each batch
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the batches have ended
 
 	firstExpected   int // the results of expectedFromNow when the reader started
 	expectedAtStart []lifecycleEvent
@@ -32,14 +33,18 @@ func newCheckingReader(ctx context.Context, fail func(string, ...any), r *rand.R
 	intervals := []time.Duration{0, 0, time.Millisecond, time.Second, time.Minute, 2 * time.Minute}
 	pauses := []time.Duration{0, 0, 0, 5 * time.Second, time.Minute}
 	interval, pause := intervals[r.IntN(len(intervals))], pauses[r.IntN(len(pauses))]
-	return (&checkingReader{BatchChecker: NewBatchChecker(fail, interval), pause: pause}).again(ctx)
+	return newReader(ctx, fail, interval, pause)
 }
 
 // again returns a new reader with the same interval and pause.
 func (r *checkingReader) again(ctx context.Context) *checkingReader {
+	return newReader(ctx, r.fail, r.interval, r.pause)
+}
+
+func newReader(ctx context.Context, fail func(string, ...any), interval, pause time.Duration) *checkingReader {
 	ctx, cancel := context.WithCancel(ctx)
 	return &checkingReader{
-		BatchChecker: NewBatchChecker(r.fail, r.interval), pause: r.pause,
+		BatchChecker: NewBatchChecker(fail, interval), divided: newDividedReader(fail, interval), pause: pause,
 		ctx: ctx, cancel: cancel, done: make(chan struct{}),
 	}
 }
@@ -80,7 +85,12 @@ func (r *checkingReader) expected(s *checkingStore) map[types.UID][]string {
 // received, each once and in order for each executor. If the reader was cancelled, it must
 // have received those that the store had by then, and may lack the later ones.
 func (r *checkingReader) checkComplete(s *checkingStore, byCancel map[types.UID][]string) {
-	expected, received := r.expected(s), byExecutor(r.received)
+	r.checkReceived(s, byExecutor(r.received), byCancel)
+	r.checkReceived(s, byExecutor(r.divided.received()), byCancel)
+}
+
+func (r *checkingReader) checkReceived(s *checkingStore, received, byCancel map[types.UID][]string) {
+	expected := r.expected(s)
 	if s.history.isRestored() {
 		// If a restore undoes an end, the same end can happen again.
 		for _, events := range []map[types.UID][]string{expected, received, byCancel} {

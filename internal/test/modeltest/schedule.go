@@ -354,6 +354,7 @@ func (s *schedule) startReader(r *checkingReader) {
 	s.trace.add("a reader starts, interval %v", r.interval)
 	s.goroutines.Go(func() { r.readBatches(s.store) })
 	s.goroutines.Go(func() { r.readLatest(s.store.inner) })
+	s.goroutines.Go(func() { r.divided.read(r.ctx, s.store, r.pause) })
 	synctest.Wait()
 	s.readers = append(s.readers, r)
 }
@@ -370,6 +371,7 @@ func (s *schedule) removeReader() {
 	byCancel := r.expected(s.store)
 	r.cancel()
 	<-r.done
+	<-r.divided.done
 	r.checkComplete(s.store, byCancel)
 	s.totals.Batches += r.batches
 }
@@ -379,6 +381,7 @@ func (s *schedule) removeReader() {
 func (s *schedule) checkReadersHaveEnded() {
 	for _, r := range s.readers {
 		<-r.done
+		<-r.divided.done
 		r.checkComplete(s.store, nil)
 		s.totals.Batches += r.batches
 		r.cancel()

@@ -17,11 +17,12 @@ import (
 )
 
 // checkingStore is a SnapshotsStore that compares its calls with the history of the server,
-// and forwards them to a Store. It must receive each event once and in order, except the
+// and forwards them to a Store and to a StoreBy. It must receive each event once and in order, except the
 // events that a full list includes. Each full list must equal the server's state at the
 // version of the list.
 type checkingStore struct {
 	inner   *watchsource.Store
+	divided *dividedStore
 	fail    func(format string, args ...any)
 	history *history
 	trimmed bool
@@ -48,7 +49,7 @@ const gone = "gone"
 
 func newCheckingStore(fail func(string, ...any), h *history, trimmed bool) *checkingStore {
 	return &checkingStore{
-		inner: watchsource.NewStore(), fail: fail, history: h, trimmed: trimmed,
+		inner: watchsource.NewStore(), divided: newDividedStore(fail), fail: fail, history: h, trimmed: trimmed,
 		pods: map[types.NamespacedName]*corev1.Pod{},
 	}
 }
@@ -82,6 +83,7 @@ func (s *checkingStore) endCall() {
 		s.fail("the store went back: %s", problem)
 	}
 	s.lastSnapshot = snapshot
+	s.divided.check(snapshot)
 	s.mu.Unlock()
 }
 
@@ -91,6 +93,7 @@ func (s *checkingStore) UpdatePod(p *corev1.Pod) {
 	s.checkEvent(p, watch.Added, watch.Modified)
 	s.recordPod(p)
 	s.inner.UpdatePod(p)
+	s.divided.UpdatePod(p)
 }
 
 func (s *checkingStore) DeletePod(p *corev1.Pod) {
@@ -100,6 +103,7 @@ func (s *checkingStore) DeletePod(p *corev1.Pod) {
 	s.recordPod(p)
 	s.recordDeletion(p)
 	s.inner.DeletePod(p)
+	s.divided.DeletePod(p)
 }
 
 func (s *checkingStore) ReplaceSnapshot(pods []*corev1.Pod) {
@@ -119,6 +123,7 @@ func (s *checkingStore) ReplaceSnapshot(pods []*corev1.Pod) {
 		s.recordPod(p)
 	}
 	s.inner.ReplaceSnapshot(pods)
+	s.divided.ReplaceSnapshot(slices.Clone(pods))
 }
 
 func (s *checkingStore) ObserveResourceVersion(version string) {
@@ -139,6 +144,8 @@ func (s *checkingStore) ObserveResourceVersion(version string) {
 		s.fail("the store received version %d, want %s %s at %d before it", now, event.Type, p.Name, versionOf(p))
 	}
 	s.inner.ObserveResourceVersion(version)
+	s.divided.ObserveResourceVersion(version)
+	s.divided.checkVersion(s.inner.Snapshot())
 }
 
 // ObserveStop is the last call of a session.
@@ -147,6 +154,7 @@ func (s *checkingStore) ObserveStop() {
 	defer s.endCall()
 	s.observedStop = true
 	s.inner.ObserveStop()
+	s.divided.ObserveStop()
 }
 
 // hasStopped reports whether the store has received ObserveStop, and no list since.
