@@ -3,6 +3,8 @@
 package watchsource
 
 import (
+	"errors"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -86,12 +88,19 @@ func NewStore(opts ...StoreOption) *Store {
 	return s
 }
 
-// made reports whether the Store is from NewStore.
-func (s *Store) made() bool { return s.records.first != nil }
+var errNotNewStore = errors.New("use NewStore to make a Store")
+
+// made returns an error unless the Store is from NewStore.
+func (s *Store) made() error {
+	if s.records.first == nil {
+		return errNotNewStore
+	}
+	return nil
+}
 
 func (s *Store) mustBeMade() {
-	if !s.made() {
-		panic("watchsource: use NewStore to make a Store")
+	if err := s.made(); err != nil {
+		panic("watchsource: " + err.Error())
 	}
 }
 

@@ -65,12 +65,19 @@ func NewStoreBy[K comparable](owner func(pod metav1.Object) (K, bool), opts ...S
 	return s
 }
 
-// made reports whether the StoreBy is from NewStoreBy.
-func (s *StoreBy[K]) made() bool { return s.records.first != nil }
+var errNotNewStoreBy = errors.New("use NewStoreBy to make a StoreBy")
+
+// made returns an error unless the StoreBy is from NewStoreBy.
+func (s *StoreBy[K]) made() error {
+	if s.records.first == nil {
+		return errNotNewStoreBy
+	}
+	return nil
+}
 
 func (s *StoreBy[K]) mustBeMade() {
-	if !s.made() {
-		panic("watchsource: use NewStoreBy to make a StoreBy")
+	if err := s.made(); err != nil {
+		panic("watchsource: " + err.Error())
 	}
 }
 

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -240,152 +238,6 @@ func TestOwnersOfOneName(t *testing.T) {
 		if got := names(store.Snapshot(types.NamespacedName{Namespace: namespace, Name: "etl"})); got != want {
 			t.Errorf("owner %s/etl has %q, want %q", namespace, got, want)
 		}
-	}
-}
-
-// A function that panics, or returns keys that are not equal, costs the pod its owner, or leaves it
-// with the owner that it has. One line says so, and other pods are not disturbed.
-func TestOwnerFunctionFails(t *testing.T) {
-	eachCase := func(name, want string, store func(watchsource.StoreOption) watchsource.SnapshotsStore, ownersOf func(watchsource.SnapshotsStore) string) {
-		t.Run(name, func(t *testing.T) {
-			log := &logLines{}
-			s := store(watchsource.WithLogger(log.logger(0)))
-			s.UpdatePod(pod("1", ofJob("a")))
-			s.UpdatePod(pod("2", ofJob("bad")))
-			s.UpdatePod(pod("2", ofJob("bad"), phase(corev1.PodRunning)))
-			if got := ownersOf(s); got != want {
-				t.Errorf("owners %q, want %q", got, want)
-			}
-			if lines := log.matching("Owner of a pod is not known", "exec-2"); len(lines) != 1 {
-				t.Errorf("%d lines about exec-2, want 1: %q", len(lines), log.lines)
-			}
-		})
-	}
-	byString := func(owner func(metav1.Object) (string, bool)) func(watchsource.StoreOption) watchsource.SnapshotsStore {
-		return func(o watchsource.StoreOption) watchsource.SnapshotsStore { return watchsource.NewStoreBy(owner, o) }
-	}
-	ownersOfStrings := func(s watchsource.SnapshotsStore) string { return owners(s.(*watchsource.StoreBy[string])) }
-	eachCase("panic", "a: exec-1=Pending", byString(func(p metav1.Object) (string, bool) {
-		if p.GetLabels()[job] == "bad" {
-			panic("bad")
-		}
-		return byJob(p)
-	}), ownersOfStrings)
-	calls := 0
-	eachCase("other keys", "a: exec-1=Pending", byString(func(p metav1.Object) (string, bool) {
-		if calls++; p.GetLabels()[job] == "bad" {
-			return fmt.Sprint(calls), true
-		}
-		return byJob(p)
-	}), ownersOfStrings)
-	eachCase("a key or none", "a: exec-1=Pending", byString(func(p metav1.Object) (string, bool) {
-		calls++
-		return p.GetLabels()[job], p.GetLabels()[job] != "bad" || calls%2 == 0
-	}), ownersOfStrings)
-	eachCase("NaN", "1", func(o watchsource.StoreOption) watchsource.SnapshotsStore {
-		return watchsource.NewStoreBy(func(p metav1.Object) (float64, bool) {
-			if p.GetLabels()[job] == "bad" {
-				return math.NaN(), true
-			}
-			return 1, true
-		}, o)
-	}, func(s watchsource.SnapshotsStore) string {
-		return fmt.Sprint(slices.Collect(s.(*watchsource.StoreBy[float64]).Owners())[0])
-	})
-	eachCase("a key that cannot be compared", "a", func(o watchsource.StoreOption) watchsource.SnapshotsStore {
-		return watchsource.NewStoreBy(func(p metav1.Object) (any, bool) {
-			if p.GetLabels()[job] == "bad" {
-				return []string{"bad"}, true
-			}
-			return p.GetLabels()[job], true
-		}, o)
-	}, func(s watchsource.SnapshotsStore) string {
-		return fmt.Sprint(slices.Collect(s.(*watchsource.StoreBy[any]).Owners())[0])
-	})
-}
-
-// A pod that the store has stays with its owner while the function fails.
-func TestOwnerFunctionFailsForAKnownPod(t *testing.T) {
-	store := watchsource.NewStoreBy(func(p metav1.Object) (string, bool) {
-		if p.GetLabels()["broken"] != "" {
-			panic("broken")
-		}
-		return byJob(p)
-	}, watchsource.WithLogger(logr.Logger{}))
-	store.UpdatePod(pod("1", ofJob("a")))
-	broken := pod("1", ofJob("b"), label("broken", "yes"), phase(corev1.PodRunning))
-	for name, tell := range map[string]func(){
-		"event": func() { store.UpdatePod(broken) },
-		"list":  func() { store.ReplaceSnapshot([]*corev1.Pod{broken}) },
-	} {
-		if tell(); owners(store) != "a: exec-1=Running" {
-			t.Errorf("%s: owners %q, want a: exec-1=Running", name, owners(store))
-		}
-	}
-}
-
-// A slow reader costs no more than the limit, and is then shown every owner that is there or has
-// lost executors.
-func TestBacklogLimitOfOwners(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := watchsource.NewStoreBy(byJob, watchsource.WithBacklogLimit(2), watchsource.WithLogger(logr.Logger{}))
-		reader := readRounds(t, store, 0)
-		store.UpdatePod(pod("1", ofJob("a"), uid("1")))
-		store.UpdatePod(pod("2", ofJob("b"), uid("2")))
-		reader.want(t, "a", "exec-1 nothing>Pending")
-		reader.want(t, "b", "exec-2 nothing>Pending")
-		store.DeletePod(pod("1", ofJob("a"), uid("1")))
-		store.UpdatePod(pod("3", ofJob("c"), uid("3")))
-		store.UpdatePod(pod("4", ofJob("c"), uid("4")))
-		store.DeletePod(pod("4", ofJob("c"), uid("4")))
-		missed := map[string]int{}
-		for range 3 {
-			owner, batch, ok := reader.next()
-			if !ok || !batch.Full {
-				t.Fatalf("batch of %s, full %v, want a full one of each owner", owner, batch.Full)
-			}
-			missed[owner] = batch.Missed
-			if want := map[string]string{"a": "", "b": "exec-2 nothing>Pending", "c": "exec-3 nothing>Pending"}[owner]; changeLines(batch.Changes) != want {
-				t.Errorf("batch of %s: %q, want %q", owner, changeLines(batch.Changes), want)
-			}
-		}
-		if missed["a"] != 1 || missed["b"] != 0 || missed["c"] != 1 {
-			t.Errorf("missed %v, want one of a and one of c", missed)
-		}
-		store.UpdatePod(pod("2", ofJob("b"), uid("2"), phase(corev1.PodRunning)))
-		if batch := reader.want(t, "b", "exec-2 Pending>Running"); batch.Full {
-			t.Error("the batch after the full ones is full")
-		}
-	})
-}
-
-// A reader is shown what waits for it when the source stops, with the snapshots of that time, even
-// if another Start has replaced them.
-func TestOwnersAfterStop(t *testing.T) {
-	for name, limit := range map[string]int{"kept": 0, "dropped": 1} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				store := watchsource.NewStoreBy(byJob, watchsource.WithBacklogLimit(limit), watchsource.WithLogger(logr.Logger{}))
-				reader := readRounds(t, store, 0)
-				store.UpdatePod(pod("1", ofJob("a"), uid("1")))
-				reader.want(t, "a", "exec-1 nothing>Pending")
-				store.UpdatePod(pod("1", ofJob("a"), uid("1"), phase(corev1.PodFailed)))
-				store.UpdatePod(pod("2", ofJob("b"), uid("2")))
-				store.ObserveStop()
-				store.ReplaceSnapshot(nil)
-				store.UpdatePod(pod("3", ofJob("c"), uid("3")))
-				got := map[string]string{}
-				for owner, batch, ok := reader.next(); ok; owner, batch, ok = reader.next() {
-					got[owner] += names(batch.Snapshot)
-					if owner == "a" && !batch.Changes[0].Ended {
-						t.Error("the end of exec-1 is not shown")
-					}
-				}
-				if len(got) != 2 || got["a"] != "exec-1=Failed" || got["b"] != "exec-2=Pending" {
-					t.Errorf("the last batches have %v, want exec-1 of a and exec-2 of b", got)
-				}
-			})
-		})
 	}
 }
 

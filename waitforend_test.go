@@ -61,112 +61,116 @@ func failedWith(code int32) func(*corev1.Pod) {
 	return container(executorContainer, ended(code, "Error"))
 }
 
+// of1 returns a state of exec-1 that runs.
+func of1(at string, options ...func(*corev1.Pod)) *corev1.Pod {
+	return pod("1", append([]func(*corev1.Pod){ofJob("a"), uid("u1"), version(at), phase(corev1.PodRunning)}, options...)...)
+}
+
+var endWaits = []struct {
+	name string
+	// before and after are what the store is told before and after the call.
+	before, after func(watchsource.SnapshotsStore)
+	pod           string
+	created       string
+	want          string
+}{
+	{
+		name:   "ended before",
+		before: func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("5", failedWith(3))) },
+		want:   "exec-1 Failed 3",
+	},
+	{
+		name:   "ended after",
+		before: func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("4")) },
+		after:  func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("5", failedWith(3))) },
+		want:   "exec-1 Failed 3",
+	},
+	{
+		name: "ended and left before",
+		before: func(s watchsource.SnapshotsStore) {
+			s.UpdatePod(of1("5", failedWith(3)))
+			s.DeletePod(of1("6", failedWith(3)))
+		},
+		want: "exec-1 Failed 3",
+	},
+	{
+		name: "ended as it left before, in one event",
+		before: func(s watchsource.SnapshotsStore) {
+			s.UpdatePod(of1("4"))
+			s.DeletePod(of1("6", failedWith(3)))
+		},
+		want: "exec-1 Failed 3",
+	},
+	{
+		name: "came, ended and left after",
+		after: func(s watchsource.SnapshotsStore) {
+			s.UpdatePod(of1("4"))
+			s.UpdatePod(of1("5", failedWith(3)))
+			s.DeletePod(of1("6", failedWith(3)))
+		},
+		want: "exec-1 Failed 3",
+	},
+	{
+		name:  "came and ended in a list after",
+		after: func(s watchsource.SnapshotsStore) { s.ReplaceSnapshot([]*corev1.Pod{of1("5", failedWith(3))}) },
+		want:  "exec-1 Failed 3",
+	},
+	{
+		name:   "left without an end before",
+		before: func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("4")); s.DeletePod(of1("6")) },
+		want:   "exec-1 Deleted -1",
+	},
+	{
+		name:   "missing in a list after",
+		before: func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("4")) },
+		after:  func(s watchsource.SnapshotsStore) { s.ReplaceSnapshot(nil) },
+		want:   "exec-1 Deleted -1",
+	},
+	{
+		name: "an earlier pod of the name ended and left before",
+		before: func(s watchsource.SnapshotsStore) {
+			s.UpdatePod(of1("2", failedWith(1), uid("old")))
+			s.DeletePod(of1("3", failedWith(1), uid("old")))
+		},
+		created: "4",
+		after:   func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("5", failedWith(3))) },
+		want:    "exec-1 Failed 3",
+	},
+	{
+		name:    "an earlier pod of the name is still there, ended",
+		before:  func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("2", failedWith(1), uid("old"))) },
+		created: "4",
+		after: func(s watchsource.SnapshotsStore) {
+			s.DeletePod(of1("3", failedWith(1), uid("old")))
+			s.UpdatePod(of1("5", failedWith(3)))
+		},
+		want: "exec-1 Failed 3",
+	},
+	{
+		name: "the pod of another namespace",
+		before: func(s watchsource.SnapshotsStore) {
+			s.UpdatePod(of1("2", failedWith(1), podtest.Named("other", "exec-1"), uid("other")))
+		},
+		pod:   podtest.Namespace + "/exec-1",
+		after: func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("5", failedWith(3))) },
+		want:  "exec-1 Failed 3",
+	},
+	{
+		name:   "the first of two runs",
+		before: func(s watchsource.SnapshotsStore) { s.UpdatePod(of1("2")) },
+		after: func(s watchsource.SnapshotsStore) {
+			s.UpdatePod(of1("5", failedWith(3)))
+			s.UpdatePod(of1("6"))
+			s.UpdatePod(of1("7", failedWith(4)))
+		},
+		want: "exec-1 Failed 3",
+	},
+}
+
 // The end of a pod is found whether it comes before the call, with it or after it, and whether or
 // not the pod is still there.
 func TestWaitForEnd(t *testing.T) {
-	pods := func(id, at string, options ...func(*corev1.Pod)) *corev1.Pod {
-		return pod(id, append([]func(*corev1.Pod){ofJob("a"), uid("u" + id), version(at), phase(corev1.PodRunning)}, options...)...)
-	}
-	for _, test := range []struct {
-		name string
-		// before and after are what the store is told before and after the call.
-		before, after func(watchsource.SnapshotsStore)
-		pod           string
-		created       string
-		want          string
-	}{
-		{
-			name:   "ended before",
-			before: func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "5", failedWith(3))) },
-			want:   "exec-1 Failed 3",
-		},
-		{
-			name:   "ended after",
-			before: func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "4")) },
-			after:  func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "5", failedWith(3))) },
-			want:   "exec-1 Failed 3",
-		},
-		{
-			name: "ended and left before",
-			before: func(s watchsource.SnapshotsStore) {
-				s.UpdatePod(pods("1", "5", failedWith(3)))
-				s.DeletePod(pods("1", "6", failedWith(3)))
-			},
-			want: "exec-1 Failed 3",
-		},
-		{
-			name: "ended as it left before, in one event",
-			before: func(s watchsource.SnapshotsStore) {
-				s.UpdatePod(pods("1", "4"))
-				s.DeletePod(pods("1", "6", failedWith(3)))
-			},
-			want: "exec-1 Failed 3",
-		},
-		{
-			name: "came, ended and left after",
-			after: func(s watchsource.SnapshotsStore) {
-				s.UpdatePod(pods("1", "4"))
-				s.UpdatePod(pods("1", "5", failedWith(3)))
-				s.DeletePod(pods("1", "6", failedWith(3)))
-			},
-			want: "exec-1 Failed 3",
-		},
-		{
-			name:  "came and ended in a list after",
-			after: func(s watchsource.SnapshotsStore) { s.ReplaceSnapshot([]*corev1.Pod{pods("1", "5", failedWith(3))}) },
-			want:  "exec-1 Failed 3",
-		},
-		{
-			name:   "left without an end before",
-			before: func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "4")); s.DeletePod(pods("1", "6")) },
-			want:   "exec-1 Deleted -1",
-		},
-		{
-			name:   "missing in a list after",
-			before: func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "4")) },
-			after:  func(s watchsource.SnapshotsStore) { s.ReplaceSnapshot(nil) },
-			want:   "exec-1 Deleted -1",
-		},
-		{
-			name: "an earlier pod of the name ended and left before",
-			before: func(s watchsource.SnapshotsStore) {
-				s.UpdatePod(pods("1", "2", failedWith(1), uid("old")))
-				s.DeletePod(pods("1", "3", failedWith(1), uid("old")))
-			},
-			created: "4",
-			after:   func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "5", failedWith(3))) },
-			want:    "exec-1 Failed 3",
-		},
-		{
-			name:    "an earlier pod of the name is still there, ended",
-			before:  func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "2", failedWith(1), uid("old"))) },
-			created: "4",
-			after: func(s watchsource.SnapshotsStore) {
-				s.DeletePod(pods("1", "3", failedWith(1), uid("old")))
-				s.UpdatePod(pods("1", "5", failedWith(3)))
-			},
-			want: "exec-1 Failed 3",
-		},
-		{
-			name: "the pod of another namespace",
-			before: func(s watchsource.SnapshotsStore) {
-				s.UpdatePod(pods("1", "2", failedWith(1), podtest.Named("other", "exec-1"), uid("other")))
-			},
-			pod:   podtest.Namespace + "/exec-1",
-			after: func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "5", failedWith(3))) },
-			want:  "exec-1 Failed 3",
-		},
-		{
-			name:   "the first of two runs",
-			before: func(s watchsource.SnapshotsStore) { s.UpdatePod(pods("1", "2")) },
-			after: func(s watchsource.SnapshotsStore) {
-				s.UpdatePod(pods("1", "5", failedWith(3)))
-				s.UpdatePod(pods("1", "6"))
-				s.UpdatePod(pods("1", "7", failedWith(4)))
-			},
-			want: "exec-1 Failed 3",
-		},
-	} {
+	for _, test := range endWaits {
 		t.Run(test.name, func(t *testing.T) {
 			eachEndStore(t, func(t *testing.T, store endStore) {
 				if test.before != nil {

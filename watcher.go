@@ -59,8 +59,8 @@ type ownStore interface {
 	own() any
 	// kept returns its records.
 	kept() *records
-	// made reports whether it is from NewStore or NewStoreBy.
-	made() bool
+	// made returns an error unless it is from NewStore or NewStoreBy.
+	made() error
 }
 
 // ownStoreOf returns a store of this package. A type that embeds one may not forward every call, so

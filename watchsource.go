@@ -192,11 +192,13 @@ func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) erro
 
 // check rejects what could never work.
 func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
-	switch {
-	case isnil.Value(s.store):
+	if isnil.Value(s.store) {
 		return nil, errors.New("watchsource: start: the store is nil")
-	case notMade(s.store):
-		return nil, errors.New("watchsource: start: use NewStore to make a Store, and NewStoreBy to make a StoreBy")
+	}
+	if own, ok := ownStoreOf(s.store); ok {
+		if err := own.made(); err != nil {
+			return nil, fmt.Errorf("watchsource: start: %w", err)
+		}
 	}
 	if err := s.feeds.checkClient(); err != nil {
 		return nil, fmt.Errorf("watchsource: start: %w", err)
@@ -225,12 +227,6 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 		return nil, fmt.Errorf("watchsource: start: %w", err)
 	}
 	return selector, nil
-}
-
-// notMade reports whether a store is a Store that is not from NewStore, or a StoreBy likewise.
-func notMade(store SnapshotsStore) bool {
-	own, ok := ownStoreOf(store)
-	return ok && !own.made()
 }
 
 // await returns once the first watch is open, or the reason why it will not be.
