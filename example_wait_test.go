@@ -119,3 +119,34 @@ func ExampleSnapshot_Contains() {
 	fmt.Println("deleted:", err == nil, "left:", snapshot.Len())
 	// Output: deleted: true left: 0
 }
+
+// An agent creates the pod of a step and waits for its end, which it does not miss even if the pod
+// ends and is deleted before the agent waits.
+func ExampleStore_WaitForEnd() {
+	server := watchtest.NewServer()
+	client, store := server.Client(), watchsource.NewStore()
+	source := watchsource.NewWatchSnapshotSource(store, client)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+
+	ctx := context.Background()
+	created, err := client.CoreV1().Pods("jobs").Create(ctx, executorPod("1", corev1.PodPending), metav1.CreateOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server.Update("jobs", created.Name, func(p *corev1.Pod) { // the kubelet
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{outOfMemory()}
+	})
+	server.Delete("jobs", created.Name) // a clean-up
+	end, err := store.WaitForEnd(ctx, created.Name, created.ResourceVersion)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(end.Name, end.State, end.ExitCode, end.Reason)
+	// Output: app-1-exec-1 Failed 137 OOMKilled
+}
