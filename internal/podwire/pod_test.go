@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/executorpods/watchsource/internal/test/podtest"
@@ -36,6 +37,20 @@ func TestDecodedPodsArePrivate(t *testing.T) {
 		if first.ManagedFields != nil {
 			t.Errorf("%s: a copy has managedFields, want none", name)
 		}
+		wantPrivateMetadata(t, name, pod, &want.ObjectMeta)
+	}
+}
+
+// wantPrivateMetadata fails unless the metadata of a pod is a copy that equals want.
+func wantPrivateMetadata(t *testing.T, name string, pod *Pod, want *metav1.ObjectMeta) {
+	t.Helper()
+	first, err := pod.Metadata()
+	if err != nil || !reflect.DeepEqual(first, want) {
+		t.Fatalf("%s: metadata %+v, %v, want %+v as in the pod", name, first, err, want)
+	}
+	first.Labels["team"], first.OwnerReferences = "another", nil
+	if second, err := pod.Metadata(); err != nil || !reflect.DeepEqual(second, want) {
+		t.Errorf("%s, %v: later metadata has what the caller of an earlier one has changed", name, err)
 	}
 }
 
