@@ -5,6 +5,7 @@ package watchsource_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,22 +59,57 @@ var podLists = map[string][]watchtest.Option{
 
 const decodedByClientGo = "Pods are decoded by client-go"
 
+// fastSettings are settings of clients with which this library decodes the pods.
+var fastSettings = map[string]func(*rest.Config){
+	"protobuf by default": func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{} },
+	"protobuf":            func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{ContentType: protobufType} },
+	"protobuf before others": func(c *rest.Config) {
+		c.ContentConfig = rest.ContentConfig{AcceptContentTypes: protobufType + "," + jsonType, ContentType: jsonType}
+	},
+	"no warnings":              func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} },
+	"no warnings with context": func(c *rest.Config) { c.WarningHandlerWithContext = rest.NoWarnings{} },
+	"warnings to a writer": func(c *rest.Config) {
+		c.WarningHandler = rest.NewWarningWriter(io.Discard, rest.WarningWriterOptions{Deduplicate: true})
+	},
+	"impersonation": func(c *rest.Config) {
+		c.Impersonate = rest.ImpersonationConfig{UserName: "scheduler", Groups: []string{"batch"}}
+	},
+	"a wrapped transport": func(c *rest.Config) {
+		c.Wrap(func(next http.RoundTripper) http.RoundTripper { return roundTripper(next.RoundTrip) })
+	},
+	"a timeout":                  func(c *rest.Config) { c.Timeout = time.Minute },
+	"rate limits":                func(c *rest.Config) { c.QPS, c.Burst = 1, 1 },
+	"no rate limit":              func(c *rest.Config) { c.QPS = -1 },
+	"a rate limiter":             func(c *rest.Config) { c.RateLimiter = flowcontrol.NewFakeAlwaysRateLimiter() },
+	"a user agent, and a token":  func(c *rest.Config) { c.UserAgent, c.BearerToken = "scheduler/1.0", "token" },
+	"no compression":             func(c *rest.Config) { c.DisableCompression = true },
+	"the path of a proxy server": pathOfAProxy,
+}
+
+// pathOfAProxy makes a client of a server behind a path, as Rancher has one.
+func pathOfAProxy(c *rest.Config) {
+	c.Host += "/k8s/clusters/c-1"
+	c.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			r = r.Clone(r.Context())
+			r.URL.Path = strings.TrimPrefix(r.URL.Path, "/k8s/clusters/c-1")
+			return next.RoundTrip(r)
+		})
+	})
+}
+
 // The log says if client-go decodes the pods. It does not for a client that accepts protobuf.
 func TestDecoderInUse(t *testing.T) {
 	for name, options := range map[string][]watchtest.Option{
 		"streaming list": nil,
 		"plain list":     {watchtest.WithoutStreamingLists()},
 	} {
-		for media, settings := range map[string]rest.ContentConfig{
-			"protobuf by default":    {},
-			"protobuf":               {ContentType: "application/vnd.kubernetes.protobuf"},
-			"protobuf before others": {AcceptContentTypes: "application/vnd.kubernetes.protobuf,application/json", ContentType: "application/json"},
-		} {
-			eachCaseInBubble(t, name+"/"+media, func(t *testing.T, newSource modeltest.NewSource) {
+		for settings, set := range fastSettings {
+			eachCaseInBubble(t, name+"/"+settings, func(t *testing.T, newSource modeltest.NewSource) {
 				server := watchtest.NewServer(options...)
 				server.Create(pod("1", container(executorContainer, running())))
 				config := server.Config()
-				config.ContentConfig = settings
+				set(config)
 				log := new(logLines)
 				store := watchsource.NewStore()
 				source := newSource(store, clientFor(t, config), watchsource.WithLogger(log.logger(4)))
@@ -146,11 +182,6 @@ func TestUnusualClients(t *testing.T) {
 			reason: "it asks for application/json",
 			client: func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() },
 		},
-		{reason: "it has a warning handler of its own", client: func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
-			config := server.Config()
-			config.WarningHandler = rest.NoWarnings{}
-			return clientFor(t, config)
-		}},
 		{reason: "an answer in application/json", client: jsonClient},
 	} {
 		eachCaseInBubble(t, test.reason, func(t *testing.T, newSource modeltest.NewSource) {

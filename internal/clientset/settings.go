@@ -18,8 +18,6 @@ type Settings struct {
 	Accept string
 	// ContentType is rest.ContentConfig.ContentType.
 	ContentType string
-	// HandlesWarnings is set if the client has a warning handler of the user.
-	HandlesWarnings bool
 }
 
 // SettingsOf reads the settings of a REST client by reflection. The error names a field that this
@@ -27,11 +25,10 @@ type Settings struct {
 func SettingsOf(client *rest.RESTClient) (Settings, error) {
 	accept, acceptErr := field(client, "content.base.AcceptContentTypes", reflect.String)
 	contentType, contentErr := field(client, "content.base.ContentType", reflect.String)
-	handler, handlerErr := field(client, "warningHandler", reflect.Interface)
-	if err := cmp.Or(acceptErr, contentErr, handlerErr); err != nil {
+	if err := cmp.Or(acceptErr, contentErr); err != nil {
 		return Settings{}, err
 	}
-	return Settings{Accept: accept.String(), ContentType: contentType.String(), HandlesWarnings: !handler.IsNil()}, nil
+	return Settings{Accept: accept.String(), ContentType: contentType.String()}, nil
 }
 
 // field returns the value of an unexported field, which must be of a kind.

@@ -37,8 +37,7 @@ func TestSettingsOfClientGo(t *testing.T) {
 	}{
 		{"accept", rest.Config{ContentConfig: rest.ContentConfig{AcceptContentTypes: protobufFirst}}, Settings{Accept: protobufFirst}},
 		{"content type", rest.Config{ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, Settings{ContentType: "application/json"}},
-		{"warning handler", rest.Config{WarningHandler: rest.NoWarnings{}}, Settings{HandlesWarnings: true}},
-		{"none", rest.Config{}, Settings{}},
+		{"none", rest.Config{WarningHandler: rest.NoWarnings{}}, Settings{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := SettingsOf(restClient(t, test.config))
@@ -52,19 +51,20 @@ func TestSettingsOfClientGo(t *testing.T) {
 	}
 }
 
-// Each setting of a client is copied to the second one, or read, or has no effect on requests
-// for pods. A client-go with another field needs a decision in package podclient.
+// Each setting of a client holds for all its requests, and so for those of package podclient. But
+// that package asks for media types by itself and decodes the answers by itself: a client-go with
+// another field needs a decision there.
 func TestNoSettingIsForgotten(t *testing.T) {
 	known := []string{
-		"RESTClient.base", "RESTClient.rateLimiter", "RESTClient.Client", // copied
-		"RESTClient.versionedAPIPath",                     // the same
-		"RESTClient.content", "RESTClient.warningHandler", // read
-		"RESTClient.createBackoffMgr",                                       // from the environment
+		"RESTClient.base", "RESTClient.versionedAPIPath", "RESTClient.Client", // of each request
+		"RESTClient.createBackoffMgr", "RESTClient.warningHandler", // of each request
+		"RESTClient.rateLimiter",                                            // of each request but watches and checks
+		"RESTClient.content",                                                // the following
 		"ClientContentConfig.AcceptContentTypes",                            // read
 		"ClientContentConfig.ContentType",                                   // read
-		"ClientContentConfig.GroupVersion",                                  // the same
-		"ClientContentConfig.Negotiator",                                    // replaced
-		"ClientContentConfig.DropManagedFields",                             // 0.38: they are not read here
+		"ClientContentConfig.GroupVersion",                                  // of each request
+		"ClientContentConfig.Negotiator",                                    // for refusals, and for media types not known here
+		"ClientContentConfig.DropManagedFields",                             // 0.38: asked for in any case, and not read here
 		"requestClientContentConfigProvider.base",                           // read
 		"requestClientContentConfigProvider.sawUnsupportedMediaTypeForCBOR", // no CBOR
 	}

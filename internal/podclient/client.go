@@ -5,13 +5,14 @@ package podclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"mime"
 	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -177,32 +178,24 @@ func (c *restPods) Metadata(ctx context.Context, options metav1.ListOptions) (*p
 	return metadata(ctx, c.request(options), c.metadata)
 }
 
-// wirePods sends the same requests over the same connections, and reads the
-// answers with a decoder of this library.
+// wirePods sends the same requests, and reads the answers with the decoder of this library. The
+// requests are those of the user's client, so all its settings hold, also those that client-go keeps
+// in unexported fields: its address, its rate limit and its warning handler.
 type wirePods struct {
+	restPods
 	negotiator *podwire.Negotiator
-	lists      *rest.RESTClient
-	// watches has no rate limit, like client-go's watches.
-	watches   *rest.RESTClient
-	namespace string
-	shard     *shard.Range
-}
-
-// request prepares a request for the pods of the shard.
-func (c *wirePods) request(client *rest.RESTClient, options metav1.ListOptions) *rest.Request {
-	return inShard(podRequest(client, c.namespace, options), c.shard)
 }
 
 func (c *wirePods) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	return c.request(c.lists, options).Do(ctx).Get()
+	return c.decode(c.request(options).Do(ctx))
 }
 
 // Watch asks for the body instead of client-go's watch of it. That one is read in
 // another goroutine, ends without an error if the connection is cut, and is
-// opened without an error if there was no answer.
+// opened without an error if there was no answer. It has no rate limit, as client-go's watches.
 func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (Events, error) {
 	options.Watch = true
-	body, err := uncompressed(c.request(c.watches, options)).Stream(ctx)
+	body, err := uncompressed(c.request(options)).Throttle(unlimited).Stream(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -210,53 +203,47 @@ func (c *wirePods) Watch(ctx context.Context, options metav1.ListOptions) (Event
 }
 
 func (c *wirePods) Version(ctx context.Context, selector string) (string, error) {
-	return versionOf(askVersion(c.lists, c.namespace, selector).Do(ctx).Get())
+	return versionOf(c.decode(c.asking(askVersion(c.client, c.namespace, selector)).Do(ctx)))
 }
 
-func (c *wirePods) Metadata(ctx context.Context, options metav1.ListOptions) (*podmeta.Page, error) {
-	return metadata(ctx, c.request(c.lists, options), protobufMetadata)
+// decode decodes the answer to a list. client-go's decoder reads the refusals, and answers of a
+// media type that this library does not know.
+func (c *wirePods) decode(answer rest.Result) (runtime.Object, error) {
+	var contentType string
+	answer.ContentType(&contentType)
+	body, err := answer.Raw()
+	if err != nil {
+		return answer.Get()
+	}
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return answer.Get()
+	}
+	decoder, err := c.negotiator.Decoder(mediaType, params)
+	if err != nil {
+		return answer.Get()
+	}
+	object, err := runtime.Decode(decoder, body)
+	if status, ok := object.(*metav1.Status); ok && status.Status != metav1.StatusSuccess {
+		return nil, apierrors.FromObject(status)
+	}
+	return object, err
 }
 
-// corePath is the path of the core group below the address of an API server.
-const corePath = "/api/v1"
-
-// newWirePods makes a second client from the reachable parts of the first: its
-// HTTP client with everything in it, its address and its rate limit. The error
-// says why the first has to decode by itself.
-func newWirePods(theirs *rest.RESTClient, c *Config, note func(mediaType string)) (*wirePods, error) {
-	settings, err := clientset.SettingsOf(theirs)
+// newWirePods returns an error that says why client-go has to decode.
+func newWirePods(client *rest.RESTClient, c *Config, note func(mediaType string)) (*wirePods, error) {
+	settings, err := clientset.SettingsOf(client)
 	if err != nil {
 		return nil, err
 	}
 	if accept := settings.AcceptHeader(); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
 		return nil, fmt.Errorf("it asks for %s", accept)
 	}
-	if settings.HandlesWarnings {
-		return nil, errors.New("it has a warning handler of its own")
-	}
-	address := theirs.Get().URL()
-	prefix, ok := strings.CutSuffix(address.Path, corePath)
-	if !ok {
-		return nil, fmt.Errorf("its path is %s", address.Path)
-	}
-	address.Path = prefix
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
-	negotiator := podwire.NewNegotiator(runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion), c.Form, c.podFilter(), c.Known, note)
-	content := rest.ClientContentConfig{
-		AcceptContentTypes: unmanaged(clientset.DefaultAccept),
-		ContentType:        runtime.ContentTypeProtobuf,
-		GroupVersion:       corev1.SchemeGroupVersion,
-		Negotiator:         negotiator,
-	}
-	lists, err := rest.NewRESTClient(address, corePath, content, theirs.GetRateLimiter(), theirs.Client)
-	if err != nil {
-		return nil, err
-	}
-	watches, err := rest.NewRESTClient(address, corePath, content, nil, theirs.Client)
-	if err != nil {
-		return nil, err
-	}
-	return &wirePods{negotiator: negotiator, lists: lists, watches: watches, namespace: c.Namespace, shard: c.Shard}, nil
+	clientGo := runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion)
+	pods := &wirePods{restPods: *newRestPods(client, c), negotiator: podwire.NewNegotiator(clientGo, c.Form, c.podFilter(), c.Known, note)}
+	pods.accept = unmanaged(clientset.DefaultAccept)
+	return pods, nil
 }
 
 // podFilter returns the filter of a decoder.

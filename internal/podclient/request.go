@@ -29,6 +29,7 @@ func podRequest(client rest.Interface, namespace string, options metav1.ListOpti
 		timeout = time.Duration(*options.TimeoutSeconds) * time.Second
 	}
 	return client.Get().
+		UseProtobufAsDefault().
 		NamespaceIfScoped(namespace, namespace != metav1.NamespaceAll).
 		Resource("pods").
 		VersionedParams(&options, scheme.ParameterCodec).
@@ -96,7 +97,8 @@ const CheckTimeout = 20 * time.Second
 // in any of them.
 const versionName = "watchsource-version"
 
-// unlimited is the rate limit of a version check, which belongs to the watch that it delays.
+// unlimited is the rate limit of a watch, and of a version check, which belongs to the watch that it
+// delays.
 var unlimited = flowcontrol.NewFakeAlwaysRateLimiter()
 
 // askVersion prepares a request for the server's version. The server is asked to answer within
