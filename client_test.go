@@ -5,7 +5,6 @@ package watchsource_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -57,78 +56,6 @@ var podLists = map[string][]watchtest.Option{
 	"plain list":     {watchtest.WithoutStreamingLists()},
 }
 
-const decodedByClientGo = "Pods are decoded by client-go"
-
-// fastSettings are settings of clients with which this library decodes the pods.
-var fastSettings = map[string]func(*rest.Config){
-	"protobuf by default": func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{} },
-	"protobuf":            func(c *rest.Config) { c.ContentConfig = rest.ContentConfig{ContentType: protobufType} },
-	"protobuf before others": func(c *rest.Config) {
-		c.ContentConfig = rest.ContentConfig{AcceptContentTypes: protobufType + "," + jsonType, ContentType: jsonType}
-	},
-	"no warnings":              func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} },
-	"no warnings with context": func(c *rest.Config) { c.WarningHandlerWithContext = rest.NoWarnings{} },
-	"warnings to a writer": func(c *rest.Config) {
-		c.WarningHandler = rest.NewWarningWriter(io.Discard, rest.WarningWriterOptions{Deduplicate: true})
-	},
-	"impersonation": func(c *rest.Config) {
-		c.Impersonate = rest.ImpersonationConfig{UserName: "scheduler", Groups: []string{"batch"}}
-	},
-	"a wrapped transport": func(c *rest.Config) {
-		c.Wrap(func(next http.RoundTripper) http.RoundTripper { return roundTripper(next.RoundTrip) })
-	},
-	"a timeout":                  func(c *rest.Config) { c.Timeout = time.Minute },
-	"rate limits":                func(c *rest.Config) { c.QPS, c.Burst = 1, 1 },
-	"no rate limit":              func(c *rest.Config) { c.QPS = -1 },
-	"a rate limiter":             func(c *rest.Config) { c.RateLimiter = flowcontrol.NewFakeAlwaysRateLimiter() },
-	"a user agent, and a token":  func(c *rest.Config) { c.UserAgent, c.BearerToken = "scheduler/1.0", "token" },
-	"no compression":             func(c *rest.Config) { c.DisableCompression = true },
-	"the path of a proxy server": pathOfAProxy,
-}
-
-// pathOfAProxy makes a client of a server behind a path, as Rancher has one.
-func pathOfAProxy(c *rest.Config) {
-	c.Host += "/k8s/clusters/c-1"
-	c.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			r = r.Clone(r.Context())
-			r.URL.Path = strings.TrimPrefix(r.URL.Path, "/k8s/clusters/c-1")
-			return next.RoundTrip(r)
-		})
-	})
-}
-
-// The log says if client-go decodes the pods. It does not for a client that accepts protobuf.
-func TestDecoderInUse(t *testing.T) {
-	for name, options := range map[string][]watchtest.Option{
-		"streaming list": nil,
-		"plain list":     {watchtest.WithoutStreamingLists()},
-	} {
-		for settings, set := range fastSettings {
-			eachCaseInBubble(t, name+"/"+settings, func(t *testing.T, newSource modeltest.NewSource) {
-				server := watchtest.NewServer(options...)
-				server.Create(pod("1", container(executorContainer, running())))
-				config := server.Config()
-				set(config)
-				log := new(logLines)
-				store := watchsource.NewStore()
-				source := newSource(store, clientFor(t, config), watchsource.WithLogger(log.logger(4)))
-				start(t, source, "app")
-				defer source.Stop()
-				server.Update("jobs", "exec-1", phase(corev1.PodRunning))
-				synctest.Wait()
-				watched, _ := store.Snapshot().Get("exec-1")
-				if watched.State != watchsource.Running {
-					t.Fatalf("state %v, want Running", watched.State)
-				}
-				if lines := log.matching(decodedByClientGo); len(lines) > 0 {
-					t.Errorf("logged %s, want no such line", lines)
-				}
-			})
-		}
-	}
-}
-
 // The store receives the same pods from both decoders: listed, added, modified and deleted.
 func TestPodForms(t *testing.T) {
 	for name, client := range podClients {
@@ -163,49 +90,6 @@ func TestPodForms(t *testing.T) {
 		defer source.Stop()
 		wantPod(t, pods.all[0], fullPod(1), false)
 	})
-}
-
-// For an unusual client the source calls the client's own methods, and logs this at
-// verbosity 4.
-func TestUnusualClients(t *testing.T) {
-	for _, test := range []struct {
-		reason string
-		client func(t *testing.T, server *watchtest.Server) kubernetes.Interface
-	}{
-		{reason: "it is a struct", client: func(_ *testing.T, server *watchtest.Server) kubernetes.Interface {
-			return wrappedClient{server.Client()}
-		}},
-		{reason: "its REST client is a struct", client: func(t *testing.T, server *watchtest.Server) kubernetes.Interface {
-			return kubernetes.New(struct{ rest.Interface }{server.Client().CoreV1().RESTClient()})
-		}},
-		{
-			reason: "it asks for application/json",
-			client: func(_ *testing.T, server *watchtest.Server) kubernetes.Interface { return server.JSONClient() },
-		},
-		{reason: "an answer in application/json", client: jsonClient},
-	} {
-		eachCaseInBubble(t, test.reason, func(t *testing.T, newSource modeltest.NewSource) {
-			server := watchtest.NewServer()
-			server.Create(pod("1"))
-			debug, info := new(logLines), new(logLines)
-			for _, log := range []struct {
-				to        *logLines
-				verbosity int
-			}{{to: debug, verbosity: 4}, {to: info, verbosity: 3}} {
-				store := watchsource.NewStore()
-				source := newSource(store, test.client(t, server), watchsource.WithLogger(log.to.logger(log.verbosity)))
-				start(t, source, "app")
-				wantEqualToList(t, server, store)
-				source.Stop()
-			}
-			if lines := debug.matching(decodedByClientGo, test.reason); len(lines) != 1 {
-				t.Errorf("logged %q, want one line that says %q", debug.matching(decodedByClientGo), test.reason)
-			}
-			if lines := info.matching(decodedByClientGo); len(lines) > 0 {
-				t.Errorf("logged %s below debug level, want no such line", lines)
-			}
-		})
-	}
 }
 
 // sentRequests returns the requests of a Start, without random values, and how often they

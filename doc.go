@@ -145,17 +145,19 @@
 // common are in memory once. A call of [Executor.Pod] costs about as much as client-go's
 // decoding of the pod.
 //
-// If the client asks for JSON, has a warning handler or is wrapped, client-go decodes the
-// pods at a higher cost, the Store keeps them decoded, and the source logs a debug message.
-// The pods of a fake and those that come through [Tee] are also kept decoded. DESIGN.md
-// describes how the costs arise, and the README has measurements.
+// If the client asks for JSON or is wrapped, or the API server answers in JSON, client-go decodes
+// the pods at a higher cost, and the Store keeps them decoded. Status.Decoder says so with the
+// reason, and the log has one line at each Start. All other settings of a client cost nothing: a
+// warning handler receives the warnings of all requests. The pods of a fake and those that come
+// through [Tee] are also kept decoded. DESIGN.md describes how the costs arise, and the README has
+// measurements.
 //
 // # Logging
 //
 // Messages go to the handler of slog.Default, or to the logger of [WithLogger]. Debug
 // messages, including one per pod event, have verbosity 4, which is slog's LevelDebug.
-// The beginning and the end of a fault have slog's LevelInfo, and a silence of the API server
-// for three minutes has LevelError. The library never logs a pod's spec or environment.
+// The beginning and the end of a fault and a slow decoder have slog's LevelInfo, and a silence of
+// the API server for three minutes has LevelError. The library never logs a pod's spec or environment.
 //
 // # Testing
 //

@@ -264,7 +264,7 @@ func (m *member) end(cause error) {
 // status implements feed, as the following methods do. The counts are those of the connection
 // since Start.
 func (m *member) status(own Status) Status {
-	now := m.connection.status.read()
+	now := m.connection.monitor.status()
 	now.AppID = own.AppID
 	now.subtract(m.before)
 	if own.Phase == Starting {

@@ -57,8 +57,12 @@ type monitor struct {
 	blindTimer *time.Timer
 	// blind is true once a silence was logged, until the API server is heard again.
 	blind bool
+	// hearsFake is true while the watch of a fake is open. Its silence is no loss of contact.
+	hearsFake bool
+	// decoderLogged is true once the log says that client-go decodes the pods.
+	decoderLogged bool
 
-	// logging holds a token while a timer logs. No goroutine takes it while the board is locked. A
+	// logging holds a token while a timer or a request logs. No goroutine takes it while the board is locked. A
 	// mutex would stop the clock of a synctest bubble.
 	logging chan struct{}
 }
@@ -74,8 +78,23 @@ func newMonitor(
 	}
 }
 
+// status returns the status of the watch.
+func (m *monitor) status() Status {
+	m.board.mu.Lock()
+	defer m.board.mu.Unlock()
+	status := m.board.status
+	if m.hearsFake {
+		status.LastContact = time.Now()
+	}
+	return status
+}
+
 // report receives an event of the loop.
 func (m *monitor) report(e listwatch.Event) {
+	if e.Kind == listwatch.Decoding {
+		m.decodes(e)
+		return
+	}
 	if since, restored := m.record(e); restored {
 		m.logger.Info("Watch restored", "after", time.Since(since).Round(time.Millisecond))
 	}
@@ -83,6 +102,25 @@ func (m *monitor) report(e listwatch.Event) {
 		m.userCode.Enter(usercode.Observer)
 		m.observer(e)
 		m.userCode.Leave()
+	}
+}
+
+// decodes notes what decodes the pods. It logs once that client-go does. Any goroutine may call it,
+// also that of a request that was given up, after stop.
+func (m *monitor) decodes(e listwatch.Event) {
+	m.board.mu.Lock()
+	if m.stopped {
+		m.board.mu.Unlock()
+		return
+	}
+	m.board.status.Decoder = e.Decoder.String()
+	slow := e.Decoder.Reason != "" && !m.decoderLogged
+	m.decoderLogged = m.decoderLogged || slow
+	m.board.mu.Unlock()
+	if slow {
+		m.log(func() {
+			m.logger.Info("Pods are decoded by client-go, at several times the cost", "reason", e.Decoder.Reason, "remedy", e.Decoder.Remedy)
+		})
 	}
 }
 
@@ -103,7 +141,7 @@ func (m *monitor) record(e listwatch.Event) (since time.Time, restored bool) {
 			since, restored = s.LastContact, true
 		}
 		count(s, e)
-		if e.Heard || m.board.hearsFake {
+		if e.Heard || m.hearsFake {
 			s.LastContact = time.Now()
 			m.heard()
 		}
@@ -111,12 +149,12 @@ func (m *monitor) record(e listwatch.Event) (since time.Time, restored bool) {
 		case e.Kind == listwatch.Unanswered:
 			m.unanswered = e.Err
 		case e.Kind == listwatch.Opened:
-			m.board.hearsFake, m.watchOpened = e.Fake, time.Now()
+			m.hearsFake, m.watchOpened = e.Fake, time.Now()
 			m.enter(s, Watching)
 		case e.Trouble:
 			m.enter(s, Retrying)
 		case e.Kind == listwatch.Closed:
-			m.board.hearsFake = false
+			m.hearsFake = false
 			m.watchEnded(e.Err)
 		}
 	})
@@ -180,7 +218,7 @@ func (m *monitor) heard() {
 func (m *monitor) logBlindness() {
 	b := m.board
 	b.mu.Lock()
-	if b.hearsFake {
+	if m.hearsFake {
 		b.status.LastContact = time.Now()
 	}
 	silence := time.Since(b.status.LastContact)
@@ -232,10 +270,10 @@ func (m *monitor) noWatch(ended int, err error) {
 	m.log(func() { m.logger.Info("Watch interrupted, retrying", "err", err) })
 }
 
-// stop stops the timers. When it has returned they log nothing any more.
+// stop stops the timers. When it has returned neither they nor requests log anything any more.
 func (m *monitor) stop() {
 	m.board.mu.Lock()
-	m.stopped, m.board.hearsFake = true, false
+	m.stopped, m.hearsFake = true, false
 	for _, timer := range []*time.Timer{m.noWatchTimer, m.blindTimer} {
 		if timer != nil {
 			timer.Stop()
@@ -246,7 +284,7 @@ func (m *monitor) stop() {
 	<-m.logging
 }
 
-// log writes a line of a timer, unless the monitor was stopped. The board is not locked, because
+// log writes a line of a timer or a request, unless the monitor was stopped. The board is not locked, because
 // the logger may ask for the Status.
 func (m *monitor) log(write func()) {
 	m.logging <- struct{}{}

@@ -100,8 +100,8 @@ func (w *ownWatch) report(e listwatch.Event) {
 }
 
 // status implements feed, as the following methods do. The monitor writes the board of the
-// source, so its own status is complete.
-func (w *ownWatch) status(own Status) Status { return own }
+// source, so its status is complete.
+func (w *ownWatch) status(Status) Status { return w.monitor.status() }
 
 func (w *ownWatch) startError(last error) error { return cmp.Or(w.monitor.awaited(), last) }
 

@@ -95,7 +95,7 @@ func (w *SharedWatch) currentStatus() Status {
 	if w.connection == nil {
 		return w.lastStatus
 	}
-	return w.connection.status.read()
+	return w.connection.monitor.status()
 }
 
 // sharedFeeds are the feeds of the sources of a SharedWatch.
@@ -127,6 +127,6 @@ func (w *SharedWatch) forget(c *connection) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.connection == c {
-		w.connection, w.lastStatus = nil, c.status.read()
+		w.connection, w.lastStatus = nil, c.monitor.status()
 	}
 }

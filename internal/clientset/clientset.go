@@ -46,11 +46,11 @@ func RefusesStreamingLists(client kubernetes.Interface) bool {
 func RESTClient(client kubernetes.Interface) (*rest.RESTClient, error) {
 	core, ok := client.CoreV1().(*typedcorev1.CoreV1Client)
 	if !ok {
-		return nil, fmt.Errorf("it is a %T", client.CoreV1())
+		return nil, fmt.Errorf("the client is wrapped, its CoreV1 is a %T", client.CoreV1())
 	}
 	theirs, ok := core.RESTClient().(*rest.RESTClient)
 	if !ok || theirs == nil {
-		return nil, fmt.Errorf("its REST client is a %T", core.RESTClient())
+		return nil, fmt.Errorf("the client is wrapped, its REST client is a %T", core.RESTClient())
 	}
 	return theirs, nil
 }

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/podclient"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/shard"
 )
@@ -56,6 +57,8 @@ const (
 	Unanswered
 	// Checked reports that a check of the server's version was answered.
 	Checked
+	// Decoding reports what decodes the pods.
+	Decoding
 )
 
 // An Event is one thing that happened between the loop and the API server.
@@ -75,6 +78,9 @@ type Event struct {
 	Took time.Duration
 	// Err is never nil with Refused and Unanswered. With Closed it is nil if the watch ended in good order.
 	Err error
+
+	// Decoder decodes the pods from now on, with Decoding.
+	Decoder podclient.Decoder
 
 	// Heard is set if the API server has shown that it is there.
 	Heard bool
@@ -110,7 +116,8 @@ type Config struct {
 	Sink Sink
 	// Report is called with all that happens, by the goroutine of Run, and by that of a
 	// verification that fails. No two of these calls, and of the calls of the sink, overlap.
-	// Only that with Checked may come from another goroutine at any time.
+	// Only those with Checked and with Decoding may come from another goroutine at any time. One with
+	// Decoding comes from New, and may come after Run has returned.
 	Report func(Event)
 	// Begin is called before the first call of the sink. If it returns false the
 	// sink is not called.

@@ -48,7 +48,8 @@ type Loop struct {
 // New returns a loop that has not made a request yet.
 func New(c Config) *Loop {
 	return newLoop(c, podclient.New(podclient.Config{
-		Client: c.Client, Namespace: c.Namespace, Shard: c.Shard, Form: c.Form, Filter: c.Filter, Known: c.Known, Logger: c.Logger,
+		Client: c.Client, Namespace: c.Namespace, Shard: c.Shard, Form: c.Form, Filter: c.Filter, Known: c.Known,
+		Report: func(d podclient.Decoder) { c.Report(Event{Kind: Decoding, Decoder: d}) },
 	}))
 }
 

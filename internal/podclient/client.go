@@ -5,12 +5,10 @@ package podclient
 
 import (
 	"context"
-	"fmt"
 	"mime"
 	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,31 +51,87 @@ type Config struct {
 	// Filter says which pods are read completely. It is nil for all.
 	Filter *podwire.Filter
 	// Known returns what the sink has of the pod with a UID, so that its next state can share it. It may be nil.
-	Known  func(uid []byte) podwire.Known
-	Logger logr.Logger
+	Known func(uid []byte) podwire.Known
+	// Report is called with the decoder, by New and whenever the decoder changes. Any goroutine may
+	// call it, also that of a request that was given up. It may be nil.
+	Report func(Decoder)
+}
+
+// A Decoder says what decodes the pods: the decoder of this library, client-go's, or none.
+type Decoder struct {
+	// Fake is set for a client without a server, whose pods need no decoding.
+	Fake bool
+	// Reason says why client-go's decoder is used. It is empty if it is not.
+	Reason string
+	// Remedy says what the user can do about the reason.
+	Remedy string
+}
+
+// String names the decoder, for a person and for the label of a metric.
+func (d Decoder) String() string {
+	switch {
+	case d.Fake:
+		return "fake"
+	case d.Reason != "":
+		return "client-go: " + d.Reason
+	default:
+		return "protobuf"
+	}
+}
+
+const (
+	wrappedRemedy   = "use a clientset that kubernetes.NewForConfig has returned, and rest.Config.Wrap for what the wrapper does"
+	mediaTypeRemedy = "leave rest.Config.ContentType and AcceptContentTypes empty, or put " + runtime.ContentTypeProtobuf + " first"
+	versionRemedy   = "use another version of client-go, or a newer one of watchsource"
+	proxyRemedy     = "check what is between the client and the API server: it changes the header Accept"
+	unusualRemedy   = "report the API server and its version to the authors of watchsource"
+)
+
+// answered returns the decoder of an answer. fallback is the media type of pods that client-go has
+// decoded, or "".
+func answered(fallback string) Decoder {
+	switch fallback {
+	case "":
+		return Decoder{}
+	case runtime.ContentTypeProtobuf:
+		return Decoder{Reason: "the API server sends unusual protobuf", Remedy: unusualRemedy}
+	default:
+		return Decoder{Reason: "the API server answers in " + fallback, Remedy: proxyRemedy}
+	}
 }
 
 // New returns the cheapest client that the client of the user allows.
 func New(c Config) Client {
-	note := func(reason string) { c.Logger.V(4).Info("Pods are decoded by client-go", "reason", reason) }
+	if c.Report == nil {
+		c.Report = func(Decoder) {}
+	}
+	client, decoder := c.choose()
+	c.Report(decoder)
+	return client
+}
+
+// choose returns the cheapest client, and what decodes its pods before the first answer.
+func (c *Config) choose() (Client, Decoder) {
 	typed := &typedPods{
 		PodInterface: c.Client.CoreV1().Pods(c.Namespace), version: c.Client.CoreV1().Pods(VersionNamespace(c.Namespace)),
-		config: &c, fake: clientset.IsFake(c.Client),
+		config: c, fake: clientset.IsFake(c.Client),
 	}
 	if typed.fake {
-		return typed // nothing is decoded
+		return typed, Decoder{Fake: true}
 	}
-	theirs, err := clientset.RESTClient(c.Client)
+	client, err := clientset.RESTClient(c.Client)
 	if err != nil {
-		note(err.Error())
-		return typed
+		return typed, Decoder{Reason: err.Error(), Remedy: wrappedRemedy}
 	}
-	wire, err := newWirePods(theirs, &c, func(mediaType string) { note("an answer in " + mediaType) })
+	settings, err := clientset.SettingsOf(client)
 	if err != nil {
-		note(err.Error())
-		return newRestPods(theirs, &c)
+		return newRestPods(client, c, ""), Decoder{Reason: err.Error(), Remedy: versionRemedy}
 	}
-	return wire
+	accept := settings.AcceptHeader()
+	if !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
+		return newRestPods(client, c, accept), Decoder{Reason: "the client asks for " + accept, Remedy: mediaTypeRemedy}
+	}
+	return newWirePods(client, c), Decoder{}
 }
 
 // typedPods uses the client as the caller made it. client-go repeats a request
@@ -133,14 +187,12 @@ type restPods struct {
 	metadata string
 }
 
-func newRestPods(client *rest.RESTClient, config *Config) *restPods {
+// newRestPods returns a client that asks for the media types of an Accept header. It is "" for the
+// client's own.
+func newRestPods(client *rest.RESTClient, config *Config, accept string) *restPods {
 	c := &restPods{client: client, namespace: config.Namespace, shard: config.Shard, metadata: jsonMetadata}
-	if settings, err := clientset.SettingsOf(client); err == nil {
-		accept := settings.AcceptHeader()
+	if accept != "" {
 		c.accept = unmanaged(accept)
-		if strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
-			c.metadata = protobufMetadata
-		}
 	}
 	return c
 }
@@ -230,20 +282,16 @@ func (c *wirePods) decode(answer rest.Result) (runtime.Object, error) {
 	return object, err
 }
 
-// newWirePods returns an error that says why client-go has to decode.
-func newWirePods(client *rest.RESTClient, c *Config, note func(mediaType string)) (*wirePods, error) {
-	settings, err := clientset.SettingsOf(client)
-	if err != nil {
-		return nil, err
-	}
-	if accept := settings.AcceptHeader(); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
-		return nil, fmt.Errorf("it asks for %s", accept)
-	}
+func newWirePods(client *rest.RESTClient, config *Config) *wirePods {
 	codecs := rest.CodecFactoryForGeneratedClient(scheme.Scheme, scheme.Codecs).WithoutConversion()
 	clientGo := runtime.NewClientNegotiator(codecs, corev1.SchemeGroupVersion)
-	pods := &wirePods{restPods: *newRestPods(client, c), negotiator: podwire.NewNegotiator(clientGo, c.Form, c.podFilter(), c.Known, note)}
-	pods.accept = unmanaged(clientset.DefaultAccept)
-	return pods, nil
+	report := func(fallback string) { config.Report(answered(fallback)) }
+	c := &wirePods{
+		restPods:   *newRestPods(client, config, clientset.DefaultAccept),
+		negotiator: podwire.NewNegotiator(clientGo, config.Form, config.podFilter(), config.Known, report),
+	}
+	c.metadata = protobufMetadata
+	return c
 }
 
 // podFilter returns the filter of a decoder.

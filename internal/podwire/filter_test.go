@@ -88,7 +88,7 @@ func TestStreamPassesOverOtherShards(t *testing.T) {
 	for _, wants := range []func(uid, value []byte) bool{nil, func([]byte, []byte) bool { return true }} {
 		filter := oursOnly(t)
 		filter.Wants = wants
-		sharded := NewNegotiator(clientGo(), Wire, filter, nil, func(string) { t.Error("client-go has decoded a pod") })
+		sharded := NewNegotiator(clientGo(), Wire, filter, nil, neverClientGo(t))
 		s := sharded.Stream(io.NopCloser(bytes.NewReader(stream)))
 		all := NewNegotiator(clientGo(), Wire, nil, nil, func(string) {}).Stream(io.NopCloser(bytes.NewReader(slices.Concat(
 			eventIn(t, watch.Added, ours, "exec-1", false), bookmark, eventIn(t, watch.Modified, ours, "exec-4", false)))))
@@ -121,6 +121,15 @@ func TestStreamPassesOverOtherShards(t *testing.T) {
 	}
 }
 
+// neverClientGo is the report of a Negotiator that must read all pods itself.
+func neverClientGo(t testing.TB) func(fallback string) {
+	return func(fallback string) {
+		if fallback != "" {
+			t.Errorf("client-go has decoded a pod in %s", fallback)
+		}
+	}
+}
+
 func decodedPod(t testing.TB, object runtime.Object) *corev1.Pod {
 	t.Helper()
 	pod, ok := From(object)
@@ -138,7 +147,7 @@ func decodedPod(t testing.TB, object runtime.Object) *corev1.Pod {
 func TestListLacksOtherShards(t *testing.T) {
 	data := wrapped("PodList", listOf(
 		podIn(t, theirs, "exec-1", true), podIn(t, ours, "exec-2", false), podIn(t, theirs, "exec-3", false), podIn(t, ours, "exec-4", false)))
-	negotiator := NewNegotiator(clientGo(), Wire, oursOnly(t), nil, func(string) { t.Error("client-go has decoded a pod") })
+	negotiator := NewNegotiator(clientGo(), Wire, oursOnly(t), nil, neverClientGo(t))
 	object, err := decode(negotiator, data)
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +227,7 @@ func TestUnwantedPodsAreReadInPart(t *testing.T) {
 		return string(uid) == string(wanted.UID) && string(value) == wanted.Labels[label]
 	}}
 	known := func([]byte) Known { return Known{} }
-	negotiator := NewNegotiator(clientGo(), Wire, filter, known, func(string) { t.Error("client-go has decoded a pod") })
+	negotiator := NewNegotiator(clientGo(), Wire, filter, known, neverClientGo(t))
 	object, err := decode(negotiator, wrapped("PodList", listOf(pod(1, false), pod(2, false), pod(3, true))))
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ package podwire
 
 import (
 	"fmt"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,23 +14,22 @@ import (
 // List of the internal version. It is safe for concurrent use.
 type Negotiator struct {
 	runtime.ClientNegotiator
-	decoder    *decoder
-	onFallback func(mediaType string)
+	decoder *decoder
+	report  func(fallback string)
 }
 
 // NewNegotiator returns a Negotiator for a receiver that wants pods in one form. It passes
-// everything that it does not understand to fallback, which returns decoded pods, and calls
-// onFallback for the first pod that it passes on. The filter may be nil.
+// everything that it does not understand to fallback, which returns decoded pods. The filter may
+// be nil.
+//
+// report is called at the first pod of each answer, and whenever that changes within the answer: with
+// the media type of pods that fallback decodes, and with "" for pods that the Negotiator reads. Any
+// goroutine may call it.
 //
 // known returns what the receiver knows of a pod, so that a new state shares the parts that have
 // not changed. It may be nil. Any goroutine may call it, and it must not keep uid.
-func NewNegotiator(fallback runtime.ClientNegotiator, form Form, filter *Filter, known func(uid []byte) Known, onFallback func(mediaType string)) *Negotiator {
-	var once sync.Once
-	return &Negotiator{
-		ClientNegotiator: fallback,
-		decoder:          newDecoder(form, filter, known),
-		onFallback:       func(mediaType string) { once.Do(func() { onFallback(mediaType) }) },
-	}
+func NewNegotiator(fallback runtime.ClientNegotiator, form Form, filter *Filter, known func(uid []byte) Known, report func(fallback string)) *Negotiator {
+	return &Negotiator{ClientNegotiator: fallback, decoder: newDecoder(form, filter, known), report: report}
 }
 
 // Decoder implements [runtime.ClientNegotiator].
@@ -66,6 +64,9 @@ type objectDecoder struct {
 	bookmark bool
 	// passed is memory for the events of pods in other shards. It is nil for lists.
 	passed *Pod
+	// fallback is the last report, if hasReported is true.
+	fallback    string
+	hasReported bool
 }
 
 // Decode implements [runtime.Decoder]. It turns a panic into an error, because the generated
@@ -83,15 +84,33 @@ func (d *objectDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, i
 			return d.passed, nil, nil
 		}
 		if object := decoder.object(data); object != nil {
+			d.report("")
 			return object, nil, nil
 		}
 	}
 	object, kind, err = d.Decoder.Decode(data, defaults, into)
 	switch object.(type) {
 	case *corev1.Pod, *corev1.PodList:
-		if !d.bookmark {
-			d.negotiator.onFallback(d.mediaType)
-		}
+		d.reportFallback()
 	}
 	return object, kind, err
+}
+
+// reportFallback reports that the fallback has decoded a pod. It decodes each bookmark, also in a
+// stream whose pods it does not decode.
+func (d *objectDecoder) reportFallback() {
+	if d.bookmark {
+		d.report("")
+		return
+	}
+	d.report(d.mediaType)
+}
+
+// report reports what decodes the pods of this answer, unless it was reported before.
+func (d *objectDecoder) report(fallback string) {
+	if d.hasReported && d.fallback == fallback {
+		return
+	}
+	d.fallback, d.hasReported = fallback, true
+	d.negotiator.report(fallback)
 }

@@ -10,9 +10,13 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/executorpods/watchsource/internal/podwire/protobuf"
+	"github.com/executorpods/watchsource/internal/podwire/rawpod"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -62,7 +66,7 @@ func TestPanicOfADecoderInAStream(t *testing.T) {
 }
 
 // Pods that client-go decodes, for example from JSON, are kept as they came, and the
-// negotiator reports this once.
+// negotiator reports this once for each answer.
 func TestOtherMedia(t *testing.T) {
 	var noted []string
 	negotiator := NewNegotiator(clientGo(), Wire, nil, nil, func(mediaType string) { noted = append(noted, mediaType) })
@@ -90,5 +94,36 @@ func TestOtherMedia(t *testing.T) {
 	r.recheck(t)
 	if !slices.Equal(noted, []string{runtime.ContentTypeJSON}) {
 		t.Errorf("noted %q, want %q once", noted, runtime.ContentTypeJSON)
+	}
+}
+
+// A stream reports what decodes its pods whenever that changes: the package, and client-go for a pod
+// whose status comes twice. client-go decodes each bookmark, which shows nothing of the pods.
+func TestReportOfAStream(t *testing.T) {
+	raw, err := podtest.Executor(1, 1, true).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual, unusual := raw, append(slices.Clone(raw), rawpod.PodStatus<<3|protobuf.BytesKind, 0)
+	var body []byte
+	for _, pod := range [][]byte{usual, usual, unusual, unusual, usual} {
+		event := metav1.WatchEvent{Type: string(watch.Modified), Object: runtime.RawExtension{Raw: wrapped("Pod", pod)}}
+		frame, err := event.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = append(body, framed(frame)...)
+	}
+	mark := framed(eventOf(t, string(watch.Bookmark), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}}))
+	var reported []string
+	stream := NewNegotiator(clientGo(), Wire, nil, nil, func(fallback string) { reported = append(reported, fallback) }).
+		Stream(io.NopCloser(bytes.NewReader(slices.Concat(mark, body, mark))))
+	for range 7 {
+		if _, err := stream.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"", runtime.ContentTypeProtobuf, ""}; !slices.Equal(reported, want) {
+		t.Errorf("reported %q, want %q", reported, want)
 	}
 }

@@ -35,7 +35,7 @@ func BenchmarkVerification(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	reads := podclient.New(podclient.Config{Client: client, Logger: logr.Discard()})
+	reads := podclient.New(podclient.Config{Client: client})
 	lister := podlist.New(podlist.Config{Client: reads, Shard: new(podwatch.Shard)})
 	verifier := New(Config{Client: reads, Logger: logr.Discard(), Every: 1})
 	view, err := lister.Plain(context.Background(), "")
