@@ -241,6 +241,9 @@ func (c *Collector) collectWatch(out chan<- prometheus.Metric) {
 	if !status.LastContact.IsZero() {
 		out <- gauge(c.metrics.contact, seconds(status.LastContact), labels...)
 	}
+	if status.Decoder != "" {
+		out <- gauge(c.metrics.decoder, 1, c.watchLabels(status.Decoder)...)
+	}
 }
 
 // appOf returns the application of a source, or "" if the collector adds them up.

@@ -158,6 +158,9 @@ watchsource_watching 0
 `
 
 const watchingMetrics = `
+# HELP watchsource_decoder_info What decodes the pods: protobuf is the decoder of watchsource.
+# TYPE watchsource_decoder_info gauge
+watchsource_decoder_info{decoder="protobuf"} 1
 # HELP watchsource_errors_total Requests and watches that ended with an error.
 # TYPE watchsource_errors_total counter
 watchsource_errors_total 0

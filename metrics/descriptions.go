@@ -12,6 +12,7 @@ type descriptions struct {
 	executors, ends, synced *prometheus.Desc
 	counts                  [len(watchCounters)]*prometheus.Desc
 	watching, contact       *prometheus.Desc
+	decoder                 *prometheus.Desc
 	backlog, drops          *prometheus.Desc
 }
 
@@ -42,6 +43,7 @@ func describe(executorApp, watchApp bool) descriptions {
 		synced:    executors("synced_timestamp_seconds", "When the last complete list arrived."),
 		watching:  watch("watching", "1 if the view of the executors is current, 0 otherwise."),
 		contact:   watch("last_contact_timestamp_seconds", "When the API server last answered."),
+		decoder:   watch("decoder_info", "What decodes the pods: protobuf is the decoder of watchsource.", "decoder"),
 		backlog:   watch("backlog_changes", "Changes that wait for a reader of batches, by the reader's line of code.", "reader"),
 		drops:     watch("backlog_dropped_total", "How often a reader of batches was found with a dropped backlog.", "reader"),
 	}
@@ -59,5 +61,5 @@ func newDesc(name, help string, app bool, labels []string) *prometheus.Desc {
 }
 
 func (d descriptions) all() []*prometheus.Desc {
-	return append(d.counts[:], d.executors, d.ends, d.synced, d.watching, d.contact, d.backlog, d.drops)
+	return append(d.counts[:], d.executors, d.ends, d.synced, d.watching, d.contact, d.decoder, d.backlog, d.drops)
 }

@@ -30,6 +30,9 @@
 //   - watchsource_watching, gauge: 1 if the view is current, 0 otherwise.
 //   - watchsource_last_contact_timestamp_seconds, gauge: when the API server last answered.
 //     It is absent before the first answer.
+//   - watchsource_decoder_info{decoder}, gauge: 1 for what decodes the pods now. The label is
+//     [watchsource.Status].Decoder, "protobuf" unless client-go decodes them. It is absent while
+//     no source is started.
 //   - watchsource_synced_timestamp_seconds, gauge: when the last complete list arrived, the
 //     oldest of all applications. It is absent before the first list.
 //   - watchsource_backlog_changes{reader}, gauge: the changes that wait for a reader of
