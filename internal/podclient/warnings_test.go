@@ -26,8 +26,8 @@ import (
 	"github.com/executorpods/watchsource/internal/failure"
 )
 
-// warningsOf are the Warning headers of an answer: one whose text has the name of the request, one
-// with an agent and a time, one with another code, and, between them, one that is no warning.
+// warningsOf are the Warning headers of an answer. The first has the name of the request, the second an
+// agent and a time, the last another code. The third cannot be parsed.
 func warningsOf(request string) []string {
 	return []string{
 		fmt.Sprintf(`299 - "%s of pods is deprecated"`, request),
@@ -139,8 +139,8 @@ type (
 	withContext    struct{ rest.WarningHandlerWithContext }
 )
 
-// handlers are the ways in which a program handles warnings: with a handler of its own, or with the
-// default of client-go. Of two handlers client-go calls the one with a context.
+// handlers are the ways in which a program handles warnings: with a handler in the configuration, or with
+// the default of client-go. Of two handlers client-go calls the one with a context.
 var handlers = map[string]struct {
 	set func(c *rest.Config, own *recordedWarnings)
 	// own and others are set if calls of the handler, and of the default, are expected.
