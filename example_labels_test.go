@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/executorpods/watchsource"
-	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/watchtest"
 )
 
@@ -46,36 +45,15 @@ func ExampleWithExecutorIDLabel() {
 	// Output: app-1-exec-1 is w-17
 }
 
-// Pods whose executor runs in a container with a name of your own, beside a sidecar that ends
-// in another way.
-func ExampleWithExecutorContainer() {
-	pod := executorPod("1", corev1.PodRunning,
-		corev1.ContainerStatus{Name: "worker", State: podtest.Ended(0, "Completed")},
-		corev1.ContainerStatus{Name: "log-shipper", State: podtest.Running()})
-	store := watchsource.NewStore(watchsource.WithExecutorContainer("worker"))
+// Pods without a label for an id are found by their names.
+func ExampleWithExecutorIDLabel_podName() {
+	pod := executorPod("1", corev1.PodRunning)
+	pod.Name = "build-4711-step-2"
+	store := watchsource.NewStore(watchsource.WithExecutorIDLabel(""))
 	store.UpdatePod(pod) // usually the source does this
-	executor, _ := store.Snapshot().ByID("1")
-	fmt.Println(executor.State, executor.ExitCode)
-	// Output: Succeeded 0
-}
-
-// A sidecar that has failed does not fail the executor. By default it does, as with Spark.
-func ExampleWithExecutorContainerOnly() {
-	pod := executorPod("1", corev1.PodRunning,
-		corev1.ContainerStatus{Name: podtest.ExecutorContainer, State: podtest.Running()},
-		corev1.ContainerStatus{Name: "log-shipper", State: podtest.Ended(1, "Error")})
-	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
-	for _, store := range []*watchsource.Store{
-		watchsource.NewStore(),
-		watchsource.NewStore(watchsource.WithExecutorContainerOnly()),
-	} {
-		store.UpdatePod(pod) // usually the source does this
-		executor, _ := store.Snapshot().ByID("1")
-		fmt.Println(executor.State)
-	}
-	// Output:
-	// Failed
-	// Running
+	executor, found := store.Snapshot().ByID("build-4711-step-2")
+	fmt.Printf("%v %s %q\n", found, executor.ID, executor.Problem)
+	// Output: true build-4711-step-2 ""
 }
 
 // A service account that has a Role in one namespace, and no ClusterRole.

@@ -31,7 +31,8 @@ type Executor struct {
 	UID       types.UID
 
 	// ID is the value of the executor id label. It is empty if the pod has no such
-	// label, or only the placeholder of a StatefulSet's template.
+	// label, or only the placeholder of a StatefulSet's template. It is the name of the pod
+	// if [WithExecutorIDLabel] has an empty key.
 	ID string
 
 	// Node is the node that the pod is bound to, empty before it is bound.
@@ -215,8 +216,8 @@ func (e *Executor) gone() *Executor {
 //     always restarts it.
 //   - If the executor container runs, the executor is Running in the phase Pending too.
 //     A pod has that phase while a sidecar waits for its image.
-//   - If no container has the name of the executor container, the only container
-//     of the pod is the executor.
+//   - If no container has a name of the executor container, the only container
+//     of the pod is the executor. [WithExecutorContainerFunc] has no such rule.
 //   - The executor container may be a restartable init container (KEP-753). Spark reads
 //     the other containers only.
 //   - A pod has a state even if its executor id is missing or is not a number. Spark

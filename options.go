@@ -14,6 +14,7 @@ import (
 
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podstate"
+	"github.com/executorpods/watchsource/internal/podstate/choice"
 	"github.com/executorpods/watchsource/internal/shard"
 )
 
@@ -88,7 +89,7 @@ func newSourceOptions(opts []Option) sourceOptions {
 
 func newStoreOptions(opts []StoreOption) storeOptions {
 	o := storeOptions{
-		rules:  rules{Rules: podstate.Rules{Container: defaultExecutorContainer}, idLabel: LabelExecutorID, numericIDs: true},
+		rules:  rules{Rules: podstate.Rules{Executor: choice.Named(defaultExecutorContainer)}, idLabel: LabelExecutorID, numericIDs: true},
 		logger: defaultLogger(),
 	}
 	for _, opt := range opts {
@@ -277,12 +278,39 @@ func WithBacklogLimit(changes int) StoreOption {
 	return storeOption(func(o *storeOptions) { o.backlogLimit = max(changes, 0) })
 }
 
-// WithExecutorContainer sets the name of the executor container. All other
-// containers count as sidecars. The default is Spark's, spark-kubernetes-executor.
-// If no container of a pod has the name and the pod has only one container, that one
-// is the executor.
-func WithExecutorContainer(name string) StoreOption {
-	return storeOption(func(o *storeOptions) { o.rules.Container = name })
+// WithExecutorContainer sets the names that the executor container may have. The default is
+// Spark's, spark-kubernetes-executor. The executor container is the first of the names, in the order
+// of the option, that the pod has. All other containers count as sidecars. So a driver and its
+// executors can be in one view, each with its own container.
+//
+// If a pod has none of the names and only one container, that one is the executor. If it has
+// several containers, [Executor.Problem] says which names it lacks. Empty names do not count.
+// Without names, only a pod with one container has an executor container.
+//
+// The executor container may also be an init container, usually one that runs beside the containers
+// (KEP-753). If both WithExecutorContainer and [WithExecutorContainerFunc] are given, the last one
+// counts.
+func WithExecutorContainer(names ...string) StoreOption {
+	rule := choice.Named(names...)
+	return storeOption(func(o *storeOptions) { o.rules.Executor = rule })
+}
+
+// WithExecutorContainerFunc makes a function name the executor container: by its position, or in
+// another way for each kind of pod. The function receives the names of the pod's containers in the
+// order of the spec, at least one. Init containers are not among them, so a sidecar that is injected
+// as an init container changes no position. But a webhook may also put a container in front of
+// yours. The function may return the name of an init container too.
+//
+// The result must depend on the names only. The store calls the function when a container has a
+// status. It keeps the result for all pods with the same names, up to 1,024 results. It is locked
+// during the call, so the function must not block and must not use the store.
+//
+// If the function is nil, panics, returns "", or returns a name that the pod does not have,
+// [Executor.Problem] says so. The phase of the pod then decides the state, and other pods are not
+// affected. The same is true of a pod without a spec that has the statuses of several containers. A
+// pod that [WithTrimmedPods] has trimmed has the names.
+func WithExecutorContainerFunc(name func(names []string) string) StoreOption {
+	return storeOption(func(o *storeOptions) { o.rules.Executor = choice.By(name) })
 }
 
 // WithExecutorContainerOnly makes the store ignore the failures of other containers
@@ -294,7 +322,8 @@ func WithExecutorContainerOnly() StoreOption {
 }
 
 // WithExecutorIDLabel names the label that holds the executor id. The default
-// is [LabelExecutorID].
+// is [LabelExecutorID]. With an empty key the name of the pod is the id, and no id is a Problem.
+// If several namespaces have a pod of one name, see [Snapshot.ByID].
 func WithExecutorIDLabel(key string) StoreOption {
 	return storeOption(func(o *storeOptions) { o.rules.idLabel, o.rules.numericIDs = key, key == LabelExecutorID })
 }

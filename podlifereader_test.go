@@ -10,6 +10,7 @@ import (
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podstate"
+	"github.com/executorpods/watchsource/internal/podstate/choice"
 )
 
 // The stores and the readers of a random life of a pod.
@@ -35,7 +36,7 @@ type waitingPod struct {
 
 // put adds a state, or lets it take the place of the newest one.
 func (w *waitingPods) put(pod *corev1.Pod) (merged bool) {
-	rules := podstate.Rules{Container: executorContainer}
+	rules := podstate.Rules{Executor: choice.Named(executorContainer)}
 	n := len(*w)
 	if n == 0 {
 		*w = append(*w, waitingPod{pod, rules.Wait(nil, pod)})

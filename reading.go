@@ -25,6 +25,7 @@ const (
 // rules decide how a pod is read. They belong to one store.
 type rules struct {
 	podstate.Rules
+	// idLabel is empty if the name of the pod is the id.
 	idLabel  string
 	dropPods bool
 	// numericIDs is true if an id that is no number is a Problem, as with Spark's label.
@@ -119,6 +120,9 @@ func (e *Executor) reading() podstate.Reading {
 }
 
 func (r *rules) executorID(pod *podwire.Pod, known *Executor) (id, problem string) {
+	if r.idLabel == "" {
+		return pod.Name, ""
+	}
 	if known != nil && known.Problem == "" && known.pod != nil && pod.SameMetadata(known.pod) {
 		return known.ID, ""
 	}

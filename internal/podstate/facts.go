@@ -3,7 +3,6 @@
 package podstate
 
 import (
-	"fmt"
 	"hash/maphash"
 	"iter"
 	"slices"
@@ -59,7 +58,7 @@ type facts struct {
 func (f *facts) read(pod *corev1.Pod, r *Rules) {
 	f.pod, f.rules = pod, r
 	f.phase, f.deleting = phaseOf(&pod.Status), pod.DeletionTimestamp != nil
-	f.main, f.problem = r.executorContainer(pod)
+	f.main, f.problem = r.Executor.Find(pod)
 	f.final = f.deleting || f.phase == corev1.PodFailed || f.phase == corev1.PodSucceeded
 	f.verdict = f.phase == corev1.PodFailed && pod.Status.Reason != ""
 	f.readConditions()
@@ -88,26 +87,6 @@ func phaseOf(status *corev1.PodStatus) corev1.PodPhase {
 func isEmpty(status *corev1.PodStatus) bool {
 	return status.Reason == "" && status.Message == "" && status.PodIP == "" &&
 		len(status.Conditions) == 0 && len(status.ContainerStatuses) == 0 && len(status.InitContainerStatuses) == 0
-}
-
-// executorContainer finds the status of the executor container, which may be a
-// restartable init container (KEP-753). If no container has its name, the only
-// container of the pod is the executor.
-func (r *Rules) executorContainer(pod *corev1.Pod) (status *corev1.ContainerStatus, problem string) {
-	regular := pod.Status.ContainerStatuses
-	for status := range containers(pod) {
-		if status.Name == r.Container {
-			return status, ""
-		}
-	}
-	switch {
-	case len(regular) == 0 || containerNamed(pod, r.Container) != nil:
-		return nil, ""
-	case len(regular) == 1:
-		return &regular[0], ""
-	default:
-		return nil, fmt.Sprintf("no container is named %s; set WithExecutorContainer", r.Container)
-	}
 }
 
 // containers yields the statuses of a pod's init containers and containers, each with

@@ -2,7 +2,11 @@
 
 package podstate
 
-import "time"
+import (
+	"time"
+
+	"github.com/executorpods/watchsource/internal/podstate/choice"
+)
 
 // A State is the condition of an executor. The root package documents the rules.
 type State uint8
@@ -60,8 +64,7 @@ func (r *Reading) addProblem(problem string) {
 
 // Rules say which container is the executor, and whether other containers count.
 type Rules struct {
-	// Container is the name of the executor container.
-	Container string
+	Executor *choice.Rule
 	// ContainerOnly is true if the failure of another container does not fail the executor.
 	ContainerOnly bool
 }

@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/executorpods/watchsource/internal/podstate/choice"
 )
 
 // A state that takes the place of one with an end shows that end, so a slow store must receive it.
 func TestMergedStateShowsTheEnd(t *testing.T) {
 	const id = "containerd://1"
-	rules := Rules{Container: "executor"}
+	rules := Rules{Executor: choice.Named("executor")}
 	state := func(version string, state corev1.ContainerState) *corev1.Pod {
 		pod := &corev1.Pod{}
 		pod.UID, pod.ResourceVersion = "u", version
@@ -49,7 +51,7 @@ func TestMergedStateShowsTheEnd(t *testing.T) {
 // in the next state's last state. That state must neither be merged nor dropped: a slow store that
 // has seen run 1 would miss its end.
 func TestEndOfARunThatOnlyTheStoreKnows(t *testing.T) {
-	rules := Rules{Container: "executor"}
+	rules := Rules{Executor: choice.Named("executor")}
 	state := func(version, id string, restarts int32, now, last corev1.ContainerState) *corev1.Pod {
 		pod := &corev1.Pod{}
 		pod.UID, pod.ResourceVersion = "u", version

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/executorpods/watchsource/internal/podstate"
+	"github.com/executorpods/watchsource/internal/podstate/choice"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -188,7 +189,7 @@ func (r *receiver) compareReading(t *testing.T, now *received) {
 	plainPod := now.want
 	for i, name := range containersOf(now.want) {
 		for _, only := range []bool{false, true}[:2-min(i, 1)] {
-			rules := podstate.Rules{Container: name, ContainerOnly: only}
+			rules := podstate.Rules{Executor: choice.Named(name), ContainerOnly: only}
 			for _, known := range []podstate.Known{{}, before} {
 				forGot, forWant := known, known
 				read, plain := rules.Read(got, &forGot), rules.Read(plainPod, &forWant)

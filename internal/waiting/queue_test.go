@@ -12,6 +12,7 @@ import (
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/podstate"
+	"github.com/executorpods/watchsource/internal/podstate/choice"
 	"github.com/executorpods/watchsource/internal/podwire"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 	"github.com/executorpods/watchsource/internal/usercode"
@@ -71,7 +72,7 @@ func TestEndsInManyWaitingLists(t *testing.T) {
 		store := watchsource.NewStore()
 		slow := &slowStore{store: store, called: make(chan struct{}), proceed: make(chan struct{})}
 		q := waiting.NewQueue(waiting.Config{
-			Store: slow, Rules: &podstate.Rules{Container: executorContainer}, Mark: &usercode.Mark{},
+			Store: slow, Rules: &podstate.Rules{Executor: choice.Named(executorContainer)}, Mark: &usercode.Mark{},
 			Catches: func() bool { return false },
 		})
 		q.ObserveResourceVersion("1")
