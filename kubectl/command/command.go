@@ -57,7 +57,7 @@ type options struct {
 	untilEnded    bool
 	exitStatus    bool
 	settle        time.Duration
-	container     string
+	containers    []string
 	demo          bool
 }
 
@@ -125,7 +125,7 @@ func (o *options) command() *cobra.Command {
 	flags.BoolVar(&o.untilEnded, "until-ended", false, "wait until all executors of the application have ended or are deleted")
 	flags.BoolVar(&o.exitStatus, "exit-status", false, "with --until-ended, exit with 1 if an executor has failed, and with 2 after an error")
 	flags.DurationVar(&o.settle, "settle", 10*time.Second, "with --until-ended, the `time` in which no new executor may appear")
-	flags.StringVar(&o.container, "executor-container", "", "`name` of the executor container, if it is not Spark's")
+	flags.StringSliceVar(&o.containers, "executor-container", nil, "`names` that the executor container may have, if it is not Spark's; the first that a pod has counts")
 	flags.BoolVar(&o.demo, "demo", false, "show applications on an embedded cluster, without Kubernetes")
 	o.config.AddFlags(flags)
 	return cmd

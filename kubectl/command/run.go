@@ -88,8 +88,8 @@ func (o *options) connect() (target, error) {
 // selects by the role and by the presence of an application id.
 func (o *options) watchExecutors(t target) (*watchsource.Store, *watchsource.WatchSnapshotSource) {
 	var storeOptions []watchsource.StoreOption
-	if o.container != "" {
-		storeOptions = append(storeOptions, watchsource.WithExecutorContainer(o.container))
+	if len(o.containers) > 0 {
+		storeOptions = append(storeOptions, watchsource.WithExecutorContainer(o.containers...))
 	}
 	sourceOptions := []watchsource.Option{watchsource.WithNamespace(t.namespace)}
 	if o.appID == "" {
