@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/podstate"
 )
 
 // mainStatus adds the executor container, its status, and the end of the run before.
@@ -49,9 +50,9 @@ type delivery struct {
 	late bool
 	// leaves says that the pod is deleted in its last state.
 	leaves bool
-	// merged says that newer states take the place of older ones, as for a slow store of a
-	// shared watch.
-	merged bool
+	// mergedBy has the rules by which newer states take the place of older ones, as for a slow
+	// store of a shared watch. It is nil if they do not.
+	mergedBy *podstate.Rules
 	// behind says that the store has received the first state before it became slow.
 	behind  bool
 	deliver func(*watchsource.Watcher, *corev1.Pod) error
@@ -66,8 +67,10 @@ var deliveries = []delivery{
 	{name: "late reader", late: true, deliver: updateWith},
 	{name: "late reader of lists", late: true, deliver: replaceWith},
 	{name: "deleted", leaves: true, deliver: updateWith},
-	{name: "merged", merged: true, late: true, deliver: updateWith},
-	{name: "merged behind the first", merged: true, behind: true, late: true, deliver: updateWith},
+	{name: "merged", mergedBy: executorRule, late: true, deliver: updateWith},
+	{name: "merged behind the first", mergedBy: executorRule, behind: true, late: true, deliver: updateWith},
+	{name: "merged for any container", mergedBy: anyContainer, late: true, deliver: updateWith},
+	{name: "merged for any container behind the first", mergedBy: anyContainer, behind: true, late: true, deliver: updateWith},
 }
 
 func updateWith(w *watchsource.Watcher, p *corev1.Pod) error { return w.Receive(modified(p)) }
@@ -127,8 +130,8 @@ func (d *endsDelivery) deliverAll(pods []*corev1.Pod) {
 	queue, last := waitingPods{}, len(pods)-1
 	for i, p := range pods {
 		switch {
-		case d.way.merged && (i > 0 || !d.way.behind):
-			queue.put(p)
+		case d.way.mergedBy != nil && (i > 0 || !d.way.behind):
+			queue.put(d.way.mergedBy, p)
 		case d.way.leaves && i == last:
 			d.deliver(p, deleteWith)
 		default:
@@ -174,7 +177,7 @@ func (d *endsDelivery) check(test endsCase) {
 		return
 	}
 	e, _ := d.store.Snapshot().Get("exec-1")
-	problem := d.way.merged || e.Problem == test.problem // the store may not have seen the end that it contradicts
+	problem := d.way.mergedBy != nil || e.Problem == test.problem // the store may not have seen the end that it contradicts
 	if !slices.Equal(d.ends, test.ends) || e.State != test.state || e.ExitCode != test.exitCode || e.Reason != test.reason || !problem {
 		d.t.Errorf("%s: shown the ends %v, then %v, exit code %d, reason %q, problem %q;\nwant %v, %v, %d, %q, %q", name,
 			d.ends, e.State, e.ExitCode, e.Reason, e.Problem, test.ends, test.state, test.exitCode, test.reason, test.problem)

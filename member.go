@@ -316,13 +316,11 @@ func newDelivery(s *session, followVersions func() (stop func())) (delivery, *po
 	if own, ok := ownStoreOf(s.store); ok {
 		return newDirectDelivery(own, s, followVersions), &own.kept().rules.Rules
 	}
-	defaults := newStoreOptions(nil)
-	rules := &defaults.rules.Rules
 	queue := waiting.NewQueue(waiting.Config{
-		Store: userStore{s.store, s.options.trimmed}, Rules: rules, Mark: &s.userCode,
+		Store: userStore{s.store, s.options.trimmed}, Rules: podstate.AnyContainer, Mark: &s.userCode,
 		Catches: func() bool { return !s.isOpen.Load() }, Caught: s.fail,
 	})
-	return queuedDelivery{newLedger(queue), queue}, rules
+	return queuedDelivery{newLedger(queue), queue}, podstate.AnyContainer
 }
 
 // A directDelivery calls a Store or a StoreBy, which does not block.

@@ -60,7 +60,8 @@ func (l *podLife) run() {
 		{name: "kept", store: watchsource.NewStore()},
 		{name: "dropped", store: watchsource.NewStore(watchsource.WithoutPods())},
 		{name: "trimmed", store: watchsource.NewStore()},
-		{name: "merged", store: watchsource.NewStore(), merges: true},
+		{name: "merged", store: watchsource.NewStore(), mergedBy: executorRule},
+		{name: "merged for any container", store: watchsource.NewStore(), mergedBy: anyContainer},
 		{name: "limited", store: watchsource.NewStore(watchsource.WithBacklogLimit(1)), limited: true},
 	} {
 		var options []watchsource.Option
@@ -256,7 +257,7 @@ func (l *podLife) show() {
 	l.pod.ResourceVersion = fmt.Sprint(l.version)
 	list, flush := l.random.IntN(4) == 0, l.random.IntN(4) == 0
 	for _, s := range l.stores {
-		if s.merges && s.waiting.put(l.pod.DeepCopy()) {
+		if s.mergedBy != nil && s.waiting.put(s.mergedBy, l.pod.DeepCopy()) {
 			l.counts["merged"]++
 		}
 		if list || flush {
@@ -265,7 +266,7 @@ func (l *podLife) show() {
 		switch pod := l.pod.DeepCopy(); {
 		case list:
 			s.watcher.Replace([]*corev1.Pod{pod}, pod.ResourceVersion)
-		case !s.merges:
+		case s.mergedBy == nil:
 			must(l.t, s.watcher.Receive(modified(pod)))
 		}
 	}

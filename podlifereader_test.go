@@ -21,10 +21,17 @@ type lifeStore struct {
 	store   *watchsource.Store
 	watcher *watchsource.Watcher
 	limited bool
-	// merges says that newer states take the place of older ones, as for a slow store of a shared watch.
-	merges  bool
-	waiting waitingPods
+	// mergedBy has the rules by which newer states take the place of older ones, as for a slow store of
+	// a shared watch. It is nil if they do not.
+	mergedBy *podstate.Rules
+	waiting  waitingPods
 }
+
+// The rules by which states are merged: for a Store, and for a store of the user.
+var (
+	executorRule = &podstate.Rules{Executor: choice.Named(executorContainer)}
+	anyContainer = podstate.AnyContainer
+)
 
 // waitingPods are states of one pod that wait for a slow store of a shared watch.
 type waitingPods []waitingPod
@@ -35,8 +42,7 @@ type waitingPod struct {
 }
 
 // put adds a state, or lets it take the place of the newest one.
-func (w *waitingPods) put(pod *corev1.Pod) (merged bool) {
-	rules := podstate.Rules{Executor: choice.Named(executorContainer)}
+func (w *waitingPods) put(rules *podstate.Rules, pod *corev1.Pod) (merged bool) {
 	n := len(*w)
 	if n == 0 {
 		*w = append(*w, waitingPod{pod, rules.Wait(nil, pod)})

@@ -54,11 +54,10 @@ type facts struct {
 	ready bool
 }
 
-// read looks up the facts of a pod.
+// read looks up the facts of a pod, beside main and problem.
 func (f *facts) read(pod *corev1.Pod, r *Rules) {
 	f.pod, f.rules = pod, r
 	f.phase, f.deleting = phaseOf(&pod.Status), pod.DeletionTimestamp != nil
-	f.main, f.problem = r.Executor.Find(pod)
 	f.final = f.deleting || f.phase == corev1.PodFailed || f.phase == corev1.PodSucceeded
 	f.verdict = f.phase == corev1.PodFailed && pod.Status.Reason != ""
 	f.readConditions()

@@ -26,8 +26,13 @@ type Result struct {
 }
 
 // Read reads a pod. Every field of the pod may be missing.
-func (r *Rules) Read(pod *corev1.Pod, known *Known) (result Result) {
-	var f facts
+func (r *Rules) Read(pod *corev1.Pod, known *Known) Result {
+	main, problem := r.Executor.Find(pod)
+	return r.readAs(facts{main: main, problem: problem}, pod, known)
+}
+
+// readAs reads a pod whose executor container is known.
+func (r *Rules) readAs(f facts, pod *corev1.Pod, known *Known) (result Result) {
 	f.read(pod, r)
 	if known.isReplacedBy(&f) {
 		known, result.Replaced = &Known{}, true

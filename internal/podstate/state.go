@@ -64,7 +64,11 @@ func (r *Reading) addProblem(problem string) {
 
 // Rules say which container is the executor, and whether other containers count.
 type Rules struct {
+	// Executor is nil if any container may be the executor. Only Wait can use such rules.
 	Executor *choice.Rule
 	// ContainerOnly is true if the failure of another container does not fail the executor.
 	ContainerOnly bool
 }
+
+// AnyContainer has the rules by which states wait for a store whose own rules are not known.
+var AnyContainer = &Rules{}

@@ -3,6 +3,7 @@
 package podstate
 
 import (
+	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -89,5 +90,58 @@ func TestEndOfARunThatOnlyTheStoreKnows(t *testing.T) {
 	}
 	if fourth.MayReplace(third) {
 		t.Error("the state with the end of run 3 takes the place of that with the end of run 1")
+	}
+}
+
+// If any container may be the executor, a state takes the place of another one only if it hides no
+// end of any container, and lacks none of the containers.
+func TestMergedStatesOfAnyContainer(t *testing.T) {
+	version := 0
+	state := func(statuses ...corev1.ContainerStatus) *corev1.Pod {
+		version++
+		pod := &corev1.Pod{}
+		pod.UID, pod.ResourceVersion = "u", strconv.Itoa(version)
+		pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
+		pod.Status.Phase = corev1.PodRunning
+		pod.Status.ContainerStatuses = statuses
+		return pod
+	}
+	runs := func(name, id string) corev1.ContainerStatus {
+		return corev1.ContainerStatus{Name: name, ContainerID: id, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+	}
+	ended := func(name, id string) corev1.ContainerStatus {
+		return corev1.ContainerStatus{Name: name, ContainerID: id, State: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, ContainerID: id},
+		}}
+	}
+	type statuses = []corev1.ContainerStatus
+	for _, test := range []struct {
+		name         string
+		before, then statuses
+		merged       bool
+	}{
+		{name: "nothing changes", before: statuses{runs("a", "1"), runs("b", "2")}, then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
+		{name: "the first statuses", then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
+		{name: "another container", before: statuses{runs("a", "1")}, then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
+		{name: "an end stays", before: statuses{runs("a", "1"), ended("b", "2")}, then: statuses{runs("a", "1"), ended("b", "2")}, merged: true},
+		{name: "an end of another container follows", before: statuses{ended("a", "1"), runs("b", "2")}, then: statuses{ended("a", "1"), ended("b", "2")}, merged: true},
+		{name: "the first runs again", before: statuses{ended("a", "1"), runs("b", "2")}, then: statuses{runs("a", "3"), runs("b", "2")}},
+		{name: "the last runs again", before: statuses{runs("a", "1"), ended("b", "2")}, then: statuses{runs("a", "1"), runs("b", "3")}},
+		{name: "one status is gone", before: statuses{runs("a", "1"), runs("b", "2")}, then: statuses{runs("a", "1")}},
+		{name: "all statuses are gone", before: statuses{runs("a", "1"), runs("b", "2")}},
+	} {
+		first := AnyContainer.Wait(nil, state(runs("a", "0"), runs("b", "0")))
+		if len(test.before) == 0 {
+			first = AnyContainer.Wait(nil, state())
+		}
+		before := AnyContainer.Wait(first, state(test.before...))
+		then := AnyContainer.Wait(before, state(test.then...))
+		if got := then.MayReplace(before); got != test.merged {
+			t.Errorf("%s: the state may replace the one before: %v, want %v", test.name, got, test.merged)
+		}
+		wasNeeded := before.HasToPass()
+		if then.Replace(before); wasNeeded && !then.HasToPass() {
+			t.Errorf("%s: a state that replaced one with an end is optional, want that it has to pass", test.name)
+		}
 	}
 }
