@@ -87,6 +87,8 @@ var executorContainers = []struct {
 		pod: pod("1", phase(corev1.PodRunning), container("worker", ended(3, "Error")))},
 	{name: "a native sidecar changes no position", options: byFunc(firstOf), exitCode: 3,
 		pod: twoContainers(initContainer("proxy", "Always", ended(5, "Error")))},
+	{name: "a native sidecar is not the last", options: byFunc(lastOf), exitCode: 4,
+		pod: twoContainers(initContainer("proxy", "Always", ended(5, "Error")))},
 	{name: "the function returns a native sidecar", options: byFunc(always("proxy")), exitCode: 5,
 		pod: twoContainers(initContainer("proxy", "Always", ended(5, "Error")))},
 	{name: "the function returns a container without a status", options: byFunc(lastOf), exitCode: unknownCode,
@@ -161,6 +163,12 @@ func TestExecutorContainerKeepsItsNames(t *testing.T) {
 		if e, _ := store.Snapshot().Get("exec-1"); e.ExitCode != 3 || e.Problem != "" {
 			t.Errorf("exit code %d, problem %q; want 3 of the first container", e.ExitCode, e.Problem)
 		}
+	}
+	slices.Reverse(p.Spec.Containers)
+	p.UID = "another"
+	store.UpdatePod(p)
+	if e, _ := store.Snapshot().Get("exec-1"); e.ExitCode != 4 {
+		t.Errorf("exit code %d of a pod with the containers in the other order, want 4 of its first", e.ExitCode)
 	}
 }
 

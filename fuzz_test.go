@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,6 +196,8 @@ func FuzzExecutor(f *testing.F) {
 			}
 		}
 		checkExecutor(t, p)
+		checkExecutor(t, p, watchsource.WithExecutorContainerFunc(lastOf), watchsource.WithExecutorIDLabel(""))
+		checkExecutor(t, p, watchsource.WithExecutorContainer("logs", "sidecar", executorContainer), watchsource.WithExecutorContainerOnly())
 	})
 }
 
@@ -213,9 +216,10 @@ func fuzzSeeds() []*corev1.Pod {
 	}
 }
 
-func checkExecutor(t *testing.T, p *corev1.Pod) {
+func checkExecutor(t *testing.T, p *corev1.Pod, options ...watchsource.StoreOption) {
 	original := p.DeepCopy()
-	store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
+	options = append(options, watchsource.WithLogger(logr.Discard()))
+	store := watchsource.NewStore(options...)
 	store.UpdatePod(p)
 	e := onlyExecutor(t, store)
 	switch {
@@ -236,7 +240,7 @@ func checkExecutor(t *testing.T, p *corev1.Pod) {
 		t.Errorf("the same pod gave %+v the second time, want %+v", again, e)
 	}
 	checkPod(t, e, original)
-	for form, other := range otherStores(t, p) {
+	for form, other := range otherStores(t, p, options) {
 		got := onlyExecutor(t, other)
 		if !got.Equal(e) {
 			t.Errorf("%s: the executor is %+v, want %+v", form, got, e)
@@ -278,14 +282,15 @@ func checkPod(t *testing.T, e watchsource.Executor, p *corev1.Pod) {
 }
 
 // otherStores returns stores that received the pod in another way, or keep less of it.
-func otherStores(t *testing.T, p *corev1.Pod) map[string]*watchsource.Store {
+func otherStores(t *testing.T, p *corev1.Pod, options []watchsource.StoreOption) map[string]*watchsource.Store {
 	quiet := watchsource.WithLogger(logr.Discard())
-	listed, bare, trimmed := watchsource.NewStore(quiet), watchsource.NewStore(quiet, watchsource.WithoutPods()), watchsource.NewStore(quiet)
+	listed, trimmed := watchsource.NewStore(options...), watchsource.NewStore(options...)
+	bare := watchsource.NewStore(append(slices.Clip(options), watchsource.WithoutPods())...)
 	listed.ReplaceSnapshot([]*corev1.Pod{p})
 	bare.UpdatePod(p)
 	watcher := watchsource.NewWatcher(trimmed, labels.Everything(), quiet, watchsource.WithTrimmedPods())
 	watcher.Replace([]*corev1.Pod{p}, "")
-	wired := watchsource.NewStore(quiet)
+	wired := watchsource.NewStore(options...)
 	watcher = watchsource.NewWatcher(wired, labels.Everything(), quiet)
 	if err := watcher.Receive(watch.Event{Type: watch.Added, Object: inWireForm(t, p)}); err != nil {
 		t.Fatal(err)
