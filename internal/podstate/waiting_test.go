@@ -114,6 +114,11 @@ func TestMergedStatesOfAnyContainer(t *testing.T) {
 			Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, ContainerID: id},
 		}}
 	}
+	runsAgain := func(name, id, before string) corev1.ContainerStatus {
+		status := runs(name, id)
+		status.RestartCount, status.LastTerminationState = 1, ended(name, before).State
+		return status
+	}
 	type statuses = []corev1.ContainerStatus
 	for _, test := range []struct {
 		name         string
@@ -143,5 +148,10 @@ func TestMergedStatesOfAnyContainer(t *testing.T) {
 		if then.Replace(before); wasNeeded && !then.HasToPass() {
 			t.Errorf("%s: a state that replaced one with an end is optional, want that it has to pass", test.name)
 		}
+	}
+	// Without the first state, the end of the first container would be history.
+	first := AnyContainer.Wait(nil, state())
+	if then := AnyContainer.Wait(first, state(runsAgain("a", "3", "1"), runs("b", "2"))); then.MayReplace(first) {
+		t.Error("the first statuses, with an end, may replace a state without statuses, want both kept")
 	}
 }
