@@ -13,7 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/test/modeltest"
 	"github.com/executorpods/watchsource/internal/test/podtest"
+	"github.com/executorpods/watchsource/watchtest"
 )
 
 // The name of a pod as the id of its executor.
@@ -108,4 +110,26 @@ func TestPodNameAsIDSharesItsMemory(t *testing.T) {
 		store.UpdatePod(state("4"))
 		want("changed by the program")
 	}
+}
+
+// A store divided by owners finds executor containers and ids by the same options.
+func TestStoreByHasTheOptionsOfAStore(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+		server := watchtest.NewServer()
+		owner := func(p metav1.Object) (string, bool) { return p.GetLabels()["job"], true }
+		named := watchsource.NewStoreBy(owner, watchsource.WithExecutorIDLabel(""), watchsource.WithExecutorContainer("main", "worker"))
+		chosen := watchsource.NewStoreBy(owner, watchsource.WithExecutorIDLabel(""), watchsource.WithExecutorContainerFunc(lastOf))
+		for _, store := range []watchsource.SnapshotsStore{named, chosen} {
+			source := newSource(store, server.Client())
+			start(t, source, podtest.App)
+			defer source.Stop()
+		}
+		server.Create(twoContainers(label("job", "a")))
+		synctest.Wait()
+		for want, store := range map[int32]*watchsource.StoreBy[string]{3: named, 4: chosen} {
+			if e, _ := store.Snapshot("a").ByID("exec-1"); e.ExitCode != want || e.Problem != "" {
+				t.Errorf("exit code %d, problem %q; want %d", e.ExitCode, e.Problem, want)
+			}
+		}
+	})
 }
