@@ -3,7 +3,6 @@
 package podstate
 
 import (
-	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -93,54 +92,61 @@ func TestEndOfARunThatOnlyTheStoreKnows(t *testing.T) {
 	}
 }
 
-// If any container may be the executor, a state takes the place of another one only if it hides no
-// end of any container, and lacks none of the containers.
+// stateWith has the statuses of a pod that restarts its containers.
+func stateWith(version string, statuses ...corev1.ContainerStatus) *corev1.Pod {
+	pod := &corev1.Pod{}
+	pod.UID, pod.ResourceVersion = "u", version
+	pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.ContainerStatuses = statuses
+	return pod
+}
+
+func runs(name, id string) corev1.ContainerStatus {
+	return corev1.ContainerStatus{Name: name, ContainerID: id, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+}
+
+func ended(name, id string) corev1.ContainerStatus {
+	return corev1.ContainerStatus{Name: name, ContainerID: id, State: corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, ContainerID: id},
+	}}
+}
+
+// runsAgain is a run after an end that the last state shows.
+func runsAgain(name, id, before string) corev1.ContainerStatus {
+	status := runs(name, id)
+	status.RestartCount, status.LastTerminationState = 1, ended(name, before).State
+	return status
+}
+
+type statuses = []corev1.ContainerStatus
+
+// mergedStates are statuses of a pod with several containers, of which any may be the executor. The second ones take the
+// place of the first only if they hide no end and lack no container.
+var mergedStates = []struct {
+	name         string
+	before, then statuses
+	merged       bool
+}{
+	{name: "nothing changes", before: statuses{runs("a", "1"), runs("b", "2")}, then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
+	{name: "the first statuses", then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
+	{name: "another container", before: statuses{runs("a", "1")}, then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
+	{name: "an end stays", before: statuses{runs("a", "1"), ended("b", "2")}, then: statuses{runs("a", "1"), ended("b", "2")}, merged: true},
+	{name: "an end of another container follows", before: statuses{ended("a", "1"), runs("b", "2")}, then: statuses{ended("a", "1"), ended("b", "2")}, merged: true},
+	{name: "the first runs again", before: statuses{ended("a", "1"), runs("b", "2")}, then: statuses{runs("a", "3"), runs("b", "2")}},
+	{name: "the last runs again", before: statuses{runs("a", "1"), ended("b", "2")}, then: statuses{runs("a", "1"), runs("b", "3")}},
+	{name: "one status is gone", before: statuses{runs("a", "1"), runs("b", "2")}, then: statuses{runs("a", "1")}},
+	{name: "all statuses are gone", before: statuses{runs("a", "1"), runs("b", "2")}},
+}
+
 func TestMergedStatesOfAnyContainer(t *testing.T) {
-	version := 0
-	state := func(statuses ...corev1.ContainerStatus) *corev1.Pod {
-		version++
-		pod := &corev1.Pod{}
-		pod.UID, pod.ResourceVersion = "u", strconv.Itoa(version)
-		pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
-		pod.Status.Phase = corev1.PodRunning
-		pod.Status.ContainerStatuses = statuses
-		return pod
-	}
-	runs := func(name, id string) corev1.ContainerStatus {
-		return corev1.ContainerStatus{Name: name, ContainerID: id, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
-	}
-	ended := func(name, id string) corev1.ContainerStatus {
-		return corev1.ContainerStatus{Name: name, ContainerID: id, State: corev1.ContainerState{
-			Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, ContainerID: id},
-		}}
-	}
-	runsAgain := func(name, id, before string) corev1.ContainerStatus {
-		status := runs(name, id)
-		status.RestartCount, status.LastTerminationState = 1, ended(name, before).State
-		return status
-	}
-	type statuses = []corev1.ContainerStatus
-	for _, test := range []struct {
-		name         string
-		before, then statuses
-		merged       bool
-	}{
-		{name: "nothing changes", before: statuses{runs("a", "1"), runs("b", "2")}, then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
-		{name: "the first statuses", then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
-		{name: "another container", before: statuses{runs("a", "1")}, then: statuses{runs("a", "1"), runs("b", "2")}, merged: true},
-		{name: "an end stays", before: statuses{runs("a", "1"), ended("b", "2")}, then: statuses{runs("a", "1"), ended("b", "2")}, merged: true},
-		{name: "an end of another container follows", before: statuses{ended("a", "1"), runs("b", "2")}, then: statuses{ended("a", "1"), ended("b", "2")}, merged: true},
-		{name: "the first runs again", before: statuses{ended("a", "1"), runs("b", "2")}, then: statuses{runs("a", "3"), runs("b", "2")}},
-		{name: "the last runs again", before: statuses{runs("a", "1"), ended("b", "2")}, then: statuses{runs("a", "1"), runs("b", "3")}},
-		{name: "one status is gone", before: statuses{runs("a", "1"), runs("b", "2")}, then: statuses{runs("a", "1")}},
-		{name: "all statuses are gone", before: statuses{runs("a", "1"), runs("b", "2")}},
-	} {
-		first := AnyContainer.Wait(nil, state(runs("a", "0"), runs("b", "0")))
+	for _, test := range mergedStates {
+		first := AnyContainer.Wait(nil, stateWith("1", runs("a", "0"), runs("b", "0")))
 		if len(test.before) == 0 {
-			first = AnyContainer.Wait(nil, state())
+			first = AnyContainer.Wait(nil, stateWith("1"))
 		}
-		before := AnyContainer.Wait(first, state(test.before...))
-		then := AnyContainer.Wait(before, state(test.then...))
+		before := AnyContainer.Wait(first, stateWith("2", test.before...))
+		then := AnyContainer.Wait(before, stateWith("3", test.then...))
 		if got := then.MayReplace(before); got != test.merged {
 			t.Errorf("%s: the state may replace the one before: %v, want %v", test.name, got, test.merged)
 		}
@@ -149,9 +155,12 @@ func TestMergedStatesOfAnyContainer(t *testing.T) {
 			t.Errorf("%s: a state that replaced one with an end is optional, want that it has to pass", test.name)
 		}
 	}
-	// Without the first state, the end of the first container would be history.
-	first := AnyContainer.Wait(nil, state())
-	if then := AnyContainer.Wait(first, state(runsAgain("a", "3", "1"), runs("b", "2"))); then.MayReplace(first) {
+}
+
+// Without a first state that has no statuses, an end in the next one would be history.
+func TestStateBeforeTheFirstStatusesIsNeeded(t *testing.T) {
+	first := AnyContainer.Wait(nil, stateWith("1"))
+	if then := AnyContainer.Wait(first, stateWith("2", runsAgain("a", "3", "1"), runs("b", "2"))); then.MayReplace(first) {
 		t.Error("the first statuses, with an end, may replace a state without statuses, want both kept")
 	}
 }
