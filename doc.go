@@ -10,8 +10,12 @@
 // waiting, and reports changes to readers. It keeps each pod as the bytes that the server
 // sent, and [Executor.Pod] decodes a copy when you call it. The model is Spark's
 // ExecutorPodsWatchSnapshotSource with its ExecutorPodsWatcher and
-// ExecutorPodsSnapshotsStore. A process that runs many applications watches them all
-// with one [SharedWatch].
+// ExecutorPodsSnapshotsStore.
+//
+// A process with many applications has two ways to watch them with one watch. With a [SharedWatch] each
+// application has a source and a store, and you start it by its id. A [StoreBy] has one
+// source for all, and a snapshot for each owner of pods that comes: use it if you do not know the
+// owners before, or read them all in one place, as an operator does.
 //
 // # Usage
 //
@@ -43,7 +47,8 @@
 //
 // Use [Store.Snapshot] to read the present state and [Store.Batches] to see every
 // change. Use [Store.WaitFor] and [Store.WaitForResourceVersion] to wait for a condition,
-// for example until a new pod is in the view. An executor is missing only if a complete
+// for example until a new pod is in the view, and [Store.WaitForEnd] to wait for the end of one pod.
+// An executor is missing only if a complete
 // view that is newer than its pod lacks it: see [Snapshot.Contains] and
 // [Snapshot.SyncedAt].
 //
@@ -66,7 +71,9 @@
 //     A server that is restored from a backup begins a new history, and the view then
 //     shows the new one.
 //  3. A pod that leaves in any way (deleted, force-deleted, relabelled, gone during a
-//     disconnection) is reported as gone exactly once, with its last known state.
+//     disconnection) is reported as gone exactly once, with its last known state, and
+//     [Change.Gone] says how. A pod that changes its owner in a [StoreBy] leaves the first
+//     owner in this way.
 //
 // Less formally: your view is never half a list, it only moves forward, and you need not search it
 // for pods that have gone.
@@ -127,7 +134,7 @@
 //
 // # Concurrency
 //
-// All methods of [WatchSnapshotSource] and [Store] are safe for concurrent use. The
+// All methods of [WatchSnapshotSource], [Store] and [StoreBy] are safe for concurrent use. The
 // watch goroutine runs from Start to the end of Stop and calls the SnapshotsStore. A
 // store that blocks delays only the watch and Stop. With a [SharedWatch] one goroutine
 // watches for all applications, and a SnapshotsStore that is not a [Store] is called by
