@@ -37,11 +37,6 @@ func followAll(ctx context.Context, client kubernetes.Interface) error {
 	defer source.Stop()
 	for app, batch := range store.Batches(ctx, time.Second) {
 		fmt.Println(app, "has", batch.Snapshot.Count(watchsource.Running), "running executors")
-		for _, change := range batch.Changes {
-			if e := change.After; change.Ended {
-				fmt.Println("executor", e.ID, e.State, e.ExitCode)
-			}
-		}
 	}
 	return nil
 }
@@ -59,7 +54,6 @@ func ExampleNewStoreBy() {
 	}
 	// Unordered output:
 	// jobs/app-1 has 1 running executors
-	// executor 3 Failed 137
 	// jobs/app-2 has 1 running executors
 }
 

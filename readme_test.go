@@ -36,8 +36,8 @@ func TestReadmeQuickStartIsTheExample(t *testing.T) {
 	}
 }
 
-// The code for many applications is code that ExampleSharedWatch runs.
-func TestReadmeSharedWatchIsTheExample(t *testing.T) {
+// The code for many applications is code that ExampleNewStoreBy runs.
+func TestReadmeStoreByIsTheExample(t *testing.T) {
 	_, section, _ := strings.Cut(read(t, "README.md"), "Many applications in one process")
 	_, section, _ = strings.Cut(section, "```go\n")
 	code, _, found := strings.Cut(section, "```")
@@ -45,8 +45,8 @@ func TestReadmeSharedWatchIsTheExample(t *testing.T) {
 		t.Fatal("the README has no code for many applications, want some")
 	}
 	indented := "\t" + strings.ReplaceAll(strings.TrimSuffix(code, "\n"), "\n", "\n\t") + "\n"
-	if !strings.Contains(read(t, "example_sharedwatch_test.go"), indented) {
-		t.Errorf("the code for many applications is not a part of example_sharedwatch_test.go, want it there:\n%s", code)
+	if !strings.Contains(read(t, "example_storeby_test.go"), indented) {
+		t.Errorf("the code for many applications is not a part of example_storeby_test.go, want it there:\n%s", code)
 	}
 }
 
