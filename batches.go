@@ -146,7 +146,7 @@ func yieldAll(shares []share, yield func(*partition, Batch) bool) bool {
 	return true
 }
 
-// subscribe returns a reader, and what it is shown first. It receives all changes after that. If
+// subscribe returns a reader, and its first batches. It receives all changes after that. If
 // the source is stopped, there will be none.
 func (r *records) subscribe(name string, interval time.Duration) (*reader, []share) {
 	reader := newReader(name, r.backlogLimit, time.Now().Add(interval))
@@ -235,8 +235,8 @@ func (r *records) all(reader *reader) []share {
 	return shares
 }
 
-// snapshotFor returns the snapshot that a reader is shown: the newest, or that of the time when
-// the source stopped.
+// snapshotFor returns the snapshot that a reader is shown: the newest, or the last one before the
+// source stopped.
 func (r *records) snapshotFor(reader *reader, p *partition) Snapshot {
 	if last, ok := reader.last[p]; ok {
 		return last

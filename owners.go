@@ -9,7 +9,7 @@ import (
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
-// partitionOf returns the partition of an owner, a new one if there is none.
+// partitionOf returns the partition of an owner. It adds the partition of a new owner.
 func (r *records) partitionOf(owner any) *partition {
 	if p := r.owners.partitions[owner]; p != nil {
 		return p

@@ -169,7 +169,7 @@ type listReading struct {
 }
 
 // readList reads the pods of a list that follows the view of a partition. A list of one namespace
-// leaves the executors of the others as they are. A list of all has an empty namespace.
+// does not change the executors of the others. A list of all has an empty namespace.
 func (r *rules) readList(namespace string, pods []*podwire.Pod, p *partition, had *places.Places) listReading {
 	list := listReading{
 		readings: make([]reading, 0, len(pods)), executors: make([]*Executor, 0, len(pods)),

@@ -163,7 +163,7 @@ func (r *records) noteMissed(p *partition, before step, missed *Executor) step {
 	return after
 }
 
-// A division is a list of the pods of one owner, and what it makes of the owner's partition.
+// A division is a list of the pods of one owner. It has the view of the partition before and after.
 type division struct {
 	partition *partition
 	list      listReading
@@ -172,8 +172,8 @@ type division struct {
 	slots     places.Slots
 }
 
-// replace stores the pods of a list by their partitions. A list of one namespace leaves the
-// executors of the others as they are. A list of all has an empty namespace.
+// replace stores the pods of a list by their partitions. A list of one namespace does not change the
+// executors of the others. A list of all has an empty namespace.
 func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod) {
 	had, has := r.pods, places.New(r.pods.Len())
 	restarted := r.first.current.Load().stopped

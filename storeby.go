@@ -27,8 +27,8 @@ import (
 // shown that. A pod that changes its owner, or has none any more, leaves the first owner once, as
 // [Unselected].
 //
-// Each owner has its own [Snapshot]. The resource version of a snapshot is that of the whole
-// watch: an event of any owner advances it. An owner that has no pods has an empty snapshot.
+// Each owner has its own [Snapshot]. Its resource version is common to all
+// owners: an event of any owner advances it. An owner that has no pods has an empty snapshot.
 //
 // Its methods are safe for concurrent use. As with a Store, only one goroutine at a time may call
 // the methods of SnapshotsStore, and only one source may feed it. Reading does not wait for

@@ -68,7 +68,7 @@ func of1(at string, options ...func(*corev1.Pod)) *corev1.Pod {
 
 var endWaits = []struct {
 	name string
-	// before and after are what the store is told before and after the call.
+	// before and after call the store before and after WaitForEnd is called.
 	before, after func(watchsource.SnapshotsStore)
 	pod           string
 	created       string
@@ -236,7 +236,7 @@ func TestWaitForEndFails(t *testing.T) {
 			t.Errorf("%v, want an error about the version", err)
 		}
 		time.AfterFunc(time.Second, store.SnapshotsStore.(watchsource.StopObserver).ObserveStop)
-		for _, name := range []string{"exec-1", "exec-2"} { // one that is there and one that is not
+		for _, name := range []string{"exec-1", "exec-2"} { // only the first exists
 			if _, err := store.wait(t.Context(), name, ""); !errors.Is(err, watchsource.ErrStopped) {
 				t.Errorf("%v, want ErrStopped", err)
 			}

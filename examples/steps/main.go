@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command steps runs commands one after another, each in a pod of its own, as the agent of a CI system
+// Command steps runs commands one after another, each in a separate pod, as the agent of a CI system
 // does, and stops at the first that fails. One watch sees the pods of all steps.
 package main
 
@@ -72,7 +72,7 @@ func runSteps(ctx context.Context, client kubernetes.Interface, namespace, run, 
 }
 
 // runStep creates a pod, waits for its end, and deletes it. An end that comes before the call of
-// WaitForEnd is not missed, even if somebody has deleted the pod since.
+// WaitForEnd is not missed, even if another program has deleted the pod since.
 func runStep(ctx context.Context, store *watchsource.Store, pods typedcorev1.PodInterface, pod *corev1.Pod, limit time.Duration) (watchsource.Executor, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the step takes longer than %v", limit))
 	defer cancel()
@@ -80,7 +80,7 @@ func runStep(ctx context.Context, store *watchsource.Store, pods typedcorev1.Pod
 	if err != nil {
 		return watchsource.Executor{}, err
 	}
-	defer pods.Delete(context.WithoutCancel(ctx), created.Name, metav1.DeleteOptions{}) // or somebody has done so
+	defer pods.Delete(context.WithoutCancel(ctx), created.Name, metav1.DeleteOptions{}) // fails if another program has deleted it
 	return store.WaitForEnd(ctx, created.Name, created.ResourceVersion)
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package departed remembers pods that have left a store, and tells calls that wait for the end of a
-// pod.
+// Package departed remembers pods that have left a store, and ends the calls that wait for the end of
+// a pod.
 package departed
 
 import (
@@ -25,8 +25,8 @@ type Pod struct {
 	Namespace, Name, ResourceVersion string
 }
 
-// Pods are the pods that have left lately, and the calls that wait for an end. E is what is told
-// of an end. Pods is not safe for concurrent use. The zero value is ready to use.
+// Pods are the pods that have left lately, and the calls that wait for an end. E is the result
+// of a call. Pods is not safe for concurrent use. The zero value is ready to use.
 type Pods[E any] struct {
 	// left has the pods that have left, the oldest first.
 	left []departure[E]
@@ -42,7 +42,7 @@ type departure[E any] struct {
 	at  time.Time
 }
 
-// Ended tells the calls that wait that a pod has ended.
+// Ended passes the end of a pod to the calls that wait for it.
 func (p *Pods[E]) Ended(pod Pod, end E) {
 	for _, w := range p.waits[pod.Name] {
 		if w.IsFor(pod) {
@@ -51,7 +51,7 @@ func (p *Pods[E]) Ended(pod Pod, end E) {
 	}
 }
 
-// Left tells the calls that wait that a pod has left, and remembers its end. present is the number
+// Left passes the end of a pod that has left to the calls that wait for it, and remembers it. present is the number
 // of pods that are present.
 func (p *Pods[E]) Left(pod Pod, end E, present int) {
 	p.Ended(pod, end)
@@ -75,7 +75,7 @@ func (p *Pods[E]) ForgetOld(now time.Time) {
 // Forget forgets all pods that have left.
 func (p *Pods[E]) Forget() { p.left, p.mostPresent = nil, 0 }
 
-// Add adds a call that waits. It is told the end at once if the pod has left.
+// Add adds a call that waits. If the pod has left, the call has its result at once.
 func (p *Pods[E]) Add(w *Wait[E]) {
 	if p.waits == nil {
 		p.waits = map[string][]*Wait[E]{}

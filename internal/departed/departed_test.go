@@ -12,7 +12,7 @@ import (
 	"github.com/executorpods/watchsource/internal/departed"
 )
 
-// told returns what a call was told, "nothing" if it still waits.
+// told returns the result of a call, "nothing" if it still waits.
 func told(w *departed.Wait[string]) string {
 	select {
 	case result := <-w.Result():
@@ -29,7 +29,7 @@ func podOf(name, version string) departed.Pod {
 	return departed.Pod{Owner: "a", Namespace: "jobs", Name: name, ResourceVersion: version}
 }
 
-// A call is told the end of the pod that it waits for, and of no other.
+// A call receives the end of its pod, and of no other.
 func TestCallsAreTold(t *testing.T) {
 	for _, test := range []struct {
 		name, pod, created string
@@ -68,7 +68,7 @@ func TestCallsAreTold(t *testing.T) {
 	}
 }
 
-// A call that was removed is told nothing, and the others are.
+// A call that was removed receives nothing, and the others do.
 func TestRemovedCall(t *testing.T) {
 	pods := &departed.Pods[string]{}
 	removed, kept := departed.NewWait[string](nil, "p", ""), departed.NewWait[string](nil, "p", "")
