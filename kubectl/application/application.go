@@ -14,8 +14,8 @@ import (
 
 // An Application is the executors of one application. It is not safe for concurrent use.
 type Application struct {
-	// ID is the application id.
-	ID string
+	// ID identifies the application.
+	ID ID
 	// Rows are the executors that have not ended.
 	Rows Rows
 	// Ends are the executors that have ended.
@@ -30,7 +30,7 @@ type Application struct {
 }
 
 // New returns an application without executors.
-func New(id string) *Application {
+func New(id ID) *Application {
 	return &Application{ID: id, Rows: newRows(), Ends: newEnds(), states: map[watchsource.State]int{}}
 }
 
@@ -133,6 +133,14 @@ func State(e *watchsource.Executor) string {
 		return "Terminating"
 	}
 	return e.State.String()
+}
+
+// StateAfter returns the word for the state of an executor after a change.
+func StateAfter(change watchsource.Change) string {
+	if change.Gone == watchsource.Unselected {
+		return relabelled
+	}
+	return State(change.After)
 }
 
 // ExitCode returns the exit code of an executor, or "" if it is unknown.

@@ -27,7 +27,7 @@ func executor(id int, state watchsource.State) *watchsource.Executor {
 // and without a filter.
 func TestRowsAgainstASort(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	app := New("app")
+	app := New(Named("app"))
 	present := map[Key]*watchsource.Executor{}
 	for round := range 2000 {
 		var changes []watchsource.Change
@@ -94,7 +94,7 @@ func checkRows(t *testing.T, app *Application, present map[Key]*watchsource.Exec
 }
 
 func TestOrders(t *testing.T) {
-	app := New("app")
+	app := New(Named("app"))
 	var changes []watchsource.Change
 	add := func(id int, change func(*watchsource.Executor)) {
 		e := executor(id, watchsource.Running)
@@ -165,7 +165,7 @@ func TestDescriptions(t *testing.T) {
 
 // The list of the ends has a bound. The counts have none.
 func TestEndsBound(t *testing.T) {
-	app := New("app")
+	app := New(Named("app"))
 	for id := range maxEnds + 5 {
 		running := executor(id, watchsource.Running)
 		app.Apply([]watchsource.Change{{After: running}}, begin)

@@ -17,18 +17,25 @@ import (
 // maxEnds bounds the ends that are listed. The counts have no bound.
 const maxEnds = 10_000
 
-// An End is an executor that has ended, or that was deleted before it ended.
+// relabelled is the word for an executor whose pod belongs to another application.
+const relabelled = "Relabelled"
+
+// An End is an executor that has ended, or that has left before: its pod was deleted, or has the label
+// of another application.
 type End struct {
-	Number   int                   // counts the ends of the application from 1
-	Executor *watchsource.Executor // in its last state before the pod was deleted
-	At       time.Time
-	Gone     bool // the pod has been deleted
+	Number     int                   // counts the ends of the application from 1
+	Executor   *watchsource.Executor // in its last state before the pod left
+	At         time.Time
+	Gone       bool // the pod has been deleted
+	Relabelled bool // the executor has not ended; its pod belongs to another application, or to none
 }
 
 // Cause returns why the executor has ended, short enough to count equal causes.
 func (e *End) Cause() string {
 	x := e.Executor
 	switch {
+	case e.Relabelled:
+		return relabelled
 	case x.State == watchsource.Succeeded:
 		return "Completed"
 	case x.State != watchsource.Failed:
@@ -112,24 +119,25 @@ func (e *Ends) apply(change watchsource.Change, now time.Time) {
 	after, before := change.After, change.Before
 	switch {
 	case change.Ended:
-		e.add(after, now)
+		e.add(&End{Executor: after}, now)
 	case after.State != watchsource.Deleted:
 	case before != nil && before.State.Ended():
 		if end := e.last[KeyOf(after)]; end != nil {
-			end.Gone = true
+			end.Gone = change.Gone != watchsource.Unselected
 		}
 	default:
 		last := *after
 		if before != nil {
 			last.State = before.State
 		}
-		e.add(&last, now).Gone = true
+		left := change.Gone == watchsource.Unselected
+		e.add(&End{Executor: &last, Relabelled: left, Gone: !left}, now)
 	}
 }
 
-func (e *Ends) add(executor *watchsource.Executor, now time.Time) *End {
+func (e *Ends) add(end *End, now time.Time) {
 	e.total++
-	end := &End{Number: e.total, Executor: executor, At: executor.FinishedAt}
+	end.Number, end.At = e.total, end.Executor.FinishedAt
 	if end.At.IsZero() {
 		end.At = now
 	}
@@ -142,12 +150,11 @@ func (e *Ends) add(executor *watchsource.Executor, now time.Time) *End {
 		e.list = e.list[1:]
 	}
 	e.list = append(e.list, end)
-	e.last[KeyOf(executor)] = end
+	e.last[KeyOf(end.Executor)] = end
 	e.causes[end.Cause()]++
 	if end.Failed() {
 		e.failed++
 	}
-	return end
 }
 
 // Len returns the number of ends that are listed.

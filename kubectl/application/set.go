@@ -10,63 +10,53 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// A Set is the applications whose executors one store has. It is not safe for concurrent use.
+// A Set has the applications that a store has had. It keeps those that have no executors any more. It
+// is not safe for concurrent use.
 type Set struct {
-	idOf   func(*watchsource.Executor) string
-	apps   map[string]*Application
-	sorted []*Application
+	apps   map[ID]*Application
+	all    []*Application
+	sorted bool
 }
 
-// NewSet returns a set without applications. idOf returns the application of an executor.
-func NewSet(idOf func(*watchsource.Executor) string) *Set {
-	return &Set{idOf: idOf, apps: map[string]*Application{}}
-}
-
-// ByLabel returns the application id in the label of an executor's pod. The store must keep
-// the pods.
-func ByLabel(e *watchsource.Executor) string {
-	id, _ := e.Label(watchsource.LabelApp)
-	return id
-}
+// NewSet returns a set without applications.
+func NewSet() *Set { return &Set{apps: map[ID]*Application{}} }
 
 // Get returns the application with an id, and adds it if it is missing.
-func (s *Set) Get(id string) *Application {
+func (s *Set) Get(id ID) *Application {
 	app := s.apps[id]
 	if app == nil {
 		app = New(id)
 		s.apps[id] = app
-		s.sorted = append(s.sorted, app)
+		s.all, s.sorted = append(s.all, app), false
 	}
 	return app
 }
 
-// Apply applies a batch.
-func (s *Set) Apply(batch watchsource.Batch, now time.Time) {
-	changed := map[*Application]bool{}
-	for _, change := range batch.Changes {
-		app := s.Get(s.idOf(change.After))
-		app.apply(change, now)
-		changed[app] = true
-	}
-	for app := range changed {
-		app.Rows.settle()
-	}
-	slices.SortFunc(s.sorted, compareApplications)
+// Apply applies the changes of an application.
+func (s *Set) Apply(id ID, changes []watchsource.Change, now time.Time) {
+	s.Get(id).Apply(changes, now)
+	s.sorted = false
 }
 
 // Record adds the numbers of running executors to the histories.
 func (s *Set) Record(now time.Time) {
-	for _, app := range s.sorted {
+	for _, app := range s.all {
 		app.History.Record(app.Count(watchsource.Running), now)
 	}
 }
 
 // All returns the applications: those with executors in trouble first, those without
 // executors last. The slice is valid until the next change.
-func (s *Set) All() []*Application { return s.sorted }
+func (s *Set) All() []*Application {
+	if !s.sorted {
+		slices.SortFunc(s.all, compareApplications)
+		s.sorted = true
+	}
+	return s.all
+}
 
 func compareApplications(a, b *Application) int {
-	return cmp.Or(cmp.Compare(rankOf(a), rankOf(b)), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(rankOf(a), rankOf(b)), cmp.Compare(a.ID.Name, b.ID.Name), cmp.Compare(a.ID.Namespace, b.ID.Namespace))
 }
 
 func rankOf(a *Application) int {

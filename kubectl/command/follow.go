@@ -18,9 +18,9 @@ import (
 const batchInterval = 100 * time.Millisecond
 
 // follow prints each change until ctx ends.
-func (o *options) follow(ctx context.Context, store *watchsource.Store) error {
-	for batch := range store.Batches(ctx, batchInterval) {
-		if err := o.printChanges(batch.Changes); err != nil {
+func (o *options) follow(ctx context.Context, store *application.Store) error {
+	for app, batch := range store.Batches(ctx, batchInterval) {
+		if err := o.printChanges(app, batch.Changes); err != nil {
 			return err
 		}
 	}
@@ -31,19 +31,21 @@ func (o *options) follow(ctx context.Context, store *watchsource.Store) error {
 type changeObject struct {
 	Time   time.Time `json:"time"`
 	Ended  bool      `json:"ended"`
+	Gone   string    `json:"gone,omitempty"` // how the executor has left
 	Before *object   `json:"before"`
 	After  *object   `json:"after"`
 }
 
-func (o *options) printChanges(changes []watchsource.Change) error {
+func (o *options) printChanges(app application.ID, changes []watchsource.Change) error {
 	for _, change := range changes {
 		var err error
 		switch o.output {
 		case "", "wide":
-			_, err = fmt.Fprintln(o.streams.Out, o.line(change, time.Now()))
+			_, err = fmt.Fprintln(o.streams.Out, o.line(app, change, time.Now()))
 		default:
 			err = o.print(change.After, changeObject{
-				Time: time.Now().UTC(), Ended: change.Ended, Before: o.object(change.Before), After: o.object(change.After),
+				Time: time.Now().UTC(), Ended: change.Ended, Gone: change.Gone.String(),
+				Before: objectOf(app, change.Before), After: objectOf(app, change.After),
 			})
 		}
 		if err != nil {
@@ -54,14 +56,17 @@ func (o *options) printChanges(changes []watchsource.Change) error {
 }
 
 // line returns a change as one line.
-func (o *options) line(change watchsource.Change, now time.Time) string {
+func (o *options) line(app application.ID, change watchsource.Change, now time.Time) string {
 	after := change.After
 	parts := []string{now.Format(time.TimeOnly)}
+	if o.allNamespaces {
+		parts = append(parts, fmt.Sprintf("%-12s", application.Printable(after.Namespace)))
+	}
 	if o.appID == "" {
-		parts = append(parts, fmt.Sprintf("%-20s", application.Printable(o.appOf(after))))
+		parts = append(parts, fmt.Sprintf("%-20s", application.Printable(app.Name)))
 	}
 	parts = append(parts, fmt.Sprintf("%-5s", application.Printable(cmp.Or(after.ID, "-"))))
-	state := application.State(after)
+	state := application.StateAfter(change)
 	if before := change.Before; before != nil {
 		if was := application.State(before); was != state {
 			state = was + " -> " + state
@@ -82,8 +87,8 @@ func (o *options) line(change watchsource.Change, now time.Time) string {
 
 // followUntilEnded waits until all executors of the application have ended. It prints the
 // changes if the user asks for them, and at the end how the executors have ended.
-func (o *options) followUntilEnded(ctx context.Context, source *watchsource.WatchSnapshotSource, store *watchsource.Store) error {
-	app := application.New(o.appID)
+func (o *options) followUntilEnded(ctx context.Context, source *watchsource.WatchSnapshotSource, store *application.Store) error {
+	app := application.New(application.Named(o.appID))
 	done := make(chan struct{})
 	defer close(done)
 	batches := batchesOf(ctx, store, done)
@@ -96,7 +101,7 @@ func (o *options) followUntilEnded(ctx context.Context, source *watchsource.Watc
 				return errors.New("stopped before all executors had ended")
 			}
 			if o.watch {
-				if err := o.printChanges(batch.Changes); err != nil {
+				if err := o.printChanges(app.ID, batch.Changes); err != nil {
 					return err
 				}
 			}
@@ -114,7 +119,7 @@ func (o *options) followUntilEnded(ctx context.Context, source *watchsource.Watc
 
 // summarize prints how the executors have ended.
 func (o *options) summarize(app *application.Application) error {
-	fmt.Fprintf(o.streams.ErrOut, "All executors of %s have ended: %s.\n", app.ID, app.Ends.Causes())
+	fmt.Fprintf(o.streams.ErrOut, "All executors of %s have ended: %s.\n", app.ID.Name, app.Ends.Causes())
 	if o.exitStatus && app.Ends.Failed() > 0 {
 		return errFailed
 	}
@@ -123,11 +128,11 @@ func (o *options) summarize(app *application.Application) error {
 
 // batchesOf returns a channel with the batches. It is closed when ctx has ended, after the
 // last batch, and when the receiver is done.
-func batchesOf(ctx context.Context, store *watchsource.Store, done <-chan struct{}) <-chan watchsource.Batch {
+func batchesOf(ctx context.Context, store *application.Store, done <-chan struct{}) <-chan watchsource.Batch {
 	batches := make(chan watchsource.Batch)
 	go func() {
 		defer close(batches)
-		for batch := range store.Batches(ctx, batchInterval) {
+		for _, batch := range store.Batches(ctx, batchInterval) {
 			select {
 			case batches <- batch:
 			case <-done:

@@ -43,12 +43,12 @@ type object struct {
 	FinishedAt      *time.Time `json:"finishedAt,omitempty"`
 }
 
-func (o *options) object(e *watchsource.Executor) *object {
+func objectOf(app application.ID, e *watchsource.Executor) *object {
 	if e == nil {
 		return nil
 	}
 	x := &object{
-		Application: o.appOf(e), ID: e.ID, Namespace: e.Namespace, Pod: e.Name,
+		Application: app.Name, ID: e.ID, Namespace: e.Namespace, Pod: e.Name,
 		UID: string(e.UID), ResourceVersion: e.ResourceVersion,
 		State: e.State.String(), Terminating: e.Terminating, Restarts: e.Restarts,
 		Reason: e.Reason, Message: e.Message, Disruption: e.Disruption, Problem: e.Problem,
@@ -69,19 +69,22 @@ func timeOrNil(t time.Time) *time.Time {
 }
 
 // printOnce prints the executors that have pods.
-func (o *options) printOnce(snapshot watchsource.Snapshot, namespace string) error {
-	if snapshot.Len() == 0 && (o.output == "" || o.output == "wide") {
+func (o *options) printOnce(store *application.Store, namespace string) error {
+	apps := application.Sorted(store.Owners())
+	if len(apps) == 0 && (o.output == "" || o.output == "wide") {
 		fmt.Fprintln(o.streams.ErrOut, o.noneFound(namespace))
 		return nil
 	}
 	switch o.output {
 	case "", "wide":
 		return printers.NewTablePrinter(printers.PrintOptions{Wide: o.output == "wide", NoHeaders: o.noHeaders}).
-			PrintObj(o.table(snapshot, time.Now()), o.streams.Out)
+			PrintObj(o.table(apps, store, time.Now()), o.streams.Out)
 	}
-	for e := range snapshot.All() {
-		if err := o.print(&e, o.object(&e)); err != nil {
-			return err
+	for _, app := range apps {
+		for e := range store.Snapshot(app).All() {
+			if err := o.print(&e, objectOf(app, &e)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -116,35 +119,44 @@ func (o *options) print(e *watchsource.Executor, value any) error {
 	}
 }
 
-// table returns the executors as a table for kubectl's printer.
-func (o *options) table(snapshot watchsource.Snapshot, now time.Time) *metav1.Table {
-	const wide = 1 // the priority of the columns of -o wide
-	table := &metav1.Table{ColumnDefinitions: []metav1.TableColumnDefinition{
-		{Name: "Executor"}, {Name: "State"}, {Name: "Exit"}, {Name: "Age"}, {Name: "Pod"}, {Name: "Reason"},
-		{Name: "Restarts", Priority: wide}, {Name: "Node", Priority: wide}, {Name: "IP", Priority: wide}, {Name: "Message", Priority: wide},
-	}}
-	var scope []metav1.TableColumnDefinition
-	if o.allNamespaces {
-		scope = append(scope, metav1.TableColumnDefinition{Name: "Namespace"})
-	}
-	if o.appID == "" {
-		scope = append(scope, metav1.TableColumnDefinition{Name: "Application"})
-	}
-	table.ColumnDefinitions = append(scope, table.ColumnDefinitions...)
-	for e := range snapshot.All() {
-		var cells []any
-		if o.allNamespaces {
-			cells = append(cells, application.Printable(e.Namespace))
+// table returns the executors of applications as a table for kubectl's printer.
+func (o *options) table(apps []application.ID, store *application.Store, now time.Time) *metav1.Table {
+	table := &metav1.Table{ColumnDefinitions: o.columns()}
+	for _, app := range apps {
+		for e := range store.Snapshot(app).All() {
+			table.Rows = append(table.Rows, metav1.TableRow{Cells: o.cells(app, &e, now)})
 		}
-		if o.appID == "" {
-			cells = append(cells, application.Printable(o.appOf(&e)))
-		}
-		table.Rows = append(table.Rows, metav1.TableRow{Cells: append(cells,
-			text(e.ID), application.State(&e), text(application.ExitCode(&e)), age(e.CreatedAt, now), text(e.Name), text(shortReason(&e)),
-			e.Restarts, text(e.Node), text(e.PodIP), text(strings.TrimSpace(e.Message)),
-		)})
 	}
 	return table
+}
+
+func (o *options) columns() []metav1.TableColumnDefinition {
+	const wide = 1 // the priority of the columns of -o wide
+	var columns []metav1.TableColumnDefinition
+	if o.allNamespaces {
+		columns = append(columns, metav1.TableColumnDefinition{Name: "Namespace"})
+	}
+	if o.appID == "" {
+		columns = append(columns, metav1.TableColumnDefinition{Name: "Application"})
+	}
+	return append(columns, []metav1.TableColumnDefinition{
+		{Name: "Executor"}, {Name: "State"}, {Name: "Exit"}, {Name: "Age"}, {Name: "Pod"}, {Name: "Reason"},
+		{Name: "Restarts", Priority: wide}, {Name: "Node", Priority: wide}, {Name: "IP", Priority: wide}, {Name: "Message", Priority: wide},
+	}...)
+}
+
+func (o *options) cells(app application.ID, e *watchsource.Executor, now time.Time) []any {
+	var cells []any
+	if o.allNamespaces {
+		cells = append(cells, application.Printable(e.Namespace))
+	}
+	if o.appID == "" {
+		cells = append(cells, application.Printable(app.Name))
+	}
+	return append(cells,
+		text(e.ID), application.State(e), text(application.ExitCode(e)), age(e.CreatedAt, now), text(e.Name), text(shortReason(e)),
+		e.Restarts, text(e.Node), text(e.PodIP), text(strings.TrimSpace(e.Message)),
+	)
 }
 
 // shortReason returns the reason without the message.

@@ -53,7 +53,7 @@ func (o *options) show(ctx context.Context, target target) error {
 	case o.watch:
 		return o.follow(ctx, store)
 	default:
-		return o.printOnce(store.Snapshot(), target.namespace)
+		return o.printOnce(store, target.namespace)
 	}
 }
 
@@ -86,7 +86,7 @@ func (o *options) connect() (target, error) {
 
 // watchExecutors returns a source and its store. All applications share one source, which
 // selects by the role and by the presence of an application id.
-func (o *options) watchExecutors(t target) (*watchsource.Store, *watchsource.WatchSnapshotSource) {
+func (o *options) watchExecutors(t target) (*application.Store, *watchsource.WatchSnapshotSource) {
 	var storeOptions []watchsource.StoreOption
 	if len(o.containers) > 0 {
 		storeOptions = append(storeOptions, watchsource.WithExecutorContainer(o.containers...))
@@ -101,7 +101,7 @@ func (o *options) watchExecutors(t target) (*watchsource.Store, *watchsource.Wat
 		storeOptions = append(storeOptions, watchsource.WithLogger(logr.Discard()))
 		sourceOptions = append(sourceOptions, watchsource.WithLogger(logr.Discard()))
 	}
-	store := watchsource.NewStore(storeOptions...)
+	store := application.NewStore(o.appID, storeOptions...)
 	return store, watchsource.NewWatchSnapshotSource(store, t.client, sourceOptions...)
 }
 
@@ -136,12 +136,4 @@ func start(ctx context.Context, source *watchsource.WatchSnapshotSource, appID s
 func (o *options) useScreen() bool {
 	return o.output == "" && !o.untilEnded && !o.noHeaders &&
 		printers.IsTerminal(o.streams.Out) && os.Getenv("TERM") != "dumb"
-}
-
-// appOf returns the application of an executor.
-func (o *options) appOf(e *watchsource.Executor) string {
-	if o.appID != "" {
-		return o.appID
-	}
-	return application.ByLabel(e)
 }

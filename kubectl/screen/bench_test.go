@@ -14,6 +14,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/kubectl/application"
 	"github.com/executorpods/watchsource/watchtest"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -34,7 +35,7 @@ func BenchmarkScreen(b *testing.B) {
 
 func benchmarkScreen(b *testing.B, withScreen bool) {
 	const executors, perSecond = 50_000, 200
-	store := watchsource.NewStore(watchsource.WithLogger(logr.Discard()))
+	store := application.NewStore(testApp, watchsource.WithLogger(logr.Discard()))
 	source := watchsource.NewWatchSnapshotSource(store, watchtest.NewServer().Client(), watchsource.WithLogger(logr.Discard()))
 	if err := source.Start(testApp); err != nil {
 		b.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/kubectl/application"
 	"github.com/executorpods/watchsource/kubectl/internal/emulator"
 	"github.com/executorpods/watchsource/watchtest"
 	"github.com/go-logr/logr"
@@ -60,10 +61,18 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// open shows an application, or all applications if appID is empty.
+// open shows an application, or all applications if appID is empty, as for the namespace of the
+// pods.
 func open(t *testing.T, server *watchtest.Server, appID string, width, height int) *terminal {
 	t.Helper()
-	store := watchsource.NewStore()
+	return openIn(t, server, testSpace, appID, width, height)
+}
+
+// openIn shows an application, or all applications if appID is empty, as for a namespace or, if
+// that is empty, for all namespaces.
+func openIn(t *testing.T, server *watchtest.Server, namespace, appID string, width, height int) *terminal {
+	t.Helper()
+	store := application.NewStore(appID)
 	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard())}
 	if appID == "" {
 		opts = append(opts, watchsource.WithSelector(func(string) labels.Selector {
@@ -81,7 +90,7 @@ func open(t *testing.T, server *watchtest.Server, appID string, width, height in
 	ctx, cancel := context.WithCancel(t.Context())
 	term := &terminal{t: t, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
 	term.writes.Writer = term.emulator
-	config := Config{AppID: appID, Namespace: testSpace, Source: source, Store: store}
+	config := Config{AppID: appID, Namespace: namespace, Source: source, Store: store}
 	term.program = newProgram(ctx, config,
 		tea.WithInput(term.emulator), tea.WithOutput(&term.writes), tea.WithWindowSize(width, height),
 		tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}))

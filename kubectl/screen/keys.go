@@ -91,7 +91,7 @@ func (m *model) move(n int) {
 	switch {
 	case m.app == nil:
 		apps := m.set.All()
-		m.appCursor.move(n, len(apps), func(i int) string { return apps[i].ID })
+		m.appCursor.move(n, len(apps), func(i int) application.ID { return apps[i].ID })
 	case m.ends:
 		m.endCursor.move(n, m.app.Ends.Len(), func(i int) int { return m.app.Ends.Page(i, i+1)[0].Number })
 	default:

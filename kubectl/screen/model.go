@@ -11,8 +11,14 @@ import (
 	"github.com/executorpods/watchsource/kubectl/application"
 )
 
-// A batchMsg is a batch of the store.
-type batchMsg watchsource.Batch
+// A batchesMsg has batches of the store.
+type batchesMsg []appBatch
+
+// An appBatch has the changes of an application.
+type appBatch struct {
+	app     application.ID
+	changes []watchsource.Change
+}
 
 // A tickMsg comes once in tickInterval, for the ages.
 type tickMsg struct{}
@@ -43,7 +49,7 @@ type model struct {
 	page          page
 	before        page                     // the page from which help was opened
 	app           *application.Application // nil on the page of the applications
-	appCursor     cursor[string]
+	appCursor     cursor[application.ID]
 	rowCursor     cursor[application.Key]
 	endCursor     cursor[int]
 	detail        application.Key // of the page of details
@@ -53,13 +59,9 @@ type model struct {
 }
 
 func newModel(config Config) *model {
-	idOf := application.ByLabel
+	m := &model{config: config, set: application.NewSet(), width: 80, height: 24}
 	if config.AppID != "" {
-		idOf = func(*watchsource.Executor) string { return config.AppID }
-	}
-	m := &model{config: config, set: application.NewSet(idOf), width: 80, height: 24}
-	if config.AppID != "" {
-		m.page, m.app = executors, m.set.Get(config.AppID)
+		m.page, m.app = executors, m.set.Get(application.Named(config.AppID))
 	}
 	m.observe()
 	return m
@@ -74,8 +76,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
-	case batchMsg:
-		m.set.Apply(watchsource.Batch(msg), time.Now())
+	case batchesMsg:
+		now := time.Now()
+		for _, batch := range msg {
+			m.set.Apply(batch.app, batch.changes, now)
+		}
 	case tea.KeyPressMsg:
 		cmd = m.press(msg)
 	}
@@ -100,7 +105,7 @@ func (m *model) observe() {
 // follow moves the cursors to where their rows have moved.
 func (m *model) follow() {
 	apps := m.set.All()
-	m.appCursor.follow(len(apps), func(id string) int {
+	m.appCursor.follow(len(apps), func(id application.ID) int {
 		return slices.IndexFunc(apps, func(app *application.Application) bool { return app.ID == id })
 	})
 	if m.app == nil {

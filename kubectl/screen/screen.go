@@ -2,9 +2,9 @@
 
 // Package screen shows the executors of applications in a terminal, and updates them in place.
 //
-// One goroutine ranges over the batches of a store and sends each as a message to the program
-// of Bubble Tea, and another sends a tick each second. The model keeps the rows, and a frame
-// reads only the visible ones.
+// One goroutine ranges over the batches of a store, a second sends them as messages to the program
+// of Bubble Tea, and a third sends a tick each second. The model keeps the rows, and a frame reads
+// only the visible ones.
 package screen
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/charmbracelet/x/term"
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/internal/sleep"
+	"github.com/executorpods/watchsource/kubectl/application"
 )
 
 const (
@@ -25,20 +26,23 @@ const (
 	frameInterval = 100 * time.Millisecond
 	// tickInterval is the time between two frames while nothing changes: ages grow.
 	tickInterval = time.Second
+	// maxBatches bounds the batches that wait for a message. Each application has its own batch, and
+	// a message costs a frame.
+	maxBatches = 1024
 	// maxSilence is how long the API server may send nothing before the view counts as blind.
 	maxSilence = 3 * time.Minute
 )
 
 // A Config has what a screen shows.
 type Config struct {
-	// AppID is the application to show. If it is empty, the screen begins with a list of all
-	// applications, and the store must keep the pods, because a label has the application.
+	// AppID is the name of the application to show, with which Store was made. If it is empty, the
+	// screen begins with a list of all applications.
 	AppID string
-	// Namespace is where the executors are, for the title. It may be empty.
+	// Namespace is where the executors are, empty for all namespaces.
 	Namespace string
 	// Source is the source that feeds Store. It is started.
 	Source *watchsource.WatchSnapshotSource
-	Store  *watchsource.Store
+	Store  *application.Store
 }
 
 // Run shows the screen until the user quits or ctx ends. It returns after its goroutines have
@@ -62,9 +66,16 @@ func newProgram(ctx context.Context, config Config, opts ...tea.ProgramOption) *
 func run(ctx context.Context, config Config, program *tea.Program) error {
 	feedCtx, cancel := context.WithCancel(ctx)
 	var feeding sync.WaitGroup
+	batches := make(chan appBatch, maxBatches)
 	feeding.Go(func() {
-		for batch := range config.Store.Batches(feedCtx, frameInterval) {
-			program.Send(batchMsg(batch))
+		defer close(batches)
+		for app, batch := range config.Store.Batches(feedCtx, frameInterval) {
+			batches <- appBatch{app, batch.Changes}
+		}
+	})
+	feeding.Go(func() {
+		for batch := range batches {
+			program.Send(batchesMsg(withNext(batch, batches)))
 		}
 	})
 	feeding.Go(func() {
@@ -79,4 +90,20 @@ func run(ctx context.Context, config Config, program *tea.Program) error {
 		return nil // the caller has ended it
 	}
 	return err
+}
+
+// withNext returns a batch and those that wait behind it.
+func withNext(first appBatch, waiting <-chan appBatch) []appBatch {
+	all := []appBatch{first}
+	for {
+		select {
+		case batch, ok := <-waiting:
+			if !ok {
+				return all
+			}
+			all = append(all, batch)
+		default:
+			return all
+		}
+	}
 }

@@ -178,11 +178,48 @@ func (m *model) endTable(height int) []string {
 	return lines
 }
 
-func (m *model) applicationTable(height int) []string {
-	columns := []column{{"APPLICATION", min(max(m.width/3, 14), 50)}, {"RUNNING", 8}, {"PENDING", 8}, {"FAILED", 7}, {"AGE", 7}, {"ENDS", 0}}
-	if m.width < 60 {
-		columns = append(columns[:4:4], column{"", 0})
+// applicationColumns returns the columns that fit. The applications of all namespaces have theirs.
+func (m *model) applicationColumns() []column {
+	columns := []column{{"APPLICATION", min(max(m.width/3, 14), 50)}}
+	narrow := m.width < 60
+	if m.config.Namespace == "" {
+		if narrow {
+			return []column{{"NAMESPACE", 10}, {"APPLICATION", 13}, {"RUNNING", 8}, {"FAILED", 0}}
+		}
+		columns = []column{{"NAMESPACE", min(m.width/6, 30)}, {"APPLICATION", min(m.width/4, 50)}}
 	}
+	columns = append(columns, column{"RUNNING", 8}, column{"PENDING", 8}, column{"FAILED", 7})
+	if narrow {
+		return append(columns, column{"", 0})
+	}
+	return append(columns, column{"AGE", 7}, column{"ENDS", 0})
+}
+
+func (m *model) applicationCells(app *application.Application, columns []column) []string {
+	cells := make([]string, len(columns))
+	for i, c := range columns {
+		switch c.title {
+		case "NAMESPACE":
+			cells[i] = orDash(application.Printable(app.ID.Namespace))
+		case "APPLICATION":
+			cells[i] = orDash(application.Printable(app.ID.Name))
+		case "RUNNING":
+			cells[i] = fmt.Sprint(app.Count(watchsource.Running))
+		case "PENDING":
+			cells[i] = fmt.Sprint(app.Count(watchsource.Pending))
+		case "FAILED":
+			cells[i] = fmt.Sprint(app.Ends.Failed())
+		case "AGE":
+			cells[i] = duration.HumanDuration(app.Age(m.now))
+		case "ENDS":
+			cells[i] = app.Ends.Causes()
+		}
+	}
+	return cells
+}
+
+func (m *model) applicationTable(height int) []string {
+	columns := m.applicationColumns()
 	apps := m.set.All()
 	from := m.appCursor.scroll(max(height-1, 0), len(apps))
 	to := min(from+max(height-1, 0), len(apps))
@@ -195,15 +232,7 @@ func (m *model) applicationTable(height int) []string {
 		case app.Rows.Total() == 0:
 			style = styles.faint
 		}
-		cells := []string{
-			orDash(application.Printable(app.ID)),
-			fmt.Sprint(app.Count(watchsource.Running)),
-			fmt.Sprint(app.Count(watchsource.Pending)),
-			fmt.Sprint(app.Ends.Failed()),
-			duration.HumanDuration(app.Age(m.now)),
-			app.Ends.Causes(),
-		}
-		lines = append(lines, m.row(columns, cells[:len(columns)], style, from+i == m.appCursor.index))
+		lines = append(lines, m.row(columns, m.applicationCells(app, columns), style, from+i == m.appCursor.index))
 	}
 	if len(apps) == 0 {
 		lines = append(lines, styles.faint.Render("   no application yet"))

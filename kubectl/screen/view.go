@@ -3,6 +3,7 @@
 package screen
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func (m *model) title() string {
 	name, namespace := "all applications", m.config.Namespace
 	var history, running string
 	if m.app != nil {
-		name = m.app.ID
+		name, namespace = m.app.ID.Name, cmp.Or(namespace, m.app.ID.Namespace)
 		history = styles.running.Render(m.app.History.String())
 		running = fmt.Sprintf("%d of %d running", m.app.Count(watchsource.Running), m.app.Rows.Total())
 		if age := m.app.Age(m.now); age > 0 {
