@@ -102,17 +102,16 @@ func TestApplicationComesBack(t *testing.T) {
 
 // Each application has a batch of its own. Those that wait together are one message.
 func TestBatchesThatWait(t *testing.T) {
-	waiting := make(chan appBatch, maxBatches)
-	for range maxBatches {
+	for _, ended := range []bool{false, true} {
+		waiting := make(chan appBatch, 3)
 		waiting <- appBatch{}
-	}
-	if got := len(withNext(appBatch{}, waiting)); got != 1+maxBatches {
-		t.Errorf("got %d batches, want all %d", got, 1+maxBatches)
-	}
-	waiting <- appBatch{}
-	close(waiting)
-	if got := len(withNext(appBatch{}, waiting)); got != 2 {
-		t.Errorf("got %d batches before the end, want 2", got)
+		waiting <- appBatch{}
+		if ended {
+			close(waiting)
+		}
+		if got := len(withNext(appBatch{}, waiting)); got != 3 {
+			t.Errorf("got %d batches in a message, want the first and the 2 that wait; ended: %v", got, ended)
+		}
 	}
 }
 
