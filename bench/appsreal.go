@@ -18,7 +18,7 @@ import (
 
 // compareAppsReal lets each consumer in turn watch all applications on a real API server,
 // and measures its cost to the server.
-func compareAppsReal(ctx context.Context, o appsOptions, out, progress io.Writer) error {
+func compareAppsReal(ctx context.Context, p plan, o appsOptions, out, progress io.Writer) error {
 	dir, err := os.MkdirTemp("", "watchsource-bench-*")
 	if err != nil {
 		return err
@@ -29,28 +29,28 @@ func compareAppsReal(ctx context.Context, o appsOptions, out, progress io.Writer
 		return err
 	}
 	defer stop()
-	w := &writer{pods: o.pods, apps: o.apps}
+	w := &writer{pods: p.pods, apps: p.apps}
 	if err := w.prepare(ctx, o.kubeconfig, progress); err != nil {
 		return err
 	}
-	report := appsRealReport{Machine: thisMachine(), Apps: o.apps, Pods: o.pods, Updates: o.updates}
-	named, err := realConsumers(o.consumers)
+	report := appsRealReport{Machine: thisMachine(), Apps: p.apps, Pods: p.pods, Updates: p.updates}
+	named, err := realConsumers(strings.Join(p.consumers, ","))
 	if err != nil {
 		return err
 	}
 	for _, c := range named {
 		report.Series = append(report.Series, appsRealSeries{series: series{Consumer: c.name, Title: c.title}})
 	}
-	for round := range o.rounds {
+	for round := range p.rounds {
 		for i := range report.Series {
 			s := &report.Series[i]
-			f, costs, err := appsRealRound(ctx, s.Consumer, o, w)
+			f, costs, err := appsRealRound(ctx, s.Consumer, p, o.kubeconfig, w)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.Consumer, err)
 			}
 			s.Rounds, s.Server = append(s.Rounds, f), append(s.Server, costs)
 			fmt.Fprintf(progress, "round %d of %d, %s: %.0f writes per second, %.0f us of the API server's CPU per write\n",
-				round+1, o.rounds, s.Consumer, costs.WritesPerSecond, costs.WriteCPUMicros)
+				round+1, p.rounds, s.Consumer, costs.WritesPerSecond, costs.WriteCPUMicros)
 		}
 	}
 	fmt.Fprint(out, report.markdown())
@@ -66,7 +66,7 @@ type serverCosts struct {
 }
 
 // appsRealRound measures one consumer once. The writer makes its updates as fast as it can.
-func appsRealRound(ctx context.Context, consumer string, o appsOptions, w *writer) (f figures, costs serverCosts, err error) {
+func appsRealRound(ctx context.Context, consumer string, p plan, kubeconfig string, w *writer) (f figures, costs serverCosts, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	if err := w.removeMarkers(ctx); err != nil {
@@ -77,8 +77,8 @@ func appsRealRound(ctx context.Context, consumer string, o appsOptions, w *write
 		return f, costs, err
 	}
 	args := []string{
-		"-consumer", consumer, "-kubeconfig", o.kubeconfig,
-		"-apps", strconv.Itoa(o.apps), "-pods", strconv.Itoa(o.pods), "-updates", strconv.Itoa(o.updates),
+		"-consumer", consumer, "-kubeconfig", kubeconfig,
+		"-apps", strconv.Itoa(p.apps), "-pods", strconv.Itoa(p.pods), "-updates", strconv.Itoa(p.updates),
 	}
 	process, err := startConsumer(ctx, args...)
 	if err != nil {
@@ -91,7 +91,7 @@ func appsRealRound(ctx context.Context, consumer string, o appsOptions, w *write
 			return err
 		}
 		began := time.Now()
-		if _, err := w.churn(ctx, o.updates, 0); err != nil {
+		if _, err := w.churn(ctx, p.updates, 0); err != nil {
 			return err
 		}
 		took := time.Since(began)
@@ -102,8 +102,8 @@ func appsRealRound(ctx context.Context, consumer string, o appsOptions, w *write
 		costs = serverCosts{
 			StartCPUSeconds: complete.cpuBefore - empty.cpu,
 			HeapBytes:       complete.heap - empty.heap,
-			WritesPerSecond: float64(o.updates) / took.Seconds(),
-			WriteCPUMicros:  (after.cpuBefore - complete.cpu) * 1e6 / float64(o.updates),
+			WritesPerSecond: float64(p.updates) / took.Seconds(),
+			WriteCPUMicros:  (after.cpuBefore - complete.cpu) * 1e6 / float64(p.updates),
 		}
 		return w.createMarkers(ctx)
 	})

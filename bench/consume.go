@@ -33,6 +33,7 @@ type assignment struct {
 	watches    int    // how often the consumer is started
 	resumed    bool   // the first watches end before they are measured
 	profile    string // file for a profile of the CPU, "" for none
+	heap       string // file for a profile of the heap, "" for none
 	samples    string // file for the times at which versions were seen, "" for none
 }
 
@@ -85,6 +86,9 @@ func consume(ctx context.Context, a assignment, out io.Writer) error {
 	}
 	before, err := readCollected()
 	if err != nil {
+		return err
+	}
+	if err := writeHeapProfile(a.heap); err != nil {
 		return err
 	}
 	goroutines := runtime.NumGoroutine()
@@ -208,6 +212,19 @@ func startProfile(path string) (stop func() error, err error) {
 		pprof.StopCPUProfile()
 		return file.Close()
 	}, nil
+}
+
+// writeHeapProfile writes what was allocated and is still used, unless path is empty.
+func writeHeapProfile(path string) error {
+	if path == "" {
+		return nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return pprof.Lookup("heap").WriteTo(file, 0)
 }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

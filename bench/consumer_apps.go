@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +23,7 @@ const (
 	allFramesName    = "apps-floor"
 	nothingName      = "apps-nothing"
 	oneSourceName    = "apps-one-source"
+	storeByName      = "apps-store-by"
 	indexName        = "apps-informer-index"
 	sharedName       = "apps-shared"
 	sharedUnusedName = "apps-shared-unused"
@@ -33,21 +33,29 @@ const (
 	informersName    = "apps-informers"
 )
 
-// appConsumersFor returns the names of the consumers to compare on the replay server, or on
-// a real API server.
-func appConsumersFor(realServer bool) string {
-	names := []string{allFramesName, oneSourceName, sharedName, sourcesName, indexName, handlersName, informersName, sharedUnusedName, blockedName}
-	if realServer {
-		names = []string{nothingName, oneSourceName, sharedName, sourcesName, indexName, informersName}
+// mostWatches is the most applications for which each consumer is compared. For more of them only
+// those take part that have one watch and one handler.
+const mostWatches = 1_000
+
+// appConsumersFor returns the names of the consumers to compare on the replay server.
+func appConsumersFor(apps int) []string {
+	if apps > mostWatches {
+		return []string{allFramesName, oneSourceName, storeByName, sharedName, indexName}
 	}
-	return strings.Join(names, ",")
+	return []string{
+		allFramesName, oneSourceName, storeByName, sharedName, sourcesName, indexName, handlersName, informersName, sharedUnusedName, blockedName,
+	}
 }
+
+// appConsumersReal are the names of the consumers to compare on a real API server.
+var appConsumersReal = []string{nothingName, oneSourceName, storeByName, sharedName, sourcesName, indexName, informersName}
 
 // appConsumers keep a view of each of many applications in one process.
 var appConsumers = []consumer{
 	{name: nothingName, title: "no watch", start: startNothing},
 	{name: allFramesName, title: "the floor: frames of one stream read, nothing else", start: startAllFrames},
 	{name: oneSourceName, title: "one source for all pods, applications not separated", start: startOneSource},
+	{name: storeByName, title: "StoreBy, divided by application", start: startStoreBy},
 	{name: sharedName, title: "SharedWatch, a source for each application", start: startSharedSources},
 	{name: sourcesName, title: "a source with a watch for each application", start: startSources},
 	{name: indexName, title: "one SharedInformer with a label index", start: startIndexedInformer},
@@ -73,6 +81,37 @@ func startAllFrames(ctx context.Context, s env) (any, error) {
 func startOneSource(ctx context.Context, s env) (any, error) {
 	s.selector = executorSelector
 	return startWatchsource(ctx, s)
+}
+
+// startStoreBy divides a store by application. One reader is shown the changes of all of them, as the
+// workers of an operator are.
+func startStoreBy(ctx context.Context, s env) (any, error) {
+	s.selector = executorSelector
+	store := watchsource.NewStoreBy(func(pod metav1.Object) (string, bool) {
+		app, ok := pod.GetLabels()[watchsource.LabelApp]
+		return app, ok
+	})
+	if err := startSource(ctx, s, store); err != nil {
+		return nil, err
+	}
+	shown := make(chan struct{})
+	go func() {
+		missing := s.apps // batches of the view
+		for _, batch := range store.Batches(ctx, 0) {
+			for _, change := range batch.Changes {
+				s.recorder.see(change.After.Name, change.After.ResourceVersion)
+			}
+			if missing--; missing == 0 {
+				close(shown)
+			}
+		}
+	}()
+	select {
+	case <-shown:
+		return store, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func startSharedSources(ctx context.Context, s env) (any, error) {

@@ -124,6 +124,7 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	flags.IntVar(&a.watches, "watches", 1, "number of consumers in the process")
 	flags.BoolVar(&a.resumed, "resumed", false, "end the first watches before the measurement")
 	flags.StringVar(&a.profile, "profile", "", "write a profile of the CPU to this `file`")
+	flags.StringVar(&a.heap, "heap", "", "write a profile of the heap to this `file` once the view is complete")
 	flags.StringVar(&a.samples, "samples", "", "write to this `file` what was seen when")
 	if err := parse(flags, args); err != nil {
 		return err
