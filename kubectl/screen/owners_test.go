@@ -52,8 +52,8 @@ func TestApplicationsOfOneID(t *testing.T) {
 	})
 }
 
-// A pod whose label moves to another application leaves the first, where it is listed as such. It
-// is neither deleted nor failed.
+// A pod whose label moves to another application leaves the first one, which lists it as
+// Relabelled. It is neither deleted nor failed.
 func TestRelabelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -100,7 +100,7 @@ func TestApplicationComesBack(t *testing.T) {
 	})
 }
 
-// Each application has a batch of its own. Those that wait together are one message.
+// Each application has its own batch. Batches that wait together are one message.
 func TestBatchesThatWait(t *testing.T) {
 	for _, ended := range []bool{false, true} {
 		waiting := make(chan appBatch, 3)
