@@ -200,15 +200,19 @@ func (s *StoreBy[K]) updatePod(pod *podwire.Pod, version string) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.eventVersion = version
-	before, known := r.find(pod)
+	p, known := r.find(pod)
 	if known != nil && rv.Older(pod.ResourceVersion, known.ResourceVersion) {
 		return
 	}
-	if before != nil && (!owned || before.owner != owner) {
-		r.remove(before, pod, Unselected, version)
+	if p != nil && (!owned || p.owner != owner) {
+		r.remove(p, pod, Unselected, version)
+		p = nil
 	}
-	if owned {
-		r.update(r.partitionOf(owner), pod, version)
+	if p == nil && owned {
+		p = r.partitionOf(owner)
+	}
+	if p != nil {
+		r.update(p, pod, version)
 	}
 }
 
