@@ -88,7 +88,7 @@ func (c *connection) start() {
 func (c *connection) run() {
 	defer close(c.done)
 	defer c.catch()
-	config := c.options.loopConfig(c.client, c.selector, c.logger)
+	config := c.options.loopConfig(c.client, c.options.namespaces[0], c.selector, c.logger)
 	config.Known = c.known
 	config.Filter = &podwire.Filter{Label: c.routing.Key, Wants: c.wants}
 	config.Sink, config.Report, config.Begin = c, c.report, func() bool { return true }

@@ -282,6 +282,10 @@ func (m *member) status(own Status) Status {
 	return now
 }
 
+func (m *member) healthy(own Status, maxSilence time.Duration) error {
+	return m.status(own).healthy(maxSilence, "")
+}
+
 func (m *member) startError(last error) error {
 	return cmp.Or(m.connection.monitor.awaited(), last, m.unansweredList())
 }
@@ -349,9 +353,9 @@ func (d *directDelivery) deletePod(pod *podwire.Pod, how Departure, version stri
 	d.session.userCode.Leave()
 }
 
-func (d *directDelivery) replacePods(namespace string, pods []*podwire.Pod) {
+func (d *directDelivery) replacePods(namespace string, pods []*podwire.Pod, syncedAt time.Time) {
 	d.session.userCode.Enter(usercode.Store)
-	d.ownStore.replacePods(namespace, pods)
+	d.ownStore.replacePods(namespace, pods, syncedAt)
 	d.session.userCode.Leave()
 	d.called = true
 }

@@ -16,6 +16,8 @@ import (
 // the watch.
 type Observation struct {
 	Kind ObservationKind
+	// Namespace is the one that is watched, or empty for all. See [WithNamespaces].
+	Namespace string
 	// ResourceVersion is the version that was listed, watched from or received. For
 	// Closed it is the version to resume from, or empty if that version was lost.
 	ResourceVersion string
@@ -33,8 +35,8 @@ type Observation struct {
 // WithObserver sets a function that receives an [Observation] of everything that happens
 // between the source and the API server, for example to count the events. The watch
 // goroutine calls the function and waits until it returns. With [WithVerification] another
-// goroutine calls it too, never at the same time. The function must not call
-// Stop, because Stop waits for the watch goroutine. If the function is nil there is no
+// goroutine calls it too, and with [WithNamespaces] one for each namespace, never two at the same
+// time. The function must not call Stop, because Stop waits for the watch goroutine. If the function is nil there is no
 // observer.
 func WithObserver(observer func(Observation)) Option {
 	return sourceOption(func(o *sourceOptions) {
@@ -47,7 +49,7 @@ func WithObserver(observer func(Observation)) Option {
 
 func observationOf(e listwatch.Event) Observation {
 	return Observation{
-		Kind: ObservationKind(e.Kind), ResourceVersion: e.ResourceVersion, Pods: e.Pods, Relist: e.Relist,
+		Kind: ObservationKind(e.Kind), Namespace: e.Namespace, ResourceVersion: e.ResourceVersion, Pods: e.Pods, Relist: e.Relist,
 		Resumed: e.Resumed, Event: e.Type, Took: e.Took, Err: e.Err,
 	}
 }

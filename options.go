@@ -5,6 +5,7 @@ package watchsource
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/executorpods/watchsource/internal/listwatch"
+	"github.com/executorpods/watchsource/internal/namespaces"
 	"github.com/executorpods/watchsource/internal/podstate"
 	"github.com/executorpods/watchsource/internal/podstate/choice"
 	"github.com/executorpods/watchsource/internal/shard"
@@ -33,7 +35,9 @@ type LoggerOption interface {
 // sourceOptions have the value of each Option. A zero duration is the default of listwatch, no
 // shard means all namespaces, and the other zero values switch something off.
 type sourceOptions struct {
-	namespace    string
+	// namespaces are those that are watched. One may be empty for all, unless each is named.
+	namespaces   []string
+	named        bool // by WithNamespaces
 	shard        *shardOption
 	logger       logr.Logger
 	selector     func(appID string) labels.Selector
@@ -45,10 +49,10 @@ type sourceOptions struct {
 }
 
 // loopConfig returns the configuration of a loop without its callbacks.
-func (o *sourceOptions) loopConfig(client kubernetes.Interface, selector labels.Selector, logger logr.Logger) listwatch.Config {
+func (o *sourceOptions) loopConfig(client kubernetes.Interface, namespace string, selector labels.Selector, logger logr.Logger) listwatch.Config {
 	return listwatch.Config{
 		Client:       client,
-		Namespace:    o.namespace,
+		Namespace:    namespace,
 		Shard:        o.shard.namespaces(),
 		Selector:     selector.String(),
 		StartTimeout: o.startTimeout,
@@ -74,7 +78,7 @@ func (o storeOption) applyToStore(to *storeOptions)    { o(to) }
 
 func newSourceOptions(opts []Option) sourceOptions {
 	o := sourceOptions{
-		namespace:    metav1.NamespaceAll,
+		namespaces:   []string{metav1.NamespaceAll},
 		logger:       defaultLogger(),
 		selector:     sparkSelector,
 		startTimeout: 30 * time.Second,
@@ -104,8 +108,57 @@ func defaultLogger() logr.Logger { return logr.FromSlogHandler(slog.Default().Ha
 
 // WithNamespace restricts the watch to one namespace. The default is all namespaces,
 // which needs a ClusterRole. A namespace that does not exist has no pods and causes no error.
+// Of WithNamespace and [WithNamespaces] the last one counts.
 func WithNamespace(namespace string) Option {
-	return sourceOption(func(o *sourceOptions) { o.namespace = namespace })
+	return sourceOption(func(o *sourceOptions) { o.namespaces, o.named = []string{namespace}, false })
+}
+
+// WithNamespaces restricts the source to several namespaces, with one watch for each and one view
+// of all. It needs a Role in each namespace, and no ClusterRole. With one name it is the same as
+// [WithNamespace]. The order of the names has no meaning.
+//
+// Start returns once all namespaces have been listed and all watches are open, and the store
+// receives all pods in one list. A namespace in which the client may not list and watch pods ends
+// Start with an error that names it. A namespace that does not exist has no pods and causes no
+// error: its pods appear when it is created.
+//
+// Later each watch resumes and relists by itself. A relist changes the executors of its namespace
+// only. A store that is not a [Store] then receives all pods, and the source keeps them for
+// that, as bytes. If the client loses a right, or a namespace is deleted, the other watches go on. The
+// executors of that namespace stay until a list or an event shows that they are gone. The source tries
+// again after at most fifteen seconds, and so recovers when the right is back.
+//
+// [Status] describes all watches together: it is Watching if all are, and its Err and the error of
+// Healthy name the namespace in which something is wrong. The log lines of a watch have the key
+// namespace.
+//
+// The resource version of the store is the oldest that any of the watches has reached. In a
+// namespace in which nothing happens, only a bookmark moves it, about once a minute. So
+// [Store.WaitForResourceVersion] may wait for so long, although the store has the
+// pod. To wait for a pod that you have created, use [Store.WaitFor] and look for it. After a
+// server was restored from a backup, the version is unknown until all namespaces have been listed
+// again. [Snapshot.SyncedAt] is the time of the oldest of the last lists.
+//
+// Each namespace costs a list and a watch. kube-apiserver lets 100 watches share a connection, and
+// client-go then opens another one. If the server has no streaming lists, the lists count for the rate
+// limit of the client: with client-go's default of 5 a second, Start needs ten seconds for 60
+// namespaces. Set rest.Config.QPS higher, or give more time with [WithStartTimeout]. One watch of all
+// namespaces is cheaper, if the client has the right to it.
+//
+// Start fails if there is no name, if a name is empty, cannot be that of a namespace or is given
+// twice, and on a source of a [SharedWatch] if there are several names: make one SharedWatch for each
+// namespace instead. It also fails together with WithShard, as WithNamespace does.
+func WithNamespaces(namespaces ...string) Option {
+	watched := slices.Clone(namespaces)
+	return sourceOption(func(o *sourceOptions) { o.namespaces, o.named = watched, true })
+}
+
+// checkNamespaces returns why a source cannot watch what WithNamespaces names.
+func (o *sourceOptions) checkNamespaces() error {
+	if !o.named {
+		return nil
+	}
+	return namespaces.Check(o.namespaces)
 }
 
 // WithShard makes a source watch only a part of all namespaces, so that several processes can
@@ -136,8 +189,8 @@ func WithNamespace(namespace string) Option {
 // empty view, without an error. Keep the executors of an application in one namespace.
 //
 // Start fails if the count is below 1, or if the index is not from 0 to count-1. It also fails if
-// the count is above 1 and [WithNamespace] names a namespace: only one of the processes could
-// ever see a pod of it.
+// the count is above 1 and [WithNamespace] or [WithNamespaces] names a namespace: only one of the
+// processes could ever see a pod of it.
 func WithShard(index, count int) Option {
 	return sourceOption(func(o *sourceOptions) { o.shard = &shardOption{index, count} })
 }
@@ -162,9 +215,12 @@ func (o *sourceOptions) checkShard() error {
 		return fmt.Errorf("WithShard(%d, %d): the count must be at least 1", s.index, s.count)
 	case s.index < 0 || s.index >= s.count:
 		return fmt.Errorf("WithShard(%d, %d): the index must be from 0 to %d", s.index, s.count, s.count-1)
-	case s.count > 1 && o.namespace != metav1.NamespaceAll:
+	case s.count > 1 && o.named:
+		return fmt.Errorf("WithShard(%d, %d) divides all namespaces and cannot be used with WithNamespaces(%s): leave one of them out",
+			s.index, s.count, namespaces.Quoted(o.namespaces))
+	case s.count > 1 && o.namespaces[0] != metav1.NamespaceAll:
 		return fmt.Errorf("WithShard(%d, %d) divides all namespaces and cannot be used with WithNamespace(%q): leave one of them out",
-			s.index, s.count, o.namespace)
+			s.index, s.count, o.namespaces[0])
 	default:
 		return nil
 	}

@@ -173,11 +173,11 @@ type division struct {
 }
 
 // replace stores the pods of a list by their partitions. A list of one namespace does not change the
-// executors of the others. A list of all has an empty namespace.
-func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod) {
+// executors of the others. A list of all has an empty namespace. syncedAt is when the oldest of the
+// lists arrived from which the store then has its pods.
+func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod, syncedAt time.Time) {
 	had, has := r.pods, places.New(r.pods.Len())
 	restarted := r.first.current.Load().stopped
-	now := time.Now()
 	var divisions []division
 	for _, p := range r.partitions {
 		if p == nil {
@@ -185,7 +185,7 @@ func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod) 
 		}
 		d := division{partition: p, list: r.rules.readList(namespace, pods[p], p, &had), before: *p.view()}
 		d.view, d.slots = newView(d.list.executors, &d.before, p.number, &has)
-		d.view.syncedAt = now
+		d.view.syncedAt = syncedAt
 		divisions = append(divisions, d)
 	}
 	r.pods = has

@@ -50,7 +50,8 @@ type session struct {
 }
 
 // A feed brings the pods of one application to the store of a session. An [ownWatch] has a
-// loop. A [member] receives its part of what the loop of a [SharedWatch] receives.
+// loop, or one for each namespace. A [member] receives its part of what the loop of a
+// [SharedWatch] receives.
 type feed interface {
 	// start begins to work, and returns at once. The feed works until ctx ends, or until Start
 	// has failed. It then calls session.observeStop if it has called the store, and session.end,
@@ -58,6 +59,8 @@ type feed interface {
 	start(ctx context.Context)
 	// status returns the status of the source. own is what the source itself has noted.
 	status(own Status) Status
+	// healthy returns nil if the API server was heard within maxSilence.
+	healthy(own Status, maxSilence time.Duration) error
 	// startError returns why a Start takes too long: the error of the request for which it waits,
 	// or last, the error of the status. It may be nil.
 	startError(last error) error
@@ -71,6 +74,8 @@ type feeds interface {
 	checkClient() error
 	// checkSelector returns why no session can work with the function of WithSelector.
 	checkSelector() error
+	// checkNamespaces returns why no session can watch the namespaces. There is at least one.
+	checkNamespaces(namespaces []string) error
 	// join returns the feed of a session that ends with ctx.
 	join(ctx context.Context, s *session) feed
 }
@@ -105,17 +110,6 @@ func (s *session) open() {
 	if s.isOpen.CompareAndSwap(false, true) {
 		s.status.write(func(status *Status) { status.Phase = Watching })
 		close(s.opened)
-	}
-}
-
-// catch makes a panic of the user's code one of Start, while Start waits. It is deferred. A
-// later panic ends the program, with its stack.
-func (s *session) catch() {
-	if s.isOpen.Load() {
-		return
-	}
-	if recovered := recover(); recovered != nil {
-		s.fail(recovered)
 	}
 }
 

@@ -4,12 +4,14 @@ package watchsource
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/namespaces"
 	"github.com/executorpods/watchsource/internal/routing"
 )
 
@@ -85,7 +87,7 @@ func (w *SharedWatch) Status() Status { return w.currentStatus().prefixed() }
 // program that has many sources. While no source is started the watch is not healthy: if
 // the program may have no application, let the probe pass while the Phase is Stopped.
 func (w *SharedWatch) Healthy(maxSilence time.Duration) error {
-	return w.currentStatus().healthy(maxSilence)
+	return w.currentStatus().healthy(maxSilence, "")
 }
 
 // currentStatus returns the status without the prefix of its error.
@@ -103,6 +105,14 @@ type sharedFeeds struct{ watch *SharedWatch }
 
 func (f sharedFeeds) checkClient() error   { return checkClient(f.watch.client) }
 func (f sharedFeeds) checkSelector() error { return f.watch.routingErr }
+
+func (f sharedFeeds) checkNamespaces(watched []string) error {
+	if len(watched) == 1 {
+		return nil
+	}
+	return fmt.Errorf("WithNamespaces(%s) on a SharedWatch, which watches one namespace or all: make one SharedWatch for each namespace, "+
+		"or one source with NewWatchSnapshotSource that feeds a StoreBy", namespaces.Quoted(watched))
+}
 
 // join makes a session a member of the open connection, or of a new one.
 func (f sharedFeeds) join(ctx context.Context, s *session) feed {

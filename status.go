@@ -73,8 +73,9 @@ func (s Status) prefixed() Status {
 	return s
 }
 
-// healthy returns nil if the API server was heard within maxSilence.
-func (s Status) healthy(maxSilence time.Duration) error {
+// healthy returns nil if the API server was heard within maxSilence. The error names the watch with
+// the words about, "" if there is one watch.
+func (s Status) healthy(maxSilence time.Duration, about string) error {
 	if s.Phase == Stopped {
 		return errors.New("watchsource: not started")
 	}
@@ -87,10 +88,49 @@ func (s Status) healthy(maxSilence time.Duration) error {
 	case silence <= maxSilence:
 		return nil
 	case s.Err == nil:
-		return fmt.Errorf("watchsource: nothing heard from the API server for %v", silence)
+		return fmt.Errorf("watchsource: nothing heard from the API server%s for %v", about, silence)
 	default:
-		return fmt.Errorf("watchsource: nothing heard from the API server for %v: %w", silence, s.Err)
+		return fmt.Errorf("watchsource: nothing heard from the API server%s for %v: %w", about, silence, s.Err)
 	}
+}
+
+// together returns the status of several watches together. It is Watching if all are, and Retrying if
+// one is. It has the error of the watch that has been retrying for the longest time, or else the
+// last error. The times since a phase and of the last contact are those that hold for all.
+func together(all []Status) Status {
+	s := all[0]
+	for _, other := range all[1:] {
+		s.add(other)
+	}
+	return s
+}
+
+// add adds the status of another watch.
+func (s *Status) add(other Status) {
+	retrying, otherRetrying := s.Phase == Retrying, other.Phase == Retrying
+	switch {
+	case retrying && otherRetrying:
+		if other.Since.Before(s.Since) {
+			s.Since, s.Err, s.ErrAt = other.Since, other.Err, other.ErrAt
+		}
+	case otherRetrying, !retrying && other.ErrAt.After(s.ErrAt):
+		s.Err, s.ErrAt = other.Err, other.ErrAt
+	}
+	switch {
+	case otherRetrying && !retrying:
+		s.Phase, s.Since = Retrying, other.Since
+	case !retrying && other.Since.After(s.Since):
+		s.Since = other.Since
+	}
+	if other.LastContact.Before(s.LastContact) {
+		s.LastContact = other.LastContact
+	}
+	s.Lists += other.Lists
+	s.Relists += other.Relists
+	s.Resumes += other.Resumes
+	s.Stalls += other.Stalls
+	s.Errors += other.Errors
+	s.Events += other.Events
 }
 
 // statusCounts are the counts of a Status.

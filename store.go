@@ -4,6 +4,7 @@ package watchsource
 
 import (
 	"errors"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -138,7 +139,7 @@ func (s *Store) DeletePod(pod *corev1.Pod) {
 // backup counts its versions again. The store reports every other executor to readers
 // as gone, with its last known state. It keeps the pods, which must not change.
 func (s *Store) ReplaceSnapshot(pods []*corev1.Pod) {
-	s.replacePods(metav1.NamespaceAll, podwire.OfAll(pods))
+	s.replacePods(metav1.NamespaceAll, podwire.OfAll(pods), time.Now())
 }
 
 // ObserveResourceVersion implements [ResourceVersionObserver].
@@ -169,11 +170,11 @@ func (s *Store) deletePod(pod *podwire.Pod, how Departure, version string) {
 	s.records.remove(s.records.first, pod, how, version)
 }
 
-func (s *Store) replacePods(namespace string, pods []*podwire.Pod) {
+func (s *Store) replacePods(namespace string, pods []*podwire.Pod, syncedAt time.Time) {
 	s.mustBeMade()
 	s.records.mu.Lock()
 	defer s.records.unlock()
-	s.records.replace(namespace, map[*partition][]*podwire.Pod{s.records.first: pods})
+	s.records.replace(namespace, map[*partition][]*podwire.Pod{s.records.first: pods}, syncedAt)
 }
 
 func (s *Store) last(key types.UID) (known podwire.Known, ok bool) { return s.records.last(key) }

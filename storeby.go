@@ -177,7 +177,7 @@ func (s *StoreBy[K]) DeletePod(pod *corev1.Pod) {
 
 // ReplaceSnapshot implements [SnapshotsStore], as [Store.ReplaceSnapshot] does.
 func (s *StoreBy[K]) ReplaceSnapshot(pods []*corev1.Pod) {
-	s.replacePods(metav1.NamespaceAll, podwire.OfAll(pods))
+	s.replacePods(metav1.NamespaceAll, podwire.OfAll(pods), time.Now())
 }
 
 // ObserveResourceVersion implements [ResourceVersionObserver].
@@ -228,7 +228,7 @@ func (s *StoreBy[K]) deletePod(pod *podwire.Pod, how Departure, version string) 
 	}
 }
 
-func (s *StoreBy[K]) replacePods(namespace string, pods []*podwire.Pod) {
+func (s *StoreBy[K]) replacePods(namespace string, pods []*podwire.Pod, syncedAt time.Time) {
 	s.mustBeMade()
 	clear(s.failed)
 	pods = lastOfEach(pods)
@@ -248,7 +248,7 @@ func (s *StoreBy[K]) replacePods(namespace string, pods []*podwire.Pod) {
 			byPartition[p] = append(byPartition[p], pod)
 		}
 	}
-	r.replace(namespace, byPartition)
+	r.replace(namespace, byPartition, syncedAt)
 }
 
 // lastOfEach returns the last state of each pod in a list. A pod that was changed while the list was

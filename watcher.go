@@ -3,7 +3,11 @@
 package watchsource
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +19,7 @@ import (
 	"github.com/executorpods/watchsource/internal/isnil"
 	"github.com/executorpods/watchsource/internal/podclient"
 	"github.com/executorpods/watchsource/internal/podwire"
+	"github.com/executorpods/watchsource/internal/progress"
 	"github.com/executorpods/watchsource/internal/rv"
 	"github.com/executorpods/watchsource/internal/waiting"
 )
@@ -31,9 +36,11 @@ type Watcher struct {
 	store    podStore
 	selector labels.Selector
 	logger   logr.Logger
+	// progress is nil if no other watch feeds the store.
+	progress *progress.Watch
 
 	// Owned by the watch goroutine.
-	// resourceVersion is the version up to which the store has received everything, "" if unknown.
+	// resourceVersion is the version up to which the watch has brought everything, "" if unknown.
 	resourceVersion string
 }
 
@@ -44,8 +51,9 @@ type podStore interface {
 	updatePod(pod *podwire.Pod, version string)
 	// deletePod reports how a pod has left.
 	deletePod(pod *podwire.Pod, how Departure, version string)
-	// replacePods reports all pods of a namespace, or of all namespaces if it is empty.
-	replacePods(namespace string, pods []*podwire.Pod)
+	// replacePods reports all pods of a namespace, or of all namespaces if it is empty. syncedAt is
+	// when the oldest of the lists arrived from which the store then has its pods.
+	replacePods(namespace string, pods []*podwire.Pod, syncedAt time.Time)
 	ObserveResourceVersion(string)
 	// last returns the last state of a pod. It has the resource version in any case, and the pod
 	// if the store keeps it.
@@ -82,6 +90,16 @@ func podStoreOf(store SnapshotsStore, trimmed bool) podStore {
 	return newLedger(userStore{store, trimmed})
 }
 
+// podStoreOfMany is podStoreOf for a store that several watches feed, each with the lists of one
+// namespace.
+func podStoreOfMany(store SnapshotsStore, trimmed bool) podStore {
+	s := podStoreOf(store, trimmed)
+	if l, ok := s.(*ledger); ok {
+		l.pods = map[types.NamespacedName]*podwire.Pod{}
+	}
+	return s
+}
+
 // NewWatcher returns a Watcher that passes the pods that match selector to store. It
 // uses the options WithLogger and WithTrimmedPods and ignores all others. WithTrimmedPods has
 // no effect on a Store. NewWatcher panics if the store or the selector is nil.
@@ -111,14 +129,18 @@ func (w *Watcher) Replace(pods []*corev1.Pod, resourceVersion string) {
 }
 
 func (w *Watcher) replace(pods []*podwire.Pod, resourceVersion string) {
+	w.store.replacePods(w.progress.Namespace(), w.selected(pods), w.progress.Listed(resourceVersion, time.Now()))
+	w.advance(resourceVersion)
+}
+
+func (w *Watcher) selected(pods []*podwire.Pod) []*podwire.Pod {
 	selected := make([]*podwire.Pod, 0, len(pods))
 	for _, pod := range pods {
 		if w.selects(pod) {
 			selected = append(selected, pod)
 		}
 	}
-	w.store.replacePods(metav1.NamespaceAll, selected)
-	w.advance(resourceVersion)
+	return selected
 }
 
 // Receive passes one event of a watch to the store. For an ERROR event it returns the
@@ -166,7 +188,7 @@ func (w *Watcher) update(event watch.EventType, pod *podwire.Pod, version string
 		w.logger.V(4).Info("Ignored an older state of a pod", "pod", pod.NamespacedName(), "resourceVersion", pod.ResourceVersion, "known", last.ResourceVersion)
 	default:
 		w.log(event, pod)
-		w.store.updatePod(pod, version)
+		w.store.updatePod(pod, w.progress.Reached(version))
 	}
 }
 
@@ -177,14 +199,14 @@ func (w *Watcher) delete(event watch.EventType, pod *podwire.Pod, how Departure,
 		return
 	}
 	w.log(event, pod)
-	w.store.deletePod(pod, how, version)
+	w.store.deletePod(pod, how, w.progress.Reached(version))
 }
 
 // advance sets the version from which the watch can be resumed.
 func (w *Watcher) advance(resourceVersion string) {
 	w.resourceVersion = resourceVersion
-	if resourceVersion != "" {
-		w.store.ObserveResourceVersion(resourceVersion)
+	if reached := w.progress.Reached(resourceVersion); reached != "" {
+		w.store.ObserveResourceVersion(reached)
 	}
 }
 
@@ -243,9 +265,12 @@ func (u userStore) ObserveResourceVersion(resourceVersion string) {
 type ledger struct {
 	to       waiting.Receiver
 	versions map[types.UID]string
+	// pods has the pods of all namespaces, so that the list of one namespace can be passed on as one
+	// of all. It is nil if each list has all pods.
+	pods map[types.NamespacedName]*podwire.Pod
 }
 
-func newLedger(to waiting.Receiver) *ledger { return &ledger{to, map[types.UID]string{}} }
+func newLedger(to waiting.Receiver) *ledger { return &ledger{to: to, versions: map[types.UID]string{}} }
 
 // last implements podStore, as the following methods do.
 func (l *ledger) last(key types.UID) (podwire.Known, bool) {
@@ -255,20 +280,43 @@ func (l *ledger) last(key types.UID) (podwire.Known, bool) {
 
 func (l *ledger) updatePod(pod *podwire.Pod, _ string) {
 	l.versions[pod.Key()] = pod.ResourceVersion
+	if l.pods != nil {
+		l.pods[pod.NamespacedName()] = pod
+	}
 	l.to.UpdatePod(pod)
 }
 
 func (l *ledger) deletePod(pod *podwire.Pod, _ Departure, _ string) {
 	delete(l.versions, pod.Key())
+	if kept := l.pods[pod.NamespacedName()]; kept != nil && kept.Key() == pod.Key() {
+		delete(l.pods, pod.NamespacedName())
+	}
 	l.to.DeletePod(pod)
 }
 
-func (l *ledger) replacePods(_ string, pods []*podwire.Pod) {
+func (l *ledger) replacePods(namespace string, pods []*podwire.Pod, _ time.Time) {
+	if l.pods != nil {
+		pods = l.withOthers(namespace, pods)
+	}
 	l.versions = make(map[types.UID]string, len(pods))
 	for _, pod := range pods {
 		l.versions[pod.Key()] = pod.ResourceVersion
 	}
 	l.to.ReplacePods(pods)
+}
+
+// withOthers notes the pods of a namespace, or of all. It returns them with those of all other
+// namespaces, in the order of their namespaces and names.
+func (l *ledger) withOthers(namespace string, pods []*podwire.Pod) []*podwire.Pod {
+	maps.DeleteFunc(l.pods, func(name types.NamespacedName, _ *podwire.Pod) bool {
+		return namespace == metav1.NamespaceAll || name.Namespace == namespace
+	})
+	for _, pod := range pods {
+		l.pods[pod.NamespacedName()] = pod
+	}
+	return slices.SortedFunc(maps.Values(l.pods), func(a, b *podwire.Pod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 func (l *ledger) ObserveResourceVersion(resourceVersion string) {

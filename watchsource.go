@@ -3,6 +3,7 @@
 package watchsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,7 +144,12 @@ func (s *WatchSnapshotSource) currentStatus() Status {
 // maxSilence should be half a minute longer than the stall timeout. A source that is not
 // started is not healthy.
 func (s *WatchSnapshotSource) Healthy(maxSilence time.Duration) error {
-	return s.currentStatus().healthy(maxSilence)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return s.status.read().healthy(maxSilence, "")
+	}
+	return s.session.feed.healthy(s.status.read(), maxSilence)
 }
 
 func (s *WatchSnapshotSource) start(ctx context.Context, appID string) (*session, error) {
@@ -206,7 +212,10 @@ func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
 	if err := checkAppID(appID); err != nil {
 		return nil, err
 	}
-	if err := s.options.checkShard(); err != nil {
+	if err := cmp.Or(s.options.checkNamespaces(), s.options.checkShard()); err != nil {
+		return nil, fmt.Errorf("watchsource: start: %w", err)
+	}
+	if err := s.feeds.checkNamespaces(s.options.namespaces); err != nil {
 		return nil, fmt.Errorf("watchsource: start: %w", err)
 	}
 	if s.options.selector == nil {

@@ -71,7 +71,7 @@ func refusalHint(err error, namespace string) string {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), `User "system:anonymous"`):
 		return "no credentials arrived: check that the client's configuration has a token or a client certificate, and that no proxy removes it"
 	case apierrors.IsForbidden(err) && namespace == metav1.NamespaceAll:
-		return "grant the verbs list and watch on the resource pods with a ClusterRole, or watch one namespace with WithNamespace"
+		return "grant the verbs list and watch on the resource pods with a ClusterRole, or name the namespaces with WithNamespaces"
 	case apierrors.IsForbidden(err):
 		return "grant the verbs list and watch on the resource pods with a Role in " + where(namespace)
 	case apierrors.IsUnauthorized(err):

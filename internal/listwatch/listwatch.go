@@ -64,6 +64,8 @@ const (
 // An Event is one thing that happened between the loop and the API server.
 type Event struct {
 	Kind Kind
+	// Namespace is that of the loop.
+	Namespace string
 	// ResourceVersion is the version listed, watched from or received. With Closed it is the one to resume from.
 	ResourceVersion string
 	// Pods is the number of pods, with Listed.

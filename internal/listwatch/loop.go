@@ -55,6 +55,11 @@ func New(c Config) *Loop {
 
 // newLoop returns a loop that makes its requests with a client.
 func newLoop(c Config, client podclient.Client) *Loop {
+	report := c.Report
+	c.Report = func(e Event) {
+		e.Namespace = c.Namespace
+		report(e)
+	}
 	l := &Loop{Config: c, fake: clientset.IsFake(c.Client), policy: retry.NewPolicy(time.Now())}
 	l.policy.Cuts.ClientTimeout = clientset.Timeout(c.Client)
 	others := &podwatch.Shard{Range: c.Shard, Logger: c.Logger}
