@@ -267,7 +267,7 @@ func TestDifferentStoresMayStart(t *testing.T) {
 
 // A Tee may have the same store twice, which then receives each call twice.
 func TestTeeWithOneStoreTwice(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store, calls := watchsource.NewStore(), &recordingStore{}
 		source := newSource(watchsource.Tee(store, calls, store, calls), server.Client())
@@ -329,7 +329,7 @@ var failedStarts = []struct {
 // A Start that fails leaves the store free for another source.
 func TestStoreIsFreeAfterAFailedStart(t *testing.T) {
 	for _, test := range failedStarts {
-		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
+		eachCaseEachWay(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			env := newEnv(t, newSource)
 			lift := func() {}
 			for _, fault := range test.fault {
@@ -347,7 +347,7 @@ func TestStoreIsFreeAfterAFailedStart(t *testing.T) {
 // Of sources that start at the same time with one store, exactly one starts, whatever
 // the order in which their Tees name the stores.
 func TestConcurrentStartsWithOneStore(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		for range 100 {
 			one, other := watchsource.NewStore(), watchsource.NewStore()

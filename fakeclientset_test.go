@@ -22,7 +22,7 @@ import (
 // The tests of this file use client-go's fake clientset, as users do in their own tests.
 
 func TestFakeClientsetLife(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1", phase(corev1.PodRunning)), driver("app"), pod("9", label(watchsource.LabelApp, "other")))
 		store := watchsource.NewStore()
 		source := newSource(store, client)
@@ -52,7 +52,7 @@ func TestFakeClientsetLife(t *testing.T) {
 // The store receives a pod that is created right after Start has returned, and no pod that
 // does not match.
 func TestFakeClientsetAfterStart(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		for round := range 50 {
 			client := fake.NewClientset()
 			store := &recordingStore{}
@@ -74,7 +74,7 @@ func TestFakeClientsetAfterStart(t *testing.T) {
 // The fake clientset's watch does not send a deletion that happened between the list and the
 // watch. The source must notice it.
 func TestFakeClientsetDeletionBetweenListAndWatch(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1"), pod("2"))
 		once := sync.OnceFunc(func() {
 			if err := client.Tracker().Delete(podsResource, "jobs", "exec-1"); err != nil {

@@ -276,7 +276,7 @@ type forwardingStore struct{ watchsource.SnapshotsStore }
 // If Stop ends a Start that has called the store, the store receives ObserveStop, and the
 // readers and waiting calls end.
 func TestStopDuringTheFirstCall(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store, blocking := watchsource.NewStore(), &recordingStore{block: make(chan struct{})}

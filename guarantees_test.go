@@ -113,7 +113,7 @@ func (s *orderStore) UpdatePod(p *corev1.Pod) {
 // G2: states arrive in the order in which the API server produced them. While the watch is
 // open, every state arrives. No state arrives after a newer one.
 func TestGuarantee2InOrder(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		server.Create(pod("1"))
 		store := &orderStore{SnapshotsStore: watchsource.NewStore()}
@@ -168,7 +168,7 @@ var waysToLeave = []struct {
 // state.
 func TestGuarantee3GoneOnce(t *testing.T) {
 	for _, test := range waysToLeave {
-		eachCaseInBubble(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
+		eachCaseEachWay(t, test.name, func(t *testing.T, newSource modeltest.NewSource) {
 			env := newEnv(t, newSource)
 			env.create("1", phase(corev1.PodRunning), func(p *corev1.Pod) { p.Spec.NodeName = "node-1" })
 			env.create("2", phase(corev1.PodRunning))
@@ -222,7 +222,7 @@ func (e endsAndDeletions) read(ctx context.Context, store *watchsource.Store, in
 // G4: every reader receives every end, even if the reader is slow or the pod existed only
 // briefly.
 func TestGuarantee4EveryEndReachesEveryReader(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		env := newEnv(t, newSource)
 		env.start()
 		ctx, cancel := context.WithCancel(t.Context())

@@ -39,7 +39,7 @@ func TestPanicInStart(t *testing.T) {
 			return panickingStore{}, fake.NewClientset()
 		},
 	} {
-		eachCaseInBubble(t, name, func(t *testing.T, newSource modeltest.NewSource) {
+		eachCaseEachWay(t, name, func(t *testing.T, newSource modeltest.NewSource) {
 			store, client := prepare()
 			source := newSource(store, client)
 			for range 2 { // the second call shows that the source is stopped
@@ -135,7 +135,7 @@ func (s panickingMessageSink) Info(level int, message string, pairs ...any) {
 
 // A panic of the logger in the first line of Start leaves the source stopped and the store free.
 func TestPanicInTheFirstMessage(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		messages := 0
 		logger := logr.New(panickingMessageSink{(&logLines{}).logger(4).GetSink(), &messages})
 		source := newSource(watchsource.NewStore(), watchtest.NewServer().Client(), watchsource.WithLogger(logger))
@@ -157,7 +157,7 @@ func (exitingStore) ObserveStop() { runtime.Goexit() }
 
 // If ObserveStop ends its goroutine, Stop returns, and the store is free.
 func TestObserveStopEndsItsGoroutine(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		source := newSource(exitingStore{watchsource.NewStore()}, watchtest.NewServer().Client())
 		for range 2 {
 			start(t, source, "app")

@@ -152,7 +152,7 @@ func TestStopFromWithinACallIsLogged(t *testing.T) {
 }
 
 func TestStopAndStartAgain(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset(pod("1"), pod("2", label(watchsource.LabelApp, "other")))
 		store := watchsource.NewStore()
 		source := newSource(store, client)
@@ -279,7 +279,7 @@ func TestAWatchEndsWithItsContext(t *testing.T) {
 // G10: Stop waits for a call of the store that is in progress. After Stop the source does
 // not call the store.
 func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		store := &recordingStore{}
 		source := newSource(store, client)
@@ -312,7 +312,7 @@ func TestGuarantee10StopWaitsForTheStore(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		client := fake.NewClientset()
 		store := watchsource.NewStore()
 		source := newSource(store, client)

@@ -237,7 +237,7 @@ func TestWaitFor(t *testing.T) {
 // Waiting ends with the source, because nothing will come any more, and goes on
 // after the next Start.
 func TestWaitForEndsWithTheSource(t *testing.T) {
-	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+	eachWayInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
 		server := watchtest.NewServer()
 		store := watchsource.NewStore()
 		source := newSource(store, server.Client())

@@ -91,6 +91,20 @@ func eachCaseInBubble(t *testing.T, name string, test func(t *testing.T, newSour
 	t.Run(name, func(t *testing.T) { eachInBubble(t, test) })
 }
 
+// eachWayInBubble is eachInBubble, and also runs the test with a source of three namespaces. Use it
+// for tests that count no requests.
+func eachWayInBubble(t *testing.T, test func(t *testing.T, newSource modeltest.NewSource)) {
+	t.Helper()
+	eachInBubble(t, test)
+	inBubble(t, "three namespaces", func(t *testing.T) { test(t, modeltest.Namespaces) })
+}
+
+// eachCaseEachWay is eachWayInBubble under a name, for tables.
+func eachCaseEachWay(t *testing.T, name string, test func(t *testing.T, newSource modeltest.NewSource)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { eachWayInBubble(t, test) })
+}
+
 // inBubble runs a test in virtual time under a name. A goroutine that outlives the test
 // fails it.
 func inBubble(t *testing.T, name string, test func(t *testing.T)) {
