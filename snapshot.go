@@ -126,7 +126,8 @@ func (s Snapshot) Contains(version string) bool {
 // may exist and be absent from the snapshot.
 func (s Snapshot) Complete() bool { return !s.SyncedAt().IsZero() }
 
-// SyncedAt returns when the last full list arrived, or the zero time. If an executor
+// SyncedAt returns when the last full list arrived, or the zero time. With WithNamespaces it is the
+// time of the oldest of the last lists. If an executor
 // registered long before that, longer than a list may take, and is absent from the
 // snapshot, it is missing (SPARK-33711). If you know the resource version of its
 // creation, use Contains: it answers the same question sooner and exactly.

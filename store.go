@@ -46,7 +46,9 @@ type SnapshotsStore interface {
 
 // A ResourceVersionObserver is a [SnapshotsStore] that wants to know how far it is.
 // The source calls ObserveResourceVersion after every list, event and
-// bookmark with the resource version up to which the store has received everything.
+// bookmark with the resource version up to which the store has received everything. With
+// [WithNamespaces] it does not call it after the server was restored from a backup until all
+// namespaces have been listed again: until then the version is unknown.
 type ResourceVersionObserver interface {
 	ObserveResourceVersion(resourceVersion string)
 }
