@@ -28,10 +28,10 @@ type Collector struct {
 	backlogs map[string]*backlog // by reader
 }
 
-// A member is a source and its store.
+// A member is a source and the view that it feeds.
 type member struct {
 	source *watchsource.WatchSnapshotSource
-	store  *watchsource.Store
+	view   view
 	ends   *endReader
 
 	// When last looked at.
@@ -67,6 +67,15 @@ func NewCollector(source *watchsource.WatchSnapshotSource, store *watchsource.St
 // the watch do not add the sources up.
 func NewSharedCollector(options ...Option) *Collector { return newCollector(true, options) }
 
+// NewCollectorBy returns a collector of one source, which must feed store, a store that is
+// divided by owners. It adds the owners up. Make it before Start: an executor that comes and goes
+// while it begins to read may not be counted.
+func NewCollectorBy[K comparable](source *watchsource.WatchSnapshotSource, store *watchsource.StoreBy[K], options ...Option) *Collector {
+	c := newCollector(false, options)
+	c.add(source, ownersView[K]{store})
+	return c
+}
+
 func newCollector(shared bool, options []Option) *Collector {
 	c := &Collector{
 		shared:   shared,
@@ -83,19 +92,23 @@ func newCollector(shared bool, options []Option) *Collector {
 // Add adds a source and the store that it feeds. If the source is added before its Start, no
 // end is missed.
 func (c *Collector) Add(source *watchsource.WatchSnapshotSource, store *watchsource.Store) {
+	c.add(source, storeView{store})
+}
+
+func (c *Collector) add(source *watchsource.WatchSnapshotSource, view view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.members[source] != nil {
 		return
 	}
-	m := &member{source: source, store: store}
+	m := &member{source: source, view: view}
 	if c.began {
 		// The total has the events of the watch so far.
 		m.counted = countsOf(source.Status())
 	}
 	c.began = true
 	c.members[source] = m
-	m.ends = newEndReader(source, store, func(batch watchsource.Batch) { c.ends.add(c.appOf(source), batch) })
+	m.ends = newEndReader(source, view, func(batch watchsource.Batch) { c.ends.add(c.appOf(source), batch) })
 }
 
 // Remove removes a source. Call it after Stop. It first counts the ends that wait, and the
@@ -156,11 +169,13 @@ func (c *Collector) collectExecutors(out chan<- prometheus.Metric) {
 		if counts[app] == nil {
 			counts[app] = map[watchsource.State]int{}
 		}
-		snapshot := m.store.Snapshot()
-		for _, state := range states {
-			counts[app][state] += snapshot.Count(state)
+		for snapshot := range m.view.snapshots() {
+			for _, state := range states {
+				counts[app][state] += snapshot.Count(state)
+			}
 		}
-		if at := snapshot.SyncedAt(); !at.IsZero() && (synced[app].IsZero() || at.Before(synced[app])) {
+		latest, _ := m.view.latest()
+		if at := latest.SyncedAt(); !at.IsZero() && (synced[app].IsZero() || at.Before(synced[app])) {
 			synced[app] = at
 		}
 	}
@@ -206,7 +221,7 @@ func (c *Collector) readBacklogs() {
 		b.changes = 0
 	}
 	for _, m := range c.members {
-		for _, waiting := range m.store.Backlogs() {
+		for _, waiting := range m.view.Backlogs() {
 			if waiting.Reader == m.ends.name {
 				continue
 			}

@@ -13,6 +13,8 @@
 //	collector.Add(source, store)    // before Start
 //	collector.Remove(source)        // after Stop
 //
+// A store that is divided by owners has [NewCollectorBy].
+//
 // A collector reads its values when Prometheus scrapes. Only the ends of executors are
 // counted as they happen, because Kubernetes may have deleted the pod before the next
 // scrape. For that a collector has one goroutine per store, and none after Close or Remove.

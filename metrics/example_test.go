@@ -14,6 +14,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // show prints the lines of an answer that begin with the given text.
@@ -90,4 +91,30 @@ func ExampleNewSharedCollector() {
 	// watchsource_executors{app="app-2",state="Running"} 0
 	// watchsource_executors{app="app-2",state="Succeeded"} 0
 	// watchsource_executors{app="app-2",state="Unknown"} 0
+}
+
+// A store that is divided by owners has a collector too, which adds the owners up.
+func ExampleNewCollectorBy() {
+	server := watchtest.NewServer() // in place of a cluster
+	for _, owner := range []string{"one", "two"} {
+		pod := executorPod("app-1", "exec-"+owner)
+		pod.Labels["owner"] = owner
+		server.Create(pod)
+	}
+	store := watchsource.NewStoreBy(func(pod metav1.Object) (string, bool) {
+		owner, ok := pod.GetLabels()["owner"]
+		return owner, ok
+	})
+	source := watchsource.NewWatchSnapshotSource(store, server.Client())
+	collector := metrics.NewCollectorBy(source, store)
+	defer collector.Close()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector)
+	if err := source.Start("app-1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Stop()
+	show(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), "/metrics", `watchsource_executors{state="Pending"}`)
+	// Output: watchsource_executors{state="Pending"} 2
 }

@@ -4,46 +4,48 @@ package metrics
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"iter"
-	"path/filepath"
-	"runtime"
+	"maps"
 
 	"github.com/executorpods/watchsource"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// An endReader reads the batches of a store until finish. The batches end when the source
+// An endReader reads the batches of a view until finish. The batches end when the source
 // stops, so it reads again after each Start.
 type endReader struct {
 	// Fixed after newEndReader.
 	source  *watchsource.WatchSnapshotSource
-	store   *watchsource.Store
-	name    string // among the backlogs of the store
-	batches iter.Seq[watchsource.Batch]
+	view    view
+	name    string // among the backlogs of the view
+	batches iter.Seq2[any, watchsource.Batch]
 	count   func(watchsource.Batch)
 	stop    context.CancelFunc
 	done    chan struct{}
 
 	// Owned by newEndReader, then by the goroutine of run.
 	appID string
-	last  watchsource.Snapshot // of the last batch
+	last  map[any]watchsource.Snapshot // of the last batch of each owner that has executors
 }
 
 // newEndReader counts the executors that are present, and then in the background all that
 // change.
-func newEndReader(source *watchsource.WatchSnapshotSource, store *watchsource.Store, count func(watchsource.Batch)) *endReader {
+func newEndReader(source *watchsource.WatchSnapshotSource, view view, count func(watchsource.Batch)) *endReader {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &endReader{source: source, store: store, count: count, stop: cancel, done: make(chan struct{})}
-	r.batches, r.name = batchesOf(ctx, store)
-	next, stop := iter.Pull(r.batches)
-	first, _ := next()
-	r.handle(first)
+	r := &endReader{
+		source: source, view: view, count: count, stop: cancel, done: make(chan struct{}),
+		last: map[any]watchsource.Snapshot{},
+	}
+	r.batches, r.name = view.batches(ctx)
+	next, stop := iter.Pull2(r.batches)
+	if view.showsAtOnce() {
+		owner, first, _ := next()
+		r.handle(owner, first)
+	}
 	go func() {
 		defer close(r.done)
-		for batch, ok := next(); ok; batch, ok = next() {
-			r.handle(batch)
+		for owner, batch, ok := next(); ok; owner, batch, ok = next() {
+			r.handle(owner, batch)
 		}
 		stop()
 		r.readAgain(ctx)
@@ -51,38 +53,58 @@ func newEndReader(source *watchsource.WatchSnapshotSource, store *watchsource.St
 	return r
 }
 
-// batchesOf also returns the name of the reader, which is the line that calls Batches.
-func batchesOf(ctx context.Context, store *watchsource.Store) (batches iter.Seq[watchsource.Batch], name string) {
-	_, file, line, _ := runtime.Caller(0)
-	return store.Batches(ctx, 0), fmt.Sprintf("%s:%d", filepath.Base(file), line+1)
-}
-
-func (r *endReader) handle(batch watchsource.Batch) {
-	r.appID, r.last = r.source.Status().AppID, batch.Snapshot
+func (r *endReader) handle(owner any, batch watchsource.Batch) {
+	r.appID = r.source.Status().AppID
+	if batch.Snapshot.Len() > 0 {
+		r.last[owner] = batch.Snapshot
+	} else {
+		delete(r.last, owner)
+	}
 	r.count(batch)
 }
 
-// readAgain reads after each further Start until ctx ends. The first batch then has every
-// executor, so the changes since the last batch are counted instead.
+// readAgain reads after each further Start until ctx ends. The first batch of each owner then has
+// every executor, so the changes since the last batch are counted instead.
 func (r *endReader) readAgain(ctx context.Context) {
 	for r.awaitStart(ctx) {
-		first := true
-		for batch := range r.batches {
-			if first {
-				batch.Changes = r.changesTo(batch)
+		if r.source.Status().AppID != r.appID {
+			clear(r.last) // executors of another application have not left
+		}
+		away := maps.Clone(r.last) // the owners without a batch since the Start
+		firstRound, seen := true, map[any]bool{}
+		for owner, batch := range r.batches {
+			if firstRound && (!batch.Full || seen[owner]) {
+				firstRound = false
+				r.handleAway(away)
 			}
-			first = false
-			r.handle(batch)
+			if firstRound {
+				seen[owner] = true
+				delete(away, owner)
+				batch.Changes = r.changesTo(owner, batch)
+			}
+			r.handle(owner, batch)
+		}
+		if firstRound {
+			r.handleAway(away)
 		}
 	}
 }
 
-// awaitStart returns true once the store has the list of another Start, and false when ctx
+// handleAway counts the executors of owners that have none after another Start.
+func (r *endReader) handleAway(owners map[any]watchsource.Snapshot) {
+	for owner := range owners {
+		var none watchsource.Batch
+		none.Changes = r.changesTo(owner, none)
+		r.handle(owner, none)
+	}
+}
+
+// awaitStart returns true once the view has the list of another Start, and false when ctx
 // ends.
 func (r *endReader) awaitStart(ctx context.Context) bool {
 	for {
-		_, newer := r.store.Latest()
-		if !r.stopped() {
+		_, newer := r.view.latest()
+		if !r.view.stopped() {
 			return ctx.Err() == nil
 		}
 		select {
@@ -93,22 +115,11 @@ func (r *endReader) awaitStart(ctx context.Context) bool {
 	}
 }
 
-// stopped reports whether the source has stopped, and has not started again.
-func (r *endReader) stopped() bool {
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := r.store.WaitFor(over, func(watchsource.Snapshot) bool { return false })
-	return errors.Is(err, watchsource.ErrStopped)
-}
-
-// changesTo returns the changes from the last batch to a batch that shows every executor. If
-// the source watches another application now, they are those of the batch.
-func (r *endReader) changesTo(batch watchsource.Batch) []watchsource.Change {
-	if r.source.Status().AppID != r.appID {
-		return batch.Changes
-	}
+// changesTo returns the changes from the last batch of an owner to a batch that shows every
+// executor.
+func (r *endReader) changesTo(owner any, batch watchsource.Batch) []watchsource.Change {
 	before := map[podKey]*watchsource.Executor{}
-	for e := range r.last.All() {
+	for e := range r.last[owner].All() {
 		before[keyOf(&e)] = &e
 	}
 	var changes []watchsource.Change
