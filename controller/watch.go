@@ -56,6 +56,7 @@ type Watch[request comparable] struct {
 	options Options
 	store   *watchsource.StoreBy[request]
 	source  *watchsource.WatchSnapshotSource
+	metrics collectors
 
 	// Guarded by mu.
 	mu      sync.Mutex
