@@ -52,10 +52,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, owner reconcile.Request, loo
 	case job.DeletionTimestamp != nil:
 		return reconcile.Result{}, r.finish(ctx, &job, look.Snapshot)
 	}
-	if controllerutil.AddFinalizer(&job, Finalizer) {
-		if err := r.Update(ctx, &job); err != nil {
-			return reconcile.Result{}, err
-		}
+	if err := r.patch(ctx, &job, controllerutil.AddFinalizer); err != nil {
+		return reconcile.Result{}, err
 	}
 	ended, err := r.record(ctx, &job, look)
 	if err != nil {
@@ -134,8 +132,15 @@ func (r *Reconciler) finish(ctx context.Context, job *WorkerJob, snapshot watchs
 	if snapshot.Len() > 0 {
 		return r.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(job.Namespace), client.MatchingLabels{LabelJob: job.Name})
 	}
-	if !controllerutil.RemoveFinalizer(job, Finalizer) {
+	return client.IgnoreNotFound(r.patch(ctx, job, controllerutil.RemoveFinalizer))
+}
+
+// patch adds or removes the finalizer of a job. An update would also write the spec, with the
+// fields that the types of this program add to it.
+func (r *Reconciler) patch(ctx context.Context, job *WorkerJob, change func(client.Object, string) bool) error {
+	before := job.DeepCopyObject().(*WorkerJob)
+	if !change(job, Finalizer) {
 		return nil
 	}
-	return client.IgnoreNotFound(r.Update(ctx, job))
+	return r.Patch(ctx, job, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
