@@ -11,8 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	"github.com/executorpods/watchsource"
 )
 
 // A Source enqueues the owners of the pods of a [Watch] for one controller. It is a
@@ -88,22 +86,29 @@ func (s *Source[request]) feed(run *sourceRun[request], queue workqueue.TypedRat
 	if run.session.wait(run.ctx) != nil {
 		return
 	}
+	firstRound := true
 	for owner, batch := range s.watch.store.Batches(run.ctx, s.watch.options.Interval) {
+		firstRound = firstRound && batch.Full
 		if !s.watch.options.WithoutEnds {
 			run.ends.add(owner, batch.Changes)
 		}
-		add(queue, owner, batch)
+		if firstRound {
+			addFirst(queue, owner)
+		} else {
+			queue.Add(owner)
+		}
 	}
 }
 
-// add enqueues an owner. The batches of the first round are full.
-func add[request comparable](queue workqueue.TypedRateLimitingInterface[request], owner request, batch watchsource.Batch) {
-	if prioritized, ok := queue.(priorityqueue.PriorityQueue[request]); ok && batch.Full {
-		low := handler.LowPriority
-		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &low}, owner)
+// addFirst enqueues an owner of the first round, with a low priority if the queue has priorities.
+func addFirst[request comparable](queue workqueue.TypedRateLimitingInterface[request], owner request) {
+	prioritized, ok := queue.(priorityqueue.PriorityQueue[request])
+	if !ok {
+		queue.Add(owner)
 		return
 	}
-	queue.Add(owner)
+	low := handler.LowPriority
+	prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &low}, owner)
 }
 
 // Reconciler returns a reconciler for the controller of the source. It calls reconcile with the
