@@ -17,16 +17,16 @@
 // enqueues the owners for one controller. A reconcile gets a [Look]: the view of its owner, and
 // the ends since the last look.
 //
-// # What it replaces
+// # Replaces
 //
 //   - Owns(&corev1.Pod{}) and the informer of all pods behind it: the source enqueues an owner once
 //     an interval, and not once for each event.
 //   - Expectations and grace periods for a cache that lags: wait until the view has what you
 //     have written, with WaitForResourceVersion of [Watch.Store].
-//   - Tombstones: an end is in [Look.Ends] with its exit code and reason, also if the pod is gone.
+//   - Tombstones: an end is in [Look.Ends] with its exit code and reason, even after the pod has gone.
 //   - Reads of pods with the manager's client, which start an informer: use [Watch.Client].
 //
-// # What it promises
+// # Promises
 //
 //  1. The source adds an owner at most once an interval, and after the view has the change that is
 //     the cause. It never uses the queue's rate limiter, whose bucket all requests of a controller

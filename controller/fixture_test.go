@@ -103,7 +103,7 @@ func nextInterval() {
 	synctest.Wait()
 }
 
-// queue is a queue that records what is added. Its other methods panic.
+// queue records the requests that are added. Its other methods panic.
 type queue struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
 
@@ -133,7 +133,7 @@ func (q *queue) add(r reconcile.Request, line string) {
 	q.onAdd(r)
 }
 
-// taken returns what was added since the last call.
+// taken returns the lines that were added since the last call.
 func (q *queue) taken() []string {
 	q.mu.Lock()
 	defer q.mu.Unlock()

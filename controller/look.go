@@ -24,7 +24,7 @@ type Look struct {
 }
 
 // Acknowledge removes the ends of the look from the source, so that the next look has only those
-// that came later. Call it when the ends are recorded, and also when the owner is gone: ends that
+// that came later. Call it when the ends are recorded, or when the owner is gone: ends that
 // are not acknowledged stay in memory. [Source.Reconciler] calls it.
 func (l Look) Acknowledge() {
 	if l.acknowledge != nil {
@@ -47,7 +47,7 @@ func (s *Source[request]) Of(owner request) Look {
 	}
 }
 
-// ends are the ends that nobody has acknowledged. The zero value is ready for use.
+// ends are the ends that are not acknowledged. The zero value is ready for use.
 type ends[request comparable] struct {
 	mu    sync.Mutex
 	count uint64 // of all ends so far

@@ -61,7 +61,7 @@ func TestAcknowledgeOfAnOldLook(t *testing.T) {
 	})
 }
 
-// A pod that leaves without an end is an end too, and one that has ended before leaves quietly.
+// A pod that leaves without an end is an end too. A pod that has ended before is no second end when it leaves.
 func TestEndsOfPodsThatLeave(t *testing.T) {
 	inBubble(t, func(e env) {
 		e.pod("a", "a-0")

@@ -20,7 +20,7 @@ import (
 // watches all pods of the cluster, and keeps them in memory.
 //
 // It behaves as a cache with the selector of the Watch: a pod that the view lacks is NotFound,
-// also if it exists and has no owner, or is not selected. Use the manager's GetAPIReader for those.
+// even if it exists without an owner, or is not selected. Use the manager's GetAPIReader for those.
 // List supports a namespace, a label selector and a limit. It fails with a field selector:
 // [Watch.Snapshot] returns the pods of one owner. Pods may be asked for as a corev1.Pod, or as
 // PartialObjectMetadata or Unstructured of that kind. They are copies, without managedFields.

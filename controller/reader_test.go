@@ -21,7 +21,7 @@ import (
 
 var errOthers = errors.New("passed on")
 
-// others is a client that fails each read, and so shows what was passed on.
+// others is a client whose reads fail, so that a test sees which requests were passed on.
 type others struct{ client.Client }
 
 func (others) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {

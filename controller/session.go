@@ -47,7 +47,7 @@ func (s *session) failure() error {
 	}
 }
 
-// acquire returns the session of the Watch, which it begins if there is none. The session ends
+// acquire returns the session of the Watch, and begins one if needed. The session ends
 // when the contexts of all users have ended.
 func (w *Watch[request]) acquire(ctx context.Context) *session {
 	w.mu.Lock()

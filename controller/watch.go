@@ -42,7 +42,8 @@ type Options struct {
 	Logger logr.Logger
 	// Source has further options of the watch, for example [watchsource.WithNamespace].
 	Source []watchsource.Option
-	// Store has further options of the view, for example [watchsource.WithExecutorContainer].
+	// Store has further options of the view, for example [watchsource.WithExecutorContainer]. With
+	// [watchsource.WithBacklogLimit], [Look.Ends] lacks the ends that were dropped.
 	Store []watchsource.StoreOption
 }
 
