@@ -44,7 +44,6 @@ func workerPod(job, name string, exitCode int32) *corev1.Pod {
 func newWatch(server *watchtest.Server) *controller.Watch[reconcile.Request] {
 	return controller.New(server.Client(), controller.ByLabel("job"), controller.Options{
 		Selector: labels.SelectorFromSet(labels.Set{"app": "jobs"}),
-		Logger:   logr.Discard(),
 		Store:    []watchsource.StoreOption{watchsource.WithExecutorIDLabel("")},
 	})
 }

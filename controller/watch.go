@@ -38,7 +38,8 @@ type Options struct {
 	// reconcilers read only snapshots.
 	WithoutEnds bool
 
-	// Logger is by default that of controller-runtime, which is also the default of a manager.
+	// Logger is by default that of controller-runtime, which is also the default of a manager. To
+	// discard the messages, add [watchsource.WithLogger] with the zero Logger to Source and Store.
 	Logger logr.Logger
 	// Source has further options of the watch, for example [watchsource.WithNamespace].
 	Source []watchsource.Option

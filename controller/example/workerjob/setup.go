@@ -26,7 +26,10 @@ func NewWatch(client kubernetes.Interface, options ...watchsource.Option) *contr
 	return controller.New(client, controller.ByControllerOf(Kind.GroupKind()), controller.Options{
 		Selector: labels.NewSelector().Add(*hasJob),
 		Source:   options,
-		Store:    []watchsource.StoreOption{watchsource.WithExecutorIDLabel(LabelIndex)},
+		Store: []watchsource.StoreOption{
+			watchsource.WithExecutorIDLabel(LabelIndex),
+			watchsource.WithExecutorContainerFunc(func(names []string) string { return names[0] }),
+		},
 	})
 }
 
