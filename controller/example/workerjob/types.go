@@ -27,10 +27,10 @@ func AddToScheme(scheme *runtime.Scheme) error {
 // A WorkerJob runs each of its workers once.
 type WorkerJob struct {
 	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	Spec   Spec   `json:"spec"`
-	Status Status `json:"status,omitempty"`
+	Status Status `json:"status,omitzero"`
 }
 
 // Spec is the wanted state of a WorkerJob. It cannot be changed.
@@ -65,7 +65,7 @@ type Status struct {
 // A WorkerJobList is a list of WorkerJobs.
 type WorkerJobList struct {
 	metav1.TypeMeta `json:",inline"`
-	metav1.ListMeta `json:"metadata,omitempty"`
+	metav1.ListMeta `json:"metadata,omitzero"`
 
 	Items []WorkerJob `json:"items"`
 }
