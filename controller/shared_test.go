@@ -6,7 +6,10 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -55,15 +58,25 @@ func TestSourcesShareOneWatch(t *testing.T) {
 	})
 }
 
-// A controller that starts while the watch of the last one ends waits for its end.
-func TestStartRightAfterTheEnd(t *testing.T) {
+// A controller that starts while the watch of the last one still ends waits for its end.
+func TestStartWhileTheWatchEnds(t *testing.T) {
 	inBubble(t, func(e env) {
-		for range 20 {
-			ctx, cancel := context.WithCancel(e.Context())
-			e.start(ctx)
-			cancel()
+		byLabel := controller.ByLabel(ownerLabel)
+		slowly := func(pod metav1.Object) (reconcile.Request, bool) {
+			if pod.GetName() == "slow" {
+				time.Sleep(10 * time.Second) // the end of the watch waits for this call
+			}
+			return byLabel(pod)
 		}
-		e.start(e.Context())
+		e.watch = controller.New(e.server.Client(), slowly, controller.Options{Selector: selector, Logger: logr.New(discard{})})
+		ctx, cancel := context.WithCancel(e.Context())
+		e.start(ctx)
+		e.pod("a", "slow")
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		_, q := e.start(e.Context())
+		want(e.T, "added", q.taken(), "a priority -100")
 		want(e.T, "open streams", []int{len(e.server.Streams())}, 1)
 	})
 }
