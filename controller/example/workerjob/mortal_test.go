@@ -57,6 +57,8 @@ type life struct {
 
 	mu     sync.Mutex
 	writes int
+	// beforeStatus is called once, before a status is written.
+	beforeStatus func()
 }
 
 func (l *life) dead() bool {
@@ -124,5 +126,11 @@ type mortalStatus struct {
 }
 
 func (s mortalStatus) Update(ctx context.Context, obj client.Object, opts ...client.SubResourceUpdateOption) error {
-	return s.life.write(func() error { return s.SubResourceWriter.Update(ctx, obj, opts...) })
+	return s.life.write(func() error {
+		if before := s.life.beforeStatus; before != nil {
+			s.life.beforeStatus = nil
+			before()
+		}
+		return s.SubResourceWriter.Update(ctx, obj, opts...)
+	})
 }

@@ -140,6 +140,64 @@ func awaitDeath(p *process) {
 	synctest.Wait()
 }
 
+// Two processes may work for a moment at the same time, if the one that loses the lease is slow. The
+// API server refuses the status of a process that has read an older one.
+func TestTwoProcessesAtOnce(t *testing.T) {
+	inBubble(t, manyEnds, func(c *cluster) {
+		c.createJob(6)
+		for range 2 {
+			p := c.start(0, false)
+			defer p.stop()
+		}
+		c.requireStatus(c.awaitComplete(), manyEndsStatus())
+		time.Sleep(time.Minute)
+		c.requireStatus(c.job().Status, manyEndsStatus())
+	})
+}
+
+// A process is slow to write a status. Meanwhile another one counts all ends, and the pods are
+// deleted. The API server refuses the old status, which lacks ends that cannot be counted again.
+func TestStatusThatComesTooLate(t *testing.T) {
+	inBubble(t, manyEnds, func(c *cluster) {
+		c.createJob(6)
+		slow := c.start(0, false)
+		defer slow.stop()
+		time.Sleep(12 * time.Second) // worker 0 is counted
+		slow.client.life.beforeStatus = func() {
+			other := c.start(0, false)
+			c.requireStatus(c.awaitComplete(), manyEndsStatus())
+			time.Sleep(5 * time.Second)
+			other.stop()
+			c.deleteEnded()
+		}
+		time.Sleep(2 * time.Minute)
+		c.requireStatus(c.job().Status, manyEndsStatus())
+		if created := c.server.Count(watchtest.Create); created != 6 {
+			c.Errorf("%d pods were created, want 6", created)
+		}
+	})
+}
+
+// A reconcile that begins before the view has the new pods would create them again.
+func TestViewHasTheNewPods(t *testing.T) {
+	inBubble(t, manyEnds, func(c *cluster) {
+		p := c.start(0, false)
+		defer p.stop()
+		synctest.Wait()
+		lift := c.server.Strike(watchtest.Silence())
+		c.createJob(6)
+		for range 3 {
+			p.queue.Add(request)
+			time.Sleep(time.Second)
+		}
+		lift()
+		c.requireStatus(c.awaitComplete(), manyEndsStatus())
+		if created := c.server.Count(watchtest.Create); created != 6 {
+			c.Errorf("%d requests to create a pod were sent, want 6", created)
+		}
+	})
+}
+
 // A job that is deleted takes its pods along, and goes when they are gone.
 func TestDeletedJob(t *testing.T) {
 	inBubble(t, func(*corev1.Pod) watchtest.Lifecycle { return watchtest.Lifecycle{} }, func(c *cluster) {
