@@ -130,7 +130,7 @@ func (o *operatorTest) awaitNode() {
 	remove(o.t, o.client, byForce, pod)
 }
 
-// removeRemains removes the pods of a test that has failed, whose finalizers nobody else removes.
+// removeRemains removes the pods of a test that has failed, which still have the finalizers of the operator.
 func (o *operatorTest) removeRemains() {
 	ctx := context.WithoutCancel(o.t.Context())
 	pods, err := o.client.CoreV1().Pods(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "batch.example.com/job"})
@@ -278,7 +278,7 @@ func (o *operatorTest) requireStatus() {
 	}
 }
 
-// podWatches counts the watches of pods that are open: that of the kubelet, those of the API server
+// podWatches counts the open watches of pods: one of the kubelet, those of the API server
 // itself, and those of the replicas. A manager that reads a pod from its cache has one more.
 func (o *operatorTest) podWatches() (count int) {
 	o.t.Helper()
