@@ -14,7 +14,7 @@ import (
 
 // The test binary stands in for the program where that runs itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{serveCommand, consumeCommand}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{serveCommand, consumeCommand, serveOwnersCommand, operateCommand}, os.Args[1]) {
 		main()
 		return
 	}

@@ -94,7 +94,12 @@ const (
 )
 
 func newPodTemplate(encodePod func(pod *corev1.Pod) []byte, ready bool) podTemplate {
-	m := podTemplate{encoded: encodePod(podtest.Executor(templatePod, templateVersion, ready))}
+	return templateOf(podtest.Executor(templatePod, templateVersion, ready), encodePod)
+}
+
+// templateOf makes a template of a variation of the pod templatePod.
+func templateOf(pod *corev1.Pod, encodePod func(pod *corev1.Pod) []byte) podTemplate {
+	m := podTemplate{encoded: encodePod(pod)}
 	for _, text := range podtest.ExecutorTexts(templatePod) {
 		m.spots = append(m.spots, occurrences(m.encoded, text))
 	}
@@ -187,13 +192,18 @@ func (s *script) appendAdded(to []byte, i int) []byte {
 
 // appendInitialEnd appends the bookmark that ends a streaming list.
 func (s *script) appendInitialEnd(to []byte) []byte {
-	return append(to, s.frame(watch.Bookmark, &corev1.Pod{
+	return append(to, s.frame(watch.Bookmark, initialEnd(s.listVersion()))...)
+}
+
+// initialEnd is the object of the bookmark that ends a streaming list.
+func initialEnd(version int) *corev1.Pod {
+	return &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
-			ResourceVersion: podtest.VersionText(s.listVersion()),
+			ResourceVersion: podtest.VersionText(version),
 			Annotations:     map[string]string{metav1.InitialEventsAnnotationKey: "true"},
 		},
-	})...)
+	}
 }
 
 // updated returns which pod the j-th update changes, and whether it is ready

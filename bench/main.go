@@ -9,6 +9,7 @@
 //	go run . apps    many applications in one process
 //	go run . kinds   the heap for pods of each kind of real cluster
 //	go run . pod     Executor.Pod beside client-go's decoding of the same frame
+//	go run . operator  the same operator with a cache of pods and with this library
 package main
 
 import (
@@ -30,6 +31,10 @@ const (
 	appsCommand    = "apps"
 	kindsCommand   = "kinds"
 	podCommand     = "pod"
+
+	operatorCommand    = "operator"
+	serveOwnersCommand = "serve-owners"
+	operateCommand     = "operate"
 )
 
 func main() {
@@ -61,6 +66,12 @@ func run(ctx context.Context, args []string, in io.Reader, out, progress io.Writ
 		return runKinds(ctx, args, out, progress)
 	case podCommand:
 		return runPod(ctx, args, out, progress)
+	case operatorCommand:
+		return runOperator(ctx, args, out, progress)
+	case serveOwnersCommand:
+		return runServeOwners(ctx, args, in, out)
+	case operateCommand:
+		return runOperate(ctx, args, in, out)
 	default:
 		return fmt.Errorf("there is no command %q", command)
 	}
@@ -129,13 +140,19 @@ func runConsume(ctx context.Context, args []string, in io.Reader, out io.Writer)
 	if err := parse(flags, args); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := withInput(ctx, in)
 	defer cancel()
+	return consume(ctx, a, out)
+}
+
+// withInput returns a context that ends when the input does: the parent is gone.
+func withInput(ctx context.Context, in io.Reader) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		io.Copy(io.Discard, in)
-		cancel() // the parent is gone
+		cancel()
 	}()
-	return consume(ctx, a, out)
+	return ctx, cancel
 }
 
 func newFlags(name string) *flag.FlagSet { return flag.NewFlagSet(name, flag.ContinueOnError) }

@@ -8,16 +8,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
+// A replayServer replays a script.
+type replayServer interface {
+	http.Handler
+	release()  // lets the next stage of the script begin
+	seen() any // what it has received
+}
+
 // serve replays a script until its input ends. It prints readyLine after it has written
 // its kubeconfig, starts the updates when it reads a line, and prints at the end, in JSON,
-// the requests that it has received.
-func serve(ctx context.Context, r *replay, kubeconfig string, in io.Reader, out io.Writer) error {
+// what it has received.
+func serve(ctx context.Context, r replayServer, kubeconfig string, in io.Reader, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {

@@ -31,6 +31,7 @@ type requests struct {
 	Lists          int `json:"lists"` // pages
 	StreamingLists int `json:"streamingLists"`
 	Watches        int `json:"watches"`
+	Patches        int `json:"patches,omitempty"` // of the status of owners
 }
 
 // A replay is an API server that knows one script. It holds the updates back
@@ -69,7 +70,7 @@ func (r *replay) release() {
 }
 
 // seen returns the requests so far.
-func (r *replay) seen() requests {
+func (r *replay) seen() any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.requests
@@ -287,7 +288,7 @@ func (c *chunks) flush() error {
 
 // listenAndReplay serves on a loopback port until ctx ends, and tells a client
 // how to get there.
-func listenAndReplay(ctx context.Context, r *replay, ready func(host string, authority []byte)) error {
+func listenAndReplay(ctx context.Context, r http.Handler, ready func(host string, authority []byte)) error {
 	certificate, authority, err := newCertificate()
 	if err != nil {
 		return fmt.Errorf("make a certificate: %w", err)

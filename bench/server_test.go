@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func newClient(t *testing.T, config *rest.Config) kubernetes.Interface {
 }
 
 // startReplayServer returns the configuration of a client.
-func startReplayServer(t *testing.T, r *replay) *rest.Config {
+func startReplayServer(t *testing.T, r http.Handler) *rest.Config {
 	t.Helper()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	ctx, stop := context.WithCancel(context.Background())

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/executorpods/watchsource"
+)
+
+var testSizes = ownerSizes{Workers: 30, Others: 4, Each: 3}
+
+// client-go decodes the stream into the running workers of the other owners, the stages of the
+// first owner's workers, and the end of one worker of the second owner.
+func TestOwnerServerStream(t *testing.T) {
+	s := newOwnerServer(newOwnerScript(testSizes), 0)
+	pods := newClient(t, startReplayServer(t, s)).CoreV1().Pods(namespace)
+	w, err := pods.Watch(t.Context(), metav1.ListOptions{
+		LabelSelector: executorSelector.String(), AllowWatchBookmarks: true,
+		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	seen := map[string]*corev1.Pod{}
+	readView(t, w, seen)
+	running := map[string]int{}
+	for _, pod := range seen {
+		if pod.Status.Phase == corev1.PodRunning {
+			running[ownerOf(t, pod)]++
+		}
+	}
+	if want := map[string]int{nthApp(1): 3, nthApp(2): 3, nthApp(3): 3, nthApp(4): 3}; fmt.Sprint(running) != fmt.Sprint(want) {
+		t.Errorf("the initial list has the running workers %v, want %v", running, want)
+	}
+	s.release()
+	readStages(t, w, seen)
+	last := (<-w.ResultChan()).Object.(*corev1.Pod)
+	if ownerOf(t, last) != secondOwner || last.Status.Phase != corev1.PodSucceeded || seen[last.Name] == nil || ownerOf(t, seen[last.Name]) != secondOwner {
+		t.Errorf("the last event is of a pod of %s that is %s, want a known pod of %s that has succeeded", ownerOf(t, last), last.Status.Phase, secondOwner)
+	}
+	if r := s.seen().(ownerRequests); r.StreamingLists != 1 || r.Lists+r.Watches+r.Patches != 0 || r.LastOfFirst == 0 || r.Second < r.LastOfFirst {
+		t.Errorf("the server has noted %+v", r)
+	}
+}
+
+// readStages reads the events of the first owner, whose pods are not in the initial list.
+func readStages(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) {
+	t.Helper()
+	phases, version := map[string]string{}, ""
+	for range testSizes.events() {
+		event := <-w.ResultChan()
+		pod := event.Object.(*corev1.Pod)
+		if pod.ResourceVersion <= version { // texts of one length
+			t.Fatalf("version %s after %s", pod.ResourceVersion, version)
+		}
+		version = pod.ResourceVersion
+		if ownerOf(t, pod) != firstOwner || seen[pod.Name] != nil {
+			t.Fatalf("an event of the pod %s of %s, want only new pods of %s", pod.Name, ownerOf(t, pod), firstOwner)
+		}
+		phases[pod.Name] += fmt.Sprintf("%s %s, ", event.Type, pod.Status.Phase)
+	}
+	if len(phases) != testSizes.Workers {
+		t.Errorf("events of %d workers, want %d", len(phases), testSizes.Workers)
+	}
+	for name, got := range phases {
+		if want := "ADDED Pending, MODIFIED Running, MODIFIED Succeeded, "; got != want {
+			t.Errorf("events of %s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// ownerOf returns the owner that all operators find.
+func ownerOf(t *testing.T, pod *corev1.Pod) string {
+	t.Helper()
+	reference := metav1.GetControllerOf(pod)
+	if reference == nil || reference.Name != pod.Labels[watchsource.LabelApp] || reference.Kind != "Job" {
+		t.Fatalf("the pod %s has the controller %v and the labels %v", pod.Name, reference, pod.Labels)
+	}
+	return reference.Name
+}
+
+// A patch of a status is answered with the new status, and is counted once the events have begun.
+func TestOwnerServerPatch(t *testing.T) {
+	s := newOwnerServer(newOwnerScript(testSizes), 0)
+	jobs := newClient(t, startReplayServer(t, s)).BatchV1().Jobs(namespace)
+	patch := func() {
+		t.Helper()
+		job, err := jobs.Patch(t.Context(), secondOwner, types.MergePatchType, []byte(`{"status":{"succeeded":7}}`), metav1.PatchOptions{}, "status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job.Name != secondOwner || job.Status.Succeeded != 7 {
+			t.Errorf("the answer is %v", job)
+		}
+	}
+	patch()
+	if n := s.seen().(ownerRequests).Patches; n != 0 {
+		t.Errorf("%d patches before the events, want none counted", n)
+	}
+	s.release()
+	patch()
+	patch()
+	if n := s.seen().(ownerRequests).Patches; n != 2 {
+		t.Errorf("%d patches are counted, want 2", n)
+	}
+	if _, err := jobs.Patch(t.Context(), secondOwner, types.MergePatchType, []byte(`{"status":`), metav1.PatchOptions{}, "status"); !apierrors.IsBadRequest(err) {
+		t.Errorf("a patch that is no JSON: %v, want 400", err)
+	}
+}
+
+// Lists, watches from a version and other selectors are refused, and the first two are counted.
+func TestOwnerServerRefuses(t *testing.T) {
+	s := newOwnerServer(newOwnerScript(testSizes), 0)
+	pods := newClient(t, startReplayServer(t, s)).CoreV1().Pods(namespace)
+	if _, err := pods.List(t.Context(), metav1.ListOptions{LabelSelector: executorSelector.String()}); !apierrors.IsGone(err) {
+		t.Errorf("list: %v, want 410", err)
+	}
+	if _, err := pods.Watch(t.Context(), metav1.ListOptions{ResourceVersion: "1000000007"}); !apierrors.IsGone(err) {
+		t.Errorf("watch from a version: %v, want 410", err)
+	}
+	if _, err := pods.Watch(t.Context(), metav1.ListOptions{LabelSelector: "a=b", SendInitialEvents: new(true)}); !apierrors.IsBadRequest(err) {
+		t.Errorf("watch with another selector: %v, want 400", err)
+	}
+	if r := s.seen().(ownerRequests).requests; r != (requests{Lists: 1, Watches: 1}) {
+		t.Errorf("the server has counted %+v", r)
+	}
+}
