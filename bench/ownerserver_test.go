@@ -56,7 +56,8 @@ func TestOwnerServerStream(t *testing.T) {
 func readStages(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) {
 	t.Helper()
 	phases, version := map[string]string{}, ""
-	for range testSizes.events() {
+	inOrder := [stages]corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodSucceeded}
+	for j := range testSizes.events() {
 		event := <-w.ResultChan()
 		pod := event.Object.(*corev1.Pod)
 		if pod.ResourceVersion <= version { // texts of one length
@@ -65,6 +66,9 @@ func readStages(t *testing.T, w watch.Interface, seen map[string]*corev1.Pod) {
 		version = pod.ResourceVersion
 		if ownerOf(t, pod) != firstOwner || seen[pod.Name] != nil {
 			t.Fatalf("an event of the pod %s of %s, want only new pods of %s", pod.Name, ownerOf(t, pod), firstOwner)
+		}
+		if want := inOrder[j/testSizes.Workers]; pod.Status.Phase != want {
+			t.Fatalf("event %d is of a pod that is %s, want %s", j, pod.Status.Phase, want)
 		}
 		phases[pod.Name] += fmt.Sprintf("%s %s, ", event.Type, pod.Status.Phase)
 	}
