@@ -4,12 +4,12 @@
 // the same stream, each in a separate process whose CPU and memory the kernel counts.
 // README.md explains the figures.
 //
-//	go run .         against a server that replays prepared frames
-//	go run . real    against etcd and kube-apiserver
-//	go run . apps    many applications in one process
-//	go run . kinds   the heap for pods of each kind of real cluster
-//	go run . pod     Executor.Pod beside client-go's decoding of the same frame
-//	go run . operator  the same operator with a cache of pods and with this library
+//	go run .             against a server that replays prepared frames
+//	go run . real        against etcd and kube-apiserver
+//	go run . apps        many applications in one process
+//	go run . operator    an operator with a cache of pods, and with this library
+//	go run . kinds       the heap for pods of each kind of real cluster
+//	go run . pod         Executor.Pod beside client-go's decoding of the same frame
 package main
 
 import (

@@ -24,14 +24,14 @@ type operatorAssignment struct {
 	settle     time.Duration // for reconciles that come after it
 }
 
-// operatorFigures are what an operator did and what it cost, from the begin of the scenario to the
-// reconciles that have seen all, and for a settle time more. README.md says what each means.
+// operatorFigures are what an operator did and what it cost, from the begin of the scenario until
+// the statuses have all changes, and for a settle time more. README.md says what each means.
 type operatorFigures struct {
-	ViewSeconds      float64 `json:"viewSeconds"`      // wall time from the start until all owners have been reconciled
+	ViewSeconds      float64 `json:"viewSeconds"`      // wall time from the start until the statuses of all owners are written
 	FirstReconciles  int     `json:"firstReconciles"`  // of the first owner
 	SecondReconciles int     `json:"secondReconciles"` // of the second owner
 	RestReconciles   int     `json:"restReconciles"`   // of all other owners
-	FirstSeen        int64   `json:"firstSeen"`        // when a reconcile saw all ends of the first owner, Unix time in nanoseconds, 0 for never
+	FirstSeen        int64   `json:"firstSeen"`        // when the status of the first owner had all ends, Unix time in nanoseconds, 0 for never
 	SecondSeen       int64   `json:"secondSeen"`       // the same of the second owner
 	Ended            int64   `json:"ended"`            // when the wait ended
 	CPUSeconds       float64 `json:"cpuSeconds"`
@@ -107,7 +107,7 @@ func startOperator(ctx context.Context, o operator, kubeconfig string, reconcile
 	if err != nil {
 		return nil, nil, err
 	}
-	if m, err = newManager(config); err != nil {
+	if m, err = newManager(config, o.leanCache); err != nil {
 		return nil, nil, fmt.Errorf("%s: make a manager: %w", o.name, err)
 	}
 	if err := o.add(m, newReconciler(m.GetClient().Status(), reconciled)); err != nil {

@@ -31,13 +31,15 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// An operator is one way to write the same operator.
+// An operator is one way to write the same operator. README.md says what each does.
 type operator struct {
 	name  string // on the command line
 	title string // in tables
 
 	// add adds a controller that calls the reconciler to a manager.
 	add func(m manager.Manager, r *reconciler) error
+
+	leanCache bool // the manager's cache drops managedFields, and lists pods without copying them
 }
 
 // The operators that others are compared with.
@@ -50,6 +52,8 @@ const (
 var operators = []operator{
 	{name: rateLimitedName, title: "cache of pods, AddRateLimited for each event", add: addRateLimited},
 	{name: ownsName, title: "cache of pods, Owns", add: addOwns},
+	{name: "owns-lean", title: "cache without managedFields and copies, Owns", add: addOwns, leanCache: true},
+	{name: "watchsource", title: "watchsource, module controller", add: addWatch},
 }
 
 func operatorNamed(name string) (operator, error) {
@@ -67,15 +71,17 @@ func operatorNames() (names []string) {
 	return names
 }
 
-// newManager returns the same manager for all operators. Its cache of pods begins when a
-// controller asks for it. It gets a REST mapper, so that it need not ask the server for all kinds.
-func newManager(config *rest.Config) (manager.Manager, error) {
+// newManager returns the manager of an operator. Its cache of pods begins when a controller asks
+// for it. It gets a REST mapper, so that it need not ask the server for all kinds.
+func newManager(config *rest.Config, leanCache bool) (manager.Manager, error) {
+	pods := runtimecache.ByObject{Label: executorSelector, Namespaces: map[string]runtimecache.Config{namespace: {}}}
+	if leanCache {
+		pods.Transform, pods.UnsafeDisableDeepCopy = runtimecache.TransformStripManagedFields(), new(true)
+	}
 	return manager.New(config, manager.Options{
 		Scheme:  scheme.Scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: runtimecache.Options{ByObject: map[client.Object]runtimecache.ByObject{
-			&corev1.Pod{}: {Label: executorSelector, Namespaces: map[string]runtimecache.Config{namespace: {}}},
-		}},
+		Cache:   runtimecache.Options{ByObject: map[client.Object]runtimecache.ByObject{&corev1.Pod{}: pods}},
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 			mapper := meta.NewDefaultRESTMapper(nil)
 			mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/controller"
 	"github.com/executorpods/watchsource/internal/test/podtest"
 )
 
@@ -69,26 +69,37 @@ func next(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) (owner 
 	return request.Name, time.Since(began)
 }
 
-// The usual operators count an owner's pods by their phase, and no pods of another owner or namespace.
-func TestCountPods(t *testing.T) {
+// All operators count an owner's pods in the same way, and no pods of another owner or namespace.
+func TestOperatorsCountTheSame(t *testing.T) {
+	store := watchsource.NewStoreBy(controller.ByLabel(watchsource.LabelApp))
 	var pods []client.Object
-	for i, phase := range []corev1.PodPhase{
+	add := func(owner, namespace string, phase corev1.PodPhase) {
+		pod := workerOf(owner, len(pods), phase)
+		pod.Namespace, pod.Status = namespace, corev1.PodStatus{Phase: phase}
+		store.UpdatePod(pod)
+		pods = append(pods, pod)
+	}
+	for _, phase := range []corev1.PodPhase{
 		corev1.PodPending,
 		corev1.PodRunning, corev1.PodRunning,
 		corev1.PodSucceeded, corev1.PodSucceeded, corev1.PodSucceeded,
 		corev1.PodFailed, corev1.PodFailed, corev1.PodFailed, corev1.PodFailed,
 		corev1.PodUnknown,
 	} {
-		pods = append(pods, workerOf(firstOwner, i, phase), workerOf(secondOwner, 100+i, corev1.PodRunning))
+		add(firstOwner, namespace, phase)
+		add(secondOwner, namespace, corev1.PodRunning)
+		add(firstOwner, "elsewhere", corev1.PodRunning)
 	}
-	elsewhere := workerOf(firstOwner, 200, corev1.PodRunning)
-	elsewhere.Namespace = "elsewhere"
-	reader := fake.NewClientBuilder().WithObjects(append(pods, elsewhere)...).Build()
-	counts, err := countPods(context.Background(), reader, requestFor(pods[0]).NamespacedName)
+	owner := requestFor(pods[0])
+	want := workerCounts{pending: 1, running: 2, succeeded: 3, failed: 4}
+	counts, err := countPods(t.Context(), fake.NewClientBuilder().WithObjects(pods...).Build(), owner.NamespacedName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (workerCounts{pending: 1, running: 2, succeeded: 3, failed: 4}); counts != want {
-		t.Errorf("counted %+v, want %+v", counts, want)
+	if counts != want {
+		t.Errorf("the usual operators count %+v, want %+v", counts, want)
+	}
+	if counts := countExecutors(store.Snapshot(owner)); counts != want {
+		t.Errorf("the operator with watchsource counts %+v, want %+v", counts, want)
 	}
 }

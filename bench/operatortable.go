@@ -29,11 +29,11 @@ type operatorSeries struct {
 type operatorRound struct {
 	operatorFigures
 	ownerRequests
-	FirstWait  eventWait `json:"firstWait"`  // from the last event of the first owner to the reconcile that has seen it
-	SecondWait eventWait `json:"secondWait"` // from the event of the second owner to the reconcile that has seen it
+	FirstWait  eventWait `json:"firstWait"`  // from the last event of the first owner until its status has it
+	SecondWait eventWait `json:"secondWait"` // from the event of the second owner until its status has it
 }
 
-// An eventWait is the time from an event to the reconcile that has seen it.
+// An eventWait is the time from an event until the status of the owner has it.
 type eventWait struct {
 	Seconds float64 `json:"seconds"`
 	Seen    bool    `json:"seen"` // if not, the round ended after Seconds
@@ -58,7 +58,7 @@ func (r *operatorRound) reckon() error {
 	return nil
 }
 
-// waitFrom returns the wait from the moment an event was sent to the one it was seen, 0 for never.
+// waitFrom returns the wait from the moment an event was sent to the one when the status had it, 0 for never.
 func waitFrom(sent, seen, ended int64) eventWait {
 	if seen == 0 {
 		return eventWait{Seconds: time.Duration(ended - sent).Seconds()}
@@ -83,15 +83,15 @@ func (r operatorReport) markdown() string {
 	}
 	fmt.Fprintf(&b, "%s. %s events of one owner's %s workers, %s; %s other owners of %s workers each. Medians, least and most in brackets.\n\n",
 		r.Machine, thousands(r.events()), thousands(r.Workers), pace, thousands(r.Others), thousands(r.Each))
-	b.WriteString("| operator | reconciles of the owner | per event | its last end seen after, s | the other owner's event seen after, s | CPU, s | of AddRateLimited | of Owns | heap per pod, kB | of Owns | peak memory, MB | of Owns | streaming lists | patches of a status |\n")
-	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| operator | reconciles of the owner | per event | its status has all ends after, s | the other owner's status after, s | CPU, s | of AddRateLimited | of Owns | heap per pod, kB | of Owns | peak memory, MB | of Owns | streaming lists | patches of a status | first statuses of all owners after, s |\n")
+	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	limited, owns := r.of(rateLimitedName).Rounds, r.of(ownsName).Rounds
 	ofFirst := func(o operatorRound) float64 { return float64(o.FirstReconciles) }
 	cpu := func(o operatorRound) float64 { return o.CPUSeconds }
 	heap := func(o operatorRound) float64 { return o.HeapBytes }
 	peak := func(o operatorRound) float64 { return o.PeakBytes }
 	for _, s := range r.Series {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", s.Title,
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", s.Title,
 			spreadText(spreadOfEach(s.Rounds, ofFirst), 1, 0),
 			number(spreadOfEach(s.Rounds, ofFirst).median/float64(r.events()), 4),
 			waitsText(s.Rounds, func(o operatorRound) eventWait { return o.FirstWait }),
@@ -101,7 +101,8 @@ func (r operatorReport) markdown() string {
 			number(spreadOfEach(s.Rounds, heap).median/1e3, 1), ratioText(ratioOfEach(s.Rounds, owns, heap)),
 			number(spreadOfEach(s.Rounds, peak).median/1e6, 0), ratioText(ratioOfEach(s.Rounds, owns, peak)),
 			number(spreadOfEach(s.Rounds, func(o operatorRound) float64 { return float64(o.StreamingLists) }).median, 0),
-			spreadText(spreadOfEach(s.Rounds, func(o operatorRound) float64 { return float64(o.Patches) }), 1, 0))
+			spreadText(spreadOfEach(s.Rounds, func(o operatorRound) float64 { return float64(o.Patches) }), 1, 0),
+			spreadText(spreadOfEach(s.Rounds, func(o operatorRound) float64 { return o.ViewSeconds }), 1, 2))
 	}
 	return b.String()
 }
@@ -117,7 +118,7 @@ func waitsText(rounds []operatorRound, pick func(operatorRound) eventWait) strin
 		}
 	}
 	if unseen > 0 {
-		text += fmt.Sprintf(", in %d of %d rounds not seen", unseen, len(rounds))
+		text += fmt.Sprintf(", in %d of %d rounds not yet", unseen, len(rounds))
 	}
 	return text
 }

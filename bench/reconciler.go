@@ -41,18 +41,27 @@ func newReconciler(status client.StatusWriter, log *reconcileLog) *reconciler {
 }
 
 func (r *reconciler) reconcile(ctx context.Context, owner types.NamespacedName, counts workerCounts) (reconcile.Result, error) {
-	r.log.add(owner.Name, counts)
+	r.log.count(owner.Name)
+	if err := r.write(ctx, owner, counts); err != nil {
+		return reconcile.Result{}, fmt.Errorf("write the status of %s: %w", owner, err)
+	}
+	r.log.see(owner.Name, counts)
+	return reconcile.Result{}, nil
+}
+
+// write writes the counts to the status of an owner, unless they are there.
+func (r *reconciler) write(ctx context.Context, owner types.NamespacedName, counts workerCounts) error {
 	if r.isWritten(owner, counts) {
-		return reconcile.Result{}, nil
+		return nil
 	}
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: owner.Name}}
 	if err := r.status.Patch(ctx, job, counts.statusPatch()); err != nil {
-		return reconcile.Result{}, fmt.Errorf("write the status of %s: %w", owner, err)
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.written[owner] = counts
-	return reconcile.Result{}, nil
+	return nil
 }
 
 func (r *reconciler) isWritten(owner types.NamespacedName, counts workerCounts) bool {
@@ -62,26 +71,26 @@ func (r *reconciler) isWritten(owner types.NamespacedName, counts workerCounts) 
 	return ok && written == counts
 }
 
-// A reconcileLog counts reconciles, and notes when they have seen all changes.
+// A reconcileLog counts reconciles, and notes when the statuses have all changes.
 type reconcileLog struct {
 	sizes    ownerSizes
-	complete chan struct{} // closed when each of the other owners has been reconciled with its workers
-	ended    chan struct{} // closed when the last changes of both owners have been seen
+	complete chan struct{} // closed when the status of each of the other owners has its workers
+	ended    chan struct{} // closed when the statuses of both owners have their last changes
 
-	mu         sync.Mutex
-	reconciled map[string]bool // the other owners that have been reconciled with their workers
-	counted    reconciles
+	mu      sync.Mutex
+	have    map[string]bool // the other owners whose status has their workers
+	counted reconciles
 }
 
-// reconciles are how often owners were reconciled since the scenario began, and when the last
-// changes of the two owners were seen, 0 for not yet.
+// reconciles are how often owners were reconciled since the scenario began, and when the statuses
+// of the two owners had their last changes, 0 for not yet.
 type reconciles struct {
 	first, second, rest   int
 	firstSeen, secondSeen int64 // Unix time in nanoseconds
 }
 
 func newReconcileLog(sizes ownerSizes) *reconcileLog {
-	return &reconcileLog{sizes: sizes, complete: make(chan struct{}), ended: make(chan struct{}), reconciled: map[string]bool{}}
+	return &reconcileLog{sizes: sizes, complete: make(chan struct{}), ended: make(chan struct{}), have: map[string]bool{}}
 }
 
 // begin forgets the reconciles of the initial list.
@@ -91,33 +100,40 @@ func (l *reconcileLog) begin() {
 	l.counted = reconciles{}
 }
 
-// add counts a reconcile that has seen some workers.
-func (l *reconcileLog) add(owner string, counts workerCounts) {
+// count counts a reconcile.
+func (l *reconcileLog) count(owner string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &l.counted
 	switch owner {
 	case firstOwner:
-		c.first++
-		l.see(&c.firstSeen, counts.succeeded == l.sizes.Workers)
-		return
+		l.counted.first++
 	case secondOwner:
-		c.second++
-		l.see(&c.secondSeen, counts.succeeded == 1)
+		l.counted.second++
 	default:
-		c.rest++
+		l.counted.rest++
 	}
-	if counts.running == l.sizes.Each && !l.reconciled[owner] {
-		l.reconciled[owner] = true
-		if len(l.reconciled) == l.sizes.Others {
+}
+
+// see notes that the status of an owner has some workers.
+func (l *reconcileLog) see(owner string, counts workerCounts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case owner == firstOwner && counts.succeeded == l.sizes.Workers:
+		l.end(&l.counted.firstSeen)
+	case owner == secondOwner && counts.succeeded == 1:
+		l.end(&l.counted.secondSeen)
+	case owner != firstOwner && counts.running == l.sizes.Each && !l.have[owner]:
+		l.have[owner] = true
+		if len(l.have) == l.sizes.Others {
 			close(l.complete)
 		}
 	}
 }
 
-// see notes the time of the first reconcile that has seen all.
-func (l *reconcileLog) see(seen *int64, all bool) {
-	if !all || *seen != 0 {
+// end notes when the status of an owner had its last change first.
+func (l *reconcileLog) end(seen *int64) {
+	if *seen != 0 {
 		return
 	}
 	*seen = time.Now().UnixNano()

@@ -65,8 +65,8 @@ func TestReconcilerWritesWhatHasChanged(t *testing.T) {
 	}
 }
 
-// The initial list is complete when each of the other owners has been reconciled with its
-// workers. The scenario has ended when both owners have been reconciled with their last change.
+// The initial list is complete when the status of each of the other owners has its workers. The
+// scenario has ended when the statuses of both owners have their last change.
 func TestReconcileLog(t *testing.T) {
 	sizes := ownerSizes{Workers: 3, Others: 2, Each: 4}
 	log := newReconcileLog(sizes)
@@ -97,7 +97,8 @@ func TestReconcileLog(t *testing.T) {
 		{owner: nthApp(1), counts: workerCounts{running: 3, succeeded: 1}, complete: true, ended: true},
 		{owner: nthApp(1), counts: workerCounts{running: 3, succeeded: 1}, complete: true, ended: true},
 	} {
-		log.add(step.owner, step.counts)
+		log.count(step.owner)
+		log.see(step.owner, step.counts)
 		if isClosed(log.complete) != step.complete || isClosed(log.ended) != step.ended {
 			t.Fatalf("after %s with %+v: complete %t, ended %t, want %t and %t", step.owner, step.counts,
 				isClosed(log.complete), isClosed(log.ended), step.complete, step.ended)
