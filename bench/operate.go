@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -24,7 +25,7 @@ type operatorAssignment struct {
 	settle     time.Duration // for reconciles that come after it
 }
 
-// operatorFigures are what an operator did and what it cost, from the begin of the scenario until
+// operatorFigures are the reconciles and the cost of an operator, from the beginning of the scenario until
 // the statuses have all changes, and for a settle time more. README.md says what each means.
 type operatorFigures struct {
 	ViewSeconds      float64 `json:"viewSeconds"`      // wall time from the start until the statuses of all owners are written
@@ -71,7 +72,7 @@ func operate(ctx context.Context, a operatorAssignment, out io.Writer) error {
 	fmt.Fprintln(out, readyLine)
 	limited, cancel := context.WithTimeout(ctx, a.limit)
 	defer cancel()
-	if err := await(limited, reconciled.ended, failed); err != nil && limited.Err() == nil {
+	if err := await(limited, reconciled.ended, failed); err != nil && (limited.Err() == nil || ctx.Err() != nil) {
 		return fmt.Errorf("%s: %w", o.name, err)
 	}
 	f.Ended = time.Now().UnixNano()
@@ -124,7 +125,7 @@ func await(ctx context.Context, closed <-chan struct{}, failed <-chan error) err
 	case <-closed:
 		return nil
 	case err := <-failed:
-		return fmt.Errorf("the manager has ended: %w", err)
+		return fmt.Errorf("the manager has ended: %w", errors.Join(err, context.Cause(ctx)))
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Each operator sees all changes in a process for itself, and reports all figures. The one that
-// calls AddRateLimited may miss some within the limit, and says so.
+// Each operator sees all changes in a process for itself, and reports all figures. With
+// AddRateLimited it may miss some within the limit, and reports this too.
 func TestOperatorCommand(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "operator.json")
 	args := []string{operatorCommand, "-workers", "40", "-others", "5", "-each", "3", "-rounds", "1", "-settle", "50ms", "-results", results}
