@@ -93,7 +93,7 @@ func TestOperatorTable(t *testing.T) {
 	round := func(reconciles int, first, second eventWait, cpu, heap float64) operatorRound {
 		return operatorRound{
 			operatorFigures: operatorFigures{ViewSeconds: 2.5, FirstReconciles: reconciles, CPUSeconds: cpu, HeapBytes: heap, PeakBytes: heap * 16e3},
-			ownerRequests:   ownerRequests{requests: requests{StreamingLists: 1, Patches: reconciles + 1}},
+			ownerRequests:   ownerRequests{requests: requests{StreamingLists: 1}, Patches: reconciles + 1},
 			FirstWait:       first, SecondWait: second,
 		}
 	}

@@ -39,12 +39,13 @@ type ownerServer struct {
 	received ownerRequests
 }
 
-// ownerRequests are what an operator asked for, the patches since release was called, and when the events of the first owner ended and
-// the event of the second owner was sent, in Unix time in nanoseconds.
+// ownerRequests are what an operator asked for, and when the server sent it the last events, in
+// Unix time in nanoseconds.
 type ownerRequests struct {
 	requests
-	LastOfFirst int64 `json:"lastOfFirst"`
-	Second      int64 `json:"second"`
+	Patches     int   `json:"patches"`     // of a status, since release was called
+	LastOfFirst int64 `json:"lastOfFirst"` // the last event of the first owner
+	Second      int64 `json:"second"`      // the event of the second owner
 }
 
 // newOwnerServer returns a server that sends so many events a second, or sends them as fast as

@@ -3,8 +3,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -137,4 +141,27 @@ func TestOwnerServerRefuses(t *testing.T) {
 	if r := s.seen().(ownerRequests).requests; r != (requests{Lists: 1, Watches: 1}) {
 		t.Errorf("the server has counted %+v", r)
 	}
+}
+
+// In virtual time: with a rate the events keep their distance, and end with the request.
+func TestOwnerServerRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, began := newOwnerServer(newOwnerScript(testSizes), 100), time.Now()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.serveEvents(ctx, newChunks(httptest.NewRecorder())) }()
+		time.Sleep(time.Hour)
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		// The first of the 90 events comes at once, the others each 10 ms after the one before.
+		if took := time.Duration(s.received.LastOfFirst - began.UnixNano()); took != 890*time.Millisecond {
+			t.Errorf("the events took %v, want 890ms", took)
+		}
+		late := httptest.NewRecorder()
+		if err := s.serveEvents(ctx, newChunks(late)); err != nil || late.Body.Len() > 0 {
+			t.Errorf("after the end of the request: %d bytes, and the error %v, want neither", late.Body.Len(), err)
+		}
+	})
 }

@@ -31,7 +31,6 @@ type requests struct {
 	Lists          int `json:"lists"` // pages
 	StreamingLists int `json:"streamingLists"`
 	Watches        int `json:"watches"`
-	Patches        int `json:"patches,omitempty"` // of the status of owners
 }
 
 // A replay is an API server that knows one script. It holds the updates back
