@@ -4,8 +4,10 @@ package application
 
 import (
 	"cmp"
+	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/executorpods/watchsource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +40,29 @@ func NewStore(name string, opts ...watchsource.StoreOption) *Store {
 
 // Named returns the id of the application of a name in whatever namespaces its executors are.
 func Named(name string) ID { return ID{Name: name} }
+
+// A Reader returns the batches of each application. A Store is one.
+type Reader interface {
+	Batches(ctx context.Context, interval time.Duration) iter.Seq2[ID, watchsource.Batch]
+}
+
+// ReaderOf returns a Reader of a store that has the one application Named(name).
+func ReaderOf(name string, store *watchsource.Store) Reader { return oneApplication{Named(name), store} }
+
+type oneApplication struct {
+	id    ID
+	store *watchsource.Store
+}
+
+func (a oneApplication) Batches(ctx context.Context, interval time.Duration) iter.Seq2[ID, watchsource.Batch] {
+	return func(yield func(ID, watchsource.Batch) bool) {
+		for batch := range a.store.Batches(ctx, interval) {
+			if !yield(a.id, batch) {
+				return
+			}
+		}
+	}
+}
 
 func idOf(pod metav1.Object) (ID, bool) {
 	name, ok := pod.GetLabels()[watchsource.LabelApp]

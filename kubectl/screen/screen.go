@@ -35,14 +35,14 @@ const (
 
 // A Config has what a screen shows.
 type Config struct {
-	// AppID is the name of the application to show, with which Store was made. If it is empty, the
+	// AppID is the name of the application to show, as in application.Named. If it is empty, the
 	// screen begins with a list of all applications.
 	AppID string
 	// Namespace is where the executors are, empty for all namespaces.
 	Namespace string
 	// Source is the source that feeds Store. It is started.
 	Source *watchsource.WatchSnapshotSource
-	Store  *application.Store
+	Store  application.Reader
 }
 
 // Run shows the screen until the user quits or ctx ends. It returns after its goroutines have

@@ -14,6 +14,7 @@ import (
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/examples/scheduler/internal/scheduler"
+	"github.com/executorpods/watchsource/kubectl/application"
 	"github.com/executorpods/watchsource/kubectl/screen"
 	"github.com/executorpods/watchsource/metrics"
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,5 +34,5 @@ func metricsHandler(source *watchsource.WatchSnapshotSource, store *watchsource.
 }
 
 func showScreen(ctx context.Context, appID, namespace string, source *watchsource.WatchSnapshotSource, store *watchsource.Store) error {
-	return screen.Run(ctx, screen.Config{AppID: appID, Namespace: namespace, Source: source, Store: store})
+	return screen.Run(ctx, screen.Config{AppID: appID, Namespace: namespace, Source: source, Store: application.ReaderOf(appID, store)})
 }
