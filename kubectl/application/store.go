@@ -47,7 +47,9 @@ type Reader interface {
 }
 
 // ReaderOf returns a Reader of a store that has the one application Named(name).
-func ReaderOf(name string, store *watchsource.Store) Reader { return oneApplication{Named(name), store} }
+func ReaderOf(name string, store *watchsource.Store) Reader {
+	return oneApplication{Named(name), store}
+}
 
 type oneApplication struct {
 	id    ID
