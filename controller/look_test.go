@@ -70,8 +70,7 @@ func TestEndsOfPodsThatLeave(t *testing.T) {
 		e.end("a-2", 2)
 		source, q := e.start(e.Context())
 		q.taken()
-		nextInterval()
-		e.server.Delete("default", "a-0")
+		e.server.Delete("default", "a-0") // before the interval is over, so that one round has all
 		e.server.Update("default", "a-1", func(pod *corev1.Pod) { delete(pod.Labels, "app") })
 		e.server.Delete("default", "a-2")
 		nextInterval()
