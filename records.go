@@ -257,7 +257,7 @@ func (r *records) note(p *partition, before, after step) {
 // noteEnd tells the calls that wait for the end of an executor. It remembers an executor that has
 // left, in the state of its end if it had one.
 func (r *records) noteEnd(p *partition, before, after step) {
-	pod := departed.Pod{Owner: p.owner, Namespace: after.Namespace, Name: after.Name, ResourceVersion: after.ResourceVersion}
+	pod := departed.Pod{Owner: p.owner, Key: after.key(), Namespace: after.Namespace, Name: after.Name, ResourceVersion: after.ResourceVersion}
 	switch {
 	case !after.isGone():
 		if after.State.Ended() && after.ends > before.ends {

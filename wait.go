@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/executorpods/watchsource/internal/departed"
@@ -74,7 +75,7 @@ func (r *records) waitForEnd(ctx context.Context, newest func() (*published, Sna
 			return Executor{}, endError(w, err)
 		}
 	}
-	r.addWait(w)
+	r.addWait(newest, w)
 	defer r.removeWait(w)
 	follow := &follower{records: r}
 	defer follow.end()
@@ -87,10 +88,12 @@ func (r *records) waitForEnd(ctx context.Context, newest func() (*published, Sna
 		}
 		select {
 		case result := <-w.Result():
-			if result.Err != nil {
-				return Executor{}, endError(w, result.Err)
-			}
-			return result.End, nil
+			return endOf(w, result)
+		default: // a known end counts, even if ctx is over
+		}
+		select {
+		case result := <-w.Result():
+			return endOf(w, result)
 		case <-advanced:
 		case <-ctx.Done():
 			return Executor{}, endError(w, context.Cause(ctx))
@@ -98,11 +101,23 @@ func (r *records) waitForEnd(ctx context.Context, newest func() (*published, Sna
 	}
 }
 
+func endOf(w *departed.Wait[Executor], result departed.Result[Executor]) (Executor, error) {
+	if result.Err != nil {
+		return Executor{}, endError(w, result.Err)
+	}
+	return result.End, nil
+}
+
 // addWait adds a call that waits for an end.
-func (r *records) addWait(w *departed.Wait[Executor]) {
+func (r *records) addWait(newest func() (*published, Snapshot), w *departed.Wait[Executor]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.departed.Add(w)
+	var present types.UID
+	_, snapshot := newest()
+	if e, ok := find(w, snapshot); ok {
+		present = e.key()
+	}
+	r.departed.Add(w, present)
 }
 
 func (r *records) removeWait(w *departed.Wait[Executor]) {

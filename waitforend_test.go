@@ -317,3 +317,51 @@ func TestWaitForEndAfterAnotherStart(t *testing.T) {
 		}
 	})
 }
+
+// A pod that has left and come back has not ended. A call whose context is over returns an end that
+// the store knows.
+func TestWaitForEndOfAPodThatCameBack(t *testing.T) {
+	eachEndStore(t, func(t *testing.T, store endStore) {
+		running := func(v string, more ...func(*corev1.Pod)) *corev1.Pod {
+			return pod("1", append(more, ofJob("a"), uid("1"), phase(corev1.PodRunning), version(v))...)
+		}
+		store.UpdatePod(running("3"))
+		store.DeletePod(running("4"))
+		store.UpdatePod(running("5"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		results := make(chan string, 2)
+		for _, created := range []string{"", "3"} {
+			go func() { results <- created + ": " + spell(store.wait(ctx, "exec-1", created)) }()
+		}
+		synctest.Wait()
+		if len(results) > 0 {
+			t.Errorf("%q while the pod runs, want its end", <-results)
+		}
+		store.UpdatePod(running("6", failedWith(3)))
+		synctest.Wait()
+		for len(results) > 0 {
+			if got := <-results; !strings.HasSuffix(got, ": exec-1 Failed 3") {
+				t.Errorf("%q, want exec-1 Failed 3", got)
+			}
+		}
+		cancel()
+		for range 100 {
+			if got := spell(store.wait(ctx, "exec-1", "3")); got != "exec-1 Failed 3" {
+				t.Fatalf("%s for a context that is over, want exec-1 Failed 3", got)
+			}
+		}
+	})
+}
+
+// A pod that has left is not mistaken for a younger one of its name.
+func TestWaitForEndBesideANamesake(t *testing.T) {
+	eachEndStore(t, func(t *testing.T, store endStore) {
+		store.UpdatePod(pod("1", ofJob("a"), uid("1"), version("3")))
+		store.DeletePod(pod("1", ofJob("a"), uid("1"), failedWith(3), version("4")))
+		store.UpdatePod(pod("1", ofJob("a"), uid("2"), phase(corev1.PodRunning), version("5")))
+		if got := spell(store.wait(t.Context(), "exec-1", "3")); got != "exec-1 Failed 3" {
+			t.Errorf("%s, want exec-1 Failed 3", got)
+		}
+	})
+}

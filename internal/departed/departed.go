@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
@@ -21,7 +23,9 @@ const (
 
 // A Pod identifies a pod of an owner in one state.
 type Pod struct {
-	Owner                            any
+	Owner any
+	// Key is the UID of the pod.
+	Key                              types.UID
 	Namespace, Name, ResourceVersion string
 }
 
@@ -75,14 +79,15 @@ func (p *Pods[E]) ForgetOld(now time.Time) {
 // Forget forgets all pods that have left.
 func (p *Pods[E]) Forget() { p.left, p.mostPresent = nil, 0 }
 
-// Add adds a call that waits. If the pod has left, the call has its result at once.
-func (p *Pods[E]) Add(w *Wait[E]) {
+// Add adds a call that waits. If the pod has left, the call has its result at once. present is the key of
+// the pod if the store has it, and empty otherwise: a pod that has come back has not left.
+func (p *Pods[E]) Add(w *Wait[E], present types.UID) {
 	if p.waits == nil {
 		p.waits = map[string][]*Wait[E]{}
 	}
 	p.waits[w.Name] = append(p.waits[w.Name], w)
 	for i := range p.left {
-		if w.IsFor(p.left[i].pod) {
+		if pod := p.left[i].pod; w.IsFor(pod) && (present == "" || pod.Key != present) {
 			w.Tell(p.left[i].end, nil)
 		}
 	}

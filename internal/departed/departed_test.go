@@ -55,7 +55,7 @@ func TestCallsAreTold(t *testing.T) {
 		} {
 			t.Run(test.name+"/"+when, func(t *testing.T) {
 				pods, w := &departed.Pods[string]{}, departed.NewWait[string](test.owner, test.pod, test.created)
-				tell(pods, func() { pods.Add(w) })
+				tell(pods, func() { pods.Add(w, "") })
 				want := test.want
 				if test.name == "created later" && when == "the pod ends, then leaves" {
 					want = "second"
@@ -72,8 +72,8 @@ func TestCallsAreTold(t *testing.T) {
 func TestRemovedCall(t *testing.T) {
 	pods := &departed.Pods[string]{}
 	removed, kept := departed.NewWait[string](nil, "p", ""), departed.NewWait[string](nil, "p", "")
-	pods.Add(removed)
-	pods.Add(kept)
+	pods.Add(removed, "")
+	pods.Add(kept, "")
 	pods.Remove(removed)
 	pods.Fail(errors.New("stopped"))
 	if told(removed) != "nothing" || told(kept) != "stopped" {
@@ -89,7 +89,7 @@ func TestWhatIsRemembered(t *testing.T) {
 		pods := &departed.Pods[string]{}
 		remembers := func(i int) bool {
 			w := departed.NewWait[string]("a", fmt.Sprint("p", i), "")
-			pods.Add(w)
+			pods.Add(w, "")
 			defer pods.Remove(w)
 			return told(w) != "nothing"
 		}
