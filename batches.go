@@ -243,8 +243,7 @@ func (r *records) snapshotFor(reader *reader, p *partition) Snapshot {
 	}
 	r.owners.mu.RLock()
 	defer r.owners.mu.RUnlock()
-	_, snapshot := r.newestOf(p)
-	return snapshot
+	return r.snapshotOf(p.current.Load())
 }
 
 // stopReader keeps what waits for the reader's last batch. The source has stopped.

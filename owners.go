@@ -30,13 +30,16 @@ func (r *records) partitionOf(owner any) *partition {
 	return p
 }
 
-// forgetIfUnused removes the partition of an owner that has no executors and no unread changes.
+// forgetIfUnused removes the partition of an owner that has no executors and no unread changes. The
+// store has received all of the event that removed the last executor, so the version of that event
+// becomes the version of the store: the snapshot of the owner does not go back.
 func (r *records) forgetIfUnused(p *partition) {
 	if p == r.first || p.unread > 0 || p.view().byName.Len() > 0 || r.partitions[p.number] != p {
 		return
 	}
 	r.owners.mu.Lock()
 	delete(r.owners.partitions, p.owner)
+	r.advanceTo(p.view().resourceVersion)
 	r.owners.mu.Unlock()
 	r.partitions[p.number] = nil
 	r.free = append(r.free, p.number)
@@ -50,6 +53,16 @@ func (r *records) find(pod *podwire.Pod) (*partition, *Executor) {
 		return nil, nil
 	}
 	return r.partitions[at.Partition], r.executor(at)
+}
+
+// hasLeft reports whether a pod of a list has left its owner. owner is its new one, nil for none.
+func (r *records) hasLeft(pod *podwire.Pod, owner any) bool {
+	p, known := r.find(pod)
+	if known == nil || p.owner == owner {
+		return false
+	}
+	index, _ := p.of(&r.pods, pod.Key())
+	return !r.rules.read(pod, known, p.endsOf(&r.pods, known, index)).replaced // or it is another pod of the name
 }
 
 // knownOwner returns what the store has of a pod, and its owner. It locks r.mu.
@@ -80,24 +93,40 @@ func (r *records) owned() []any {
 func (r *records) newest(owner any) (*published, Snapshot) {
 	r.owners.mu.RLock()
 	defer r.owners.mu.RUnlock()
+	v := r.current(owner)
+	return v, r.snapshotOf(v)
+}
+
+// awaited returns the newest view of an owner for a call that will wait for the next one. wake passes
+// over a view without a channel, so the channel is made before an owner can come or the version can
+// change.
+func (r *records) awaited(owner any) (*published, Snapshot) {
+	r.owners.mu.RLock()
+	defer r.owners.mu.RUnlock()
+	v := r.current(owner)
+	v.superseded()
+	return v, r.snapshotOf(v)
+}
+
+// current returns the newest view of an owner. r.owners.mu is held.
+func (r *records) current(owner any) *published {
 	p := r.owners.partitions[owner]
 	if p == nil {
 		p = r.first
 	}
-	return r.newestOf(p)
+	return p.current.Load()
 }
 
-// newestOf returns the newest view of a partition. An event of another owner has advanced the
-// version too. r.owners.mu is held.
-func (r *records) newestOf(p *partition) (*published, Snapshot) {
-	v := p.current.Load()
+// snapshotOf returns the snapshot of a view that has been loaded since r.owners.mu was locked. An
+// event of another owner has advanced the version too.
+func (r *records) snapshotOf(v *published) Snapshot {
 	version := rv.Newer(v.view.resourceVersion, r.owners.resourceVersion)
 	if version == v.view.resourceVersion {
-		return v, Snapshot{&v.view}
+		return Snapshot{&v.view}
 	}
 	view := v.view
 	view.resourceVersion = version
-	return v, Snapshot{&view}
+	return Snapshot{&view}
 }
 
 // observe notes the version up to which the store has received everything.
@@ -105,23 +134,39 @@ func (r *records) observe(resourceVersion string) {
 	if !r.isDivided {
 		r.first.advance(resourceVersion)
 	}
-	newest := rv.Newer(r.owners.resourceVersion, resourceVersion)
-	if newest == r.owners.resourceVersion {
-		return
-	}
-	r.owners.mu.Lock()
-	r.owners.resourceVersion = newest
-	r.owners.mu.Unlock()
-	r.advanced.fire()
-	if newest == r.eventVersion {
-		return
+	before := r.owners.resourceVersion
+	now := rv.Newer(before, resourceVersion)
+	if now != before {
+		r.owners.mu.Lock()
+		r.advanceTo(now)
+		r.owners.mu.Unlock()
 	}
 	r.departed.ForgetOld(time.Now())
-	if r.isDivided { // the condition of a call that waits may look at the version
-		for _, p := range r.partitions {
-			if p != nil {
-				p.wake()
-			}
+	switch {
+	case now == r.eventVersion: // the event has woken the calls that wait for its owner
+		r.eventVersion, r.unwoken = "", true
+	case now != before || r.unwoken:
+		r.unwoken = false
+		r.wakeAll()
+	}
+}
+
+// advanceTo notes a version. r.owners.mu is locked.
+func (r *records) advanceTo(version string) {
+	if newest := rv.Newer(r.owners.resourceVersion, version); newest != r.owners.resourceVersion {
+		r.owners.resourceVersion = newest
+		r.advanced.fire()
+	}
+}
+
+// wakeAll wakes the calls that wait for any owner: a condition may look at the version.
+func (r *records) wakeAll() {
+	if !r.isDivided {
+		return
+	}
+	for _, p := range r.partitions {
+		if p != nil {
+			p.wake()
 		}
 	}
 }

@@ -95,15 +95,15 @@ func (p *partition) setEnds(pods *places.Places, e *Executor, index int, ends po
 
 // changesTo returns the changes from the view before to the view of p after a list: first the
 // executors that have left, then those that are new or in another state. A pod in replaced is
-// another one than the known pod of its name.
-func (p *partition) changesTo(before *view, had, has *places.Places, replaced map[types.UID]bool) []Change {
+// another one than the known pod of its name. A pod in moved has left its owner.
+func (p *partition) changesTo(before *view, had, has *places.Places, replaced, moved map[types.UID]bool) []Change {
 	var changes []Change
 	for known := range before.all() {
 		switch at, here := has.Of(known.key()); {
-		case !here || replaced[known.key()]:
-			changes = append(changes, Change{Before: known, After: known.gone(), Gone: Missed})
-		case at.Partition != p.number:
+		case moved[known.key()]:
 			changes = append(changes, Change{Before: known, After: known.gone(), Gone: Unselected})
+		case !here || at.Partition != p.number || replaced[known.key()]:
+			changes = append(changes, Change{Before: known, After: known.gone(), Gone: Missed})
 		}
 	}
 	for e := range p.view().all() {

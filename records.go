@@ -43,8 +43,11 @@ type records struct {
 	free       []uint32     // the numbers that are free
 	readers    map[*reader]struct{}
 	departed   departed.Pods[Executor]
-	// eventVersion is the version of the last event.
+	// eventVersion is the version of the last event. It is empty once the store has received
+	// everything up to it.
 	eventVersion string
+	// unwoken is true if such a version has not woken the calls that wait for other owners.
+	unwoken bool
 	// lagging and problems are what unlock logs.
 	lagging  []Backlog
 	problems []*Executor
@@ -134,6 +137,9 @@ func (r *records) remove(p *partition, pod *podwire.Pod, how Departure, version 
 	}
 	before := stepOf(known, r.pods.Ends())
 	now := r.rules.read(pod, known, p.endsOf(&r.pods, known, index))
+	if now.replaced && how == Unselected { // another pod has the name
+		how = Missed
+	}
 	if now.replaced || rv.Older(now.executor.ResourceVersion, known.ResourceVersion) {
 		now = reading{executor: known, ends: p.endsOf(&r.pods, known, index)}
 	}
@@ -149,7 +155,6 @@ func (r *records) remove(p *partition, pod *podwire.Pod, how Departure, version 
 		before = last
 	}
 	r.note(p, before, last.gone(how))
-	r.forgetIfUnused(p)
 }
 
 // noteMissed notes a missed end that follows the step before, if there is one. It returns the
@@ -170,12 +175,23 @@ type division struct {
 	before    view
 	view      view
 	slots     places.Slots
+	changes   []Change
 }
 
-// replace stores the pods of a list by their partitions. A list of one namespace does not change the
-// executors of the others. A list of all has an empty namespace. syncedAt is when the oldest of the
-// lists arrived from which the store then has its pods.
-func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod, syncedAt time.Time) {
+// An ownedList is a list by owners.
+type ownedList struct {
+	// namespace is that of the list, empty for a list of all. A list of one does not change the
+	// executors of the others.
+	namespace string
+	// syncedAt is when the oldest of the lists arrived from which the store then has its pods.
+	syncedAt time.Time
+	pods     map[*partition][]*podwire.Pod
+	// moved has the pods of the list that have left their owners.
+	moved map[types.UID]bool
+}
+
+// replace stores the pods of a list.
+func (r *records) replace(list ownedList) {
 	had, has := r.pods, places.New(r.pods.Len())
 	restarted := r.first.current.Load().stopped
 	var divisions []division
@@ -183,16 +199,18 @@ func (r *records) replace(namespace string, pods map[*partition][]*podwire.Pod, 
 		if p == nil {
 			continue
 		}
-		d := division{partition: p, list: r.rules.readList(namespace, pods[p], p, &had), before: *p.view()}
+		d := division{partition: p, list: r.rules.readList(list.namespace, list.pods[p], p, &had), before: *p.view()}
 		d.view, d.slots = newView(d.list.executors, &d.before, p.number, &has)
-		d.view.syncedAt = syncedAt
+		d.view.syncedAt = list.syncedAt
 		divisions = append(divisions, d)
 	}
 	r.pods = has
 	r.publishAll(divisions)
 	for i := range divisions {
-		r.noteChanges(&divisions[i], &had)
+		d := &divisions[i]
+		d.changes = d.partition.changesTo(&d.before, &had, &has, d.list.replaced, list.moved)
 	}
+	r.noteChanges(divisions, &had)
 	for _, d := range divisions {
 		r.forgetIfUnused(d.partition)
 	}
@@ -218,17 +236,26 @@ func (r *records) publishAll(divisions []division) {
 	}
 }
 
-// noteChanges notes what a list has changed in a partition.
-func (r *records) noteChanges(d *division, had *places.Places) {
-	p := d.partition
-	for _, c := range p.changesTo(&d.before, had, &r.pods, d.list.replaced) {
-		first, after := stepOf(c.Before, had.Ends()), stepOf(c.After, r.pods.Ends())
-		if c.Gone != 0 {
-			after.ends, after.how = first.ends, c.Gone
-		} else {
-			first = r.noteMissed(p, first, d.list.missed[c.After.key()])
+// noteChanges notes what a list has changed. A pod that has moved leaves its owner before it comes to
+// another one, as in an event.
+func (r *records) noteChanges(divisions []division, had *places.Places) {
+	for i := range divisions {
+		d := &divisions[i]
+		for _, c := range d.changes {
+			if c.Gone != 0 {
+				left := stepOf(c.Before, had.Ends())
+				r.note(d.partition, left, left.gone(c.Gone))
+			}
 		}
-		r.note(p, first, after)
+	}
+	for i := range divisions {
+		d := &divisions[i]
+		for _, c := range d.changes {
+			if c.Gone == 0 {
+				first := r.noteMissed(d.partition, stepOf(c.Before, had.Ends()), d.list.missed[c.After.key()])
+				r.note(d.partition, first, stepOf(c.After, r.pods.Ends()))
+			}
+		}
 	}
 }
 

@@ -176,7 +176,7 @@ func (s *Store) replacePods(namespace string, pods []*podwire.Pod, syncedAt time
 	s.mustBeMade()
 	s.records.mu.Lock()
 	defer s.records.unlock()
-	s.records.replace(namespace, map[*partition][]*podwire.Pod{s.records.first: pods}, syncedAt)
+	s.records.replace(ownedList{namespace: namespace, syncedAt: syncedAt, pods: map[*partition][]*podwire.Pod{s.records.first: pods}})
 }
 
 func (s *Store) last(key types.UID) (known podwire.Known, ok bool) { return s.records.last(key) }

@@ -92,7 +92,7 @@ func (s *StoreBy[K]) Snapshot(owner K) Snapshot {
 // changed, when a bookmark or a list has come, or when the source has stopped.
 func (s *StoreBy[K]) Latest(owner K) (Snapshot, <-chan struct{}) {
 	s.mustBeMade()
-	v, snapshot := s.records.newest(owner)
+	v, snapshot := s.records.awaited(owner)
 	return snapshot, v.superseded()
 }
 
@@ -140,7 +140,7 @@ func (s *StoreBy[K]) Backlogs() []Backlog {
 // does.
 func (s *StoreBy[K]) WaitFor(ctx context.Context, owner K, cond func(Snapshot) bool) (Snapshot, error) {
 	s.mustBeMade()
-	return waitFor(ctx, s.newestOf(owner), cond)
+	return waitFor(ctx, s.awaitedOf(owner), cond)
 }
 
 // WaitForResourceVersion returns the first snapshot of an owner that contains everything up to a
@@ -148,19 +148,20 @@ func (s *StoreBy[K]) WaitFor(ctx context.Context, owner K, cond func(Snapshot) b
 // version.
 func (s *StoreBy[K]) WaitForResourceVersion(ctx context.Context, owner K, version string) (Snapshot, error) {
 	s.mustBeMade()
-	return s.records.waitForVersion(ctx, s.newestOf(owner), version)
+	return s.records.waitForVersion(ctx, s.awaitedOf(owner), version)
 }
 
 // WaitForEnd returns the end of a pod of an owner, as [Store.WaitForEnd] does. If the pod changes
 // its owner, it has left.
 func (s *StoreBy[K]) WaitForEnd(ctx context.Context, owner K, podName, createdVersion string) (Executor, error) {
 	s.mustBeMade()
-	return s.records.waitForEnd(ctx, s.newestOf(owner), departed.NewWait[Executor](owner, podName, createdVersion))
+	newest := func() (*published, Snapshot) { return s.records.newest(owner) }
+	return s.records.waitForEnd(ctx, newest, departed.NewWait[Executor](owner, podName, createdVersion))
 }
 
-// newestOf returns a function that returns the newest view of an owner.
-func (s *StoreBy[K]) newestOf(owner K) func() (*published, Snapshot) {
-	return func() (*published, Snapshot) { return s.records.newest(owner) }
+// awaitedOf returns a function that returns the newest view of an owner, to wait for the next one.
+func (s *StoreBy[K]) awaitedOf(owner K) func() (*published, Snapshot) {
+	return func() (*published, Snapshot) { return s.records.awaited(owner) }
 }
 
 // UpdatePod implements [SnapshotsStore], as [Store.UpdatePod] does.
@@ -200,10 +201,11 @@ func (s *StoreBy[K]) updatePod(pod *podwire.Pod, version string) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.eventVersion = version
-	p, known := r.find(pod)
+	before, known := r.find(pod)
 	if known != nil && rv.Older(pod.ResourceVersion, known.ResourceVersion) {
 		return
 	}
+	p := before
 	if p != nil && (!owned || p.owner != owner) {
 		r.remove(p, pod, Unselected, version)
 		p = nil
@@ -213,6 +215,9 @@ func (s *StoreBy[K]) updatePod(pod *podwire.Pod, version string) {
 	}
 	if p != nil {
 		r.update(p, pod, version)
+	}
+	if before != nil {
+		r.forgetIfUnused(before)
 	}
 }
 
@@ -225,6 +230,7 @@ func (s *StoreBy[K]) deletePod(pod *podwire.Pod, how Departure, version string) 
 	r.eventVersion = version
 	if p, known := r.find(pod); known != nil {
 		r.remove(p, pod, how, version)
+		r.forgetIfUnused(p)
 	}
 }
 
@@ -241,14 +247,17 @@ func (s *StoreBy[K]) replacePods(namespace string, pods []*podwire.Pod, syncedAt
 	r := &s.records
 	r.mu.Lock()
 	defer r.unlock()
-	byPartition := map[*partition][]*podwire.Pod{}
+	byPartition, moved := map[*partition][]*podwire.Pod{}, map[types.UID]bool{}
 	for i, pod := range pods {
+		if r.hasLeft(pod, owners[i]) {
+			moved[pod.Key()] = true
+		}
 		if owners[i] != nil {
 			p := r.partitionOf(owners[i])
 			byPartition[p] = append(byPartition[p], pod)
 		}
 	}
-	r.replace(namespace, byPartition, syncedAt)
+	r.replace(ownedList{namespace, syncedAt, byPartition, moved})
 }
 
 // lastOfEach returns the last state of each pod in a list. A pod that was changed while the list was
