@@ -88,3 +88,27 @@ func TestOwnerFunctionFailsForAKnownPod(t *testing.T) {
 		}
 	}
 }
+
+// A nil key is no owner, in an event and in a list.
+func TestNilIsNoOwner(t *testing.T) {
+	store := watchsource.NewStoreBy(func(p metav1.Object) (any, bool) {
+		if owner, ok := byJob(p); ok {
+			return owner, true
+		}
+		return nil, true
+	})
+	none, one := pod("1"), pod("2", ofJob("a"))
+	for name, tell := range map[string]func(){
+		"event": func() { store.UpdatePod(none); store.UpdatePod(one) },
+		"list":  func() { store.ReplaceSnapshot([]*corev1.Pod{none, one}) },
+	} {
+		if tell(); store.Snapshot(nil).Len() != 0 || store.Snapshot("a").Len() != 1 {
+			t.Errorf("%s: %d executors of nil, %d of a; want 0, 1", name, store.Snapshot(nil).Len(), store.Snapshot("a").Len())
+		}
+		for owner := range store.Owners() {
+			if owner != "a" {
+				t.Errorf("%s: owner %v, want a", name, owner)
+			}
+		}
+	}
+}

@@ -48,9 +48,10 @@ type StoreBy[K comparable] struct {
 var _ SnapshotsStore = (*StoreBy[string])(nil)
 
 // NewStoreBy returns an empty store. owner returns the owner of a pod, and false if it has none: the
-// store then leaves the pod out. owner receives the metadata of the pod without its managedFields,
-// and may keep and change it. The goroutine that feeds the store calls owner for each state of a
-// pod whose metadata has changed.
+// store then leaves the pod out. An interface key that is nil is no owner either. owner receives the
+// metadata of the pod without its managedFields, and may keep and change it. The goroutine that
+// feeds the store calls owner for each state of a pod whose metadata has changed, and for each state
+// of any pod if the store keeps no pods or receives them decoded.
 //
 // owner must return equal keys for equal metadata. If it panics, or if it returns two keys that are
 // not equal for the same pod, for example pointers or a NaN, the store logs an error with the name
@@ -320,10 +321,14 @@ func (s *StoreBy[K]) ask(pod *podwire.Pod) (owner any, ok bool, err error) {
 		return nil, false, err
 	}
 	key, ok := s.owner(metadata)
-	if same := any(key); ok && same != any(key) { // a NaN; a key that cannot be compared panics
+	owner = key
+	switch {
+	case !ok, owner == nil:
+		return nil, false, nil
+	case owner != any(key): // a NaN; a key that cannot be compared panics
 		return nil, false, errOtherKeys
 	}
-	return key, ok, nil
+	return owner, true, nil
 }
 
 // askAgain returns an error if the function returns another key for the same pod.
