@@ -141,6 +141,10 @@ func (r *records) observe(resourceVersion string) {
 		r.advanceTo(now)
 		r.owners.mu.Unlock()
 	}
+	if rv.Older(now, r.versionBeforeList) { // a list has begun another history
+		r.departed.Forget()
+	}
+	r.versionBeforeList = ""
 	r.departed.ForgetOld(time.Now())
 	switch {
 	case now == r.eventVersion: // the event has woken the calls that wait for its owner

@@ -48,6 +48,8 @@ type records struct {
 	eventVersion string
 	// unwoken is true if such a version has not woken the calls that wait for other owners.
 	unwoken bool
+	// versionBeforeList is the version before a list whose version is yet to come.
+	versionBeforeList string
 	// lagging and problems are what unlock logs.
 	lagging  []Backlog
 	problems []*Executor
@@ -223,6 +225,9 @@ func (r *records) replace(list ownedList) {
 func (r *records) publishAll(divisions []division) {
 	r.owners.mu.Lock()
 	defer r.owners.mu.Unlock()
+	if had := r.owners.resourceVersion; had != "" {
+		r.versionBeforeList = had
+	}
 	r.owners.resourceVersion, r.eventVersion = "", ""
 	for i := range divisions {
 		d := &divisions[i]

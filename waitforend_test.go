@@ -365,3 +365,21 @@ func TestWaitForEndBesideANamesake(t *testing.T) {
 		}
 	})
 }
+
+// A server that was restored from a backup counts its versions again: an end of the time before is of
+// another pod.
+func TestWaitForEndAfterARestore(t *testing.T) {
+	eachEndStore(t, func(t *testing.T, store endStore) {
+		observe := store.SnapshotsStore.(watchsource.ResourceVersionObserver).ObserveResourceVersion
+		store.UpdatePod(pod("1", ofJob("a"), uid("1"), version("80")))
+		store.DeletePod(pod("1", ofJob("a"), uid("1"), failedWith(3), version("90")))
+		observe("90")
+		store.ReplaceSnapshot(nil)
+		observe("40")
+		store.UpdatePod(pod("1", ofJob("a"), uid("2"), version("50")))
+		time.AfterFunc(time.Second, func() { store.UpdatePod(pod("1", ofJob("a"), uid("2"), failedWith(4), version("60"))) })
+		if got := spell(store.wait(t.Context(), "exec-1", "50")); got != "exec-1 Failed 4" {
+			t.Errorf("%s, want exec-1 Failed 4", got)
+		}
+	})
+}
