@@ -157,3 +157,29 @@ func TestBookmarkRepeatsTheVersionOfAnEvent(t *testing.T) {
 		}
 	})
 }
+
+// A call that waits for an owner that has gone, and that the store keeps for a reader only, returns
+// when the owner comes again.
+func TestWaitForAnOwnerThatReadersKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := watchsource.NewStoreBy(byJob)
+		store.UpdatePod(pod("1", ofJob("a"), uid("1")))
+		reader := readRounds(t, store, 0)
+		reader.want(t, "a", "exec-1 nothing>Pending")
+		store.DeletePod(pod("1", ofJob("a"), uid("1")))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		waited := make(chan error, 1)
+		go func() {
+			_, err := store.WaitFor(ctx, "a", func(s watchsource.Snapshot) bool { return s.Len() == 1 })
+			waited <- err
+		}()
+		synctest.Wait()
+		reader.want(t, "a", "exec-1 Pending>Deleted")
+		synctest.Wait()
+		store.UpdatePod(pod("2", ofJob("a"), uid("2")))
+		if err := <-waited; err != nil {
+			t.Error(err)
+		}
+	})
+}
