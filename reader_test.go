@@ -72,3 +72,19 @@ func TestOwnersThatHaveGoneAreForgotten(t *testing.T) {
 		t.Errorf("the store keeps %d owners, and has %d free numbers; want 1, 1000", n, free)
 	}
 }
+
+// A reader that leaves keeps no owner that has gone.
+func TestOwnersAreForgottenWithTheirReader(t *testing.T) {
+	store := NewStoreBy(func(p metav1.Object) (string, bool) { return p.GetName(), true })
+	next, stop := iter.Pull2(store.Batches(context.Background(), 0))
+	store.UpdatePod(podtest.Pod("1"))
+	next()
+	store.DeletePod(podtest.Pod("1"))
+	if n := len(store.records.owners.partitions); n != 1 {
+		t.Errorf("the store keeps %d owners, want the one that the reader has not seen go", n)
+	}
+	stop()
+	if n := len(store.records.owners.partitions); n != 0 {
+		t.Errorf("the store keeps %d owners after the reader has left, want none", n)
+	}
+}

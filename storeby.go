@@ -138,7 +138,8 @@ func (s *StoreBy[K]) Backlogs() []Backlog {
 }
 
 // WaitFor returns the first snapshot of an owner for which cond returns true, as [Store.WaitFor]
-// does.
+// does. An event of another owner does not call cond again: to wait for a version, use
+// WaitForResourceVersion.
 func (s *StoreBy[K]) WaitFor(ctx context.Context, owner K, cond func(Snapshot) bool) (Snapshot, error) {
 	s.mustBeMade()
 	return waitFor(ctx, s.awaitedOf(owner), cond)
