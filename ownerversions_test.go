@@ -53,25 +53,7 @@ func TestGuarantee1SnapshotsOfOwnersEqualTheirVersions(t *testing.T) {
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	for i := range 3 {
-		readers.Go(func() {
-			for n := i; ; n++ {
-				owner := modelOwners[n%4]
-				snapshot, _ := store.Latest(owner)
-				if n%2 == 0 {
-					snapshot = store.Snapshot(owner)
-				}
-				version := snapshot.ResourceVersion()
-				if got, want := names(snapshot), truth.of(owner, version); version != "" && got != want {
-					t.Errorf("the snapshot of %s at version %s has %q, want %q", owner, version, got, want)
-					return
-				}
-				select {
-				case <-done:
-					return
-				default:
-				}
-			}
-		})
+		readers.Go(func() { readSnapshots(t, store, truth, i, done) })
 	}
 	pods := map[string]string{} // the owners by id
 	for v := 1; v < 3000; v++ {
@@ -100,4 +82,25 @@ func TestGuarantee1SnapshotsOfOwnersEqualTheirVersions(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
+}
+
+// readSnapshots compares snapshots of owners with the truth until done is closed.
+func readSnapshots(t *testing.T, store *watchsource.StoreBy[string], truth *versionTruth, first int, done <-chan struct{}) {
+	for n := first; ; n++ {
+		owner := modelOwners[n%4]
+		snapshot, _ := store.Latest(owner)
+		if n%2 == 0 {
+			snapshot = store.Snapshot(owner)
+		}
+		version := snapshot.ResourceVersion()
+		if got, want := names(snapshot), truth.of(owner, version); version != "" && got != want {
+			t.Errorf("the snapshot of %s at version %s has %q, want %q", owner, version, got, want)
+			return
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
 }
