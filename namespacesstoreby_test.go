@@ -45,3 +45,31 @@ func TestNamespacesFeedAStoreBy(t *testing.T) {
 		}
 	})
 }
+
+// A store behind a Tee, or in a type that embeds it, receives pods without the version up to which it is
+// complete. It must not take the version of a pod for that.
+func TestNamespacesVersionOfAForwardedStore(t *testing.T) {
+	for name, forward := range map[string]func(watchsource.SnapshotsStore) watchsource.SnapshotsStore{
+		"Tee": func(s watchsource.SnapshotsStore) watchsource.SnapshotsStore { return watchsource.Tee(s) },
+		"embedded": func(s watchsource.SnapshotsStore) watchsource.SnapshotsStore {
+			return struct{ *watchsource.Store }{s.(*watchsource.Store)}
+		},
+		"the store": func(s watchsource.SnapshotsStore) watchsource.SnapshotsStore { return s },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				env := newNamespacesEnv(t)
+				env.startFor(forward(env.store))
+				env.strike("b", watchtest.Silence())
+				missed := env.create("b", "1").ResourceVersion
+				env.create("a", "1")
+				env.create("a", "2")
+				env.server.Delete("a", "exec-a-1")
+				env.want("a-2")
+				if s := env.store.Snapshot(); s.Contains(missed) {
+					t.Errorf("the snapshot at version %s lacks exec-b-1 and contains its version %s", s.ResourceVersion(), missed)
+				}
+			})
+		})
+	}
+}

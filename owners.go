@@ -46,6 +46,17 @@ func (r *records) forgetIfUnused(p *partition) {
 	p.current.Load().supersede()
 }
 
+// versionAfter returns the version up to which the store has received everything once it has received
+// a pod that came without it.
+func (r *records) versionAfter(pod *podwire.Pod) string {
+	if !r.observesVersions.Load() {
+		return pod.ResourceVersion
+	}
+	r.owners.mu.RLock()
+	defer r.owners.mu.RUnlock()
+	return r.owners.resourceVersion
+}
+
 // find returns the partition of a pod and its executor, nil if the store does not have it.
 func (r *records) find(pod *podwire.Pod) (*partition, *Executor) {
 	at, ok := r.pods.Of(pod.Key())

@@ -72,6 +72,11 @@ type ownWatch struct {
 
 func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
 	n := len(s.options.namespaces)
+	for _, id := range s.claim.Stores { // also those in a Tee
+		if own, ok := id.(ownStore); ok {
+			own.kept().observesVersions.Store(n > 1)
+		}
+	}
 	w := &ownWatch{
 		session: s, client: client, store: podStoreOf(s.store, s.options.trimmed), missing: n,
 		turn: make(chan struct{}, 1), listed: make(chan struct{}), passed: make(chan struct{}),

@@ -33,6 +33,9 @@ type records struct {
 	// followVersions asks a shared watch for versions that no event of the application
 	// brings, until the function that it returns is called. It is nil for other sources.
 	followVersions atomic.Pointer[func() (stop func())]
+	// observesVersions is true while several watches feed the store: the version of a pod is then not
+	// that of the store.
+	observesVersions atomic.Bool
 	// advanced fires when the store has received a newer version.
 	advanced signal
 

@@ -126,14 +126,14 @@ func (s *Store) Latest() (Snapshot, <-chan struct{}) {
 // state by its resource version. The store keeps the pod, which must not change.
 func (s *Store) UpdatePod(pod *corev1.Pod) {
 	received := podwire.Of(pod)
-	s.updatePod(received, received.ResourceVersion)
+	s.updatePod(received, s.records.versionAfter(received))
 }
 
 // DeletePod implements [SnapshotsStore]. A pod that the store does not have is
 // ignored. The change that reports the deletion has the pod, which must not change.
 func (s *Store) DeletePod(pod *corev1.Pod) {
 	last := podwire.Of(pod)
-	s.deletePod(last, Seen, last.ResourceVersion)
+	s.deletePod(last, Seen, s.records.versionAfter(last))
 }
 
 // ReplaceSnapshot implements [SnapshotsStore]. The pods replace the known states even

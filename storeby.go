@@ -169,13 +169,13 @@ func (s *StoreBy[K]) awaitedOf(owner K) func() (*published, Snapshot) {
 // UpdatePod implements [SnapshotsStore], as [Store.UpdatePod] does.
 func (s *StoreBy[K]) UpdatePod(pod *corev1.Pod) {
 	received := podwire.Of(pod)
-	s.updatePod(received, received.ResourceVersion)
+	s.updatePod(received, s.records.versionAfter(received))
 }
 
 // DeletePod implements [SnapshotsStore], as [Store.DeletePod] does.
 func (s *StoreBy[K]) DeletePod(pod *corev1.Pod) {
 	last := podwire.Of(pod)
-	s.deletePod(last, Seen, last.ResourceVersion)
+	s.deletePod(last, Seen, s.records.versionAfter(last))
 }
 
 // ReplaceSnapshot implements [SnapshotsStore], as [Store.ReplaceSnapshot] does.
