@@ -320,16 +320,21 @@ func TestVerificationOfAShard(t *testing.T) {
 	eachShardServer(t, func(t *testing.T, newSource modeltest.NewSource, server *watchtest.Server) {
 		for _, namespace := range shardNamespaces {
 			server.Create(podIn(namespace, "1"))
+			server.Create(podIn(namespace, "2"))
 		}
 		own := startShards(t, newSource, server.Client(), 2, watchsource.WithVerification(verifyEvery))[1]
-		server.Strike(watchtest.Lose(1))
-		server.Delete("spark", "exec-spark-1")
+		// A watch that ends is resumed from the event after the one that is lost, see lose.
+		loseDeletion := func(namespace string) {
+			server.Strike(watchtest.Lose(1))
+			server.Delete(namespace, "exec-"+namespace+"-1")
+			server.Update(namespace, "exec-"+namespace+"-2", touch)
+		}
+		loseDeletion("spark")
 		time.Sleep(2 * noticed)
 		if status := own.source.Status(); status.Relists != 0 || status.Err != nil {
 			t.Fatalf("after a lost event of another shard %d relists, %v; want none", status.Relists, status.Err)
 		}
-		server.Strike(watchtest.Lose(1))
-		server.Delete("default", "exec-default-1")
+		loseDeletion("default")
 		time.Sleep(2 * noticed)
 		own.check(t, server, "after a lost event")
 		if status := own.source.Status(); status.Relists != 1 || !strings.Contains(fmt.Sprint(status.Err), "pod default/exec-default-1 is gone") {

@@ -75,10 +75,10 @@ func TestVerificationOfAQuietCluster(t *testing.T) {
 		podsBeforeLosses(env.server)
 		env.start(watchsource.WithVerification(10*time.Minute),
 			watchsource.WithNamespace("jobs"), watchsource.WithLogger(log.logger(0)), watchsource.WithObserver(seen.observe))
-		time.Sleep(time.Hour + time.Minute)
+		time.Sleep(68 * time.Minute) // six times the interval and the wait for a bookmark
 		requests := verifications(env.server)
 		if len(requests) != 6 {
-			t.Errorf("%d verifications in an hour, want 6: %v", len(requests), requests)
+			t.Errorf("%d verifications, want 6: %v", len(requests), requests)
 		}
 		selector := env.server.Requests()[0].Options.LabelSelector
 		for _, r := range requests {
