@@ -76,7 +76,7 @@ var errOldList = errors.New("the API server returned a list that is older than t
 
 func newMember(c *connection, s *session) *member {
 	m := &member{session: s, connection: c, before: c.status.counts()}
-	m.delivery, m.rules = newDelivery(s, func() (stop func()) { return c.followVersions(m) })
+	m.delivery, m.rules = newDelivery(s, func(string) (stop func()) { return c.followVersions(m) })
 	m.watcher = newWatcher(m.delivery, s.selector, s.options)
 	return m
 }
@@ -316,7 +316,7 @@ type delivery interface {
 // newDelivery returns the delivery to the store of a session, and the rules by which states that
 // wait for it are merged. followVersions makes the member follow the versions of the whole
 // watch, until the function that it returns is called.
-func newDelivery(s *session, followVersions func() (stop func())) (delivery, *podstate.Rules) {
+func newDelivery(s *session, followVersions func(version string) (stop func())) (delivery, *podstate.Rules) {
 	if own, ok := ownStoreOf(s.store); ok {
 		return newDirectDelivery(own, s, followVersions), &own.kept().rules.Rules
 	}
@@ -331,11 +331,11 @@ func newDelivery(s *session, followVersions func() (stop func())) (delivery, *po
 type directDelivery struct {
 	ownStore
 	session        *session
-	followVersions func() (stop func())
+	followVersions func(version string) (stop func())
 	called         bool // guarded by the mutex of the member
 }
 
-func newDirectDelivery(store ownStore, s *session, followVersions func() (stop func())) *directDelivery {
+func newDirectDelivery(store ownStore, s *session, followVersions func(version string) (stop func())) *directDelivery {
 	d := &directDelivery{ownStore: store, session: s, followVersions: followVersions}
 	store.kept().followVersions.Store(&d.followVersions)
 	return d

@@ -133,6 +133,7 @@ func runNamespaces(t *testing.T, random *rand.Rand) {
 	defer cancel()
 	go checkBatches(ctx, t, env.store)
 	go checkVersions(ctx, t, env.store, history)
+	go waitForVersions(ctx, env)
 	for range 150 {
 		switch random.IntN(10) {
 		case 0:
@@ -191,6 +192,20 @@ func checkVersions(ctx context.Context, t *testing.T, store *watchsource.Store, 
 		case <-newer:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// waitForVersions waits for one version after the other, so that the source asks the quiet namespaces
+// for bookmarks.
+func waitForVersions(ctx context.Context, env *namespacesEnv) {
+	for ctx.Err() == nil {
+		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, _ = env.store.WaitForResourceVersion(limited, env.server.ResourceVersion())
+		cancel()
+		select {
+		case <-time.After(700 * time.Millisecond):
+		case <-ctx.Done():
 		}
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/executorpods/watchsource/internal/catchup"
+	"github.com/executorpods/watchsource/internal/clientset"
 	"github.com/executorpods/watchsource/internal/failure"
 	"github.com/executorpods/watchsource/internal/listwatch"
 	"github.com/executorpods/watchsource/internal/podwire"
@@ -44,8 +46,9 @@ type ownWatch struct {
 	client  kubernetes.Interface
 	store   podStore
 	watches []*namespaceWatch
-	// turn holds a token while user code is called. A mutex would stop the clock of a synctest bubble.
-	turn chan struct{}
+	turn    *usercode.Turn
+	// lagging asks how far quiet namespaces have come while a call waits. It is nil for one watch.
+	lagging *catchup.Group
 
 	// Fixed after start.
 	ctx context.Context
@@ -62,8 +65,6 @@ type ownWatch struct {
 
 	// Owned by the goroutine that has the turn.
 
-	// broken is set while user code is called, and stays set if it does not return.
-	broken bool
 	// begun is set once the store was called.
 	begun bool
 	// missing counts the lists without which the store is not called.
@@ -79,7 +80,7 @@ func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
 	}
 	w := &ownWatch{
 		session: s, client: client, store: podStoreOf(s.store, s.options.trimmed), missing: n,
-		turn: make(chan struct{}, 1), listed: make(chan struct{}), passed: make(chan struct{}),
+		turn: usercode.NewTurn(), listed: make(chan struct{}), passed: make(chan struct{}),
 	}
 	w.waiting.Store(int32(n))
 	w.unopened.Store(int32(n))
@@ -88,11 +89,13 @@ func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
 		return w
 	}
 	w.store = podStoreOfMany(s.store, s.options.trimmed)
+	w.lagging = catchup.New(clientset.IsFake(client))
 	for i, progress := range progress.Of(s.options.namespaces) {
 		one := newNamespaceWatch(w, new(statusBoard), s.options.namespaces[i])
 		one.board.start(s.appID)
 		one.watcher.progress = progress
 		w.watches = append(w.watches, one)
+		w.lagging.Add(catchup.Watch{Progress: progress, Ask: one.bookmark, Confirm: one.confirm})
 	}
 	return w
 }
@@ -115,6 +118,7 @@ func (w *ownWatch) run() {
 	}
 	w.watch(w.watches[0])
 	w.running.Wait()
+	w.lagging.Stop()
 	if w.session.isOpen.Load() {
 		w.session.observeStop()
 	}
@@ -142,27 +146,14 @@ func (w *ownWatch) catch() {
 func (w *ownWatch) end() {
 	w.session.cancel(nil)
 	w.running.Wait()
+	w.lagging.Stop()
 	for _, one := range w.watches {
 		one.monitor.stop()
 	}
 	w.session.end(context.Cause(w.ctx))
 }
 
-// call calls user code when no other watch does. After a call that has not returned it calls
-// nothing any more.
-func (w *ownWatch) call(code func()) {
-	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
-	if w.broken {
-		return
-	}
-	w.broken = true
-	code()
-	w.broken = false
-}
-
-// mayBegin waits until all namespaces have been listed and watched, and reports whether the
-// store may be called.
+// mayBegin waits until all namespaces have been listed and watched. It reports if the store may be called.
 func (w *ownWatch) mayBegin() bool {
 	if w.waiting.Add(-1) == 0 {
 		w.mayPass = w.session.decideStart()
@@ -179,9 +170,12 @@ func (w *ownWatch) mayBegin() bool {
 // passFirst passes the first list of a watch to the store, together with those of the others. It
 // returns when the store has them.
 func (w *ownWatch) passFirst() {
-	w.call(func() {
+	w.turn.Take(func() {
 		if w.missing--; w.missing > 0 {
 			return
+		}
+		if own, ok := ownStoreOf(w.session.store); ok {
+			w.lagging.Serve(&own.kept().followVersions)
 		}
 		w.session.userCode.Enter(usercode.Store)
 		w.passAll()
@@ -273,9 +267,9 @@ type namespaceWatch struct {
 	board     *statusBoard
 	monitor   *monitor
 	watcher   *Watcher
+	loop      *listwatch.Loop // fixed before it runs
 
-	// ready is set when the namespace has been listed and its watch is open, so that Start does not
-	// wait for it.
+	// ready is set when the namespace has been listed and its watch is open: Start does not wait for it.
 	ready atomic.Bool
 
 	// Owned by the goroutine of the loop, until it passes the first list on.
@@ -304,7 +298,8 @@ func (n *namespaceWatch) run() error {
 		n.watcher.logger = logger
 	}
 	n.monitor.logger = logger.WithValues("appID", n.ownWatch.session.appID)
-	return listwatch.New(n.config()).Run(logr.NewContext(n.ownWatch.ctx, logger))
+	n.loop = listwatch.New(n.config())
+	return n.loop.Run(logr.NewContext(n.ownWatch.ctx, logger))
 }
 
 func (n *namespaceWatch) config() listwatch.Config {
@@ -358,7 +353,7 @@ func (n *namespaceWatch) Forget() { n.watcher.resourceVersion = "" }
 
 // callStore calls the store, unless Start has ended before it was called.
 func (n *namespaceWatch) callStore(code func()) {
-	n.ownWatch.call(func() {
+	n.ownWatch.turn.Take(func() {
 		if !n.ownWatch.begun {
 			return
 		}
@@ -368,13 +363,32 @@ func (n *namespaceWatch) callStore(code func()) {
 	})
 }
 
+// bookmark asks how far the namespace has come. A panic of the client is one of Start, as in the loop.
+func (n *namespaceWatch) bookmark(ctx context.Context, from string) (string, error) {
+	defer n.ownWatch.catch()
+	return n.loop.Bookmark(ctx, from)
+}
+
+// confirm tells the store that nothing has happened in the namespace up to a version.
+func (n *namespaceWatch) confirm(from progress.Position, version string) {
+	n.callStore(func() {
+		if reached := n.watcher.progress.Confirm(from, version); reached != "" {
+			n.ownWatch.store.ObserveResourceVersion(reached)
+		}
+	})
+}
+
 // report updates the status, calls the observer, and lets Start return.
 func (n *namespaceWatch) report(e listwatch.Event) {
 	if e.Kind == listwatch.Checked || e.Kind == listwatch.Decoding { // at any time
 		n.monitor.report(e)
 		return
 	}
-	n.ownWatch.call(func() { n.monitor.report(e) })
+	if e.Kind == listwatch.Opened || e.Kind == listwatch.Closed {
+		n.watcher.progress.SetOpen(e.Kind == listwatch.Opened)
+	}
+	n.ownWatch.lagging.Look()
+	n.ownWatch.turn.Take(func() { n.monitor.report(e) })
 	if e.Kind == listwatch.Opened && !n.hasOpened {
 		n.hasOpened = true
 		n.ownWatch.opened()

@@ -30,9 +30,10 @@ type records struct {
 	// isDivided is true in a StoreBy.
 	isDivided bool
 
-	// followVersions asks a shared watch for versions that no event of the application
-	// brings, until the function that it returns is called. It is nil for other sources.
-	followVersions atomic.Pointer[func() (stop func())]
+	// followVersions asks a shared watch, or the watches of several namespaces, for a version that no
+	// event of the application brings, until the function that it returns is called. It is nil for
+	// other sources.
+	followVersions atomic.Pointer[func(version string) (stop func())]
 	// observesVersions is true while several watches feed the store: the version of a pod is then not
 	// that of the store.
 	observesVersions atomic.Bool

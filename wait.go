@@ -77,7 +77,7 @@ func (r *records) waitForEnd(ctx context.Context, newest func() (*published, Sna
 	}
 	r.addWait(newest, w)
 	defer r.removeWait(w)
-	follow := &follower{records: r}
+	follow := &follower{records: r, version: w.CreatedVersion}
 	defer follow.end()
 	for {
 		advanced := r.advanced.wait()
@@ -216,7 +216,7 @@ func (r *records) waitForVersion(ctx context.Context, newest func() (*published,
 		_, snapshot := newest()
 		return snapshot, fmt.Errorf("watchsource: wait for resource version %q: %w", version, err)
 	}
-	follow := &follower{records: r}
+	follow := &follower{records: r, version: version}
 	defer follow.end()
 	for {
 		advanced := r.advanced.wait()
@@ -238,16 +238,17 @@ func (r *records) waitForVersion(ctx context.Context, newest func() (*published,
 	}
 }
 
-// A follower asks a shared watch for its versions while a call waits.
+// A follower asks the source for a version while a call waits for it.
 type follower struct {
 	records *records
+	version string
 	stop    func() // nil before begin
 }
 
 // begin asks for the versions. Further calls do nothing.
 func (f *follower) begin() {
 	if request := f.records.followVersions.Load(); request != nil && f.stop == nil {
-		f.stop = (*request)()
+		f.stop = (*request)(f.version)
 	}
 }
 

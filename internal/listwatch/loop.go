@@ -29,6 +29,7 @@ type Loop struct {
 	// nil if the loop does not verify.
 	Config
 	fake     bool
+	client   podclient.Client
 	policy   *retry.Policy
 	lister   *podlist.Lister
 	opener   *podwatch.Opener
@@ -60,7 +61,7 @@ func newLoop(c Config, client podclient.Client) *Loop {
 		e.Namespace = c.Namespace
 		report(e)
 	}
-	l := &Loop{Config: c, fake: clientset.IsFake(c.Client), policy: retry.NewPolicy(time.Now())}
+	l := &Loop{Config: c, client: client, fake: clientset.IsFake(c.Client), policy: retry.NewPolicy(time.Now())}
 	l.policy.Cuts.ClientTimeout = clientset.Timeout(c.Client)
 	others := &podwatch.Shard{Range: c.Shard, Logger: c.Logger}
 	if !l.fake {
@@ -95,6 +96,12 @@ func (l *Loop) HasVersions() bool { return !l.fake }
 func (l *Loop) List(ctx context.Context, selector string) (pods []*podwire.Pod, resourceVersion string, err error) {
 	view, err := l.lister.Plain(ctx, selector)
 	return view.Pods, view.ResourceVersion, err
+}
+
+// Bookmark asks how far the server has come since a version without a change of a selected pod. It
+// returns "" if a pod has changed. Any goroutine may call it while Run works.
+func (l *Loop) Bookmark(ctx context.Context, from string) (version string, err error) {
+	return podwatch.Bookmark(ctx, l.client, l.Selector, from)
 }
 
 // Unanswered is the error of a list that has not been answered when Start ends.

@@ -6,6 +6,10 @@
 // up to the oldest of their versions. If one of them finds that the server has begun another history,
 // as after a restore from a backup, the versions of the others are of the history before and mean
 // nothing any more until these have listed again.
+//
+// While a watch is open, the server can be asked in another way how far it has come (package catchup).
+// The answer counts only if the same watch is still open: after an interruption the server may have
+// begun another history.
 package progress
 
 import (
@@ -30,6 +34,8 @@ type watches struct {
 	of []*Watch
 	// history counts the histories that the server has begun.
 	history int
+	// newest is the newest version that a watch has reached in this history.
+	newest string
 }
 
 // A Watch has the version up to which one watch has brought everything. Any goroutine may use it. A
@@ -40,6 +46,15 @@ type Watch struct {
 	version   string
 	history   int
 	listedAt  time.Time
+	// opened counts the openings of the watch.
+	opened int
+	isOpen bool
+}
+
+// A Position is a version that a watch has reached, while it was open.
+type Position struct {
+	Version string
+	opened  int
 }
 
 // Namespace returns the namespace of the watch, "" for all.
@@ -59,8 +74,10 @@ func (w *Watch) Listed(version string, at time.Time) (oldest time.Time) {
 	defer w.all.mu.Unlock()
 	if !w.outdated() && rv.Older(version, w.version) {
 		w.all.history++
+		w.all.newest = ""
 	}
 	w.version, w.history, w.listedAt = version, w.all.history, at
+	w.all.newest = rv.Newer(w.all.newest, version)
 	for _, other := range w.all.of {
 		if other.listedAt.Before(at) {
 			at = other.listedAt
@@ -77,7 +94,48 @@ func (w *Watch) Reached(version string) (oldest string) {
 	}
 	w.all.mu.Lock()
 	defer w.all.mu.Unlock()
+	w.reach(version)
+	return w.all.oldest()
+}
+
+func (w *Watch) reach(version string) {
 	w.version = rv.Newer(w.version, version)
+	if !w.outdated() {
+		w.all.newest = rv.Newer(w.all.newest, w.version)
+	}
+}
+
+// SetOpen notes that the watch is open, or is not any more.
+func (w *Watch) SetOpen(isOpen bool) {
+	if w == nil {
+		return
+	}
+	w.all.mu.Lock()
+	defer w.all.mu.Unlock()
+	w.isOpen = isOpen
+	if isOpen {
+		w.opened++
+	}
+}
+
+// Lags returns the version that the watch has reached, and true if it is open, another watch has
+// come farther, and the version is older than the wanted one.
+func (w *Watch) Lags(wanted string) (Position, bool) {
+	w.all.mu.Lock()
+	defer w.all.mu.Unlock()
+	lags := w.isOpen && !w.outdated() && rv.Older(w.version, w.all.newest) && rv.Older(w.version, wanted)
+	return Position{w.version, w.opened}, lags
+}
+
+// Confirm notes that nothing has happened between a position of the watch and a version, unless the
+// watch was interrupted since or the server has begun another history. It returns the version up to
+// which all watches have brought everything, "" if that is unknown.
+func (w *Watch) Confirm(from Position, version string) (oldest string) {
+	w.all.mu.Lock()
+	defer w.all.mu.Unlock()
+	if w.isOpen && w.opened == from.opened && !w.outdated() {
+		w.reach(version)
+	}
 	return w.all.oldest()
 }
 

@@ -33,3 +33,28 @@ func (m *Mark) Leave() { m.callee.Store(int32(None)) }
 
 // Now returns the code that the goroutine is calling.
 func (m *Mark) Now() Callee { return Callee(m.callee.Load()) }
+
+// A Turn lets several goroutines call user code one after the other.
+type Turn struct {
+	// token holds an element while a goroutine has the turn. A mutex would stop the clock of a synctest bubble.
+	token chan struct{}
+	// broken is set while user code is called, and stays set if it does not return. Owned by the
+	// goroutine that has the turn.
+	broken bool
+}
+
+// NewTurn returns a turn that no goroutine has.
+func NewTurn() *Turn { return &Turn{token: make(chan struct{}, 1)} }
+
+// Take calls user code when no other goroutine does. After a call that has not returned it calls
+// nothing any more.
+func (t *Turn) Take(code func()) {
+	t.token <- struct{}{}
+	defer func() { <-t.token }()
+	if t.broken {
+		return
+	}
+	t.broken = true
+	code()
+	t.broken = false
+}
