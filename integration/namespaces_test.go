@@ -104,6 +104,7 @@ func TestNamespacesWithRoles(t *testing.T) {
 	if got := w.source.Status(); got.Lists != 2 || got.Relists != 0 {
 		t.Errorf("%d lists and %d relists, want 2 and 0", got.Lists, got.Relists)
 	}
+	keepWriting(t, client, a)
 	for i := range 5 {
 		wantVersionWithin(t, w, create(t, client, executorPod([]string{a, b}[i%2], appID, 9+i))[0].ResourceVersion)
 	}
@@ -123,6 +124,19 @@ func wantForeignRefused(t *testing.T, reader user, namespaces ...string) {
 		t.Errorf("Start = %v, want Forbidden and a Role in %s", err, foreign)
 	}
 	t.Logf("Start = %v", err)
+}
+
+// keepWriting writes objects that are no pods, as the leases of nodes and controllers are written in
+// every cluster. kube-apiserver sends no bookmark to a new watch while nothing is written.
+func keepWriting(t *testing.T, client kubernetes.Interface, namespace string) {
+	go func() {
+		for range time.Tick(500 * time.Millisecond) {
+			object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "lease-"}}
+			if _, err := client.CoreV1().ConfigMaps(namespace).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+				return // the test has ended
+			}
+		}
+	}()
 }
 
 // wantVersionWithin fails unless the store reaches a version although nothing happens in the other

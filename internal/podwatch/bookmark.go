@@ -4,6 +4,7 @@ package podwatch
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/executorpods/watchsource/internal/podclient"
 	"github.com/executorpods/watchsource/internal/request"
+	"github.com/executorpods/watchsource/internal/sleep"
 )
 
 const (
@@ -20,6 +22,11 @@ const (
 	bookmarkTimeout = 3
 	// bookmarkLimit is how long such a watch may take with the connection.
 	bookmarkLimit = 10 * time.Second
+	// versionAfter is when the server's version is asked for, after the watch was opened and before
+	// its bookmark. kube-apiserver sends a bookmark only if its cache of pods has advanced since the
+	// watch was opened. A list of the most recent state lets the cache advance to the version of etcd,
+	// which all writes of the cluster move (ConsistentListFromCache, since 1.31).
+	versionAfter = 500 * time.Millisecond
 )
 
 // Bookmark opens a watch from a version and waits for its first event. It returns the version of
@@ -34,6 +41,7 @@ func Bookmark(ctx context.Context, client podclient.Client, selector, from strin
 			return "", err
 		}
 		defer events.Close()
+		defer advance(ctx, client, selector)()
 		event, err := events.Next()
 		if err != nil {
 			return "", err
@@ -44,4 +52,20 @@ func Bookmark(ctx context.Context, client podclient.Client, selector, from strin
 		}
 		return pod.ResourceVersion, nil
 	})
+}
+
+// advance lets the cache of the server advance after a moment, until the function that it returns is
+// called. A client that may not list does without.
+func advance(ctx context.Context, client podclient.Client, selector string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if sleep.For(ctx, versionAfter) {
+			_, _ = client.Version(ctx, selector)
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
