@@ -184,6 +184,36 @@ func TestNamespacesWaitForEndOfALostPod(t *testing.T) {
 	})
 }
 
+// The version of the server is asked for beside the watch for a bookmark, once for each: kube-apiserver
+// sends no bookmark before its cache has advanced. Without the right to list the wait is as quick here.
+func TestNamespacesWaitLetsTheCacheAdvance(t *testing.T) {
+	for _, denied := range []bool{false, true} {
+		inBubble(t, fmt.Sprint("no right to list: ", denied), func(t *testing.T) {
+			env := newNamespacesEnv(t)
+			env.start()
+			if denied {
+				env.server.Inject(watchtest.Fault{On: watchtest.List, Do: watchtest.Answer(forbidden)})
+			}
+			began := time.Now()
+			_, err := env.store.WaitForResourceVersion(t.Context(), env.create("a", "1").ResourceVersion)
+			if took := time.Since(began); err != nil || took > quickWait {
+				t.Errorf("WaitForResourceVersion = %v after %v, want nil after at most %v", err, took, quickWait)
+			}
+			var listed []string
+			for _, r := range env.server.Requests() {
+				if r.Verb == watchtest.List {
+					listed = append(listed, r.Namespace+" "+r.Options.FieldSelector+r.Options.ResourceVersion)
+				}
+			}
+			slices.Sort(listed)
+			want := []string{"b metadata.name=watchsource-version", "c metadata.name=watchsource-version"}
+			if !slices.Equal(listed, want) {
+				t.Errorf("lists %q, want %q", listed, want)
+			}
+		})
+	}
+}
+
 // Several calls that wait share the requests.
 func TestNamespacesWaitsShareRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

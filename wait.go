@@ -33,8 +33,8 @@ func (s *Store) WaitFor(ctx context.Context, cond func(Snapshot) bool) (Snapshot
 // WaitForResourceVersion returns the first snapshot that contains everything up to a
 // resource version. With the version that the API server returned for a new pod, a
 // scheduler reads its own write. An event or a bookmark may bring the version. With a
-// [SharedWatch] an event of any application does. With [WithNamespaces] the call may wait for the
-// next bookmark of a quiet namespace, about a minute.
+// [SharedWatch] an event of any application does. With [WithNamespaces] the source asks the quiet
+// namespaces for a bookmark, which takes one to two seconds.
 //
 // It fails like WaitFor. If the version cannot be compared, it fails at once with a
 // resourceversion.InvalidResourceVersion. The pods that client-go's fake clientset

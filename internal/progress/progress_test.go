@@ -78,3 +78,42 @@ func TestAlone(t *testing.T) {
 		t.Error("a nil Watch depends on another, want it alone")
 	}
 }
+
+// What was asked beside a watch counts if the watch was open all the time, in the same history.
+func TestConfirm(t *testing.T) {
+	for name, test := range map[string]struct {
+		between func(a, b *Watch)
+		want    string
+	}{
+		"nothing between":          {func(_, _ *Watch) {}, "12"},
+		"a later version":          {func(_, b *Watch) { b.Reached("20") }, "12"},
+		"not open":                 {func(_, b *Watch) { b.SetOpen(false) }, "8"},
+		"another opening":          {func(_, b *Watch) { b.SetOpen(false); b.SetOpen(true) }, "8"},
+		"another history":          {func(a, _ *Watch) { a.Listed("5", time.Time{}) }, ""},
+		"listed in a new history":  {func(a, b *Watch) { relist(a, "5"); relist(b, "6") }, "5"},
+		"the other has found more": {func(a, _ *Watch) { a.Reached("30") }, "13"},
+	} {
+		all := Of([]string{"a", "b"})
+		a, b := all[0], all[1]
+		for _, w := range all {
+			w.Listed("8", time.Time{})
+			w.SetOpen(true)
+		}
+		a.Reached("12")
+		from, lags := b.Lags("12")
+		if !lags || from.Version != "8" {
+			t.Fatalf("%s: b lags: %v at %q, want true at 8", name, lags, from.Version)
+		}
+		test.between(a, b)
+		want(t, name, b.Confirm(from, "13"), test.want)
+		if a.history != b.history && b.version != "8" {
+			t.Errorf("%s: b is at version %q of the history before, want 8", name, b.version)
+		}
+	}
+}
+
+func relist(w *Watch, version string) {
+	w.SetOpen(false)
+	w.Listed(version, time.Time{})
+	w.SetOpen(true)
+}
