@@ -131,7 +131,7 @@ func TestNamespacesWaitForVersion(t *testing.T) {
 	})
 }
 
-// A call that waits before the event of the version comes is as quick, and so is one that has waited
+// A call is as quick if it waits before the event of the version comes, and also if it has waited
 // since before Start.
 func TestNamespacesWaitBeforeTheVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestNamespacesWaitsShareRequests(t *testing.T) {
 	})
 }
 
-// Nothing is asked for while nobody waits, and in no namespace that has come far enough for all calls.
+// Nothing is asked for while no call waits, and in no namespace that has come far enough for all calls.
 func TestNamespacesAskOnlyWhenNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := newNamespacesEnv(t)
