@@ -136,19 +136,11 @@ func TestNamespacesWaitForVersion(t *testing.T) {
 func TestNamespacesWaitBeforeTheVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := newNamespacesEnv(t)
-		began := time.Now()
-		var took []time.Duration
-		wait := func(n uint64) {
-			version := fmt.Sprint(number(env.server.ResourceVersion()) + n)
-			if _, err := env.store.WaitForResourceVersion(t.Context(), version); err != nil {
-				t.Error(err)
-			}
-			took = append(took, time.Since(began))
-		}
-		go wait(1)
-		synctest.Wait()
+		first := number(env.server.ResourceVersion())
+		one := env.wait(t.Context(), fmt.Sprint(first+1))
 		env.start()
-		go wait(2)
+		two := env.wait(t.Context(), fmt.Sprint(first+2))
+		began := time.Now()
 		time.Sleep(5 * time.Minute)
 		env.wantAsked("nothing has happened", "")
 		env.create("c", "1")
@@ -157,8 +149,8 @@ func TestNamespacesWaitBeforeTheVersion(t *testing.T) {
 		env.create("a", "1")
 		time.Sleep(quickWait)
 		synctest.Wait()
-		if len(took) != 2 || took[0] > created+quickWait || took[1] > created+2*quickWait {
-			t.Errorf("%d calls have returned, want two within %v", len(took), quickWait)
+		if !one.returned || !two.returned || one.took > created+quickWait || two.took > created+2*quickWait {
+			t.Errorf("calls %+v and %+v, want both to return within %v", one, two, quickWait)
 		}
 	})
 }
@@ -220,23 +212,17 @@ func TestNamespacesWaitsShareRequests(t *testing.T) {
 		env := newNamespacesEnv(t)
 		env.start()
 		time.Sleep(time.Second)
-		returned := 0
+		var results []*waitResult
 		for i := range 10 {
-			created := env.create("a", fmt.Sprint(i)).ResourceVersion
-			go func() {
-				_, err := env.store.WaitForResourceVersion(t.Context(), created)
-				if err != nil {
-					t.Error(err)
-				}
-				returned++
-			}()
-			synctest.Wait()
+			results = append(results, env.wait(t.Context(), env.create("a", fmt.Sprint(i)).ResourceVersion))
 			time.Sleep(50 * time.Millisecond)
 		}
 		time.Sleep(quickWait)
 		synctest.Wait()
-		if returned != 10 {
-			t.Errorf("%d calls have returned after %v, want 10", returned, quickWait)
+		for i, result := range results {
+			if !result.returned || result.err != nil {
+				t.Errorf("call %d: %+v, want a return within %v", i, result, quickWait)
+			}
 		}
 		env.wantAsked("after ten calls", "b c")
 	})

@@ -62,6 +62,7 @@ func TestNamespacesWaitChangeBeforeTheBookmark(t *testing.T) {
 		created := env.create("a", "1").ResourceVersion
 		result := env.wait(t.Context(), created)
 		time.Sleep(20*time.Second + time.Millisecond)
+		synctest.Wait()
 		if result.returned || env.store.Snapshot().Contains(created) {
 			t.Errorf("the snapshot lacks exec-b-1 and contains the version %s after it, want it not contained", created)
 		}
@@ -72,6 +73,7 @@ func TestNamespacesWaitChangeBeforeTheBookmark(t *testing.T) {
 			lift()
 		}
 		time.Sleep(quickWait + time.Second)
+		synctest.Wait()
 		if !result.returned || result.err != nil || result.snapshot.Len() != 2 {
 			t.Errorf("WaitForResourceVersion = %+v after the event came, want both executors", result)
 		}
@@ -116,6 +118,7 @@ func TestNamespacesWaitWatchNotOpen(t *testing.T) {
 		env.strike("b", watchtest.Reset())
 		result := env.wait(t.Context(), env.create("a", "1").ResourceVersion)
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		env.wantAsked("the watch of b is not open", "c")
 		if result.returned {
 			t.Errorf("WaitForResourceVersion = %+v while a namespace is away, want it to wait", result)
@@ -156,6 +159,7 @@ func TestNamespacesWaitStop(t *testing.T) {
 		start(t, source, "app")
 		result := env.wait(t.Context(), env.create("a", "1").ResourceVersion)
 		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
 		if begun != 1 || env.asking() != 1 {
 			t.Fatalf("%d requests of b and %d of others are open, want 1 and 1", begun, env.asking())
 		}
@@ -172,6 +176,7 @@ func TestNamespacesWaitStop(t *testing.T) {
 		asked := env.asked()
 		result = env.wait(t.Context(), "999999")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if env.asked() != asked || !result.returned {
 			t.Errorf("bookmarks asked for in %q after Stop, want none after %q", env.asked(), asked)
 		}
@@ -188,10 +193,12 @@ func TestNamespacesWaitEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		first, other := env.wait(ctx, created), env.wait(t.Context(), env.server.ResourceVersion())
 		time.Sleep(600 * time.Millisecond)
+		synctest.Wait()
 		if !errors.Is(first.err, context.DeadlineExceeded) || env.asking() != 2 {
 			t.Errorf("%d requests are open while another call waits, want 2", env.asking())
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if !other.returned || other.err != nil {
 			t.Errorf("the other call: %+v, want a return", other)
 		}
@@ -200,6 +207,7 @@ func TestNamespacesWaitEndsWithItsContext(t *testing.T) {
 		ctx, cancel = context.WithCancel(t.Context())
 		env.wait(ctx, env.create("a", "2").ResourceVersion)
 		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
 		if env.asking() != 2 {
 			t.Errorf("%d requests are open, want 2", env.asking())
 		}
@@ -282,6 +290,7 @@ func TestNamespacesWaitOfAFake(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		result := env.wait(ctx, "9")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := len(client.Actions()); got != before || result.returned {
 			t.Errorf("%d requests while a call waits, which has returned: %v; want none, and a call that waits", got-before, result.returned)
 		}
