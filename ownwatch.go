@@ -64,7 +64,6 @@ type ownWatch struct {
 	mayPass        bool
 
 	// Owned by the goroutine that has the turn.
-
 	// begun is set once the store was called.
 	begun bool
 	// missing counts the lists without which the store is not called.
@@ -73,11 +72,7 @@ type ownWatch struct {
 
 func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
 	n := len(s.options.namespaces)
-	for _, id := range s.claim.Stores { // also those in a Tee
-		if own, ok := id.(ownStore); ok {
-			own.kept().observesVersions.Store(n > 1)
-		}
-	}
+	observeVersions(s.claim.Stores, n > 1)
 	w := &ownWatch{
 		session: s, client: client, store: podStoreOf(s.store, s.options.trimmed), missing: n,
 		turn: usercode.NewTurn(), listed: make(chan struct{}), passed: make(chan struct{}),

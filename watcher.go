@@ -81,6 +81,16 @@ func ownStoreOf(store SnapshotsStore) (own ownStore, ok bool) {
 	return own, true
 }
 
+// observeVersions says to the stores of this package, also those in a Tee, whether several watches
+// feed them.
+func observeVersions(stores []any, several bool) {
+	for _, store := range stores {
+		if own, ok := store.(ownStore); ok {
+			own.kept().observesVersions.Store(several)
+		}
+	}
+}
+
 // podStoreOf returns the podStore for a store of the public API. A Store is one itself. A type that
 // embeds a Store may not forward every call, so it counts as a store of the user.
 func podStoreOf(store SnapshotsStore, trimmed bool) podStore {
