@@ -116,6 +116,7 @@ func TestNamespacesWaitWatchNotOpen(t *testing.T) {
 		env.start()
 		lift := env.inject("b", watchtest.Fault{Do: noRole("b")})
 		env.strike("b", watchtest.Reset())
+		synctest.Wait() // until the watch has ended
 		result := env.wait(t.Context(), env.create("a", "1").ResourceVersion)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()

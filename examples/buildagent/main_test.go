@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,8 +64,28 @@ var (
 type program struct {
 	t      *testing.T
 	server *watchtest.Server
-	out    bytes.Buffer
+	out    output
 	stop   func() error
+}
+
+// An output is written by the program and read by the test.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+// take returns the text since the last call.
+func (o *output) take() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	defer o.text.Reset()
+	return o.text.String()
 }
 
 func start(t *testing.T) *program {
@@ -84,8 +105,7 @@ func start(t *testing.T) *program {
 func (p *program) want(when string, lines ...string) {
 	p.t.Helper()
 	synctest.Wait()
-	got := strings.FieldsFunc(p.out.String(), func(r rune) bool { return r == '\n' })
-	p.out.Reset()
+	got := strings.FieldsFunc(p.out.take(), func(r rune) bool { return r == '\n' })
 	slices.Sort(got)
 	if !slices.Equal(got, lines) {
 		p.t.Errorf("%s: printed %q, want %q", when, got, lines)
