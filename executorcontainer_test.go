@@ -61,6 +61,8 @@ var executorContainers = []struct {
 		pod: twoContainers(initContainer("proxy", "Always", ended(5, "Error")))},
 	{name: "a native sidecar without a status has the first name", options: byNames("proxy", "worker"), exitCode: unknownCode,
 		pod: twoContainers(initContainer("proxy", "Always", running()), func(p *corev1.Pod) { p.Status.InitContainerStatuses = nil })},
+	{name: "an init container with a policy and without a status has the first name", options: byNames("fetch", "worker"), exitCode: unknownCode,
+		pod: twoContainers(initContainer("fetch", "OnFailure", running()), func(p *corev1.Pod) { p.Status.InitContainerStatuses = nil })},
 	{name: "an init container without a status has the first name", options: byNames("fetch", "worker"), exitCode: 3,
 		pod: twoContainers(initContainer("fetch", "", running()), func(p *corev1.Pod) { p.Status.InitContainerStatuses = nil })},
 	{name: "an ephemeral container has the first name", options: byNames("debug", "worker"), exitCode: 3,

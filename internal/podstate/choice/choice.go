@@ -84,8 +84,8 @@ func (r *Rule) missing() string {
 }
 
 // statusOf returns the status of a container, which is nil if it has none yet. has is false if the
-// pod has no such container. An init container that is no sidecar counts only once it has a status:
-// a trimmed spec does not have it.
+// pod has no such container. An init container without a restart policy counts only once it has a
+// status: a trimmed spec does not have it.
 func statusOf(pod *corev1.Pod, name string) (status *corev1.ContainerStatus, has bool) {
 	for _, statuses := range [...][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for i := range statuses {
@@ -100,7 +100,7 @@ func statusOf(pod *corev1.Pod, name string) (status *corev1.ContainerStatus, has
 		}
 	}
 	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+		if c := &pod.Spec.InitContainers[i]; c.Name == name && c.RestartPolicy != nil {
 			return nil, true
 		}
 	}
