@@ -25,8 +25,9 @@ type Batch struct {
 	Snapshot Snapshot
 
 	// Full is true if Changes has every executor present, with a nil Before, instead
-	// of the changes since the last batch. It is true in a reader's first batch, and in
-	// the first one after its backlog was dropped, see [WithBacklogLimit].
+	// of the changes since the last batch. It is true in a reader's first batch, with
+	// a [StoreBy] in its first round of batches, and after its backlog was dropped, see
+	// [WithBacklogLimit].
 	// [Change.Ended] is still true only for an end that the reader has not been shown.
 	Full bool
 	// Missed counts executors that left while the backlog was dropped. Their changes

@@ -45,8 +45,8 @@ const (
 	// Missed is a pod whose deletion was not reported: a list lacks it, or another pod has its
 	// name.
 	Missed
-	// Unselected is a pod that exists, and whose new labels belong to no application, or to
-	// another one of a [SharedWatch].
+	// Unselected is a pod that exists, and whose new metadata does not belong to the application or
+	// the owner any more. A [SharedWatch], a [StoreBy] and the watch of a fake clientset show that.
 	Unselected
 )
 

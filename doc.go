@@ -136,15 +136,17 @@
 //
 // All methods of [WatchSnapshotSource], [Store] and [StoreBy] are safe for concurrent use. The
 // watch goroutine runs from Start to the end of Stop and calls the SnapshotsStore. A
-// store that blocks delays only the watch and Stop. With a [SharedWatch] one goroutine
-// watches for all applications, and a SnapshotsStore that is not a [Store] is called by
+// store that blocks delays only the watch and Stop. With [WithNamespaces] each namespace has a
+// goroutine, and they call the SnapshotsStore one after the other. With a [SharedWatch] one goroutine
+// watches for all applications, and a SnapshotsStore of your own is called by
 // another, so that it delays no other application. Reading a Store never blocks writing,
 // and writing never blocks reading. All readers share the executors of a [Change]: do not
 // change them. The executors of a [Snapshot] and all pods are copies.
 //
 // # Cost
 //
-// There is one watch per source and one list at the start. The sources of a [SharedWatch]
+// There is one watch per source and one list at the start, or one for each namespace with
+// [WithNamespaces]. The sources of a [SharedWatch]
 // have one watch together. The source reads pods itself, and uses the client's
 // connections, credentials and rate limit.
 //

@@ -109,7 +109,7 @@ func (m *mirror) ObserveResourceVersion(version string) {
 	}
 }
 
-// Random changes in several namespaces, while each watch has faults of its own: each version that a
+// Random changes in several namespaces, while each watch has other faults: each version that a
 // store claims holds for every namespace, a reader is led from view to view, and in the end the view
 // is the union of the lists.
 func TestNamespacesUnderFaults(t *testing.T) {

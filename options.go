@@ -23,7 +23,7 @@ import (
 // An Option changes how a [WatchSnapshotSource] works. A nil Option changes nothing.
 type Option interface{ applyToSource(*sourceOptions) }
 
-// A StoreOption changes how a [Store] works. A nil StoreOption changes nothing.
+// A StoreOption changes how a [Store] or a [StoreBy] works. A nil StoreOption changes nothing.
 type StoreOption interface{ applyToStore(*storeOptions) }
 
 // A LoggerOption is an option for a source and for a store.
@@ -123,7 +123,7 @@ func WithNamespace(namespace string) Option {
 // error: its pods appear when it is created.
 //
 // Later each watch resumes and relists by itself. A relist changes the executors of its namespace
-// only. A store that is not a [Store] then receives all pods, and the source keeps them for
+// only. A store of your own then receives all pods, and the source keeps them for
 // that, as bytes. If the client loses a right, or a namespace is deleted, the other watches go on. The
 // executors of that namespace stay until a list or an event shows that they are gone. The source tries
 // again after at most fifteen seconds, and so recovers when the right is back.
@@ -238,7 +238,7 @@ func WithSelector(selector func(appID string) labels.Selector) Option {
 }
 
 // WithTrimmedPods removes the parts of a pod that tracking does not need before a store of
-// your own receives it. It has no effect on a [Store], which keeps whole pods: as bytes, or
+// your own receives it. It has no effect on a [Store] or a [StoreBy], which keep whole pods: as bytes, or
 // decoded if client-go has decoded them. To keep none, use [WithoutPods]. A Store in a [Tee], or
 // in a type that embeds it, receives trimmed pods.
 //
@@ -328,7 +328,7 @@ func WithoutPods() StoreOption {
 }
 
 // WithBacklogLimit bounds the number of changes that wait for a reader of
-// [Store.Batches]. By default, or if changes <= 0, there is no bound.
+// [Store.Batches] or [StoreBy.Batches]. By default, or if changes <= 0, there is no bound.
 //
 // If more changes would wait, the store drops all of them and keeps none until the
 // reader returns. The reader's next batch then shows every executor present, sets

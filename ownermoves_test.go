@@ -13,8 +13,8 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// A list in which pods have moved in both directions shows each owner what it has lost and what it
-// has gained.
+// If pods have moved in both directions in a list, each owner is shown the pods that left it and those
+// that came.
 func TestListMovesPodsBetweenOwners(t *testing.T) {
 	store := watchsource.NewStoreBy(byJob)
 	store.UpdatePod(pod("1", ofJob("a"), uid("1")))

@@ -19,7 +19,8 @@ const lagTolerance = 30 * time.Second
 // a Go map never shrinks.
 const maxReusedPending = 64
 
-// A Backlog describes the changes that wait for one range over [Store.Batches].
+// A Backlog describes the changes that wait for one range over [Store.Batches] or
+// [StoreBy.Batches].
 type Backlog struct {
 	// Reader is the line that called Batches, for example "backend.go:153".
 	Reader string

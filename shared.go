@@ -26,9 +26,9 @@ import (
 //     it, use [Store.WaitForResourceVersion].
 //   - An event advances the resource version of its application only. The versions of the
 //     others advance with a bookmark, about once a minute, with a list, and, while
-//     [Store.WaitForResourceVersion] waits, with each event. A store that is not a Store
+//     [Store.WaitForResourceVersion] waits, with each event. A store of your own
 //     has to wait for the bookmark.
-//   - A store that is not a [Store] is called by a separate goroutine, so that it cannot
+//   - A store of your own, which is neither a [Store] nor a [StoreBy], is called by a separate goroutine, so that it cannot
 //     delay other applications. If more than a thousand calls wait for it, the states of
 //     a pod are merged, and all lists but the oldest and the newest are dropped. No end
 //     is lost.

@@ -13,8 +13,8 @@ import (
 	"github.com/executorpods/watchsource/internal/podwire"
 )
 
-// A SnapshotsStore receives the selected pods from a source. [Store] is the
-// implementation of this package. Implement SnapshotsStore to fill your own cache. The
+// A SnapshotsStore receives the selected pods from a source. [Store] and [StoreBy] are the
+// implementations of this package. Implement SnapshotsStore to fill your own cache. The
 // model is Spark's ExecutorPodsSnapshotsStore. A store may also implement
 // [ResourceVersionObserver] and [StopObserver].
 //
@@ -24,8 +24,8 @@ import (
 //
 // Use one store for each source: the list of one source would remove the executors of
 // another. Start fails with ErrStoreInUse if another source that is started feeds the
-// store, or a store in a [Tee]. It recognises a Store, a type that embeds one, and a
-// store that is a pointer, a map or a channel. Two equal values of another type may be
+// store, or a store in a [Tee]. It recognises a Store, a StoreBy, a type that embeds one, and
+// a store that is a pointer, a map or a channel. Two equal values of another type may be
 // different stores, so Start does not compare them.
 //
 // A store may keep the pods but must not change them: another store may receive the same

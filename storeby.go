@@ -118,7 +118,8 @@ func (s *StoreBy[K]) Owners() iter.Seq[K] {
 // empty, the owner has no executors any more.
 //
 // [WithBacklogLimit] bounds the changes of all owners that wait for a reader. If they were dropped, the
-// next round has each owner that has an executor or has lost one meanwhile.
+// next round has each owner that has an executor or has lost one meanwhile. Until then the store keeps
+// an entry for each of these owners.
 func (s *StoreBy[K]) Batches(ctx context.Context, interval time.Duration) iter.Seq2[K, Batch] {
 	s.mustBeMade()
 	all := s.records.batches(ctx, interval, callSite())

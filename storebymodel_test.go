@@ -154,7 +154,7 @@ func (m *ownersModel) next(p *corev1.Pod, r *rand.Rand) *corev1.Pod {
 	return next
 }
 
-// update tells the store a state of a pod.
+// update calls UpdatePod with a state of a pod.
 func (m *ownersModel) update(p *corev1.Pod) {
 	switch known := m.pods[p.Name]; {
 	case known == nil:
@@ -170,7 +170,7 @@ func (m *ownersModel) update(p *corev1.Pod) {
 	m.store.UpdatePod(p)
 }
 
-// remove tells the store that a pod was deleted. Its last state may have another owner.
+// remove calls DeletePod. Its last state may have another owner.
 func (m *ownersModel) remove(p *corev1.Pod, r *rand.Rand) {
 	last := m.next(p, r)
 	if modelEnded(last) && !modelEnded(p) {
@@ -180,14 +180,15 @@ func (m *ownersModel) remove(p *corev1.Pod, r *rand.Rand) {
 	m.store.DeletePod(last)
 }
 
-// tellOlder tells the store an older state of a pod, which it must ignore.
+// tellOlder calls UpdatePod with an older state of a pod, which the store must ignore.
 func (m *ownersModel) tellOlder(p *corev1.Pod, r *rand.Rand) {
 	older := m.next(p, r)
 	older.ResourceVersion = "1"
 	m.store.UpdatePod(older)
 }
 
-// replace tells the store a list, which lacks some pods, and has others with another owner or twice.
+// replace calls ReplaceSnapshot with a list that lacks some pods, and has others with another owner or
+// twice.
 func (m *ownersModel) replace(r *rand.Rand) {
 	var list []*corev1.Pod
 	for _, name := range slices.Sorted(maps.Keys(m.pods)) {
@@ -344,7 +345,7 @@ func (m *ownersModel) follow(r *ownersReader, owner string, c watchsource.Change
 	}
 }
 
-// stop stops the source. Its readers are owed what has happened by then.
+// stop calls ObserveStop. Its readers must be shown all changes until then.
 func (m *ownersModel) stop() {
 	m.store.ObserveStop()
 	for _, r := range m.readers {

@@ -16,7 +16,7 @@ import (
 	"github.com/executorpods/watchsource/internal/rv"
 )
 
-// ErrStopped means that Stop ended a Start or a wait for a snapshot.
+// ErrStopped means that Stop ended a Start, or a call that waits for a snapshot or an end.
 var ErrStopped = errors.New("watchsource: the source was stopped")
 
 // WaitFor returns the first snapshot for which cond returns true, beginning with the

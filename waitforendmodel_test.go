@@ -45,7 +45,7 @@ type endModel struct {
 type modelPod struct {
 	state   *corev1.Pod
 	created string
-	// outcome is that of the time with the first owner, empty while the pod runs there.
+	// outcome is how the pod ended or left the first owner. It is empty while the pod runs there.
 	outcome string
 	isHere  bool // with the first owner
 }
@@ -85,7 +85,7 @@ func (m *endModel) step(r *rand.Rand) {
 	m.store.ObserveResourceVersion(fmt.Sprint(m.version))
 }
 
-// tell tells the store a state of a pod.
+// tell calls UpdatePod with a state of a pod.
 func (m *endModel) tell(p *modelPod, isHere, ends bool) {
 	next := p.state.DeepCopy()
 	next.ResourceVersion = fmt.Sprint(m.version)
@@ -145,7 +145,7 @@ func (m *endModel) wait(p *modelPod) {
 	switch {
 	case p.isHere && modelEnded(p.state):
 		w.want = fmt.Sprint(p.state.UID, " Failed")
-	case p.isHere: // also if it has left before
+	case p.isHere: // even after an earlier departure
 	case p.outcome != "":
 		w.want = p.outcome
 	case m.latest[p.state.Name] != p: // a younger pod of the name may be taken for it

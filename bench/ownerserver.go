@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/executorpods/watchsource"
+	"github.com/executorpods/watchsource/internal/sleep"
 )
 
 // jobsPath is where the owners are.
@@ -157,7 +158,7 @@ func selectsWorkers(selector string) error {
 func (s *ownerServer) serveEvents(ctx context.Context, out *chunks) error {
 	began := time.Now()
 	for j := range s.script.events() {
-		if !sleepUntil(ctx, began.Add(time.Duration(j)*s.interval)) {
+		if !sleep.For(ctx, time.Until(began.Add(time.Duration(j)*s.interval))) {
 			return nil
 		}
 		out.buffer = s.script.appendEvent(out.buffer, j)
@@ -173,22 +174,6 @@ func (s *ownerServer) serveEvents(ctx context.Context, out *chunks) error {
 	}
 	<-ctx.Done()
 	return nil
-}
-
-// sleepUntil reports whether the time came before ctx ended.
-func sleepUntil(ctx context.Context, at time.Time) bool {
-	d := time.Until(at)
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // patch answers a merge patch of the status of an owner with the owner in its new state.

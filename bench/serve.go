@@ -18,13 +18,15 @@ import (
 // A replayServer replays a script.
 type replayServer interface {
 	http.Handler
-	release()  // lets the next stage of the script begin
-	seen() any // what it has received
+	// release lets the next stage of the script begin.
+	release()
+	// seen returns the requests that the server has received.
+	seen() any
 }
 
 // serve replays a script until its input ends. It prints readyLine after it has written
 // its kubeconfig, starts the updates when it reads a line, and prints at the end, in JSON,
-// what it has received.
+// the requests that it has received.
 func serve(ctx context.Context, r replayServer, kubeconfig string, in io.Reader, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -69,7 +69,7 @@ func TestSteps(t *testing.T) {
 	})
 }
 
-// Somebody deletes the pod of a step as soon as it has ended, and that of the next while it runs.
+// Another program deletes the first pod as soon as it has ended, and the second while it runs.
 func TestPodsThatSomebodyDeletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()

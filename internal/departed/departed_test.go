@@ -12,8 +12,8 @@ import (
 	"github.com/executorpods/watchsource/internal/departed"
 )
 
-// told returns the result of a call, "nothing" if it still waits.
-func told(w *departed.Wait[string]) string {
+// resultOf returns the result of a call, "nothing" if it still waits.
+func resultOf(w *departed.Wait[string]) string {
 	select {
 	case result := <-w.Result():
 		if result.Err != nil {
@@ -60,8 +60,8 @@ func TestCallsAreTold(t *testing.T) {
 				if test.name == "created later" && when == "the pod ends, then leaves" {
 					want = "second"
 				}
-				if got := told(w); got != want {
-					t.Errorf("told %q, want %q", got, want)
+				if got := resultOf(w); got != want {
+					t.Errorf("the result is %q, want %q", got, want)
 				}
 			})
 		}
@@ -76,7 +76,7 @@ func TestRemovedCall(t *testing.T) {
 	pods.Add(kept, "")
 	pods.Remove(removed)
 	pods.Fail(errors.New("stopped"))
-	if told(removed) != "nothing" || told(kept) != "stopped" {
+	if resultOf(removed) != "nothing" || resultOf(kept) != "stopped" {
 		t.Error("want the call that was kept to fail only")
 	}
 	pods.Remove(kept)
@@ -91,7 +91,7 @@ func TestWhatIsRemembered(t *testing.T) {
 			w := departed.NewWait[string]("a", fmt.Sprint("p", i), "")
 			pods.Add(w, "")
 			defer pods.Remove(w)
-			return told(w) != "nothing"
+			return resultOf(w) != "nothing"
 		}
 		leave := func(from, to, present int) {
 			for i := from; i < to; i++ {

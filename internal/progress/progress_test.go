@@ -79,7 +79,7 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// What was asked beside a watch counts if the watch was open all the time, in the same history.
+// Confirm counts only if the watch was open all the time, in the same history.
 func TestConfirm(t *testing.T) {
 	for name, test := range map[string]struct {
 		between func(a, b *Watch)
