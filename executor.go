@@ -16,7 +16,7 @@ import (
 
 // UnknownExitCode is the ExitCode of an executor whose container has not ended, or
 // whose exit code is unknown. Spark's lifecycle manager uses the same value.
-const UnknownExitCode = podstate.UnknownExitCode
+const UnknownExitCode = -1
 
 // ErrNoPod is the error of Executor.Pod if the store was made with WithoutPods, or if no
 // store has made the Executor.
@@ -227,20 +227,21 @@ type State uint8
 const (
 	// Unknown is the phase Unknown, no phase, or a phase that Kubernetes does not define
 	// (Spark has a state for the phase Terminating).
-	Unknown = State(podstate.Unknown)
+	Unknown State = iota
 	// Pending is a pod that waits for a node, an image or a volume, and a pod without any
 	// status, as client-go's fake clientset makes it.
-	Pending = State(podstate.Pending)
+	Pending
 	// Running is a pod whose executor container has not ended.
-	Running = State(podstate.Running)
+	Running
 	// Succeeded is an end with exit code 0.
-	Succeeded = State(podstate.Succeeded)
+	Succeeded
 	// Failed is any other end: an exit code, an eviction, a lost node.
-	Failed = State(podstate.Failed)
+	Failed
 	// Deleted is a pod that is gone. A snapshot never has this state. Only the After
 	// of the Change that removed the executor has it.
-	Deleted = State(podstate.Deleted)
+	Deleted
 
+	// The states have the numbers of those of podstate.
 	stateCount = Deleted + 1
 )
 

@@ -47,6 +47,7 @@ func WithObserver(observer func(Observation)) Option {
 	})
 }
 
+// observationOf converts an event. The kinds have the numbers of those of listwatch.
 func observationOf(e listwatch.Event) Observation {
 	return Observation{
 		Kind: ObservationKind(e.Kind), Namespace: e.Namespace, ResourceVersion: e.ResourceVersion, Pods: e.Pods, Relist: e.Relist,
@@ -58,11 +59,11 @@ func observationOf(e listwatch.Event) Observation {
 type ObservationKind uint8
 
 const (
-	Listed   = ObservationKind(listwatch.Listed)   // a complete list arrived
-	Opened   = ObservationKind(listwatch.Opened)   // a watch is open
-	Received = ObservationKind(listwatch.Received) // an event or a bookmark arrived
-	Closed   = ObservationKind(listwatch.Closed)   // a watch has ended, or the source gave it up
-	Refused  = ObservationKind(listwatch.Refused)  // the server refused a list, a watch or a verification, or did not answer
+	Listed   ObservationKind = iota // a complete list arrived
+	Opened                          // a watch is open
+	Received                        // an event or a bookmark arrived
+	Closed                          // a watch has ended, or the source gave it up
+	Refused                         // the server refused a list, a watch or a verification, or did not answer
 )
 
 // String returns the name of the constant.

@@ -285,10 +285,9 @@ const minVerification = 5 * time.Second
 // The list has the metadata of the pods only, at the version that the source holds. A recent
 // kube-apiserver answers it from its watch cache. If the server does not list that version, the
 // source compares with the most recent list. With 10,000 pods the answers have 0.57 of the
-// bytes of a list, and reading them takes about a third of its CPU (BenchmarkVerification in
-// internal/listwatch). The source also keeps the names and versions of its pods once more. A
-// client without protobuf asks for JSON, a wrapped client for JSON through its RESTClient, and
-// a fake clientset lists pods.
+// bytes of a list, and reading them takes about a third of its CPU (BenchmarkVerification).
+// The source also keeps the names and versions of its pods once more. A client without protobuf
+// asks for JSON, a wrapped client for JSON through its RESTClient, and a fake clientset lists pods.
 //
 // If a verification is refused or not answered, Status.Err has the error, the observer receives
 // a Refused, the log says so once, and the watch goes on. The next verification is made after
