@@ -7,27 +7,55 @@ import (
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/kubectl/application"
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// A column has a title and a width. The last column of a table takes the rest of the line.
+// A column has a title and a width, which includes the blank behind it. The last column of a table
+// has the width 0 and takes the rest of the line.
 type column struct {
 	title string
 	width int
+	max   int  // of a column that grows with its texts
+	names bool // the texts are names: they are cut in the middle
+	drop  drop // what may be left out of names that do not fit
+}
+
+func fixed(title string, width int) column { return column{title: title, width: width, max: width} }
+
+// rest returns the last column of a table.
+func rest(title string) column { return column{title: title} }
+
+// named returns a column of names, which grows up to a width.
+func named(title string, width, limit int) column {
+	return column{title: title, width: width, max: max(width, limit), names: true}
+}
+
+func nodes(width, limit int) column {
+	c := named("NODE", width, limit)
+	c.drop = dropSuffix
+	return c
+}
+
+func pods(width, limit int) column {
+	c := named("POD", width, limit)
+	c.drop = dropPrefix
+	return c
 }
 
 // executorColumns returns the columns that fit. A wide screen has the node and the pod.
 func executorColumns(width int) []column {
 	switch {
 	case width >= 100:
-		return []column{{"ID", 6}, {"STATE", 12}, {"AGE", 7}, {"NODE", min(width/8, 30)}, {"POD", min(width/4, 48)}, {"REASON", 0}}
+		return []column{
+			named("ID", 6, 20), fixed("STATE", 12), fixed("AGE", 7),
+			nodes(min(width/8, 30), width/6), pods(8, min(width/4, 48)), rest("REASON"),
+		}
 	case width >= 60:
-		return []column{{"ID", 6}, {"STATE", 12}, {"AGE", 7}, {"NODE", 14}, {"REASON", 0}}
+		return []column{named("ID", 6, 12), fixed("STATE", 12), fixed("AGE", 7), nodes(14, width/5), rest("REASON")}
 	default:
-		return []column{{"ID", 5}, {"STATE", 12}, {"AGE", 6}, {"REASON", 0}}
+		return []column{named("ID", 5, 10), fixed("STATE", 12), fixed("AGE", 6), rest("REASON")}
 	}
 }
 
@@ -59,11 +87,14 @@ func (m *model) executorCells(e *watchsource.Executor, columns []column) []strin
 func endColumns(width int) []column {
 	switch {
 	case width >= 100:
-		return []column{{"ID", 6}, {"CAUSE", min(max(width/4, 30), 48)}, {"LIVED", 7}, {"NODE", min(width/8, 30)}, {"ENDED", 9}, {"POD", 8}, {"MESSAGE", 0}}
+		return []column{
+			named("ID", 6, 20), fixed("CAUSE", min(max(width/4, 30), 48)), fixed("LIVED", 7),
+			nodes(min(width/8, 30), width/6), fixed("ENDED", 9), fixed("POD", 8), rest("MESSAGE"),
+		}
 	case width >= 60:
-		return []column{{"ID", 6}, {"CAUSE", 28}, {"LIVED", 7}, {"NODE", 14}, {"ENDED", 9}, {"POD", 0}}
+		return []column{named("ID", 6, 12), fixed("CAUSE", 28), fixed("LIVED", 7), nodes(14, width/5), fixed("ENDED", 9), rest("POD")}
 	default:
-		return []column{{"ID", 5}, {"CAUSE", 22}, {"ENDED", 0}}
+		return []column{named("ID", 5, 10), fixed("CAUSE", 22), rest("ENDED")}
 	}
 }
 
@@ -96,20 +127,22 @@ func endCells(end *application.End, columns []column) []string {
 
 // applicationColumns returns the columns that fit. The applications of all namespaces have theirs.
 func (m *model) applicationColumns() []column {
-	columns := []column{{"APPLICATION", min(max(m.width/3, 14), 50)}}
-	narrow := m.width < 60
+	narrow, columns := m.width < 60, []column{name("APPLICATION", min(max(m.width/3, 14), 50))}
 	if m.config.Namespace == "" {
 		if narrow {
-			return []column{{"NAMESPACE", 10}, {"APPLICATION", 13}, {"RUNNING", 8}, {"FAILED", 0}}
+			return []column{name("NAMESPACE", 10), name("APPLICATION", 13), fixed("RUNNING", 8), rest("FAILED")}
 		}
-		columns = []column{{"NAMESPACE", min(m.width/6, 30)}, {"APPLICATION", min(m.width/4, 50)}}
+		columns = []column{name("NAMESPACE", min(m.width/6, 30)), name("APPLICATION", min(m.width/4, 50))}
 	}
-	columns = append(columns, column{"RUNNING", 8}, column{"PENDING", 8}, column{"FAILED", 7})
+	columns = append(columns, fixed("RUNNING", 8), fixed("PENDING", 8), fixed("FAILED", 7))
 	if narrow {
-		return append(columns, column{"", 0})
+		return append(columns, rest(""))
 	}
-	return append(columns, column{"AGE", 7}, column{"ENDS", 0})
+	return append(columns, fixed("AGE", 7), rest("ENDS"))
 }
+
+// name returns a column of names that does not grow.
+func name(title string, width int) column { return named(title, width, width) }
 
 func (m *model) applicationCells(app *application.Application, columns []column) []string {
 	cells := make([]string, len(columns))
@@ -134,29 +167,12 @@ func (m *model) applicationCells(app *application.Application, columns []column)
 	return cells
 }
 
-// cellLine joins cells to a line.
-func cellLine(columns []column, cells []string) string {
-	var b strings.Builder
-	for i, c := range columns {
-		if c.width == 0 {
-			b.WriteString(cells[i])
-			continue
-		}
-		b.WriteString(fit(cells[i], c.width-1))
-		b.WriteByte(' ')
-	}
-	return strings.TrimRight(b.String(), " ")
-}
-
-// fit cuts or fills a text to a width.
-func fit(text string, width int) string {
-	text = ansi.Truncate(text, width, "…")
-	return text + strings.Repeat(" ", max(width-ansi.StringWidth(text), 0))
-}
+// noName stands for a missing name.
+const noName = "-"
 
 func orDash(text string) string {
 	if text == "" {
-		return "-"
+		return noName
 	}
 	return text
 }

@@ -104,7 +104,7 @@ func (m *model) move(n int) {
 func (m *model) enter() {
 	if m.page == applications {
 		if apps := m.set.All(); len(apps) > 0 {
-			m.app, m.page = apps[m.appCursor.index], executors
+			m.app, m.page, m.layout = apps[m.appCursor.index], executors, newLayout()
 			m.rowCursor, m.endCursor, m.ends = cursor[application.Key]{}, cursor[int]{}, false
 		}
 		return
@@ -135,7 +135,7 @@ func (m *model) leaveApplication() {
 		return
 	}
 	m.setFilter("")
-	m.app, m.page, m.ends = nil, applications, false
+	m.app, m.page, m.ends, m.layout = nil, applications, false, newLayout()
 }
 
 func (m *model) toggleHelp() {

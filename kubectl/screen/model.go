@@ -44,6 +44,9 @@ type model struct {
 	blind  error // why the view may be out of date, or nil
 	set    *application.Set
 
+	// What the screen has shown.
+	layout layout
+
 	// What the user has selected.
 	width, height int
 	page          page
@@ -59,7 +62,7 @@ type model struct {
 }
 
 func newModel(config Config) *model {
-	m := &model{config: config, set: application.NewSet(), width: 80, height: 24}
+	m := &model{config: config, set: application.NewSet(), layout: newLayout(), width: 80, height: 24}
 	if config.AppID != "" {
 		m.page, m.app = executors, m.set.Get(application.Named(config.AppID))
 	}
@@ -75,7 +78,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		m.width, m.height = msg.Width, msg.Height
+		m.width, m.height, m.layout = msg.Width, msg.Height, newLayout()
 	case batchesMsg:
 		now := time.Now()
 		for _, batch := range msg {

@@ -12,6 +12,23 @@ import (
 	"github.com/executorpods/watchsource/kubectl/application"
 )
 
+// A table is the part of a list that is on the screen.
+type table struct {
+	height  int
+	columns []column
+	rows    []row
+	window  string // which rows are on the screen
+	title   string // instead of the titles of the columns
+	empty   string // if there are no rows
+}
+
+// A row has a cell for each column.
+type row struct {
+	cells    []string
+	style    lipgloss.Style
+	selected bool
+}
+
 // executorTables returns the executors, and below them those that have ended. A low screen
 // has only the table that the keys move in.
 func (m *model) executorTables(height int) []string {
@@ -21,20 +38,19 @@ func (m *model) executorTables(height int) []string {
 	}
 	switch low := height < 14; {
 	case low && m.ends:
-		return m.endTable(height)
+		return m.draw(m.endTable(height))
 	case low:
-		return m.executorTable(height)
+		return m.draw(m.executorTable(height))
 	default:
-		return append(m.executorTable(height-ends), m.endTable(ends)...)
+		return m.draw(m.executorTable(height-ends), m.endTable(ends))
 	}
 }
 
-func (m *model) executorTable(height int) []string {
+func (m *model) executorTable(height int) table {
 	rows := &m.app.Rows
-	columns := executorColumns(m.width)
 	from := m.rowCursor.scroll(max(height-1, 0), rows.Len())
 	page := rows.Page(from, from+height-1)
-	lines := []string{m.header(columns, from, len(page), rows.Len())}
+	t := table{height: height, columns: executorColumns(m.width), window: window(from, len(page), rows.Len()), empty: m.whyEmpty()}
 	for i, e := range page {
 		style := styles.plain
 		switch {
@@ -45,15 +61,9 @@ func (m *model) executorTable(height int) []string {
 		case e.Terminating:
 			style = styles.faint
 		}
-		lines = append(lines, m.row(columns, m.executorCells(e, columns), style, !m.ends && from+i == m.rowCursor.index))
+		t.rows = append(t.rows, row{m.executorCells(e, t.columns), style, !m.ends && from+i == m.rowCursor.index})
 	}
-	if len(page) == 0 {
-		lines = append(lines, styles.faint.Render("   "+m.whyEmpty()))
-	}
-	for len(lines) < height {
-		lines = append(lines, "")
-	}
-	return lines
+	return t
 }
 
 func (m *model) whyEmpty() string {
@@ -67,21 +77,11 @@ func (m *model) whyEmpty() string {
 	}
 }
 
-// endTable returns the title with the counts by cause, and the ends.
-func (m *model) endTable(height int) []string {
-	if height < 1 {
-		return nil
-	}
+// endTable returns the ends below a title with their counts by cause.
+func (m *model) endTable(height int) table {
 	ends := &m.app.Ends
-	title := "── ended, also after Kubernetes has forgotten them "
-	if m.width < 100 {
-		title = "── ended "
-	}
-	causes := " " + ends.Causes() + " "
-	fill := m.width - ansi.StringWidth(title) - ansi.StringWidth(causes) - 1
-	lines := []string{styles.rule.Render(title+strings.Repeat("─", max(fill, 0))) + causes + styles.rule.Render("─")}
-	columns := endColumns(m.width)
-	from := m.endCursor.scroll(height-1, ends.Len())
+	t := table{height: height, columns: endColumns(m.width), title: m.endTitle()}
+	from := m.endCursor.scroll(max(height-1, 0), ends.Len())
 	for i, end := range ends.Page(from, from+height-1) {
 		style := styles.plain
 		switch {
@@ -90,17 +90,26 @@ func (m *model) endTable(height int) []string {
 		case end.Gone:
 			style = styles.faint
 		}
-		lines = append(lines, m.row(columns, endCells(end, columns), style, m.ends && from+i == m.endCursor.index))
+		t.rows = append(t.rows, row{endCells(end, t.columns), style, m.ends && from+i == m.endCursor.index})
 	}
-	return lines
+	return t
 }
 
-func (m *model) applicationTable(height int) []string {
-	columns := m.applicationColumns()
+func (m *model) endTitle() string {
+	title := "── ended, also after Kubernetes has forgotten them "
+	if m.width < 100 {
+		title = "── ended "
+	}
+	causes := " " + m.app.Ends.Causes() + " "
+	line := max(m.width-ansi.StringWidth(title)-ansi.StringWidth(causes)-1, 0)
+	return styles.rule.Render(title+strings.Repeat("─", line)) + causes + styles.rule.Render("─")
+}
+
+func (m *model) applicationTable(height int) table {
 	apps := m.set.All()
 	from := m.appCursor.scroll(max(height-1, 0), len(apps))
 	to := min(from+max(height-1, 0), len(apps))
-	lines := []string{m.header(columns, from, to-from, len(apps))}
+	t := table{height: height, columns: m.applicationColumns(), window: window(from, to-from, len(apps)), empty: "no application yet"}
 	for i, app := range apps[from:to] {
 		style := styles.plain
 		switch {
@@ -109,34 +118,89 @@ func (m *model) applicationTable(height int) []string {
 		case app.Rows.Total() == 0:
 			style = styles.faint
 		}
-		lines = append(lines, m.row(columns, m.applicationCells(app, columns), style, from+i == m.appCursor.index))
+		t.rows = append(t.rows, row{m.applicationCells(app, t.columns), style, from+i == m.appCursor.index})
 	}
-	if len(apps) == 0 {
-		lines = append(lines, styles.faint.Render("   no application yet"))
+	return t
+}
+
+// window says which rows are on the screen, "" if that is all rows.
+func window(from, shown, length int) string {
+	if shown >= length {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d of %d", from+1, from+shown, length)
+}
+
+// draw returns the lines of tables. They share the widths of the columns.
+func (m *model) draw(tables ...table) []string {
+	for i, t := range tables {
+		tables[i].columns = m.layout.arrange(t.columns, t.rows)
+	}
+	for i, t := range tables { // the last one may have made a column wider
+		tables[i].columns = m.layout.arrange(t.columns, nil)
+	}
+	var lines []string
+	for _, t := range tables {
+		lines = append(lines, m.tableLines(t)...)
+	}
+	return lines
+}
+
+func (m *model) tableLines(t table) []string {
+	if t.height < 1 {
+		return nil
+	}
+	lines := []string{t.title}
+	if t.title == "" {
+		lines[0] = m.header(t.columns, t.window)
+	}
+	for _, row := range t.rows {
+		lines = append(lines, m.rowLine(t.columns, row))
+	}
+	if len(t.rows) == 0 && t.empty != "" {
+		lines = append(lines, styles.faint.Render("   "+t.empty))
+	}
+	for len(lines) < t.height {
+		lines = append(lines, "")
 	}
 	return lines
 }
 
 // header returns the titles, and at the right which rows are on the screen.
-func (m *model) header(columns []column, from, shown, length int) string {
+func (m *model) header(columns []column, window string) string {
 	titles := make([]string, len(columns))
 	for i, c := range columns {
 		titles[i] = c.title
 	}
 	line := "   " + cellLine(columns, titles)
-	if shown < length {
-		window := fmt.Sprintf("%d-%d of %d", from+1, from+shown, length)
-		if gap := m.width - ansi.StringWidth(line) - len(window) - 1; gap >= 1 {
-			line += strings.Repeat(" ", gap) + window
-		}
+	if gap := m.width - ansi.StringWidth(line) - len(window) - 1; window != "" && gap >= 1 {
+		line += strings.Repeat(" ", gap) + window
 	}
 	return styles.faint.Render(line)
 }
 
-func (m *model) row(columns []column, cells []string, style lipgloss.Style, selected bool) string {
-	mark := "   "
-	if selected {
+func (m *model) rowLine(columns []column, row row) string {
+	mark, style := "   ", row.style
+	if row.selected {
 		mark, style = " ▸ ", style.Bold(true)
 	}
-	return mark + style.Render(ansi.Truncate(cellLine(columns, cells), m.width-len("   "), "…"))
+	return mark + style.Render(ansi.Truncate(cellLine(columns, row.cells), m.width-len("   "), "…"))
+}
+
+// cellLine joins cells to a line.
+func cellLine(columns []column, cells []string) string {
+	var b strings.Builder
+	for i, c := range columns {
+		switch {
+		case c.width == 0:
+			b.WriteString(cells[i])
+			continue
+		case c.names:
+			b.WriteString(fitName(cells[i], c.width-1))
+		default:
+			b.WriteString(fit(cells[i], c.width-1))
+		}
+		b.WriteByte(' ')
+	}
+	return strings.TrimRight(b.String(), " ")
 }

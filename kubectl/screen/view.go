@@ -156,7 +156,7 @@ func bar(width, running, pending, all int) string {
 func (m *model) body(height int) []string {
 	switch m.page {
 	case applications:
-		return m.applicationTable(height)
+		return m.draw(m.applicationTable(height))
 	case details:
 		return m.detailLines()
 	case help:
