@@ -129,7 +129,7 @@ func TestManyApplications(t *testing.T) {
 			cluster{server, fmt.Sprintf("app-%04d", i)}.run(1, 1)
 		}
 		term.settle()
-		term.require(fmt.Sprintf("%d applications  %d running  0 pending", apps, apps))
+		term.require(fmt.Sprintf("%d applications  %d running     0 pending", apps, apps))
 		for i := range apps {
 			cluster{server, fmt.Sprintf("app-%04d", i)}.end(1, 0, "Completed")
 		}
