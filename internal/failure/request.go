@@ -40,14 +40,20 @@ const (
 )
 
 func (e *RequestError) Error() string {
-	text := fmt.Sprintf("%s: %s", e.request(), cause(e.Err))
-	if hint := hint(e.Err, e.Namespace, e.Listed); hint != "" {
+	text := e.request() + ": " + e.Cause()
+	if hint := e.Hint(); hint != "" {
 		text += "; " + hint
 	}
 	return text
 }
 
 func (e *RequestError) Unwrap() error { return e.Err }
+
+// Cause returns the part of the text between the request and the remedy, on one line.
+func (e *RequestError) Cause() string { return cause(e.Err) }
+
+// Hint returns the remedy, "" if the cause says all.
+func (e *RequestError) Hint() string { return hint(e.Err, e.Namespace, e.Listed) }
 
 func (e *RequestError) request() string {
 	switch e.Kind {

@@ -6,15 +6,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/charmbracelet/x/ansi"
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/kubectl/application"
 	"k8s.io/apimachinery/pkg/util/duration"
 )
-
-const detailTitleWidth = 14
 
 // detailLines returns everything about one executor.
 func (m *model) detailLines() []string {
@@ -23,23 +19,9 @@ func (m *model) detailLines() []string {
 		e = end.Executor
 	}
 	if e == nil {
-		return []string{"", "   this executor is no longer listed"}
+		return m.fieldLines([][2]string{{"executor", "no longer listed"}}, detailTitleWidth)
 	}
-	lines := []string{""}
-	for _, field := range m.detailFields(e, end) {
-		if field[1] == "" {
-			continue
-		}
-		title := styles.faint.Render(fit(field[0], detailTitleWidth))
-		text := ansi.Wrap(field[1], max(m.width-detailTitleWidth-4, 10), "")
-		for i, line := range strings.Split(text, "\n") {
-			if i > 0 {
-				title = strings.Repeat(" ", detailTitleWidth)
-			}
-			lines = append(lines, "   "+title+line)
-		}
-	}
-	return lines
+	return m.fieldLines(m.detailFields(e, end), detailTitleWidth)
 }
 
 // detailFields returns titles and texts. An empty text is not shown.
@@ -74,13 +56,6 @@ func count(n int) string {
 		return ""
 	}
 	return strconv.Itoa(n)
-}
-
-func (m *model) timeAndAge(at time.Time) string {
-	if at.IsZero() {
-		return ""
-	}
-	return fmt.Sprintf("%s, %s ago", at.Local().Format(time.DateTime), duration.HumanDuration(m.now.Sub(at)))
 }
 
 func (m *model) lastEnd(end *application.End) string {

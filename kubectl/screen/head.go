@@ -21,13 +21,36 @@ const (
 	stateWidth   = len("BLIND 7y364d")
 	ageWidth     = len("7y364d")
 	historyWidth = 24 // of the samples of a History
+
+	maxTroubleLines = 3
 )
 
-// head returns the totals and the state of the watch.
+// head returns the title, the totals, and why the view may be out of date. A low screen has less.
 func (m *model) head() []string {
-	lines := []string{m.title(), m.totals(), ""}
-	if m.blind != nil {
-		lines[2] = styles.blind.Render(ansi.Truncate(" "+application.Printable(m.blind.Error()), m.width, "…"))
+	switch blind := m.blind != nil && m.page != watch; {
+	case m.isText() && m.height < lowHeight, m.height < 4:
+		return []string{m.title()}
+	case m.height < 8 && blind:
+		return append([]string{m.title()}, m.troubleLines(1)...)
+	case m.height < 8:
+		return []string{m.title()}
+	case blind:
+		return append([]string{m.title(), m.totals()}, m.troubleLines(maxTroubleLines)...)
+	default:
+		return []string{m.title(), m.totals(), m.rule()}
+	}
+}
+
+// troubleLines returns why the view may be out of date in a number of lines, or fewer.
+func (m *model) troubleLines(limit int) []string {
+	const indent = " "
+	lines := wrap(indent, indent, m.trouble().String(), m.width)
+	if len(lines) > limit {
+		lines = lines[:limit]
+		lines[limit-1] = ansi.Truncate(lines[limit-1]+" …", m.width, "…")
+	}
+	for i, line := range lines {
+		lines[i] = styles.blind.Render(fit(line, m.width))
 	}
 	return lines
 }

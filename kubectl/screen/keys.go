@@ -21,6 +21,7 @@ var keys = [][2]string{
 	{"/", "filter by id, state, node, pod or reason"},
 	{"s", "sort by trouble, id, age or node"},
 	{"a", "all applications"},
+	{"e", "the watch: why the view is BLIND, and the last error"},
 	{"ctrl+z", "suspend"},
 	{"q, ctrl+c", "quit"},
 }
@@ -31,17 +32,21 @@ func (m *model) press(key tea.KeyPressMsg) tea.Cmd {
 	case name == "ctrl+c":
 		return tea.Quit
 	case name == "ctrl+z":
-		return tea.Suspend
+		return m.suspend()
 	case m.filtering:
 		m.editFilter(key)
 	case name == "q":
 		return tea.Quit
 	case name == "?":
-		m.toggleHelp()
+		m.toggle(help)
+	case name == "e":
+		m.toggle(watch)
 	case name == "esc":
 		m.back()
 	case m.page == applications || m.page == executors:
 		m.pressInList(name)
+	default:
+		m.pressInText(name)
 	}
 	return nil
 }
@@ -110,7 +115,7 @@ func (m *model) enter() {
 		return
 	}
 	if key, ok := m.selected(); ok {
-		m.detail, m.page = key, details
+		m.detail, m.page, m.reading = key, details, reading{}
 	}
 }
 
@@ -119,8 +124,8 @@ func (m *model) back() {
 	switch m.page {
 	case details:
 		m.page = executors
-	case help:
-		m.page = m.before
+	case help, watch:
+		m.close()
 	case executors:
 		if m.filter != "" {
 			m.setFilter("")
@@ -136,14 +141,6 @@ func (m *model) leaveApplication() {
 	}
 	m.setFilter("")
 	m.app, m.page, m.ends, m.layout = nil, applications, false, newLayout()
-}
-
-func (m *model) toggleHelp() {
-	if m.page == help {
-		m.page = m.before
-		return
-	}
-	m.before, m.page = m.page, help
 }
 
 func (m *model) editFilter(key tea.KeyPressMsg) {

@@ -31,12 +31,14 @@ const (
 	executors
 	details
 	help
+	watch
 )
 
 // A model is the state of the screen. Only the goroutine of the program uses it.
 type model struct {
 	// Fixed after newModel.
-	config Config
+	config      Config
+	suspendable func() bool
 
 	// What the source and the store have shown.
 	now    time.Time
@@ -46,11 +48,13 @@ type model struct {
 
 	// What the screen has shown.
 	layout layout
+	notice notice
 
 	// What the user has selected.
 	width, height int
 	page          page
-	before        page                     // the page from which help was opened
+	below         []page                   // the pages under one that was opened over them
+	reading       reading                  // of a page of text
 	app           *application.Application // nil on the page of the applications
 	appCursor     cursor[application.ID]
 	rowCursor     cursor[application.Key]
@@ -62,7 +66,7 @@ type model struct {
 }
 
 func newModel(config Config) *model {
-	m := &model{config: config, set: application.NewSet(), layout: newLayout(), width: 80, height: 24}
+	m := &model{config: config, suspendable: suspendable, set: application.NewSet(), layout: newLayout(), width: 80, height: 24}
 	if config.AppID != "" {
 		m.page, m.app = executors, m.set.Get(application.Named(config.AppID))
 	}

@@ -20,16 +20,15 @@ func (m *model) View() tea.View {
 
 // frame returns the lines of the screen, each at most as wide as the screen.
 func (m *model) frame() []string {
-	lines := m.head()
-	lines = append(lines, m.body(m.height-len(lines)-1)...)
-	if m.blind == nil {
-		lines[headHeight-1] = m.rule() // after the tables, which shorten the names
-	}
-	lines = lines[:min(len(lines), max(m.height-1, 0))]
+	body := m.body(m.height - len(m.head()) - 1)
+	lines := append(m.head(), body...) // the rule names what the tables have left out
+	lines = lines[:min(len(lines), max(m.height-1, 1))]
 	for len(lines) < m.height-1 {
 		lines = append(lines, "")
 	}
-	lines = append(lines, m.foot())
+	if m.height > 1 {
+		lines = append(lines, m.foot())
+	}
 	for i, line := range lines {
 		lines[i] = ansi.Truncate(line, m.width, "…")
 	}
@@ -38,27 +37,27 @@ func (m *model) frame() []string {
 
 // body returns the lines between the head and the foot.
 func (m *model) body(height int) []string {
-	switch m.page {
-	case applications:
+	switch {
+	case m.isText():
+		return m.reading.show(m.text(), height)
+	case m.page == applications:
 		return m.draw(m.applicationTable(height))
-	case details:
-		return m.detailLines()
-	case help:
-		return helpLines()
 	default:
 		return m.executorTables(height)
 	}
 }
 
-// foot returns the last line: the keys, or the filter.
+// foot returns the last line: a notice, the filter, or the keys.
 func (m *model) foot() string {
 	switch {
+	case m.now.Before(m.notice.until):
+		return styles.pending.Render(" " + m.notice.text)
 	case m.filtering:
 		return " /" + m.filter + "█  " + styles.faint.Render("enter keep  esc remove")
+	case m.isText():
+		return m.hints(m.readingHints()...)
 	case m.page == applications:
-		return hints("q quit", "enter executors", "? help")
-	case m.page == details || m.page == help:
-		return hints("esc back", "q quit")
+		return m.hints("q quit", "enter executors", "? help")
 	}
 	list := []string{"q quit", "/ filter", "s sort: " + m.app.Rows.Order().String(), "enter details", "tab ends", "? help"}
 	if m.filter != "" {
@@ -67,15 +66,13 @@ func (m *model) foot() string {
 	if m.config.AppID == "" {
 		list = append(list, "a applications")
 	}
-	return hints(list...)
+	return m.hints(list...)
 }
 
-func hints(list ...string) string { return styles.faint.Render(" " + strings.Join(list, "   ")) }
-
-func helpLines() []string {
-	lines := []string{""}
-	for _, key := range keys {
-		lines = append(lines, " "+styles.title.Render(fit(key[0], 18))+" "+key[1])
+// hints returns keys. While the model is blind, the first is the one that shows why.
+func (m *model) hints(list ...string) string {
+	if m.blind != nil && m.page != watch {
+		list = append([]string{"e error"}, list...)
 	}
-	return lines
+	return styles.faint.Render(" " + strings.Join(list, "   "))
 }
