@@ -27,32 +27,37 @@ type Application struct {
 	terminating int
 	troubled    int
 	first       time.Time // creation of the oldest pod
+	namespaces  map[string]bool
 }
 
 // New returns an application without executors.
 func New(id ID) *Application {
-	return &Application{ID: id, Rows: newRows(), Ends: newEnds(), states: map[watchsource.State]int{}}
-}
-
-// Apply applies the changes of a batch. The time of an end is now if its pod does not say it.
-func (a *Application) Apply(changes []watchsource.Change, now time.Time) {
-	for _, change := range changes {
-		a.apply(change, now)
+	return &Application{
+		ID: id, Rows: newList(&executors), Ends: newEnds(),
+		states: map[watchsource.State]int{}, namespaces: map[string]bool{},
 	}
-	a.Rows.settle()
 }
 
-func (a *Application) apply(change watchsource.Change, now time.Time) {
+// Apply applies the changes that a reader was shown at a moment, in which an executor has ended if its
+// pod does not say when.
+func (a *Application) Apply(changes []watchsource.Change, m Moment) {
+	for _, change := range changes {
+		a.apply(change, m)
+	}
+}
+
+func (a *Application) apply(change watchsource.Change, m Moment) {
 	after := change.After
 	if a.first.IsZero() || after.CreatedAt.Before(a.first) {
 		a.first = after.CreatedAt
 	}
-	a.Ends.apply(change, now)
+	a.namespaces[after.Namespace] = true
+	a.Ends.apply(change, m)
 	if old := a.Rows.Get(KeyOf(after)); old != nil {
 		a.count(old, -1)
 	}
 	if after.State == watchsource.Deleted || after.State.Ended() {
-		a.Rows.remove(after)
+		a.Rows.remove(KeyOf(after))
 		return
 	}
 	a.Rows.put(after)
@@ -78,6 +83,9 @@ func (a *Application) Terminating() int { return a.terminating }
 
 // Troubled returns the number of executors for which [InTrouble] is true.
 func (a *Application) Troubled() int { return a.troubled }
+
+// Namespaces returns the number of namespaces in which executors have been seen.
+func (a *Application) Namespaces() int { return len(a.namespaces) }
 
 // Age returns the age of the oldest executor that has been seen, or 0 if there has been none.
 func (a *Application) Age(now time.Time) time.Duration {

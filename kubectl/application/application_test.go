@@ -46,12 +46,12 @@ func TestRowsAgainstASort(t *testing.T) {
 				present[KeyOf(e)] = e
 			}
 		}
-		app.Apply(changes, begin)
+		app.Apply(changes, Moment{At: begin})
 		switch random.IntN(40) {
 		case 0:
-			app.Rows.Sort(Order(random.IntN(int(orders))))
+			app.Rows.Sort(Sorting{app.Rows.Orders()[random.IntN(5)], random.IntN(2) == 0})
 		case 1:
-			app.Rows.Filter([]string{"", "crash", "NODE-3", "Pending", "nothing"}[random.IntN(5)])
+			app.Rows.Filter([]string{"", "crash", "NODE-3", "Pending", "pending crash", "nothing"}[random.IntN(6)])
 		}
 		checkRows(t, app, present)
 		if t.Failed() {
@@ -108,14 +108,14 @@ func TestOrders(t *testing.T) {
 	add(3, func(e *watchsource.Executor) { e.State, e.Reason = watchsource.Pending, "ContainerCreating" })
 	add(4, func(e *watchsource.Executor) { e.State, e.Reason = watchsource.Pending, "ImagePullBackOff" })
 	add(2, func(e *watchsource.Executor) { e.State = watchsource.Unknown })
-	app.Apply(changes, begin)
+	app.Apply(changes, Moment{At: begin})
 	for order, want := range map[Order]string{
 		ByTrouble: "2 4 3 9 10",
 		ByID:      "2 3 4 9 10",
 		ByAge:     "10 9 4 3 2",
 		ByNode:    "9 4 3 2 10",
 	} {
-		app.Rows.Sort(order)
+		app.Rows.Sort(Sorting{By: order})
 		var ids []string
 		for _, e := range app.Rows.Page(0, 10) {
 			ids = append(ids, e.ID)
@@ -168,10 +168,10 @@ func TestEndsBound(t *testing.T) {
 	app := New(Named("app"))
 	for id := range maxEnds + 5 {
 		running := executor(id, watchsource.Running)
-		app.Apply([]watchsource.Change{{After: running}}, begin)
+		app.Apply([]watchsource.Change{{After: running}}, Moment{At: begin})
 		gone := *running
 		gone.State = watchsource.Deleted
-		app.Apply([]watchsource.Change{{Before: running, After: &gone}}, begin)
+		app.Apply([]watchsource.Change{{Before: running, After: &gone}}, Moment{At: begin})
 	}
 	if got := app.Ends.Len(); got != maxEnds {
 		t.Errorf("got %d ends, want %d", got, maxEnds)

@@ -76,9 +76,9 @@ func TestUnselected(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			app := New(ID{"jobs", "a"})
 			if row.before != nil {
-				app.Apply([]watchsource.Change{{After: row.before, Ended: row.before.State.Ended()}}, begin)
+				app.Apply([]watchsource.Change{{After: row.before, Ended: row.before.State.Ended()}}, Moment{At: begin})
 			}
-			app.Apply([]watchsource.Change{{Before: row.before, After: executor(1, watchsource.Deleted), Gone: row.how}}, begin)
+			app.Apply([]watchsource.Change{{Before: row.before, After: executor(1, watchsource.Deleted), Gone: row.how}}, Moment{At: begin})
 			end := app.Ends.Page(0, 1)[0]
 			if app.Ends.Causes() != row.causes || end.Gone != row.gone || app.Ends.Failed() != row.failed || app.Rows.Total() != 0 {
 				t.Errorf("got %q, pod gone: %v, %d failed, %d present; want %q, %v, %d, none present",

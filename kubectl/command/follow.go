@@ -105,7 +105,7 @@ func (o *options) followUntilEnded(ctx context.Context, source *watchsource.Watc
 					return err
 				}
 			}
-			app.Apply(batch.Changes, time.Now())
+			app.Apply(batch.Changes, application.Moment{At: time.Now(), Late: batch.Full})
 			settled.Reset(o.settle)
 		case <-settled.C:
 			if app.Ends.Len() == 0 || app.Rows.Total() > 0 || source.Status().Phase != watchsource.Watching {

@@ -4,8 +4,8 @@ package screen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/kubectl/application"
@@ -44,6 +44,28 @@ func pods(width, limit int) column {
 	return c
 }
 
+// growing returns a column that grows up to a width.
+func growing(title string, width, limit int) column {
+	return column{title: title, width: width, max: max(width, limit)}
+}
+
+// withNamespace returns the columns, and one for the namespace if the executors of the application are in
+// several. A screen of less than 100 or 60 columns has it in the place of another column.
+func (m *model) withNamespace(columns []column, below100, below60 string) []column {
+	if !m.severalNamespaces() {
+		return columns
+	}
+	other := ""
+	switch {
+	case m.width < 60:
+		other = below60
+	case m.width < 100:
+		other = below100
+	}
+	columns = slices.DeleteFunc(columns, func(c column) bool { return c.title == other })
+	return append([]column{named("NAMESPACE", 10, m.width/6)}, columns...)
+}
+
 // executorColumns returns the columns that fit. A wide screen has the node and the pod.
 func executorColumns(width int) []column {
 	switch {
@@ -65,6 +87,8 @@ func (m *model) executorCells(e *watchsource.Executor, columns []column) []strin
 		switch c.title {
 		case "ID":
 			cells[i] = orDash(application.Printable(e.ID))
+		case "NAMESPACE":
+			cells[i] = application.Printable(e.Namespace)
 		case "STATE":
 			cells[i] = application.State(e)
 		case "AGE":
@@ -89,30 +113,32 @@ func endColumns(width int) []column {
 	case width >= 100:
 		return []column{
 			named("ID", 6, 20), fixed("CAUSE", min(max(width/4, 30), 48)), fixed("LIVED", 7),
-			nodes(min(width/8, 30), width/6), fixed("ENDED", 9), fixed("POD", 8), rest("MESSAGE"),
+			nodes(min(width/8, 30), width/6), growing("ENDED", 9, endedWidth), fixed("POD", 8), rest("MESSAGE"),
 		}
 	case width >= 60:
-		return []column{named("ID", 6, 12), fixed("CAUSE", 28), fixed("LIVED", 7), nodes(14, width/5), fixed("ENDED", 9), rest("POD")}
+		return []column{named("ID", 6, 12), fixed("CAUSE", 28), fixed("LIVED", 6), nodes(14, width/5), growing("ENDED", 9, endedWidth), rest("POD")}
 	default:
-		return []column{named("ID", 5, 10), fixed("CAUSE", 22), rest("ENDED")}
+		return []column{named("ID", 5, 10), growing("ENDED", 9, endedWidth), rest("CAUSE")}
 	}
 }
 
-func endCells(end *application.End, columns []column) []string {
+func (m *model) endCells(end *application.End, columns []column) []string {
 	e := end.Executor
 	cells := make([]string, len(columns))
 	for i, c := range columns {
 		switch c.title {
 		case "ID":
 			cells[i] = orDash(application.Printable(e.ID))
+		case "NAMESPACE":
+			cells[i] = application.Printable(e.Namespace)
 		case "CAUSE":
 			cells[i] = end.Description()
 		case "LIVED":
-			cells[i] = duration.HumanDuration(end.Lived())
+			cells[i] = lived(end)
 		case "NODE":
 			cells[i] = orDash(application.Printable(e.Node))
 		case "ENDED":
-			cells[i] = end.At.Local().Format(time.TimeOnly)
+			cells[i] = m.ended(end)
 		case "POD":
 			cells[i] = "kept"
 			if end.Gone {

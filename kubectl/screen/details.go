@@ -3,21 +3,16 @@
 package screen
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/kubectl/application"
-	"k8s.io/apimachinery/pkg/util/duration"
 )
 
 // detailLines returns everything about one executor.
 func (m *model) detailLines() []string {
-	e, end := m.app.Rows.Get(m.detail), m.app.Ends.Last(m.detail)
-	if e == nil && end != nil {
-		e = end.Executor
-	}
+	e, end := m.detailed()
 	if e == nil {
 		return m.fieldLines([][2]string{{"executor", "no longer listed"}}, detailTitleWidth)
 	}
@@ -27,7 +22,7 @@ func (m *model) detailLines() []string {
 // detailFields returns titles and texts. An empty text is not shown.
 func (m *model) detailFields(e *watchsource.Executor, end *application.End) [][2]string {
 	state := application.State(e)
-	if m.app.Rows.Get(m.detail) == nil {
+	if end != nil && e == end.Executor {
 		state = end.Description()
 	}
 	return [][2]string{
@@ -44,8 +39,9 @@ func (m *model) detailFields(e *watchsource.Executor, end *application.End) [][2
 		{"address", application.Printable(e.PodIP)},
 		{"created", m.timeAndAge(e.CreatedAt)},
 		{"started", m.timeAndAge(e.StartedAt)},
-		{"finished", m.timeAndAge(e.FinishedAt)},
+		{"finished", m.finished(e, end)},
 		{"last end", m.lastEnd(end)},
+		{"now", m.stateAfter(end)},
 		{"uid", application.Printable(string(e.UID))},
 		{"version", application.Printable(e.ResourceVersion)},
 	}
@@ -56,15 +52,4 @@ func count(n int) string {
 		return ""
 	}
 	return strconv.Itoa(n)
-}
-
-func (m *model) lastEnd(end *application.End) string {
-	if end == nil {
-		return ""
-	}
-	text := fmt.Sprintf("%s, after %s", end.Description(), duration.HumanDuration(end.Lived()))
-	if end.Gone {
-		text += "; the pod has been deleted"
-	}
-	return text
 }

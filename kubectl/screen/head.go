@@ -152,14 +152,9 @@ func (m *model) totals() string {
 }
 
 func (m *model) applicationTotals() string {
-	running, pending, bad := 0, 0, 0
-	for _, app := range m.set.All() {
-		running += app.Count(watchsource.Running)
-		pending += app.Count(watchsource.Pending)
-		bad += app.Ends.Failed()
-	}
-	return " " + m.fitting(m.failed(bad), m.number("applications", len(m.set.All()))+" applications",
-		m.number("running", running)+" running", m.number("pending", pending)+" pending")
+	counts := m.set.Counts()
+	return " " + m.fitting(m.failed(counts.Failed), m.number("applications", m.set.Total())+" applications",
+		m.number("running", counts.Running)+" running", m.number("pending", counts.Pending)+" pending")
 }
 
 // failed returns the number of failures, or as many blanks if there are none.

@@ -4,26 +4,14 @@ package screen
 
 import (
 	"math"
-	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/executorpods/watchsource/kubectl/application"
 )
 
-// keys describes the keys, for the page of help.
-var keys = [][2]string{
-	{"up, down, j, k", "move the cursor"},
-	{"page up, page down", "move it by a page"},
-	{"home, end, g, G", "move it to the first, to the last"},
-	{"tab", "go to the ends and back"},
-	{"enter", "details of an executor; the executors of an application"},
-	{"esc", "go back; remove the filter"},
-	{"/", "filter by id, state, node, pod or reason"},
-	{"s", "sort by trouble, id, age or node"},
-	{"a", "all applications"},
-	{"e", "the watch: why the view is BLIND, and the last error"},
-	{"ctrl+z", "suspend"},
-	{"q, ctrl+c", "quit"},
+// A binding is keys that do something on a page, and their line on the page of help.
+type binding struct {
+	names, does string
+	keys        map[string]func()
 }
 
 // press handles a key.
@@ -37,129 +25,112 @@ func (m *model) press(key tea.KeyPressMsg) tea.Cmd {
 		m.editFilter(key)
 	case name == "q":
 		return tea.Quit
-	case name == "?":
-		m.toggle(help)
-	case name == "e":
-		m.toggle(watch)
-	case name == "esc":
-		m.back()
-	case m.page == applications || m.page == executors:
-		m.pressInList(name)
 	default:
-		m.pressInText(name)
+		m.pressOn(m.page, name)
 	}
 	return nil
 }
 
-func (m *model) pressInList(name string) {
-	switch name {
-	case "up", "k":
-		m.move(-1)
-	case "down", "j":
-		m.move(1)
-	case "pgup":
-		m.move(-m.cursor().rows)
-	case "pgdown", "space":
-		m.move(m.cursor().rows)
-	case "home", "g":
-		m.move(-m.cursor().index)
-	case "end", "G":
-		m.move(math.MaxInt32)
-	case "enter":
-		m.enter()
-	case "tab":
-		m.ends = m.app != nil && !m.ends && m.app.Ends.Len() > 0
-	case "/":
-		m.filtering = m.app != nil
-	case "s":
-		if m.app != nil {
-			m.app.Rows.Sort(m.app.Rows.Order().Next())
-		}
-	case "a":
-		m.leaveApplication()
-	}
-}
-
-// cursor returns the cursor that the keys move.
-func (m *model) cursor() *position {
-	switch {
-	case m.app == nil:
-		return &m.appCursor.position
-	case m.ends:
-		return &m.endCursor.position
-	default:
-		return &m.rowCursor.position
-	}
-}
-
-func (m *model) move(n int) {
-	switch {
-	case m.app == nil:
-		apps := m.set.All()
-		m.appCursor.move(n, len(apps), func(i int) application.ID { return apps[i].ID })
-	case m.ends:
-		m.endCursor.move(n, m.app.Ends.Len(), func(i int) int { return m.app.Ends.Page(i, i+1)[0].Number })
-	default:
-		rows := &m.app.Rows
-		m.rowCursor.move(n, rows.Len(), func(i int) application.Key { return application.KeyOf(rows.Page(i, i+1)[0]) })
-	}
-}
-
-// enter opens the application or the executor under the cursor.
-func (m *model) enter() {
-	if m.page == applications {
-		if apps := m.set.All(); len(apps) > 0 {
-			m.app, m.page, m.layout = apps[m.appCursor.index], executors, newLayout()
-			m.rowCursor, m.endCursor, m.ends = cursor[application.Key]{}, cursor[int]{}, false
-		}
-		return
-	}
-	if key, ok := m.selected(); ok {
-		m.detail, m.page, m.reading = key, details, reading{}
-	}
-}
-
-// back leaves a page, or removes the filter.
-func (m *model) back() {
-	switch m.page {
-	case details:
-		m.page = executors
-	case help, watch:
-		m.close()
-	case executors:
-		if m.filter != "" {
-			m.setFilter("")
+func (m *model) pressOn(p page, name string) {
+	for _, binding := range m.bindings(p) {
+		if do := binding.keys[name]; do != nil {
+			do()
 			return
 		}
-		m.leaveApplication()
 	}
 }
 
-func (m *model) leaveApplication() {
-	if m.config.AppID != "" || m.app == nil {
-		return
+// bindings returns the keys that do something on a page now.
+func (m *model) bindings(p page) []binding {
+	var all []binding
+	switch {
+	case p == applications || p == executors:
+		all = m.listBindings()
+	case len(m.text(p)) > m.reading.height:
+		all = motions("scroll", m.reading.move, m.reading.height)
 	}
-	m.setFilter("")
-	m.app, m.page, m.ends, m.layout = nil, applications, false, newLayout()
+	all = append(all, m.backBindings(p)...)
+	for _, over := range []struct {
+		page       page
+		name, does string
+	}{
+		{watch, "e", "the watch: why the view is BLIND, and the last error"},
+		{help, "?", "help"},
+	} {
+		does := over.does
+		if over.page == p {
+			does = "close this page"
+		}
+		all = append(all, binding{over.name, does, map[string]func(){over.name: func() { m.toggle(over.page) }}})
+	}
+	return all
 }
 
-func (m *model) editFilter(key tea.KeyPressMsg) {
-	switch key.String() {
-	case "enter":
-		m.filtering = false
-	case "esc":
-		m.filtering = false
-		m.setFilter("")
-	case "backspace":
-		_, size := utf8.DecodeLastRuneInString(m.filter)
-		m.setFilter(m.filter[:len(m.filter)-size])
+func (m *model) listBindings() []binding {
+	all := motions("move the cursor", m.move, m.cursor().rows)
+	if m.list().Len() == 0 {
+		all = nil
+	} else {
+		all = append(all, binding{"enter", m.whatEnterOpens(), map[string]func(){"enter": m.enter}})
+	}
+	if m.app != nil && (m.ends || m.app.Ends.Total() > 0) {
+		all = append(all, binding{"tab", "go to the ends and back", map[string]func(){"tab": m.switchTable}})
+	}
+	all = append(all,
+		binding{"/", "filter: each word must be in the row", map[string]func(){"/": m.beginFilter}},
+		binding{"s", "sort by " + m.orderNames(), map[string]func(){"s": m.sortNext}},
+		binding{"S", "reverse the order", map[string]func(){"S": m.reverse}},
+	)
+	if m.hasApplications() {
+		all = append(all, binding{"a", "go to the applications", map[string]func(){"a": m.leaveApplication}})
+	}
+	return all
+}
+
+// motions returns the keys that move something by lines or pages.
+func motions(does string, move func(n int), page int) []binding {
+	by := func(n int) func() { return func() { move(n) } }
+	up, down, last := by(-1), by(1), math.MaxInt32
+	pageUp, pageDown := by(-page), by(page)
+	return []binding{
+		{"up, down, k, j", does, map[string]func(){"up": up, "k": up, "down": down, "j": down}},
+		{"pgup, pgdown", does + " by a page", map[string]func(){
+			"pgup": pageUp, "ctrl+b": pageUp, "pgdown": pageDown, "ctrl+f": pageDown, "space": pageDown,
+		}},
+		{"ctrl+u, ctrl+d", does + " by half a page", map[string]func(){"ctrl+u": by(-page / 2), "ctrl+d": by(page / 2)}},
+		{"home, end, g, G", does + " to the begin or the end", map[string]func(){
+			"home": by(-last), "g": by(-last), "end": by(last), "G": by(last),
+		}},
+	}
+}
+
+// backBindings returns the keys that lead back from a page, if there is something to go back to.
+func (m *model) backBindings(p page) []binding {
+	esc := func(does string, do func()) []binding {
+		return []binding{{"esc", does, map[string]func(){"esc": do}}}
+	}
+	switch {
+	case p == help || p == watch:
+		return esc("close this page", m.close)
+	case p == details:
+		return esc("go back to the list", func() { m.page = executors })
+	case *m.currentFilter() != "":
+		return esc("remove the filter", func() { m.setFilter("") })
+	case m.hasApplications():
+		return esc("go back to the applications", m.leaveApplication)
 	default:
-		m.setFilter(m.filter + key.Text)
+		return nil
 	}
 }
 
-func (m *model) setFilter(text string) {
-	m.filter = text
-	m.app.Rows.Filter(text)
-	m.rowCursor = cursor[application.Key]{}
+// helpFields returns the keys of the page below the help.
+func (m *model) helpFields() [][2]string {
+	var fields [][2]string
+	for _, binding := range m.bindings(m.below[len(m.below)-1]) {
+		fields = append(fields, [2]string{binding.names, binding.does})
+	}
+	if m.suspendable() {
+		fields = append(fields, [2]string{"ctrl+z", "suspend"})
+	}
+	return append(fields, [2]string{"q, ctrl+c", "quit"})
 }

@@ -3,7 +3,6 @@
 package screen
 
 import (
-	"slices"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -18,6 +17,8 @@ type batchesMsg []appBatch
 type appBatch struct {
 	app     application.ID
 	changes []watchsource.Change
+	full    bool      // the changes are all executors that there are
+	listed  time.Time // of the last list, before or with the changes
 }
 
 // A tickMsg comes once in tickInterval, for the ages.
@@ -41,10 +42,11 @@ type model struct {
 	suspendable func() bool
 
 	// What the source and the store have shown.
-	now    time.Time
-	status watchsource.Status
-	blind  error // why the view may be out of date, or nil
-	set    *application.Set
+	now          time.Time
+	status       watchsource.Status
+	blind        error // why the view may be out of date, or nil
+	interruption interruption
+	set          *application.Set
 
 	// What the screen has shown.
 	layout layout
@@ -59,16 +61,25 @@ type model struct {
 	appCursor     cursor[application.ID]
 	rowCursor     cursor[application.Key]
 	endCursor     cursor[int]
-	detail        application.Key // of the page of details
-	ends          bool            // the keys move the cursor of the ends
-	filtering     bool            // the keys edit the filter
-	filter        string
+	rowSorting    application.Sorting // of each application that is opened
+	endSorting    application.Sorting
+	detail        subject
+	ends          bool   // the keys move the cursor of the ends
+	filtering     bool   // the keys edit the filter
+	appFilter     string // of the applications
+	filter        string // of the executors and the ends
+}
+
+// A subject is what the page of details shows: an executor, to its end, or one end.
+type subject struct {
+	key application.Key
+	end int // number of the end, 0 for the executor
 }
 
 func newModel(config Config) *model {
 	m := &model{config: config, suspendable: suspendable, set: application.NewSet(), layout: newLayout(), width: 80, height: 24}
 	if config.AppID != "" {
-		m.page, m.app = executors, m.set.Get(application.Named(config.AppID))
+		m.page, m.app = executors, m.set.Application(application.Named(config.AppID))
 	}
 	m.observe()
 	return m
@@ -79,19 +90,19 @@ func (m *model) Init() tea.Cmd { return nil }
 
 // Update handles a message.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	m.observe()
 	var cmd tea.Cmd
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height, m.layout = msg.Width, msg.Height, newLayout()
 	case batchesMsg:
-		now := time.Now()
-		for _, batch := range msg {
-			m.set.Apply(batch.app, batch.changes, now)
-		}
+		m.apply(msg)
 	case tea.KeyPressMsg:
 		cmd = m.press(msg)
+	case tea.PasteMsg:
+		m.paste(msg.Content)
 	}
-	m.observe()
+	m.set.Record(m.now)
 	m.follow()
 	return m, cmd
 }
@@ -106,32 +117,39 @@ func (m *model) observe() {
 	default:
 		m.blind = m.config.Source.Healthy(maxSilence)
 	}
-	m.set.Record(m.now)
+	m.interruption.observe(m.now, m.status, m.blind == nil)
+}
+
+func (m *model) apply(batches []appBatch) {
+	for _, batch := range batches {
+		m.interruption.list(batch.listed)
+		interrupted := m.interruption.explains(m.now)
+		m.set.Apply(batch.app, batch.changes, application.Moment{At: m.now, Late: batch.full || interrupted})
+	}
 }
 
 // follow moves the cursors to where their rows have moved.
 func (m *model) follow() {
-	apps := m.set.All()
-	m.appCursor.follow(len(apps), func(id application.ID) int {
-		return slices.IndexFunc(apps, func(app *application.Application) bool { return app.ID == id })
-	})
+	m.appCursor.follow(m.set, m.now)
 	if m.app == nil {
 		return
 	}
-	m.rowCursor.follow(m.app.Rows.Len(), m.app.Rows.Index)
-	m.endCursor.follow(m.app.Ends.Len(), m.app.Ends.Index)
+	m.rowCursor.follow(&m.app.Rows, m.now)
+	m.endCursor.follow(&m.app.Ends, m.now)
 }
 
-// selected returns the pod under the cursor.
-func (m *model) selected() (application.Key, bool) {
-	if m.ends {
-		for _, end := range m.app.Ends.Page(m.endCursor.index, m.endCursor.index+1) {
-			return application.KeyOf(end.Executor), true
+// detailed returns the executor of the page of details, and an end of it: the one that the user has
+// opened, or the last. Both are nil if they are no longer listed.
+func (m *model) detailed() (e *watchsource.Executor, end *application.End) {
+	if m.detail.end > 0 {
+		if end = m.app.Ends.Get(m.detail.end); end != nil {
+			e = end.Executor
 		}
-		return application.Key{}, false
+		return e, end
 	}
-	for _, e := range m.app.Rows.Page(m.rowCursor.index, m.rowCursor.index+1) {
-		return application.KeyOf(e), true
+	e, end = m.app.Rows.Get(m.detail.key), m.app.Ends.Last(m.detail.key)
+	if e == nil && end != nil {
+		e = end.Executor
 	}
-	return application.Key{}, false
+	return e, end
 }

@@ -70,7 +70,7 @@ func run(ctx context.Context, config Config, program *tea.Program) error {
 	feeding.Go(func() {
 		defer close(batches)
 		for app, batch := range config.Store.Batches(feedCtx, frameInterval) {
-			batches <- appBatch{app, batch.Changes}
+			batches <- appBatch{app, batch.Changes, batch.Full, batch.Snapshot.SyncedAt()}
 		}
 	})
 	feeding.Go(func() {

@@ -33,7 +33,7 @@ type row struct {
 // has only the table that the keys move in.
 func (m *model) executorTables(height int) []string {
 	ends := 0
-	if n := m.app.Ends.Len(); n > 0 {
+	if n := m.app.Ends.Total(); n > 0 {
 		ends = min(n, max(height/3, 3)) + 1
 	}
 	switch low := height < 14; {
@@ -50,7 +50,7 @@ func (m *model) executorTable(height int) table {
 	rows := &m.app.Rows
 	from := m.rowCursor.scroll(max(height-1, 0), rows.Len())
 	page := rows.Page(from, from+height-1)
-	t := table{height: height, columns: executorColumns(m.width), window: window(from, len(page), rows.Len()), empty: m.whyEmpty()}
+	t := table{height: height, columns: m.withNamespace(executorColumns(m.width), "", "AGE"), window: window(from, len(page), rows.Len(), rows.Total()), empty: m.whyEmpty()}
 	for i, e := range page {
 		style := styles.plain
 		switch {
@@ -68,9 +68,9 @@ func (m *model) executorTable(height int) table {
 
 func (m *model) whyEmpty() string {
 	switch {
-	case m.filter != "":
+	case m.app.Rows.Total() > 0:
 		return "no executor passes the filter"
-	case m.app.Ends.Len() > 0:
+	case m.app.Ends.Total() > 0:
 		return "all executors have ended"
 	default:
 		return "no executor yet"
@@ -80,9 +80,11 @@ func (m *model) whyEmpty() string {
 // endTable returns the ends below a title with their counts by cause.
 func (m *model) endTable(height int) table {
 	ends := &m.app.Ends
-	t := table{height: height, columns: endColumns(m.width), title: m.endTitle()}
 	from := m.endCursor.scroll(max(height-1, 0), ends.Len())
-	for i, end := range ends.Page(from, from+height-1) {
+	page := ends.Page(from, from+height-1)
+	window := window(from, len(page), ends.Len(), ends.Total())
+	t := table{height: height, columns: m.withNamespace(endColumns(m.width), "NODE", "ENDED"), title: m.endTitle(window), empty: "no end passes the filter"}
+	for i, end := range page {
 		style := styles.plain
 		switch {
 		case end.Failed():
@@ -90,15 +92,18 @@ func (m *model) endTable(height int) table {
 		case end.Gone:
 			style = styles.faint
 		}
-		t.rows = append(t.rows, row{endCells(end, t.columns), style, m.ends && from+i == m.endCursor.index})
+		t.rows = append(t.rows, row{m.endCells(end, t.columns), style, m.ends && from+i == m.endCursor.index})
 	}
 	return t
 }
 
-func (m *model) endTitle() string {
+func (m *model) endTitle(window string) string {
 	title := "── ended, also after Kubernetes has forgotten them "
 	if m.width < 100 {
 		title = "── ended "
+	}
+	if window != "" {
+		title += "── " + window + " "
 	}
 	causes := " " + m.app.Ends.Causes() + " "
 	line := max(m.width-ansi.StringWidth(title)-ansi.StringWidth(causes)-1, 0)
@@ -106,11 +111,15 @@ func (m *model) endTitle() string {
 }
 
 func (m *model) applicationTable(height int) table {
-	apps := m.set.All()
-	from := m.appCursor.scroll(max(height-1, 0), len(apps))
-	to := min(from+max(height-1, 0), len(apps))
-	t := table{height: height, columns: m.applicationColumns(), window: window(from, to-from, len(apps)), empty: "no application yet"}
-	for i, app := range apps[from:to] {
+	apps := m.set
+	from := m.appCursor.scroll(max(height-1, 0), apps.Len())
+	page := apps.Page(from, from+height-1)
+	window := window(from, len(page), apps.Len(), apps.Total())
+	t := table{height: height, columns: m.applicationColumns(), window: window, empty: "no application yet"}
+	if apps.Total() > 0 {
+		t.empty = "no application passes the filter"
+	}
+	for i, app := range page {
 		style := styles.plain
 		switch {
 		case app.Troubled() > 0:
@@ -123,12 +132,18 @@ func (m *model) applicationTable(height int) table {
 	return t
 }
 
-// window says which rows are on the screen, "" if that is all rows.
-func window(from, shown, length int) string {
-	if shown >= length {
+// window says which rows are on the screen, "" if that is all rows. Some rows may not pass the filter.
+func window(from, shown, length, total int) string {
+	switch {
+	case shown >= total:
 		return ""
+	case shown >= length:
+		return fmt.Sprintf("%d of %d", length, total)
+	case length < total:
+		return fmt.Sprintf("%d-%d of %d, all %d", from+1, from+shown, length, total)
+	default:
+		return fmt.Sprintf("%d-%d of %d", from+1, from+shown, length)
 	}
-	return fmt.Sprintf("%d-%d of %d", from+1, from+shown, length)
 }
 
 // draw returns the lines of tables. They share the widths of the columns.

@@ -3,8 +3,6 @@
 package screen
 
 import (
-	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -32,32 +30,15 @@ func (r *reading) move(n int) {
 // isText reports whether the page is a text, which the keys scroll.
 func (m *model) isText() bool { return m.page == details || m.page == help || m.page == watch }
 
-// text returns the lines of a page.
-func (m *model) text() []string {
-	switch m.page {
+// text returns the lines of a page of text.
+func (m *model) text(p page) []string {
+	switch p {
 	case details:
 		return m.detailLines()
 	case watch:
 		return m.fieldLines(m.watchFields(), detailTitleWidth)
 	default:
-		return m.fieldLines(keys, helpTitleWidth)
-	}
-}
-
-func (m *model) pressInText(name string) {
-	switch name {
-	case "up", "k":
-		m.reading.move(-1)
-	case "down", "j":
-		m.reading.move(1)
-	case "pgup":
-		m.reading.move(-m.reading.height)
-	case "pgdown", "space":
-		m.reading.move(m.reading.height)
-	case "home", "g":
-		m.reading.move(-math.MaxInt32)
-	case "end", "G":
-		m.reading.move(math.MaxInt32)
+		return m.fieldLines(m.helpFields(), helpTitleWidth)
 	}
 }
 
@@ -84,7 +65,7 @@ func (m *model) close() {
 
 const (
 	detailTitleWidth = 14
-	helpTitleWidth   = 19
+	helpTitleWidth   = 17
 	// narrowWidth is the width of a screen below which titles and texts share a column.
 	narrowWidth = 40
 )
@@ -118,13 +99,4 @@ func wrap(first, next, text string, width int) []string {
 		}
 	}
 	return lines
-}
-
-// readingHints returns the keys of a page of text, and which part of it is on the screen.
-func (m *model) readingHints() []string {
-	list := []string{"esc back", "q quit"}
-	if r := m.reading; r.height < r.length {
-		list = append([]string{fmt.Sprintf("%d-%d of %d", r.offset+1, min(r.offset+r.height, r.length), r.length)}, list...)
-	}
-	return list
 }

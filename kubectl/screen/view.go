@@ -39,40 +39,10 @@ func (m *model) frame() []string {
 func (m *model) body(height int) []string {
 	switch {
 	case m.isText():
-		return m.reading.show(m.text(), height)
+		return m.reading.show(m.text(m.page), height)
 	case m.page == applications:
 		return m.draw(m.applicationTable(height))
 	default:
 		return m.executorTables(height)
 	}
-}
-
-// foot returns the last line: a notice, the filter, or the keys.
-func (m *model) foot() string {
-	switch {
-	case m.now.Before(m.notice.until):
-		return styles.pending.Render(" " + m.notice.text)
-	case m.filtering:
-		return " /" + m.filter + "█  " + styles.faint.Render("enter keep  esc remove")
-	case m.isText():
-		return m.hints(m.readingHints()...)
-	case m.page == applications:
-		return m.hints("q quit", "enter executors", "? help")
-	}
-	list := []string{"q quit", "/ filter", "s sort: " + m.app.Rows.Order().String(), "enter details", "tab ends", "? help"}
-	if m.filter != "" {
-		list[1] = "filter: " + m.filter
-	}
-	if m.config.AppID == "" {
-		list = append(list, "a applications")
-	}
-	return m.hints(list...)
-}
-
-// hints returns keys. While the model is blind, the first is the one that shows why.
-func (m *model) hints(list ...string) string {
-	if m.blind != nil && m.page != watch {
-		list = append([]string{"e error"}, list...)
-	}
-	return styles.faint.Render(" " + strings.Join(list, "   "))
 }

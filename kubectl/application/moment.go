@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package application
+
+import (
+	"time"
+
+	"github.com/executorpods/watchsource"
+	corev1 "k8s.io/api/core/v1"
+)
+
+const (
+	// maxSkew is how far the clocks of a node, of the API server and of this machine may differ for
+	// their times to be compared.
+	maxSkew = time.Minute
+	// unknownLife is the life of an executor of which nobody knows when it started or ended.
+	unknownLife time.Duration = -1
+)
+
+// A Moment is when a reader was shown changes.
+type Moment struct {
+	At time.Time
+	// Late is true if the changes may have happened any time before At: they are the first that the
+	// reader was shown, or the watch was interrupted shortly before.
+	Late bool
+}
+
+// isLate reports whether a change may have happened any time before the moment.
+func (m Moment) isLate(change watchsource.Change) bool {
+	switch {
+	case m.Late, change.Gone == watchsource.Missed:
+		return true
+	case change.Before == nil: // a new pod, or one that is old and had other labels before
+		return m.At.Sub(change.After.CreatedAt) > maxSkew
+	default:
+		return false
+	}
+}
+
+// setTime sets when the executor has ended and how long it has lived. The pod's own word counts, unless
+// its clock is wrong. Without it the moment counts, in which nobody knows more than an upper
+// bound if the change is late.
+func (e *End) setTime(m Moment, late bool) {
+	x := e.Executor
+	finished := x.FinishedAt
+	if !x.State.Ended() { // of an earlier run, if there is one
+		finished = time.Time{}
+	}
+	e.At, e.Before = m.At, late
+	switch disrupted := disruptedAt(x); {
+	case isBetween(finished, x.CreatedAt, m.At):
+		e.At, e.Before = finished, false
+	case finished.IsZero() && isBetween(disrupted, x.CreatedAt, m.At):
+		e.At, e.Before = disrupted, x.Disruption != terminationByKubelet
+	}
+	e.life = lifeOf(x, finished, e)
+}
+
+// isBetween reports whether a time is set and lies between two others.
+func isBetween(t, from, to time.Time) bool {
+	return !t.IsZero() && !t.Before(from.Add(-maxSkew)) && !t.After(to.Add(maxSkew))
+}
+
+// lifeOf returns the time between the start and the end of the executor container. Both times of the
+// container are of one clock, right or wrong. A clock that has jumped meanwhile gives a life that is
+// negative, or longer than that of the pod.
+func lifeOf(x *watchsource.Executor, finished time.Time, end *End) time.Duration {
+	if finished.IsZero() {
+		if end.Before {
+			return unknownLife
+		}
+		finished = end.At
+	}
+	life := finished.Sub(x.StartedAt)
+	if x.StartedAt.IsZero() || life < 0 || life > end.At.Sub(x.CreatedAt)+maxSkew {
+		return unknownLife
+	}
+	return life
+}
+
+// The reasons of the condition DisruptionTarget that come with the phase Failed.
+const (
+	terminationByKubelet = corev1.PodReasonTerminationByKubelet
+	deletionByPodGC      = "DeletionByPodGC"
+)
+
+// disruptedAt returns when Kubernetes has made the pod fail, or the zero time. The kubelet fails the pods
+// that it evicts and those of a node that shuts down. The garbage collector fails the pods of a node that is
+// gone, at some time after their end.
+func disruptedAt(x *watchsource.Executor) time.Time {
+	if x.State != watchsource.Failed || x.Disruption != terminationByKubelet && x.Disruption != deletionByPodGC {
+		return time.Time{}
+	}
+	pod, err := x.Pod()
+	if err != nil {
+		return time.Time{} // the store keeps no pods
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.DisruptionTarget && condition.Status == corev1.ConditionTrue {
+			return condition.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
