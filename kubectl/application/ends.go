@@ -34,7 +34,9 @@ var ends = kind[int, *End]{
 }
 
 // compareTimes puts the newest first. The times of containers are whole seconds.
-func compareTimes(a, b *End) int { return b.At.Truncate(time.Second).Compare(a.At.Truncate(time.Second)) }
+func compareTimes(a, b *End) int {
+	return b.At.Truncate(time.Second).Compare(a.At.Truncate(time.Second))
+}
 
 // Ends lists the ends of an application, and counts them by cause.
 type Ends struct {

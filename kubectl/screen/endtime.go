@@ -20,14 +20,11 @@ func (m *model) ended(end *application.End) string {
 	if at := end.At.Local(); at.YearDay() != m.now.Local().YearDay() || at.Year() != m.now.Local().Year() {
 		layout = "01-02 15:04"
 	}
-	return before(end) + end.At.Local().Format(layout)
-}
-
-func before(end *application.End) string {
+	text := end.At.Local().Format(layout)
 	if end.Before {
-		return "before "
+		text = "before " + text
 	}
-	return ""
+	return text
 }
 
 // lived returns how long an executor has run.
@@ -45,7 +42,10 @@ func (m *model) finished(e *watchsource.Executor, end *application.End) string {
 	if end == nil || e != end.Executor {
 		return m.timeAndAge(e.FinishedAt)
 	}
-	text := before(end) + m.timeAndAge(end.At)
+	text := m.timeAndAge(end.At)
+	if end.Before {
+		text = "before " + end.At.Local().Format(time.DateTime)
+	}
 	if says := e.FinishedAt; e.State.Ended() && !says.IsZero() && !says.Equal(end.At) {
 		text += "; the pod says " + says.Local().Format(time.DateTime)
 	}

@@ -17,6 +17,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/exp/golden"
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/kubectl/application"
 	"github.com/executorpods/watchsource/kubectl/internal/emulator"
@@ -68,9 +69,38 @@ func open(t *testing.T, server *watchtest.Server, appID string, width, height in
 	return openIn(t, server, testSpace, appID, width, height)
 }
 
+// inSizes runs a test in terminals of three sizes, each in a bubble.
+func inSizes(t *testing.T, test func(t *testing.T, width, height int)) {
+	for _, size := range [][2]int{{80, 24}, {120, 40}, {40, 10}} {
+		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, size[0], size[1]) })
+		})
+	}
+}
+
 // openIn shows an application, or all applications if appID is empty, as for a namespace or, if
 // that is empty, for all namespaces.
 func openIn(t *testing.T, server *watchtest.Server, namespace, appID string, width, height int) *terminal {
+	t.Helper()
+	source, store := startSource(t, server, appID)
+	ctx, cancel := context.WithCancel(t.Context())
+	term := &terminal{t: t, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
+	term.writes.Writer = term.emulator
+	config := Config{AppID: appID, Namespace: namespace, Source: source, Store: store}
+	term.program = newProgram(ctx, config,
+		tea.WithInput(term.emulator), tea.WithOutput(&term.writes), tea.WithWindowSize(width, height),
+		tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
+	go func() { term.done <- run(ctx, config, term.program) }()
+	t.Cleanup(func() {
+		cancel()
+		_ = term.emulator.Close() // never fails
+	})
+	term.settle()
+	return term
+}
+
+// startSource starts a source of the executors of an application, or of all if appID is empty.
+func startSource(t *testing.T, server *watchtest.Server, appID string) (*watchsource.WatchSnapshotSource, *application.Store) {
 	t.Helper()
 	store := application.NewStore(appID)
 	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard())}
@@ -87,21 +117,8 @@ func openIn(t *testing.T, server *watchtest.Server, namespace, appID string, wid
 	if err := source.Start(startID); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	term := &terminal{t: t, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
-	term.writes.Writer = term.emulator
-	config := Config{AppID: appID, Namespace: namespace, Source: source, Store: store}
-	term.program = newProgram(ctx, config,
-		tea.WithInput(term.emulator), tea.WithOutput(&term.writes), tea.WithWindowSize(width, height),
-		tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
-	go func() { term.done <- run(ctx, config, term.program) }()
-	t.Cleanup(func() {
-		cancel()
-		_ = term.emulator.Close() // never fails
-		source.Stop()
-	})
-	term.settle()
-	return term
+	t.Cleanup(source.Stop)
+	return source, store
 }
 
 // settle lets the next frames be drawn. Its time is no multiple of theirs, so that no frame
@@ -118,6 +135,17 @@ func (t *terminal) press(keys ...string) {
 		t.settle()
 	}
 }
+
+// golden compares the screen after a tick, which comes at a known time, with a file.
+func (t *terminal) golden() {
+	t.t.Helper()
+	time.Sleep(2 * tickInterval)
+	t.settle()
+	golden.RequireEqual(t.t, t.emulator.String())
+}
+
+// paste pastes a text and waits for the frame.
+func (t *terminal) paste(text string) { t.press("\x1b[200~" + text + "\x1b[201~") }
 
 // require fails the test unless the screen has all texts.
 func (t *terminal) require(texts ...string) {
@@ -182,11 +210,13 @@ func (c cluster) create(from, to int) {
 
 func (c cluster) run(from, to int) {
 	for id := from; id <= to; id++ {
-		c.server.Update(testSpace, c.name(id), func(pod *corev1.Pod) {
-			pod.Status.Phase = corev1.PodRunning
-			setContainer(pod, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}})
-		})
+		c.server.Update(testSpace, c.name(id), setRunning)
 	}
+}
+
+func setRunning(pod *corev1.Pod) {
+	pod.Status.Phase = corev1.PodRunning
+	setContainer(pod, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}})
 }
 
 func (c cluster) wait(id int, reason, message string) {

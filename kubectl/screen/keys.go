@@ -98,7 +98,7 @@ func motions(does string, move func(n int), page int) []binding {
 			"pgup": pageUp, "ctrl+b": pageUp, "pgdown": pageDown, "ctrl+f": pageDown, "space": pageDown,
 		}},
 		{"ctrl+u, ctrl+d", does + " by half a page", map[string]func(){"ctrl+u": by(-page / 2), "ctrl+d": by(page / 2)}},
-		{"home, end, g, G", does + " to the begin or the end", map[string]func(){
+		{"home, end, g, G", does + " to the first or the last line", map[string]func(){
 			"home": by(-last), "g": by(-last), "end": by(last), "G": by(last),
 		}},
 	}
