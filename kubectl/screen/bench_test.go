@@ -53,7 +53,7 @@ func benchmarkScreen(b *testing.B, withScreen bool) {
 	if withScreen {
 		config := Config{AppID: testApp, Namespace: testSpace, Source: source, Store: store}
 		go func() {
-			done <- run(ctx, config, newProgram(ctx, config, tea.WithInput(nil), tea.WithOutput(io.Discard),
+			done <- run(ctx, config, newProgram(ctx, newModel(config), tea.WithInput(nil), tea.WithOutput(io.Discard),
 				tea.WithWindowSize(120, 40), tea.WithColorProfile(colorprofile.ANSI)))
 		}()
 	} else {

@@ -45,6 +45,7 @@ type terminal struct {
 	writes   counter
 	source   *watchsource.WatchSnapshotSource
 	program  *tea.Program
+	model    *model // of the program
 	cancel   func()
 	done     chan error
 }
@@ -87,7 +88,9 @@ func openIn(t *testing.T, server *watchtest.Server, namespace, appID string, wid
 	term := &terminal{t: t, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
 	term.writes.Writer = term.emulator
 	config := Config{AppID: appID, Namespace: namespace, Source: source, Store: store}
-	term.program = newProgram(ctx, config,
+	term.model = newModel(config)
+	term.model.suspendable = func() bool { return true }
+	term.program = newProgram(ctx, term.model,
 		tea.WithInput(term.emulator), tea.WithOutput(&term.writes), tea.WithWindowSize(width, height),
 		tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
 	go func() { term.done <- run(ctx, config, term.program) }()

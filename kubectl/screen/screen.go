@@ -51,11 +51,11 @@ func Run(ctx context.Context, config Config) error {
 	if !term.IsTerminal(os.Stdout.Fd()) {
 		return errors.New("screen: the output is not a terminal")
 	}
-	return run(ctx, config, newProgram(ctx, config))
+	return run(ctx, config, newProgram(ctx, newModel(config)))
 }
 
-func newProgram(ctx context.Context, config Config, opts ...tea.ProgramOption) *tea.Program {
-	return tea.NewProgram(newModel(config), append([]tea.ProgramOption{
+func newProgram(ctx context.Context, m *model, opts ...tea.ProgramOption) *tea.Program {
+	return tea.NewProgram(m, append([]tea.ProgramOption{
 		tea.WithContext(ctx),
 		tea.WithoutSignalHandler(), // a signal ends ctx
 		tea.WithFPS(int(time.Second / frameInterval)),
