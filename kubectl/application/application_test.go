@@ -129,7 +129,7 @@ func TestOrders(t *testing.T) {
 // Ids that are no numbers come after the numbers.
 func TestCompareIDs(t *testing.T) {
 	ids := []string{"b", "10", "", "9", "18446744073709551616", "a"}
-	slices.SortFunc(ids, compareIDs)
+	slices.SortFunc(ids, CompareIDs)
 	if want := []string{"9", "10", "", "18446744073709551616", "a", "b"}; !slices.Equal(ids, want) {
 		t.Errorf("got %q, want %q", ids, want)
 	}

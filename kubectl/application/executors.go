@@ -54,10 +54,10 @@ func rank(e *watchsource.Executor) int {
 	}
 }
 
-func compareExecutorIDs(a, b *watchsource.Executor) int { return compareIDs(a.ID, b.ID) }
+func compareExecutorIDs(a, b *watchsource.Executor) int { return CompareIDs(a.ID, b.ID) }
 
-// compareIDs compares decimal ids by value, and puts them before all others.
-func compareIDs(a, b string) int {
+// CompareIDs compares decimal ids by value, and puts them before all others.
+func CompareIDs(a, b string) int {
 	x, errX := strconv.ParseUint(a, 10, 64)
 	y, errY := strconv.ParseUint(b, 10, 64)
 	switch {

@@ -5,28 +5,25 @@ package command
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
+	"k8s.io/client-go/rest"
 )
 
-// The exit codes. With --exit-status an error has another code than a failed executor, as
-// with kubectl diff.
-const (
-	exitOK         = 0
-	exitError      = 1
-	exitFailed     = 1
-	exitOtherError = 2
-)
+const long = `Show the executors of an application, or of all applications: which of them run, why the others
+wait, and how those have ended that Kubernetes has forgotten.
 
-// errFailed means that an executor has failed, with --exit-status.
-var errFailed = errors.New("an executor has failed")
+In a terminal the command opens a screen. Elsewhere, and with -o, it prints the executors once.
+"kubectl executors version" prints the version. To name an application version or help, write
+"kubectl executors -- version".`
 
 const examples = `  # the executors of an application: a live screen in a terminal, a table elsewhere
   kubectl executors spark-3f2a
@@ -34,9 +31,15 @@ const examples = `  # the executors of an application: a live screen in a termin
   # all applications of all namespaces
   kubectl executors -A
 
+  # the executors of an application that have another label too
+  kubectl executors spark-3f2a -l team=search
+
   # a line for each change, or a JSON object
   kubectl executors spark-3f2a -w | cat
   kubectl executors spark-3f2a -w -o json
+
+  # the pods of those that have failed
+  kubectl executors spark-3f2a -o jsonpath='{.items[?(@.state=="Failed")].pod}'
 
   # wait until the application has ended; 1 if an executor has failed
   kubectl executors spark-3f2a --until-ended --exit-status
@@ -46,11 +49,14 @@ const examples = `  # the executors of an application: a live screen in a termin
 
 // options are the flags and the argument.
 type options struct {
-	streams genericiooptions.IOStreams
-	config  *genericclioptions.ConfigFlags
+	streams   genericiooptions.IOStreams
+	config    *genericclioptions.ConfigFlags
+	inCluster func() (*rest.Config, error)
 
+	// From the command line.
 	appID         string // "" for all applications
 	allNamespaces bool
+	selector      string
 	watch         bool
 	output        string
 	noHeaders     bool
@@ -59,28 +65,29 @@ type options struct {
 	settle        time.Duration
 	containers    []string
 	demo          bool
+	version       bool
+	verbosity     int
+
+	// From the flags, after validate.
+	requirements labels.Requirements
+	printer      printers.ResourcePrinter // nil for a table and for names
+	logger       logr.Logger
 }
 
-// Run runs the command and returns its exit code. It ends when ctx ends.
+// Run runs the command and returns its exit code. It ends when ctx ends. If the cause of ctx is
+// [Interrupted], the code is the one of its signal.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
-	o := &options{streams: streams, config: genericclioptions.NewConfigFlags(true)}
+	o := newOptions(streams)
 	cmd := o.command()
 	cmd.SetArgs(slices.Collect(longFlags(args)))
 	cmd.SetIn(streams.In)
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
-	err := cmd.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.Is(err, errFailed):
-		return exitFailed // the summary has said so
-	}
-	fmt.Fprintln(streams.ErrOut, "error:", err)
-	if o.exitStatus {
-		return exitOtherError
-	}
-	return exitError
+	return o.exitCode(ctx, cmd.ExecuteContext(ctx), streams.ErrOut)
+}
+
+func newOptions(streams genericiooptions.IOStreams) *options {
+	return &options{streams: streams, config: genericclioptions.NewConfigFlags(true), inCluster: rest.InClusterConfig}
 }
 
 // longFlags turns -demo into --demo, because Go's own tools have one dash.
@@ -102,45 +109,58 @@ func (o *options) command() *cobra.Command {
 		Use:           "kubectl-executors [APP]",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl executors"},
 		Short:         "Show the executors of Spark-like applications",
-		Long:          "Show the executors of an application, or of all applications: which of them run, why the others\nwait, and how those have ended that Kubernetes has forgotten.",
+		Long:          long,
 		Example:       examples,
-		Args:          cobra.MaximumNArgs(1),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				o.appID = args[0]
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
+				return usageError{err}
 			}
-			if err := o.validate(); err != nil {
-				return err
-			}
-			return o.run(cmd.Context())
+			return nil
 		},
+		RunE: o.runCommand,
 	}
-	flags := cmd.Flags()
-	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "look in all namespaces")
-	flags.BoolVarP(&o.watch, "watch", "w", false, "without a terminal, print a line for each change")
-	flags.StringVarP(&o.output, "output", "o", "", "`format` of the output: "+strings.Join(formats, ", "))
-	flags.BoolVar(&o.noHeaders, "no-headers", false, "print no headers")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *options) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "look in all namespaces; with APP, for the applications of that id in each of them")
+	flags.StringVarP(&o.selector, "selector", "l", "", "label `query` that the executors must match too, for example team=search,tier!=test")
+	flags.BoolVarP(&o.watch, "watch", "w", false, "without a terminal or with -o, print each change")
+	flags.StringVarP(&o.output, "output", "o", "", "`format` of the output: "+formats)
+	flags.BoolVar(&o.noHeaders, "no-headers", false, "print a table without its first line")
 	flags.BoolVar(&o.untilEnded, "until-ended", false, "wait until all executors of the application have ended or are deleted")
 	flags.BoolVar(&o.exitStatus, "exit-status", false, "with --until-ended, exit with 1 if an executor has failed, and with 2 after an error")
 	flags.DurationVar(&o.settle, "settle", 10*time.Second, "with --until-ended, the `time` in which no new executor may appear")
 	flags.StringSliceVar(&o.containers, "executor-container", nil, "`names` that the executor container may have, if it is not Spark's; the first that a pod has counts")
 	flags.BoolVar(&o.demo, "demo", false, "show applications on an embedded cluster, without Kubernetes")
-	o.config.AddFlags(flags)
-	return cmd
+	flags.BoolVar(&o.version, "version", false, "print the version")
+	flags.IntVarP(&o.verbosity, "v", "v", 0, "`level` of the log on stderr; 0 is no log")
+	flags.AddFlagSet(o.connectionFlags())
 }
 
-func (o *options) validate() error {
+// connectionFlags returns kubectl's flags that say which cluster and which namespace.
+func (o *options) connectionFlags() *pflag.FlagSet {
+	flags := pflag.NewFlagSet("connection", pflag.ContinueOnError)
+	o.config.AddFlags(flags)
+	flags.Lookup("request-timeout").Usage = "The length of time to wait for the first complete view, for example 10s. 0 is the default of 30s."
+	return flags
+}
+
+func (o *options) runCommand(cmd *cobra.Command, args []string) error {
+	named := cmd.ArgsLenAtDash() >= 0 // after --
 	switch {
-	case o.output != "" && !slices.Contains(formats, o.output):
-		return fmt.Errorf("unknown output format %q, want one of %s", o.output, strings.Join(formats, ", "))
-	case o.untilEnded && o.appID == "" && (!o.demo || o.allNamespaces):
-		return errors.New("--until-ended needs an application")
-	case o.exitStatus && !o.untilEnded:
-		return errors.New("--exit-status needs --until-ended")
-	case o.settle < 0:
-		return fmt.Errorf("--settle must not be negative, as %s is", o.settle)
+	case o.version, !named && slices.Equal(args, []string{"version"}):
+		return o.printVersion()
+	case !named && slices.Equal(args, []string{"help"}):
+		return cmd.Help()
 	}
-	return nil
+	if err := o.complete(cmd.Flags(), args); err != nil {
+		return err
+	}
+	o.startLog()
+	return o.run(cmd.Context())
 }

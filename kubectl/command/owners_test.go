@@ -42,11 +42,11 @@ func TestTableOfOneID(t *testing.T) {
 		}; !slices.Equal(got, want) {
 			t.Errorf("-A: got %q, want %q", got, want)
 		}
-		// An argument names the applications of all namespaces, as one.
+		// An argument names the applications of that id in all namespaces.
 		if got, want := lines(once(t, server, "app-a", "-A", "--no-headers")), []string{
 			"jobs 1 Pending <none> 2s app-a-exec-1 <none>",
-			"other 1 Pending <none> 2s app-a-exec-1 <none>",
 			"jobs 2 Pending <none> 2s app-a-exec-2 <none>",
+			"other 1 Pending <none> 2s app-a-exec-1 <none>",
 			"other 2 Pending <none> 2s app-a-exec-2 <none>",
 		}; !slices.Equal(got, want) {
 			t.Errorf("app-a -A: got %q, want %q", got, want)
@@ -82,7 +82,7 @@ func TestWatchRelabelled(t *testing.T) {
 
 		var states []string
 		for decoder := json.NewDecoder(strings.NewReader(objects.out.String())); decoder.More(); {
-			var c changeObject
+			var c executorChange
 			if err := decoder.Decode(&c); err != nil {
 				t.Fatal(err)
 			}

@@ -4,30 +4,18 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/kubectl/application"
-	"github.com/executorpods/watchsource/kubectl/demo"
 	"github.com/executorpods/watchsource/kubectl/screen"
-	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/cli-runtime/pkg/printers"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/klog/v2"
 )
 
 // allApplications is the id with which the source starts if it watches all applications.
 const allApplications = "all"
-
-// A target is the cluster, and where in it to look.
-type target struct {
-	client    kubernetes.Interface
-	namespace string // "" for all namespaces
-	stop      func()
-}
 
 func (o *options) run(ctx context.Context) error {
 	target, err := o.connect()
@@ -47,71 +35,49 @@ func (o *options) show(ctx context.Context, target target) error {
 	defer source.Stop()
 	switch {
 	case o.untilEnded:
+		defer o.reportOutages(ctx, source)()
 		return o.followUntilEnded(ctx, source, store)
 	case o.useScreen():
-		return screen.Run(ctx, screen.Config{AppID: o.appID, Namespace: target.namespace, Source: source, Store: store})
+		if err := screen.Run(ctx, screen.Config{AppID: o.appID, Namespace: target.namespace, Source: source, Store: store}); err != nil {
+			return err
+		}
+		return interruption(ctx)
 	case o.watch:
+		defer o.reportOutages(ctx, source)()
 		return o.follow(ctx, store)
 	default:
 		return o.printOnce(store, target.namespace)
 	}
 }
 
-// connect returns the target that the flags name.
-func (o *options) connect() (target, error) {
-	if o.demo {
-		if o.appID == "" && !o.allNamespaces {
-			o.appID = demo.AppID
-		}
-		client, stop := demo.Start()
-		return target{client: client, namespace: demo.Namespace, stop: stop}, nil
-	}
-	restConfig, err := o.config.ToRESTConfig()
-	if err != nil {
-		return target{}, fmt.Errorf("read the kubeconfig: %w", err)
-	}
-	namespace, _, err := o.config.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return target{}, fmt.Errorf("read the namespace of the kubeconfig: %w", err)
-	}
-	if o.allNamespaces {
-		namespace = ""
-	}
-	client, err := kubernetes.NewForConfig(restConfig)
-	if err != nil {
-		return target{}, err
-	}
-	return target{client: client, namespace: namespace, stop: func() {}}, nil
-}
-
 // watchExecutors returns a source and its store. All applications share one source, which
 // selects by the role and by the presence of an application id.
 func (o *options) watchExecutors(t target) (*application.Store, *watchsource.WatchSnapshotSource) {
-	var storeOptions []watchsource.StoreOption
+	storeOptions := []watchsource.StoreOption{watchsource.WithLogger(o.logger)}
 	if len(o.containers) > 0 {
 		storeOptions = append(storeOptions, watchsource.WithExecutorContainer(o.containers...))
 	}
-	sourceOptions := []watchsource.Option{watchsource.WithNamespace(t.namespace)}
-	if o.appID == "" {
-		sourceOptions = append(sourceOptions, watchsource.WithSelector(everyExecutor))
-	}
-	if o.useScreen() {
-		// The screen shows the state of the watch. A log would destroy it.
-		klog.SetLogger(logr.Discard())
-		storeOptions = append(storeOptions, watchsource.WithLogger(logr.Discard()))
-		sourceOptions = append(sourceOptions, watchsource.WithLogger(logr.Discard()))
-	}
 	store := application.NewStore(o.appID, storeOptions...)
-	return store, watchsource.NewWatchSnapshotSource(store, t.client, sourceOptions...)
+	return store, watchsource.NewWatchSnapshotSource(store, t.client,
+		watchsource.WithNamespace(t.namespace),
+		watchsource.WithSelector(o.selectorOf),
+		watchsource.WithStartTimeout(t.startTimeout),
+		watchsource.WithLogger(o.logger))
 }
 
-func everyExecutor(string) labels.Selector {
-	executors := labels.Set{watchsource.LabelRole: watchsource.RoleExecutor}.AsSelector()
-	hasID, err := labels.NewRequirement(watchsource.LabelApp, selection.Exists, nil)
-	if err != nil {
-		panic(err) // the arguments are constants
+// selectorOf returns the selector of the executors of an application, or of all applications, that
+// match the flag --selector.
+func (o *options) selectorOf(appID string) labels.Selector {
+	executors := labels.Set{watchsource.LabelRole: watchsource.RoleExecutor}.AsSelector().Add(o.requirements...)
+	operator, values := selection.Equals, []string{appID}
+	if o.appID == "" {
+		operator, values = selection.Exists, nil
 	}
-	return executors.Add(*hasID)
+	application, err := labels.NewRequirement(watchsource.LabelApp, operator, values)
+	if err != nil {
+		panic(err) // Start has checked the id
+	}
+	return executors.Add(*application)
 }
 
 func (o *options) startID() string {

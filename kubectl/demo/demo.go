@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,8 +27,10 @@ import (
 const (
 	// AppID is the application with the most executors.
 	AppID = "spark-demo"
-	// Namespace is where the executors are.
+	// Namespace is where the three applications are.
 	Namespace = "jobs"
+	// otherNamespace has one application, with the id of one in Namespace.
+	otherNamespace = "staging"
 
 	// driverInterval is the time between two reconciliations of a driver.
 	driverInterval = 400 * time.Millisecond
@@ -41,19 +44,52 @@ const (
 	outageFor   = 6 * time.Second
 )
 
-// Start starts the cluster and three applications, each with its first executors. stop ends
-// them, and waits until they have ended.
+// drivers returns the driver of each application.
+func drivers() []driver {
+	return []driver{
+		{namespace: Namespace, appID: AppID, wanted: 24, lifetime: 20 * time.Second},
+		{namespace: Namespace, appID: "spark-etl", wanted: 6, lifetime: 45 * time.Second},
+		{namespace: Namespace, appID: "spark-report", wanted: 3, lifetime: 4 * time.Second, last: 12},
+		{namespace: otherNamespace, appID: "spark-etl", wanted: 2, lifetime: 30 * time.Second},
+	}
+}
+
+// Check returns an error that names what the cluster has, if it does not have a namespace, or an
+// application in it. Each may be empty for all.
+func Check(namespace, appID string) error {
+	namespaces, apps := []string{}, []string{}
+	for _, d := range drivers() {
+		namespaces = append(namespaces, d.namespace)
+		if namespace == "" || namespace == d.namespace {
+			apps = append(apps, d.appID)
+		}
+	}
+	namespaces, apps = slices.Compact(namespaces), slices.Compact(slices.Sorted(slices.Values(apps)))
+	switch {
+	case len(apps) == 0:
+		return fmt.Errorf("the demonstration has no namespace %q: it has %s", namespace, strings.Join(namespaces, ", "))
+	case appID != "" && !slices.Contains(apps, appID):
+		return fmt.Errorf("the demonstration has no application %q%s: it has %s", appID, in(namespace), strings.Join(apps, ", "))
+	}
+	return nil
+}
+
+func in(namespace string) string {
+	if namespace == "" {
+		return ""
+	}
+	return " in the namespace " + namespace
+}
+
+// Start starts the cluster and the applications, each with its first executors: three in Namespace,
+// and one elsewhere. stop ends them, and waits until they have ended.
 func Start() (client kubernetes.Interface, stop func()) {
 	server := watchtest.NewServer()
 	stopKubelet := server.StartKubelet(lifecycle)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { outages(ctx, server) })
-	for _, driver := range []driver{
-		{appID: AppID, wanted: 24, lifetime: 20 * time.Second},
-		{appID: "spark-etl", wanted: 6, lifetime: 45 * time.Second},
-		{appID: "spark-report", wanted: 3, lifetime: 4 * time.Second, last: 12},
-	} {
+	for _, driver := range drivers() {
 		driver.client = server.Client()
 		_ = driver.reconcile(ctx) // a failure is repaired by the next one
 		running.Go(func() { driver.run(ctx) })
@@ -102,11 +138,12 @@ func outages(ctx context.Context, server *watchtest.Server) {
 
 // A driver keeps a number of executors alive.
 type driver struct {
-	client   kubernetes.Interface
-	appID    string
-	wanted   int
-	lifetime time.Duration // of an executor without an accident
-	last     int           // id of the last executor, 0 for no last one
+	client    kubernetes.Interface
+	namespace string
+	appID     string
+	wanted    int
+	lifetime  time.Duration // of an executor without an accident
+	last      int           // id of the last executor, 0 for no last one
 
 	created int
 }
@@ -120,7 +157,7 @@ func (d *driver) run(ctx context.Context) {
 // reconcile deletes the pods that ended a while ago, and creates up to three of those that are
 // missing.
 func (d *driver) reconcile(ctx context.Context) error {
-	pods := d.client.CoreV1().Pods(Namespace)
+	pods := d.client.CoreV1().Pods(d.namespace)
 	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: watchsource.LabelApp + "=" + d.appID})
 	if err != nil {
 		return err
@@ -170,7 +207,7 @@ func (d *driver) pod(id int) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:      fmt.Sprintf("%s-exec-%d", d.appID, id),
-			Namespace: Namespace,
+			Namespace: d.namespace,
 			Labels: map[string]string{
 				watchsource.LabelApp:        d.appID,
 				watchsource.LabelRole:       watchsource.RoleExecutor,

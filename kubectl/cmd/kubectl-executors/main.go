@@ -16,7 +16,21 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	ctx := untilSignal(syscall.SIGINT, syscall.SIGTERM)
 	os.Exit(command.Run(ctx, os.Args[1:], genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))
+}
+
+// untilSignal returns a context that the first of the signals ends. A second one ends the program
+// at once.
+func untilSignal(signals ...os.Signal) context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, signals...)
+	go func() {
+		first := <-received
+		signal.Stop(received)
+		number, _ := first.(syscall.Signal)
+		cancel(command.Interrupted{Signal: number})
+	}()
+	return ctx
 }
