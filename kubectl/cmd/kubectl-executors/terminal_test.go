@@ -29,10 +29,7 @@ type terminal struct {
 // openTerminal starts a shell with job control, in which kubectl-executors is a command.
 func openTerminal(t *testing.T, width, height int) *terminal {
 	t.Helper()
-	bin := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "kubectl-executors"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := filepath.Dir(program)
 	shell := exec.CommandContext(t.Context(), "bash", "--norc", "--noprofile", "-i")
 	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TERM=xterm-256color", "PS1=ready> ", "KUBECONFIG=/dev/null")
 	file, err := pty.StartWithSize(shell, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
@@ -140,7 +137,7 @@ func (t *terminal) resize(width, height int) {
 func TestTerminal(t *testing.T) {
 	term := openTerminal(t, 120, 40)
 	term.wait(false, "ready>")
-	term.send("kubectl-executors -demo\n")
+	term.send("kubectl-executors -demo spark-demo\n")
 	term.wait(true, "LIVE", "spark-demo-exec-1", "? help")
 
 	term.resize(60, 16)
@@ -162,12 +159,12 @@ func TestTerminal(t *testing.T) {
 		t.Error("the screen has no colours, want some")
 	}
 	term.send("q")
-	term.wait(false, "\nkubectl-executors -demo\nready>") // printed by fg, and then the prompt
-	term.send("echo code $?\n")                           // which the terminal echoes again
+	term.wait(false, "\nkubectl-executors -demo spark-demo\nready>") // printed by fg, and then the prompt
+	term.send("echo code $?\n")                                      // which the terminal echoes again
 	term.wait(false, "echo code $?", "code 0")
 
 	// NO_COLOR removes the colours.
-	term.send("clear; NO_COLOR=1 kubectl-executors -demo\n")
+	term.send("clear; NO_COLOR=1 kubectl-executors -demo spark-demo\n")
 	term.wait(true, "LIVE", "spark-demo-exec-1")
 	if term.coloured() {
 		t.Error("the screen has colours with NO_COLOR, want none")
@@ -178,4 +175,40 @@ func TestTerminal(t *testing.T) {
 	// An error is printed, and no screen is opened.
 	term.send("clear; kubectl-executors app-a -s http://127.0.0.1:1; echo code $?\n")
 	term.wait(false, "error: watchsource: ", "check the address of the API server", "code 1")
+}
+
+// The demonstration opens the list of its applications, and with -A that of all namespaces. Enter
+// opens an application, and a goes back to the list.
+func TestDemoInTerminal(t *testing.T) {
+	term := openTerminal(t, 120, 40)
+	term.wait(false, "ready>")
+	term.send("kubectl-executors -demo\n")
+	term.wait(true, "LIVE", "spark-demo", "spark-etl", "spark-report")
+	term.send("\r")
+	term.wait(true, "LIVE", "-exec-1")
+	term.send("a")
+	term.wait(true, "LIVE", "spark-demo", "spark-etl", "spark-report")
+	term.send("q")
+	term.wait(false, "ready>")
+
+	term.send("clear; kubectl-executors -demo -A\n")
+	term.wait(true, "LIVE", "spark-demo", "spark-etl", "spark-report", "jobs", "staging")
+	term.send("q")
+	term.wait(false, "ready>")
+
+	term.send("clear; kubectl-executors -demo -n staging\n")
+	term.wait(true, "LIVE", "spark-etl")
+	if term.shows(true, "spark-demo") {
+		t.Errorf("the screen has an application of another namespace:\n%s", term.emulator.String())
+	}
+	term.send("q")
+	term.wait(false, "ready>")
+
+	// The log would destroy the screen.
+	term.send("clear; kubectl-executors -demo -v=6; echo code $?\n")
+	term.wait(false, "error: the log of -v would destroy the screen", "See 'kubectl executors --help' for usage.", "code 1")
+	term.send("clear; kubectl-executors -demo spark-demo -v=6 2>/dev/null\n")
+	term.wait(true, "LIVE", "spark-demo-exec-1")
+	term.send("q")
+	term.wait(false, "ready>")
 }
