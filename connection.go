@@ -140,7 +140,7 @@ func (c *connection) join(s *session) (*member, bool) {
 		return nil, false
 	}
 	m := newMember(c, s)
-	c.roster.Add(s.appID, m)
+	c.roster.Add(s.claim.AppID, m)
 	return m, true
 }
 
@@ -148,7 +148,7 @@ func (c *connection) join(s *session) (*member, bool) {
 // returns when nothing of it runs any more.
 func (c *connection) leave(m *member, cause error) (last bool) {
 	c.mu.Lock()
-	last = c.roster.Remove(m.session.appID, m)
+	last = c.roster.Remove(m.session.claim.AppID, m)
 	c.closed = c.closed || last
 	c.mu.Unlock()
 	if last {
@@ -221,7 +221,7 @@ func (c *connection) Replace(pods []*podwire.Pod, resourceVersion string) {
 	c.passedVersion = "" // it may be of another history
 	c.mu.Unlock()
 	for _, m := range c.members() {
-		m.replace(byApp[m.session.appID], resourceVersion)
+		m.replace(byApp[m.session.claim.AppID], resourceVersion)
 	}
 	c.passed(resourceVersion)
 }

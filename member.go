@@ -35,8 +35,6 @@ type member struct {
 	watcher    *Watcher
 	// before are the counts of the connection at Start.
 	before statusCounts
-	// rules are those by which events that wait are merged.
-	rules *podstate.Rules
 
 	// mu is held while a Store is called. The mutex of the connection may be taken while it is
 	// held, not the other way round.
@@ -76,7 +74,7 @@ var errOldList = errors.New("the API server returned a list that is older than t
 
 func newMember(c *connection, s *session) *member {
 	m := &member{session: s, connection: c, before: c.status.counts()}
-	m.delivery, m.rules = newDelivery(s, func(string) (stop func()) { return c.followVersions(m) })
+	m.delivery = newDelivery(s, func(string) (stop func()) { return c.followVersions(m) })
 	m.watcher = newWatcher(m.delivery, s.selector, s.options)
 	return m
 }
@@ -92,7 +90,7 @@ func (m *member) start(context.Context) {
 func (m *member) admit() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	resourceVersion, has, ready := m.connection.view(m.session.appID)
+	resourceVersion, has, ready := m.connection.view(m.session.claim.AppID)
 	switch {
 	case m.stage == ended, m.stage == awaitingList:
 		return
@@ -153,7 +151,7 @@ func (m *member) awaitList(minVersion string) {
 }
 
 // AppID implements [latelist.Member], as the following methods do.
-func (m *member) AppID() string { return m.session.appID }
+func (m *member) AppID() string { return m.session.claim.AppID }
 
 // ReceiveList passes on a list of the application, and the events that came meanwhile.
 func (m *member) ReceiveList(pods []*podwire.Pod, resourceVersion string) {
@@ -203,7 +201,7 @@ func (m *member) receive(event watch.Event, pod *podwire.Pod) {
 	switch m.stage {
 	case awaitingList:
 		left := event.Type == watch.Deleted || !m.watcher.selects(pod)
-		m.eventsDuringList.Put(waiting.Event{Event: event, Pod: pod, Left: left}, m.rules)
+		m.eventsDuringList.Put(waiting.Event{Event: event, Pod: pod, Left: left}, m.delivery.mergeRules())
 	case current:
 		m.apply(event, pod)
 	}
@@ -311,20 +309,21 @@ type delivery interface {
 	then(f func())
 	// stop returns when the store is not called any more, and reports whether it was called.
 	stop() (called bool)
+	// mergeRules are those by which states that wait for the store are merged.
+	mergeRules() *podstate.Rules
 }
 
-// newDelivery returns the delivery to the store of a session, and the rules by which states that
-// wait for it are merged. followVersions makes the member follow the versions of the whole
-// watch, until the function that it returns is called.
-func newDelivery(s *session, followVersions func(version string) (stop func())) (delivery, *podstate.Rules) {
+// newDelivery returns the delivery to the store of a session. followVersions makes the member follow
+// the versions of the whole watch, until the function that it returns is called.
+func newDelivery(s *session, followVersions func(version string) (stop func())) delivery {
 	if own, ok := ownStoreOf(s.store); ok {
-		return newDirectDelivery(own, s, followVersions), &own.kept().rules.Rules
+		return newDirectDelivery(own, s, followVersions)
 	}
 	queue := waiting.NewQueue(waiting.Config{
 		Store: userStore{s.store, s.options.trimmed}, Rules: podstate.AnyContainer, Mark: &s.userCode,
 		Catches: func() bool { return !s.isOpen.Load() }, Caught: s.fail,
 	})
-	return queuedDelivery{newLedger(queue), queue}, podstate.AnyContainer
+	return queuedDelivery{newLedger(queue), queue}
 }
 
 // A directDelivery calls a Store or a StoreBy, which does not block.
@@ -360,7 +359,8 @@ func (d *directDelivery) replacePods(namespace string, pods []*podwire.Pod, sync
 	d.called = true
 }
 
-func (d *directDelivery) then(f func()) { f() }
+func (d *directDelivery) then(f func())               { f() }
+func (d *directDelivery) mergeRules() *podstate.Rules { return &d.kept().rules.Rules }
 
 func (d *directDelivery) stop() (called bool) {
 	d.kept().followVersions.CompareAndSwap(&d.followVersions, nil)
@@ -373,5 +373,6 @@ type queuedDelivery struct {
 	queue *waiting.Queue
 }
 
-func (d queuedDelivery) then(f func())       { d.queue.Then(f) }
-func (d queuedDelivery) stop() (called bool) { return d.queue.Stop() }
+func (d queuedDelivery) then(f func())               { d.queue.Then(f) }
+func (d queuedDelivery) mergeRules() *podstate.Rules { return podstate.AnyContainer }
+func (d queuedDelivery) stop() (called bool)         { return d.queue.Stop() }

@@ -169,6 +169,9 @@ func count(s *Status, e listwatch.Event) {
 		if e.Relist {
 			s.Relists++
 		}
+		if e.Verifies {
+			s.LastVerification = time.Now()
+		}
 	case listwatch.Opened:
 		if e.Resumed {
 			s.Resumes++
@@ -185,6 +188,9 @@ func count(s *Status, e listwatch.Event) {
 			s.Err, s.ErrAt = e.Err, time.Now()
 			s.Errors++
 		}
+		return
+	case listwatch.Verified:
+		s.LastVerification = time.Now()
 		return
 	case listwatch.Unanswered, listwatch.Checked:
 		return

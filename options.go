@@ -291,7 +291,8 @@ const minVerification = 5 * time.Second
 //
 // If a verification is refused or not answered, Status.Err has the error, the observer receives
 // a Refused, the log says so once, and the watch goes on. The next verification is made after
-// the interval. A [SharedWatch] verifies the pods of all applications with one list.
+// the interval. [Status].LastVerification is when the pods were last verified. A [SharedWatch] verifies
+// the pods of all applications with one list.
 func WithVerification(every time.Duration) Option {
 	return sourceOption(func(o *sourceOptions) {
 		o.verifyEvery = 0

@@ -87,7 +87,7 @@ func newOwnWatch(client kubernetes.Interface, s *session) *ownWatch {
 	w.lagging = catchup.New(clientset.IsFake(client))
 	for i, progress := range progress.Of(s.options.namespaces) {
 		one := newNamespaceWatch(w, new(statusBoard), s.options.namespaces[i])
-		one.board.start(s.appID)
+		one.board.start(s.claim.AppID)
 		one.watcher.progress = progress
 		w.watches = append(w.watches, one)
 		w.lagging.Add(catchup.Watch{Progress: progress, Ask: one.bookmark, Confirm: one.confirm})
@@ -292,7 +292,7 @@ func (n *namespaceWatch) run() error {
 		logger = logger.WithValues("namespace", n.namespace)
 		n.watcher.logger = logger
 	}
-	n.monitor.logger = logger.WithValues("appID", n.ownWatch.session.appID)
+	n.monitor.logger = logger.WithValues("appID", n.ownWatch.session.claim.AppID)
 	n.loop = listwatch.New(n.config())
 	return n.loop.Run(logr.NewContext(n.ownWatch.ctx, logger))
 }

@@ -26,7 +26,6 @@ import (
 // that fails must not have called the store (decideStart).
 type session struct {
 	// Fixed after newSession.
-	appID    string
 	selector labels.Selector
 	store    SnapshotsStore
 	options  *sourceOptions
@@ -89,7 +88,7 @@ func checkClient(client kubernetes.Interface) error {
 
 func newSession(appID string, selector labels.Selector, store SnapshotsStore, o *sourceOptions, status *statusBoard, cancel context.CancelCauseFunc) *session {
 	return &session{
-		appID: appID, selector: selector, store: store, options: o, status: status,
+		selector: selector, store: store, options: o, status: status,
 		claim: claim.Claim{AppID: appID, Stores: storeIDs(store)}, cancel: cancel,
 		opened: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -147,6 +146,6 @@ func (s *session) wait() {
 	case <-timer.C:
 	}
 	s.options.logger.Error(nil, "Stop is still waiting; it must not be called by the store or by the observer",
-		"appID", s.appID, "waitingFor", s.feed.waitsFor().String(), "for", stopWarning)
+		"appID", s.claim.AppID, "waitingFor", s.feed.waitsFor().String(), "for", stopWarning)
 	<-s.done
 }

@@ -51,6 +51,13 @@ type Status struct {
 	LastContact     time.Time
 	ResourceVersion string // the store has received everything up to this version
 
+	// LastVerification is when the pods were last verified, with [WithVerification]: when a
+	// verification ended that has compared all of them and found no difference, or when a complete list
+	// arrived, which is as good. A verification that was interrupted or refused does not count. One that
+	// has found a lost event counts when the list arrives that repairs the view. It is zero without
+	// WithVerification. With [WithNamespaces] it is that of the namespace that was verified least recently.
+	LastVerification time.Time
+
 	// Decoder names what decodes the pods: "protobuf" is the decoder of this library. With
 	// "client-go: " and a reason, client-go decodes them, at several times the cost: the client asks
 	// for JSON or is wrapped, or the API server answers in JSON. "fake" is a fake clientset, whose
@@ -124,6 +131,9 @@ func (s *Status) add(other Status) {
 	}
 	if other.LastContact.Before(s.LastContact) {
 		s.LastContact = other.LastContact
+	}
+	if other.LastVerification.Before(s.LastVerification) {
+		s.LastVerification = other.LastVerification
 	}
 	s.Lists += other.Lists
 	s.Relists += other.Relists

@@ -3,6 +3,7 @@
 package watchsource
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -60,6 +61,33 @@ func (t tee) ObserveStop() {
 			observer.ObserveStop()
 		}
 	}
+}
+
+// checkStore rejects a store that could never work.
+func checkStore(store SnapshotsStore) error {
+	if isnil.Value(store) {
+		return errors.New("the store is nil")
+	}
+	if own, ok := ownStoreOf(store); ok {
+		return own.made()
+	}
+	return nil
+}
+
+// mayReach reports whether the calls of one store reach another. It does not know of a store of the
+// user, also if that embeds a Store, and then returns true.
+func mayReach(from, to SnapshotsStore) bool {
+	if isnil.Value(from) || isnil.Value(to) {
+		return false
+	}
+	if all, ok := to.(tee); ok {
+		return !slices.ContainsFunc(all, func(one SnapshotsStore) bool { return !mayReach(from, one) })
+	}
+	if all, ok := from.(tee); ok {
+		return slices.ContainsFunc(all, func(one SnapshotsStore) bool { return mayReach(one, to) })
+	}
+	own, ok := ownStoreOf(from)
+	return !ok || slices.Contains(storeIDs(to), own.own())
 }
 
 // storeIDs returns values that identify the stores that a store passes its calls to: those in a

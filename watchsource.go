@@ -122,6 +122,12 @@ func (s *WatchSnapshotSource) Stop() {
 	}
 }
 
+// Feeds reports whether the pods of the source come to a store: whether it is the store of the source,
+// one in its [Tee], or one that is embedded in these. A type of your own may pass its calls on to
+// any store, and the package cannot look into it: if the source feeds one, Feeds returns true for
+// every store that is not nil. The source need not be started.
+func (s *WatchSnapshotSource) Feeds(store SnapshotsStore) bool { return mayReach(s.store, store) }
+
 // Status returns the state of the watch.
 func (s *WatchSnapshotSource) Status() Status { return s.currentStatus().prefixed() }
 
@@ -190,7 +196,7 @@ func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) erro
 	if other := starting.claim.Take(); other != nil {
 		return fmt.Errorf("%w (the other source watches application %q)", ErrStoreInUse, other.AppID)
 	}
-	s.status.start(starting.appID)
+	s.status.start(starting.claim.AppID)
 	starting.feed = s.feeds.join(ctx, starting)
 	s.session = starting
 	return nil
@@ -198,13 +204,8 @@ func (s *WatchSnapshotSource) begin(ctx context.Context, starting *session) erro
 
 // check rejects what could never work.
 func (s *WatchSnapshotSource) check(appID string) (labels.Selector, error) {
-	if isnil.Value(s.store) {
-		return nil, errors.New("watchsource: start: the store is nil")
-	}
-	if own, ok := ownStoreOf(s.store); ok {
-		if err := own.made(); err != nil {
-			return nil, fmt.Errorf("watchsource: start: %w", err)
-		}
+	if err := checkStore(s.store); err != nil {
+		return nil, fmt.Errorf("watchsource: start: %w", err)
 	}
 	if err := s.feeds.checkClient(); err != nil {
 		return nil, fmt.Errorf("watchsource: start: %w", err)

@@ -59,6 +59,8 @@ const (
 	Checked
 	// Decoding reports what decodes the pods.
 	Decoding
+	// Verified reports that a verification has found no difference.
+	Verified
 )
 
 // An Event is one thing that happened between the loop and the API server.
@@ -72,6 +74,8 @@ type Event struct {
 	Pods int
 	// Relist is set with Listed if this is not the first list of the run.
 	Relist bool
+	// Verifies is set with Listed if the loop verifies. A complete list is as good as a verification.
+	Verifies bool
 	// Resumed is set with Opened if the watch begins where another one had ended.
 	Resumed bool
 	// Type is the type of the event, with Received.
@@ -116,8 +120,8 @@ type Config struct {
 
 	// Sink has no version when the loop begins.
 	Sink Sink
-	// Report is called with all that happens, by the goroutine of Run, and by that of a
-	// verification that fails. No two of these calls, and of the calls of the sink, overlap.
+	// Report is called with all that happens, by the goroutine of Run, and by that of the
+	// verifications. No two of these calls, and of the calls of the sink, overlap.
 	// Only those with Checked and with Decoding may come from another goroutine at any time. One with
 	// Decoding comes from New, and may come after Run has returned.
 	Report func(Event)

@@ -81,7 +81,7 @@ func newLoop(c Config, client podclient.Client) *Loop {
 	})
 	l.verifier = verification.New(verification.Config{
 		Every: c.VerifyEvery, Client: client, Fake: l.fake, Namespace: c.Namespace, Selector: c.Selector, Shard: c.Shard,
-		Logger: c.Logger, Refused: refused,
+		Logger: c.Logger, Refused: refused, Verified: func() { l.Report(Event{Kind: Verified}) },
 	})
 	l.delivery = delivery{sink: c.Sink, report: c.Report, fake: l.fake, contact: &l.policy.Contact, verifier: l.verifier, others: others}
 	return l
@@ -163,7 +163,8 @@ func (listing) next(ctx context.Context, l *Loop) state {
 	l.verifier.Listed(view.Pods, view.ResourceVersion)
 	l.Sink.Replace(view.Pods, view.ResourceVersion)
 	l.Report(Event{
-		Kind: Listed, ResourceVersion: view.ResourceVersion, Pods: len(view.Pods), Relist: l.started, Took: took, Heard: true,
+		Kind: Listed, ResourceVersion: view.ResourceVersion, Pods: len(view.Pods), Relist: l.started, Verifies: l.verifier != nil,
+		Took: took, Heard: true,
 	})
 	if err != nil {
 		return l.refused(ctx, err, time.Since(began), waiting{})

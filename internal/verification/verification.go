@@ -51,6 +51,8 @@ type Config struct {
 	Logger logr.Logger
 	// Refused is called with the error of a verification and its time. No call overlaps one of a function that [Verifier.Do] calls.
 	Refused func(err error, took time.Duration)
+	// Verified is called in the same way after a verification that has found no difference.
+	Verified func()
 }
 
 // A Verifier compares what the sink of a loop has received with lists of metadata. It works beside
@@ -159,6 +161,7 @@ func (v *Verifier) run(ctx context.Context, giveUp func(error)) {
 			v.failed(err, time.Since(began))
 		default:
 			v.trouble = ""
+			v.Do(v.config.Verified)
 		}
 	}
 }
