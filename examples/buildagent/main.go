@@ -17,31 +17,31 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/executorpods/watchsource"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/executorpods/watchsource"
 )
 
 func main() {
-	namespace := flag.String("namespace", "default", "the namespace of the Job")
-	limit := flag.Duration("limit", 5*time.Minute, "how long a pod may be pending")
+	namespace := flag.String("namespace", "default", "`namespace` of the Job")
+	limit := flag.Duration("limit", 5*time.Minute, "`time` that a pod may be pending")
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: buildagent [flags] JOB"); flag.PrintDefaults() }
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
-	exitOn(err)
+	exitOn(err, "found no cluster, set KUBECONFIG or run in a pod; looked at", clientcmd.NewDefaultClientConfigLoadingRules().Precedence)
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	exitOn(watch(ctx, client, *namespace, flag.Arg(0), *limit, os.Stdout))
 }
 
-func exitOn(err error) {
+func exitOn(err error, doing ...any) {
 	if err != nil {
-		log.Fatal(err)
+		log.Fatalln(append(doing, err)...)
 	}
 }
 

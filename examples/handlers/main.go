@@ -27,20 +27,24 @@ import (
 )
 
 func main() {
-	namespace := flag.String("namespace", "", "the namespace of the executors; by default all, which needs a ClusterRole")
-	flag.Parse()
+	namespace := flag.String("namespace", "", "`namespace` of the executors; by default all, which needs a ClusterRole")
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: handlers [flags] APP"); flag.PrintDefaults() }
+	if flag.Parse(); flag.NArg() != 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
-	exitOn(err)
+	exitOn(err, "found no cluster, set KUBECONFIG or run in a pod; looked at", clientcmd.NewDefaultClientConfigLoadingRules().Precedence)
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	exitOn(handle(ctx, client, *namespace, flag.Arg(0), printer))
 }
 
-func exitOn(err error) {
+func exitOn(err error, doing ...any) {
 	if err != nil {
-		log.Fatal(err)
+		log.Fatalln(append(doing, err)...)
 	}
 }
 

@@ -15,27 +15,27 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/executorpods/watchsource"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/executorpods/watchsource"
 )
 
 func main() {
-	namespace := flag.String("namespace", "", "the namespace of the executors; by default all, which needs a ClusterRole")
+	namespace := flag.String("namespace", "", "`namespace` of the executors; by default all, which needs a ClusterRole")
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: minimal [flags] APP"); flag.PrintDefaults() }
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
-	exitOn(err)
+	exitOn(err, "found no cluster, set KUBECONFIG or run in a pod; looked at", clientcmd.NewDefaultClientConfigLoadingRules().Precedence)
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	exitOn(follow(ctx, client, *namespace, flag.Arg(0), os.Stdout))
 }
 
-func exitOn(err error) {
+func exitOn(err error, doing ...any) {
 	if err != nil {
-		log.Fatal(err)
+		log.Fatalln(append(doing, err)...)
 	}
 }
 

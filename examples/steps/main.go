@@ -26,23 +26,27 @@ import (
 )
 
 func main() {
-	namespace := flag.String("namespace", "default", "the namespace of the pods")
-	image := flag.String("image", "busybox", "the image of the pods")
-	limit := flag.Duration("limit", time.Hour, "how long a step may take")
-	flag.Parse()
+	namespace := flag.String("namespace", "default", "`namespace` of the pods")
+	image := flag.String("image", "busybox", "`image` of the pods")
+	limit := flag.Duration("limit", time.Hour, "`time` that a step may take")
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: steps [flags] COMMAND..."); flag.PrintDefaults() }
+	if flag.Parse(); flag.NArg() == 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
-	exitOn(err)
+	exitOn(err, "found no cluster, set KUBECONFIG or run in a pod; looked at", clientcmd.NewDefaultClientConfigLoadingRules().Precedence)
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	run := fmt.Sprint("run-", time.Now().Unix())
 	exitOn(runSteps(ctx, client, *namespace, run, *image, *limit, flag.Args(), os.Stdout))
 }
 
-func exitOn(err error) {
+func exitOn(err error, doing ...any) {
 	if err != nil {
-		log.Fatal(err)
+		log.Fatalln(append(doing, err)...)
 	}
 }
 
