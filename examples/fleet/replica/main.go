@@ -11,8 +11,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -33,51 +35,100 @@ import (
 )
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("replica: ")
-	hostname, _ := os.Hostname()
-	kubeconfig := flag.String("kubeconfig", "", "`path` of a kubeconfig (default: the service account of the pod)")
-	namespace := flag.String("namespace", "default", "`namespace` of the Leases and the executors")
-	fleetName := flag.String("fleet", "example", "`name` of the fleet")
-	name := flag.String("name", hostname, "`name` of this replica")
-	apps := flag.String("apps", "", "`path` of a file with one application id per line (required)")
-	byNamespace := flag.Bool("by-namespace", false, "watch all namespaces and divide them; a line of -apps is then NAMESPACE/ID")
-	flag.Parse()
-
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	if err := run(ctx, *kubeconfig, *namespace, *fleetName, *name, *apps, *byNamespace); err != nil {
-		log.Fatal(err)
+	log.SetFlags(0)
+	log.SetPrefix("replica: ")
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// options contains the values of the flags.
+type options struct {
+	kubeconfig, namespace, fleet, name, apps string
+	byNamespace                              bool
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	opts, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2 // parse has printed the error
+	}
+	if err := opts.run(ctx, stdout); err != nil {
+		fmt.Fprintln(stderr, "replica:", err)
+		return 1
+	}
+	return 0
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var opts options
+	hostname, _ := os.Hostname()
+	flags := flag.NewFlagSet("replica", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, "Runs one replica of a fleet until Ctrl-C. Start it several times, with different names.\n\n"+
+			"Usage: replica -apps path [flags]\n\n")
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig (default as kubectl, or the service account of the pod)")
+	flags.StringVar(&opts.namespace, "namespace", "default", "`namespace` of the Leases and the executors")
+	flags.StringVar(&opts.fleet, "fleet", "example", "`name` of the fleet")
+	flags.StringVar(&opts.name, "name", hostname, "`name` of this replica, which no other replica has")
+	flags.StringVar(&opts.apps, "apps", "", "`path` of a file with one application id per line (required)")
+	flags.BoolVar(&opts.byNamespace, "by-namespace", false, "watch all namespaces and divide them; a line of -apps is then NAMESPACE/ID")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if err := opts.check(flags.NArg()); err != nil {
+		fmt.Fprintf(stderr, "replica: %v; -h shows the flags\n", err)
+		return options{}, err
+	}
+	return opts, nil
+}
+
+func (o options) check(arguments int) error {
+	switch {
+	case arguments > 0:
+		return errors.New("there are flags only, no arguments")
+	case o.apps == "":
+		return errors.New("-apps must be the path of a file with one application id per line")
+	case o.name == "" || o.fleet == "" || o.namespace == "":
+		return errors.New("-name, -fleet and -namespace must not be empty")
+	default:
+		return nil
 	}
 }
 
-func run(ctx context.Context, kubeconfig, namespace, fleetName, name, apps string, byNamespace bool) error {
-	ids, namespaces, err := readApplications(apps, byNamespace)
+func (o options) run(ctx context.Context, stdout io.Writer) error {
+	ids, namespaces, err := readApplications(o.apps, o.byNamespace)
 	if err != nil {
 		return fmt.Errorf("read the applications, see -apps: %w", err)
 	}
 	// Leases have a client, and so a rate limit, for themselves: a renewal must not wait.
-	leases, err := newClient(kubeconfig)
+	leases, err := newClient(o.kubeconfig)
 	if err != nil {
 		return err
 	}
-	pods, err := newClient(kubeconfig)
+	pods, err := newClient(o.kubeconfig)
 	if err != nil {
 		return err
 	}
 	config := fleet.Config{
 		Client:    leases,
 		Pods:      pods,
-		Namespace: namespace,
-		Fleet:     fleetName,
-		Name:      name,
-		Act:       newPrinter(os.Stdout, name).print,
+		Namespace: o.namespace,
+		Fleet:     o.fleet,
+		Name:      o.name,
+		Act:       newPrinter(stdout, o.name).print,
 		Logger:    logr.FromSlogHandler(slog.Default().Handler()),
 	}
-	if byNamespace {
+	if o.byNamespace {
 		config.NamespaceOf = func(id string) string { return namespaces[id] }
 	} else {
-		config.Options = append(config.Options, watchsource.WithNamespace(namespace))
+		config.Options = append(config.Options, watchsource.WithNamespace(o.namespace))
 	}
 	replica, err := fleet.New(config)
 	if err != nil {
@@ -108,11 +159,21 @@ func readApplications(path string, withNamespaces bool) (ids []string, namespace
 		}
 		ids = append(ids, id)
 	}
+	if len(ids) == 0 {
+		return nil, nil, fmt.Errorf("%s is empty", path)
+	}
 	return ids, namespaces, nil
 }
 
+// newClient finds the cluster as kubectl does, or in a pod by the service account.
 func newClient(kubeconfig string) (kubernetes.Interface, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, fmt.Errorf("found no cluster: give -kubeconfig or set KUBECONFIG (looked at %s), or run in a pod",
+			cmp.Or(kubeconfig, strings.Join(rules.Precedence, ", ")))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
