@@ -13,9 +13,6 @@ import (
 	"strings"
 )
 
-// assetsVariable is envtest's: a folder that holds etcd and kube-apiserver already.
-const assetsVariable = "KUBEBUILDER_ASSETS"
-
 const (
 	etcdModule       = "go.etcd.io/etcd/server/v3"
 	kubernetesModule = "k8s.io/kubernetes"
@@ -37,7 +34,7 @@ type binaries struct {
 // days.
 func findBinaries(ctx context.Context, setup Setup, report func(string)) (binaries, error) {
 	if dir := os.Getenv(assetsVariable); dir != "" && setup.Server == "" && setup.Store == Etcd {
-		return binaries{etcd: filepath.Join(dir, "etcd"), apiserver: filepath.Join(dir, "kube-apiserver")}, nil
+		return installedBinaries(ctx, dir)
 	}
 	b := builder{ctx: ctx, report: report}
 	found := binaries{apiserver: b.apiserver(setup.Server)}

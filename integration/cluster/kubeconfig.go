@@ -10,22 +10,24 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
+// Name is the name of the cluster, its user and its context in a kubeconfig.
+const Name = "watchsource"
+
 // WriteKubeconfig writes the file with which other programs become the user of
 // config, in the namespace default.
 func WriteKubeconfig(path string, config *rest.Config) error {
-	const name = "watchsource"
 	err := clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters: map[string]*clientcmdapi.Cluster{name: {
+		Clusters: map[string]*clientcmdapi.Cluster{Name: {
 			Server:                   config.Host,
 			CertificateAuthorityData: config.CAData,
 		}},
-		AuthInfos: map[string]*clientcmdapi.AuthInfo{name: {
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{Name: {
 			ClientCertificateData: config.CertData,
 			ClientKeyData:         config.KeyData,
 			Token:                 config.BearerToken,
 		}},
-		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name, AuthInfo: name}},
-		CurrentContext: name,
+		Contexts:       map[string]*clientcmdapi.Context{Name: {Cluster: Name, AuthInfo: Name}},
+		CurrentContext: Name,
 	}, path)
 	if err != nil {
 		return fmt.Errorf("write kubeconfig: %w", err)

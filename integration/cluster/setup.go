@@ -31,8 +31,15 @@ var stores = []Store{Etcd, KineSQLite, KinePostgres}
 // AddFlags adds the flags -server and -store, which change the setup.
 func (s *Setup) AddFlags(flags *flag.FlagSet) {
 	s.Store = Etcd
-	flags.StringVar(&s.Server, "server", "", "`version` of kube-apiserver, for example v1.34.4 (default that of go.mod)")
-	flags.Func("store", fmt.Sprintf("where the API server keeps its objects: one of %q (default %q)", stores, Etcd), func(name string) error {
+	flags.Func("server", "`version` of kube-apiserver, for example v1.34.4 (default that of go.mod)", func(version string) error {
+		s.Server = version
+		if version == "" {
+			return nil
+		}
+		_, err := parseRelease(version)
+		return err
+	})
+	flags.Func("store", fmt.Sprintf("`program` in which the API server keeps its objects: one of %q (default %q)", stores, Etcd), func(name string) error {
 		for _, store := range stores {
 			if string(store) == name {
 				s.Store = store

@@ -23,14 +23,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	switch err := run(ctx, os.Stdout, os.Args[1:]); {
-	case errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, context.Canceled):
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "apiserver:", err)
-		os.Exit(1)
-	}
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 type options struct {
@@ -39,39 +33,74 @@ type options struct {
 	setup      cluster.Setup
 }
 
-func parse(args []string) (options, error) {
-	// envtest's dependencies put flags of their own into flag.CommandLine.
-	flags := flag.NewFlagSet("apiserver", flag.ContinueOnError)
-	var o options
-	flags.StringVar(&o.kubeconfig, "kubeconfig", filepath.Join(os.TempDir(), "watchsource.kubeconfig"), "write a kubeconfig to this `file`")
-	flags.BoolVar(&o.kubelet, "kubelet", true, "pretend a node, without which every pod stays Pending")
-	o.setup.AddFlags(flags)
-	return o, flags.Parse(args)
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	opts, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2 // parse has printed the error
+	}
+	if err := opts.serve(ctx, stdout); err != nil {
+		fmt.Fprintln(stderr, "apiserver:", err)
+		return 1
+	}
+	return 0
 }
 
-func run(ctx context.Context, out io.Writer, args []string) (err error) {
-	opts, err := parse(args)
-	if err != nil {
+func parse(args []string, stderr io.Writer) (options, error) {
+	// envtest's dependencies put flags of their own into flag.CommandLine.
+	flags := flag.NewFlagSet("apiserver", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, "Runs etcd and kube-apiserver on the loopback interface until Ctrl-C. The first run builds both, which takes\n"+
+			"minutes, unless KUBEBUILDER_ASSETS names a directory that has them.\n\nUsage: apiserver [flags]\n\n")
+		flags.PrintDefaults()
+	}
+	var o options
+	flags.StringVar(&o.kubeconfig, "kubeconfig", filepath.Join(os.TempDir(), "watchsource.kubeconfig"),
+		"write a kubeconfig to this `file`, and remove it at the end")
+	flags.BoolVar(&o.kubelet, "kubelet", true, "pretend a node, without which every pod stays Pending")
+	o.setup.AddFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if flags.NArg() > 0 {
+		err := fmt.Errorf("there are flags only, no arguments; -h shows the flags")
+		fmt.Fprintln(stderr, "apiserver:", err)
+		return options{}, err
+	}
+	return o, nil
+}
+
+// serve runs the server until ctx ends.
+func (o options) serve(ctx context.Context, out io.Writer) (err error) {
+	if err := reserve(o.kubeconfig); err != nil {
 		return err
 	}
-	server, err := cluster.Start(ctx, opts.setup, func(line string) { fmt.Fprintln(out, line) })
+	defer os.Remove(o.kubeconfig)
+	server, err := cluster.Start(ctx, o.setup, func(line string) { fmt.Fprintln(out, line) })
+	if err != nil && ctx.Err() != nil {
+		err = errors.New("interrupted before the server was up")
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	if err := cluster.WriteKubeconfig(opts.kubeconfig, server.Config()); err != nil {
+	if err := cluster.WriteKubeconfig(o.kubeconfig, server.Config()); err != nil {
 		return err
 	}
-	defer os.Remove(opts.kubeconfig)
-
 	fmt.Fprintf(out, `kube-apiserver at %s, kubeconfig %s
 In the parent directory: go run ./examples/scheduler -kubeconfig %[2]s
 Ctrl-C stops it.
-`, server.Config().Host, opts.kubeconfig)
-	if opts.kubelet {
-		return pretendNode(ctx, server)
+`, server.Config().Host, o.kubeconfig)
+	if !o.kubelet {
+		<-ctx.Done()
+		return nil
 	}
-	<-ctx.Done()
+	if err := pretendNode(ctx, server); !errors.Is(err, context.Canceled) {
+		return err
+	}
 	return nil
 }
 
