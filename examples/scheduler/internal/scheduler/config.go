@@ -25,6 +25,7 @@ const (
 // config contains the values of the flags.
 type config struct {
 	appID       string
+	apps        int // more than 1: they share a watch
 	executors   int
 	runFor      time.Duration
 	maxFailures int
@@ -41,7 +42,7 @@ type config struct {
 }
 
 func parseFlags(args []string, stderr io.Writer, views Views) (config, error) {
-	c := config{work: demoWork, views: views}
+	c := config{apps: 1, work: demoWork, views: views}
 	flags := flag.NewFlagSet("scheduler", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -50,6 +51,9 @@ func parseFlags(args []string, stderr io.Writer, views Views) (config, error) {
 	}
 	flags.StringVar(&c.appID, "app", "", "application `id`; give that of an earlier run to adopt the executors it left (default \"spark-\" and the time)")
 	flags.IntVar(&c.executors, "executors", 5, "`number` of executors to keep alive")
+	if views.Metrics == nil && views.Screen == nil { // both show one application
+		flags.IntVar(&c.apps, "apps", 1, "`number` of applications, which share one watch; their ids are that of -app with -1, -2, ...")
+	}
 	flags.DurationVar(&c.runFor, "for", 8*time.Second, "`time` the application works once all executors are up")
 	flags.IntVar(&c.maxFailures, "max-failures", 10, "`number` of failed executors that is still tolerated")
 	flags.StringVar(&c.image, "image", "busybox", "container `image` of the executors; it needs a sh")
@@ -90,6 +94,8 @@ func (c config) check(arguments int) error {
 	switch {
 	case arguments > 0:
 		return fmt.Errorf("there are flags only, no arguments")
+	case c.apps < 1:
+		return fmt.Errorf("-apps must be at least 1, not %d", c.apps)
 	case c.executors < 1:
 		return fmt.Errorf("-executors must be at least 1, not %d", c.executors)
 	case c.maxFailures < 0:

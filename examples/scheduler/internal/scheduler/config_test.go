@@ -23,6 +23,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "-h", code: 0, says: "Keeps executor pods alive"},
 		{args: "-nonsense", code: 2, says: "flag provided but not defined"},
 		{args: "-executors 0", code: 2, says: "-executors must be at least 1, not 0"},
+		{args: "-apps 0", code: 2, says: "-apps must be at least 1, not 0"},
 		{args: "-max-failures -1", code: 2, says: "-max-failures must not be negative"},
 		{args: "-kubeconfig x -in-cluster", code: 2, says: "exclude each other"},
 		{args: "five", code: 2, says: "no arguments"},

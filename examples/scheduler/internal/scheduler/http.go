@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/executorpods/watchsource"
 )
 
 // maxSilence is how long the watch may bring nothing before the scheduler is unhealthy.
@@ -33,15 +31,20 @@ func serveHTTP(address string, handler http.Handler) (stop func(), err error) {
 	}, nil
 }
 
+// watch is a source, or a watch that several sources share.
+type watch interface {
+	Healthy(maxSilence time.Duration) error
+}
+
 // newHandler answers /healthz, for a liveness probe, with 200, or with 503 and the reason. It
 // answers /metrics too, unless metrics is nil.
-func newHandler(source *watchsource.WatchSnapshotSource, metrics http.Handler) http.Handler {
+func newHandler(watch watch, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	if metrics != nil {
 		mux.Handle("GET /metrics", metrics)
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := source.Healthy(maxSilence); err != nil {
+		if err := watch.Healthy(maxSilence); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

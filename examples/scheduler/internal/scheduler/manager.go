@@ -13,7 +13,7 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// runApplication runs one application, on any cluster.
+// runApplication runs one application, on any cluster. Its watch is not shared.
 func runApplication(ctx context.Context, cfg config, client kubernetes.Interface, report *report) error {
 	manager := clusterManager{config: cfg, client: client, report: report}
 	backend := manager.createBackend()
@@ -66,13 +66,11 @@ type clusterManager struct {
 	config config
 	client kubernetes.Interface
 	report *report
+	shared *watchsource.SharedWatch // of several applications, or nil
 }
 
 func (m clusterManager) createBackend() *schedulerBackend {
 	store := watchsource.NewStore(watchsource.WithBacklogLimit(backlogLimit))
-	source := watchsource.NewWatchSnapshotSource(store, m.client,
-		watchsource.WithNamespace(m.config.namespace))
-
 	pods := m.client.CoreV1().Pods(m.config.namespace)
 	allocator := newAllocator(m.config, pods)
 	return &schedulerBackend{
@@ -80,8 +78,17 @@ func (m clusterManager) createBackend() *schedulerBackend {
 		report:    m.report,
 		pods:      pods,
 		store:     store,
-		source:    source,
+		source:    m.createSource(store),
 		allocator: allocator,
 		lifecycle: newLifecycle(m.config.maxFailures, pods, allocator, m.report),
 	}
+}
+
+// createSource returns a source of the shared watch, or one with a watch of its own. The rest of
+// the scheduler sees no difference.
+func (m clusterManager) createSource(store *watchsource.Store) *watchsource.WatchSnapshotSource {
+	if m.shared != nil {
+		return m.shared.Source(store)
+	}
+	return watchsource.NewWatchSnapshotSource(store, m.client, watchsource.WithNamespace(m.config.namespace))
 }

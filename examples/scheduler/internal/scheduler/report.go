@@ -17,7 +17,9 @@ import (
 // report prints one line for each event of the application, and a summary at the end. It is
 // safe for concurrent use.
 type report struct {
+	// Fixed after newReport and named.
 	start time.Time
+	name  string // id of the application and blanks, or "" if there is only one
 
 	mu       sync.Mutex
 	out      io.Writer
@@ -35,6 +37,14 @@ type report struct {
 
 func newReport(out io.Writer) *report {
 	return &report{start: time.Now(), out: out, ends: map[outcome]int{}, causes: map[string]int{}}
+}
+
+// named returns an empty report of one of several applications, with the same clock. Its lines
+// begin with the id. The writer must be safe for concurrent use.
+func (r *report) named(appID string) *report {
+	named := newReport(r.out)
+	named.start, named.name = r.start, appID+"  "
+	return named
 }
 
 // hide leaves the lines out until show is called, because a screen has the terminal.
@@ -61,7 +71,11 @@ func (r *report) line(format string, args ...any) {
 	if r.hidden {
 		return
 	}
-	fmt.Fprintf(r.out, "%5.1fs  %s\n", time.Since(r.start).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprint(r.out, r.prefix()+fmt.Sprintf(format, args...)+"\n")
+}
+
+func (r *report) prefix() string {
+	return fmt.Sprintf("%5.1fs  %s", time.Since(r.start).Seconds(), r.name)
 }
 
 // adopted reports an executor that this run has not created as far as it knows. Either an
@@ -134,7 +148,7 @@ func (r *report) watched(status watchsource.Status, left int) {
 func (r *report) summary() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.line("summary")
+	text := r.prefix() + "summary\n"
 	for _, row := range []struct {
 		name  string
 		value any
@@ -146,11 +160,16 @@ func (r *report) summary() {
 		{"deleted by others", r.ends[deleted]},
 		{"replaced", r.replaced},
 		{"left behind", r.left},
-		{"the watch", fmt.Sprintf("%v; events %d, lists %d, relists %d, resumes %d, errors %d", r.watch.Phase,
-			r.watch.Events, r.watch.Lists, r.watch.Relists, r.watch.Resumes, r.watch.Errors)},
+		{"the watch", describeWatch(r.watch)},
 	} {
-		fmt.Fprintf(r.out, "        %-24s%v\n", row.name, row.value)
+		text += fmt.Sprintf("        %-24s%v\n", row.name, row.value)
 	}
+	fmt.Fprint(r.out, text) // at once, so that the lines of other applications are not in between
+}
+
+func describeWatch(status watchsource.Status) string {
+	return fmt.Sprintf("%v; events %d, lists %d, relists %d, resumes %d, errors %d", status.Phase,
+		status.Events, status.Lists, status.Relists, status.Resumes, status.Errors)
 }
 
 // counted formats a total and its parts.

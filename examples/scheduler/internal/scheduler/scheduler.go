@@ -3,8 +3,9 @@
 // Package scheduler is the scheduler of the examples.
 //
 // Read it in this order: manager.go (construction), backend.go (the loop),
-// lifecycle.go (the meaning of changes), allocator.go (the creation of executors). The
-// types are named after their models in Spark on Kubernetes.
+// lifecycle.go (the meaning of changes), allocator.go (the creation of executors),
+// applications.go (several applications on one watch). The types are named after their
+// models in Spark on Kubernetes.
 package scheduler
 
 import (
@@ -61,6 +62,9 @@ func schedule(ctx context.Context, cfg config, stdout io.Writer) error {
 	cfg.namespace = cluster.namespace
 
 	report := newReport(stdout)
+	if cfg.apps > 1 {
+		return runApplications(ctx, cfg, cluster, report)
+	}
 	report.printf("application %s wants %d executors in namespace %s on %s", cfg.appID, cfg.executors, cfg.namespace, cluster.name)
 	return runApplication(ctx, cfg, cluster.client, report)
 }
