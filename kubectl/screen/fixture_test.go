@@ -107,6 +107,9 @@ func startSource(t *testing.T, server *watchtest.Server, appID string) (*watchso
 	t.Helper()
 	store := application.NewStore(appID)
 	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard())}
+	if namespace != "" {
+		opts = append(opts, watchsource.WithNamespace(namespace))
+	}
 	if appID == "" {
 		opts = append(opts, watchsource.WithSelector(func(string) labels.Selector {
 			return labels.SelectorFromSet(labels.Set{watchsource.LabelRole: watchsource.RoleExecutor})
@@ -124,10 +127,13 @@ func startSource(t *testing.T, server *watchtest.Server, appID string) (*watchso
 	return source, store
 }
 
-// settle lets the next frames be drawn. Its time is no multiple of theirs, so that no frame
+// settleTime is how long settle takes. It is no multiple of the time of a frame, so that no frame
 // is due at the end of it.
+const settleTime = 5*frameInterval - 30*time.Millisecond
+
+// settle lets the next frames be drawn.
 func (t *terminal) settle() {
-	time.Sleep(5*frameInterval - 30*time.Millisecond)
+	time.Sleep(settleTime)
 	synctest.Wait()
 }
 

@@ -22,17 +22,23 @@ func TestPicture(t *testing.T) {
 		busy(server)
 		term.settle()
 		got := picture.SVG(term.emulator, "The executors of an application in a terminal")
-		if flag.Lookup("update").Value.String() == "true" {
-			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+		requireFile(t, file, got)
+	})
+}
+
+// requireFile fails the test unless a file has this content. With -update it writes the file.
+func requireFile(t *testing.T, file, content string) {
+	t.Helper()
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got != string(want) {
-			t.Errorf("%s does not show the screen; run go test ./screen -update and look at it", file)
-		}
-	})
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content != string(want) {
+		t.Errorf("%s does not show the screen; run go test ./screen -update and look at it", file)
+	}
 }
