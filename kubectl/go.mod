@@ -14,8 +14,8 @@ require (
 	github.com/creack/pty v1.1.18
 	github.com/executorpods/watchsource v0.0.0-00010101000000-000000000000
 	github.com/spf13/cobra v1.10.2
-	golang.org/x/sys v0.47.0
 	github.com/spf13/pflag v1.0.10
+	golang.org/x/sys v0.47.0
 	k8s.io/cli-runtime v0.37.2
 )
 

@@ -83,7 +83,7 @@ func inSizes(t *testing.T, test func(t *testing.T, width, height int)) {
 // that is empty, for all namespaces.
 func openIn(t *testing.T, server *watchtest.Server, namespace, appID string, width, height int) *terminal {
 	t.Helper()
-	source, store := startSource(t, server, appID)
+	source, store := startSource(t, server, namespace, appID)
 	ctx, cancel := context.WithCancel(t.Context())
 	term := &terminal{t: t, source: source, emulator: emulator.New(width, height), cancel: cancel, done: make(chan error, 1)}
 	term.writes.Writer = term.emulator
@@ -102,8 +102,9 @@ func openIn(t *testing.T, server *watchtest.Server, namespace, appID string, wid
 	return term
 }
 
-// startSource starts a source of the executors of an application, or of all if appID is empty.
-func startSource(t *testing.T, server *watchtest.Server, appID string) (*watchsource.WatchSnapshotSource, *application.Store) {
+// startSource starts a source of the executors of an application, or of all if appID is empty, in a
+// namespace or, if that is empty, in all.
+func startSource(t *testing.T, server *watchtest.Server, namespace, appID string) (*watchsource.WatchSnapshotSource, *application.Store) {
 	t.Helper()
 	store := application.NewStore(appID)
 	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard())}

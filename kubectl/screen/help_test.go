@@ -81,7 +81,7 @@ func TestKeysOfTheHelpWork(t *testing.T) {
 // modelOn returns a model that shows a page of an application of which there is more than fits, with the
 // cursor in the middle.
 func modelOn(t *testing.T, server *watchtest.Server, p page) *model {
-	source, store := startSource(t, server, "")
+	source, store := startSource(t, server, testSpace, "")
 	m := newModel(Config{Source: source, Store: store})
 	m.width, m.height = 40, 10
 	for app, batch := range store.Batches(t.Context(), 0) {
