@@ -140,11 +140,10 @@ func TestCursorKeepsItsLine(t *testing.T) {
 func TestNewTroubleIsVisible(t *testing.T) {
 	inSizes(t, func(t *testing.T, width, height int) {
 		server := watchtest.NewServer()
-		term := open(t, server, testApp, width, height)
 		c := cluster{server, testApp}
 		c.create(1, 40)
 		c.run(1, 40)
-		term.settle()
+		term := open(t, server, testApp, width, height)
 		term.press("g") // on executor 1
 		c.wait(20, "ImagePullBackOff", "")
 		c.wait(30, "CrashLoopBackOff", "")
