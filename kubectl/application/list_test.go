@@ -91,13 +91,18 @@ func checkList(t *testing.T, list *List[int, *card], present map[int]*card) {
 
 // A list that is changed and not read does not grow.
 func TestListIsBounded(t *testing.T) {
-	list := newList(&cards)
-	for i := range 10_000 {
-		list.put(&card{i % 10, []string{"red", "green"}[i%2]})
-		list.remove((i + 5) % 10)
-	}
-	if waiting := len(list.added) + len(list.left); waiting > 3*fewChanges {
-		t.Errorf("%d changes wait in a list of %d rows, want at most %d", waiting, list.Total(), 3*fewChanges)
+	for _, remove := range []bool{false, true} {
+		list := newList(&cards)
+		list.Sort(Sorting{By: ByName})
+		for i := range 10_000 {
+			list.put(&card{i % 10, []string{"red", "green"}[i/10%2]})
+			if remove {
+				list.remove((i + 5) % 10)
+			}
+		}
+		if waiting := len(list.added) + len(list.left); waiting > 3*fewChanges {
+			t.Errorf("removed %v: %d changes wait in a list of %d rows, want at most %d", remove, waiting, list.Total(), 3*fewChanges)
+		}
 	}
 }
 
@@ -240,6 +245,14 @@ func TestSet(t *testing.T) {
 	check("filtered", "jobs/a")
 	add("jobs", "c", 1, 4, watchsource.Failed, "OOMKilled") // what a filter finds changes
 	check("filtered, after a change", "jobs/a jobs/c")
+	set.Filter("deleted")
+	check("filtered by another cause", "")
+	waiting := executor(3, watchsource.Pending)
+	waiting.CreatedAt = at(5)
+	gone := *waiting
+	gone.State = watchsource.Deleted
+	set.Apply(ID{"jobs", "b"}, []watchsource.Change{{After: waiting}, {Before: waiting, After: &gone, Gone: watchsource.Seen}}, Moment{At: at(10)})
+	check("filtered, after a change of the causes only", "jobs/b")
 	if got, want := set.Counts(), (Counts{Running: 3, Pending: 1, Failed: 2}); got != want {
 		t.Errorf("got %+v, want %+v of all", got, want)
 	}

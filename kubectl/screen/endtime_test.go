@@ -187,6 +187,21 @@ func TestEndsAfterASilence(t *testing.T) {
 	}
 }
 
+// A young pod that ended before the screen opened has no time either.
+func TestEndShortlyBeforeTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		c := cluster{server, testApp}
+		c.create(1, 1)
+		c.run(1, 1)
+		time.Sleep(20 * time.Second)
+		c.evict(1)
+		time.Sleep(10 * time.Second)
+		term := open(t, server, testApp, 80, 24)
+		term.require("   1     Evicted                     -     node-2        before 00:00:30 kept")
+	})
+}
+
 // The end of another day is shown with the day.
 func TestEndOfAnotherDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
