@@ -25,7 +25,7 @@ type kind[K comparable, R comparable] struct {
 type order[R comparable] struct {
 	by      Order
 	compare func(a, b R) int
-	// unknown reports whether a row has nothing to compare. It then comes last, also if the order
+	// unknown reports whether a row has nothing to compare. It then comes last, even if the order
 	// is reversed. It may be nil.
 	unknown func(R) bool
 }

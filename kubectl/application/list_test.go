@@ -106,7 +106,7 @@ func TestListIsBounded(t *testing.T) {
 	}
 }
 
-// Rows without a value come last, also if the order is reversed.
+// Rows without a value come last, even if the order is reversed.
 func TestUnknownComesLast(t *testing.T) {
 	list := newList(&cards)
 	for i, colour := range []string{"", "red", "green", ""} {

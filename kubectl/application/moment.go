@@ -13,7 +13,7 @@ const (
 	// maxSkew is how far the clocks of a node, of the API server and of this machine may differ for
 	// their times to be compared.
 	maxSkew = time.Minute
-	// unknownLife is the life of an executor of which nobody knows when it started or ended.
+	// unknownLife is the life of an executor whose start or end is unknown.
 	unknownLife time.Duration = -1
 )
 
@@ -30,16 +30,16 @@ func (m Moment) isLate(change watchsource.Change) bool {
 	switch {
 	case m.Late, change.Gone == watchsource.Missed:
 		return true
-	case change.Before == nil: // a new pod, or one that is old and had other labels before
+	case change.Before == nil: // a new pod, or an old pod that had other labels before
 		return m.At.Sub(change.After.CreatedAt) > maxSkew
 	default:
 		return false
 	}
 }
 
-// setTime sets when the executor has ended and how long it has lived. The pod's own word counts, unless
-// its clock is wrong. Without it the moment counts, in which nobody knows more than an upper
-// bound if the change is late.
+// setTime sets when the executor has ended and how long it has lived. It uses the finish time in the pod,
+// unless the clock of the node is wrong. Without a finish time it uses the moment, which is only an
+// upper bound if the change is late.
 func (e *End) setTime(m Moment, late bool) {
 	x := e.Executor
 	finished := x.FinishedAt
@@ -61,9 +61,9 @@ func isBetween(t, from, to time.Time) bool {
 	return !t.IsZero() && !t.Before(from.Add(-maxSkew)) && !t.After(to.Add(maxSkew))
 }
 
-// lifeOf returns the time between the start and the end of the executor container. Both times of the
-// container are of one clock, right or wrong. A clock that has jumped meanwhile gives a life that is
-// negative, or longer than that of the pod.
+// lifeOf returns the time between the start and the end of the executor container. The same node writes
+// both times, so that their difference is right even if its clock is wrong. If the clock jumped between
+// them, the life is negative, or longer than the pod has existed, and lifeOf returns unknownLife.
 func lifeOf(x *watchsource.Executor, finished time.Time, end *End) time.Duration {
 	if finished.IsZero() {
 		if end.Before {

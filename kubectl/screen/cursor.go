@@ -4,8 +4,8 @@ package screen
 
 import "time"
 
-// reactionTime is shorter than the time that a person needs to press a key after a look at the screen. A row
-// that has come under the cursor later than that before a key is not the one that the user means.
+// reactionTime is less than a person needs to see a row and press a key. If another row has come under the
+// cursor since, the key means the row before it. It also covers the time between two frames.
 const reactionTime = 2 * frameInterval
 
 // A position is a place in a list, and the part of the list on the screen.
@@ -74,7 +74,7 @@ func (c *cursor[K]) follow(list keyed[K], now time.Time) {
 	c.see(spot[K]{key, row}, now)
 }
 
-// see notes what is under the cursor.
+// see notes the row under the cursor.
 func (c *cursor[K]) see(under spot[K], now time.Time) {
 	if under == c.under {
 		return

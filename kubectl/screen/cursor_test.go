@@ -155,7 +155,7 @@ func TestNewTroubleIsVisible(t *testing.T) {
 	})
 }
 
-// Enter acts on the row that was on the screen, also if a batch arrives between the frame and the key.
+// Enter acts on the row that was on the screen, even if a batch arrives between the frame and the key.
 func TestEnterAfterABatch(t *testing.T) {
 	for name, change := range map[string]func(c cluster){
 		"another row comes first": func(c cluster) { c.wait(3, "CrashLoopBackOff", "") },

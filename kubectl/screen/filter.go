@@ -9,8 +9,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// currentFilter returns the filter of the page: that of the applications, or that of the executors and
-// the ends.
+// currentFilter returns the filter of the page. The applications have one, and the executors and the ends
+// have another.
 func (m *model) currentFilter() *string {
 	if m.app == nil {
 		return &m.appFilter

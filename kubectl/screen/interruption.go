@@ -16,8 +16,8 @@ const (
 	catchUp = 3 * time.Second
 )
 
-// An interruption is a time in which nobody saw the changes: the watch was broken or silent, or the
-// process was suspended.
+// An interruption is a time in which the screen received no changes: the watch was broken or silent, or
+// the process was suspended.
 type interruption struct {
 	current time.Time // when the view was last known to be up to date
 	stalls  int       // watches that the source had given up by then

@@ -138,8 +138,8 @@ func (m *model) follow() {
 	m.endCursor.follow(&m.app.Ends, m.now)
 }
 
-// detailed returns the executor of the page of details, and an end of it: the one that the user has
-// opened, or the last. Both are nil if they are no longer listed.
+// detailed returns the executor of the page of details, and the end that the user has opened, or else
+// its last end. Both are nil if they are no longer listed.
 func (m *model) detailed() (e *watchsource.Executor, end *application.End) {
 	if m.detail.end > 0 {
 		if end = m.app.Ends.Get(m.detail.end); end != nil {
