@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -17,13 +18,14 @@ type Collector struct {
 	shared  bool
 	perApp  bool
 	metrics descriptions
+	err     error // why NewCollector could not add the source
 
 	ends endCounts // has its own lock, so that a reader never waits for Remove
 
 	// Guarded by mu.
 	mu       sync.Mutex
 	members  map[*watchsource.WatchSnapshotSource]*member
-	began    bool                // a source was added
+	added    bool                // a source was added
 	total    counts              // of the watch
 	backlogs map[string]*backlog // by reader
 }
@@ -54,12 +56,13 @@ type Option func(*Collector)
 // applications are new in each run, so each run makes new time series.
 func PerApplication() Option { return func(c *Collector) { c.perApp = true } }
 
-// NewCollector returns a collector of one source, which must feed store. To register the
-// collectors of several sources in one registry, give each another label with
+// NewCollector returns a collector of one source, which must feed store. If it does not, the collector
+// has no metrics, and says so when it is registered: Register returns the error, MustRegister panics
+// with it. To register the collectors of several sources in one registry, give each another label with
 // [prometheus.WrapRegistererWith].
 func NewCollector(source *watchsource.WatchSnapshotSource, store *watchsource.Store, options ...Option) *Collector {
 	c := newCollector(false, options)
-	c.Add(source, store)
+	c.err = c.Add(source, store)
 	return c
 }
 
@@ -69,10 +72,11 @@ func NewSharedCollector(options ...Option) *Collector { return newCollector(true
 
 // NewCollectorBy returns a collector of one source, which must feed store, a store that is
 // divided by owners. It adds the owners up. Make it before Start: an executor that comes and goes
-// while it begins to read may not be counted.
+// while it begins to read may not be counted. If the source does not feed store, the collector says so
+// as that of NewCollector does.
 func NewCollectorBy[K comparable](source *watchsource.WatchSnapshotSource, store *watchsource.StoreBy[K], options ...Option) *Collector {
 	c := newCollector(false, options)
-	c.add(source, ownersView[K]{store})
+	c.err = c.add(source, store, ownersView[K]{store})
 	return c
 }
 
@@ -90,25 +94,37 @@ func newCollector(shared bool, options []Option) *Collector {
 }
 
 // Add adds a source and the store that it feeds. If the source is added before its Start, no
-// end is missed.
-func (c *Collector) Add(source *watchsource.WatchSnapshotSource, store *watchsource.Store) {
-	c.add(source, storeView{store})
+// end is missed: see the package documentation for the ends that count. Add returns an error if the
+// source does not feed the store, see [watchsource.WatchSnapshotSource.Feeds], or was added with
+// another store. If it was added with the same store, nothing changes.
+func (c *Collector) Add(source *watchsource.WatchSnapshotSource, store *watchsource.Store) error {
+	return c.add(source, store, storeView{store})
 }
 
-func (c *Collector) add(source *watchsource.WatchSnapshotSource, view view) {
+func (c *Collector) add(source *watchsource.WatchSnapshotSource, store watchsource.SnapshotsStore, view view) error {
+	switch {
+	case source == nil:
+		return errors.New("metrics: the source is nil: pass the source that feeds the store")
+	case !source.Feeds(store):
+		return errors.New("metrics: the source does not feed the store, whose executors would be missing: pass the store that the source was made with")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.members[source] != nil {
-		return
+	if m := c.members[source]; m != nil {
+		if m.view != view {
+			return errors.New("metrics: the source was added with another store, and its executors would count twice: add one store for each source")
+		}
+		return nil
 	}
 	m := &member{source: source, view: view}
-	if c.began {
+	if c.added {
 		// The total has the events of the watch so far.
 		m.counted = countsOf(source.Status())
 	}
-	c.began = true
+	c.added = true
 	c.members[source] = m
-	m.ends = newEndReader(source, view, func(batch watchsource.Batch) { c.ends.add(c.appOf(source), batch) })
+	m.ends = newEndReader(source, view, c.perApp, &c.ends)
+	return nil
 }
 
 // Remove removes a source. Call it after Stop. It first counts the ends that wait, and the
@@ -139,6 +155,10 @@ func (c *Collector) drop(m *member) {
 
 // Describe implements [prometheus.Collector].
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
+	if c.err != nil {
+		out <- prometheus.NewInvalidDesc(c.err)
+		return
+	}
 	for _, desc := range c.metrics.all() {
 		out <- desc
 	}
@@ -146,6 +166,10 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	if c.err != nil {
+		out <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(c.err), c.err)
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.collectExecutors(out)
@@ -243,7 +267,7 @@ func (c *Collector) readBacklogs() {
 }
 
 func (c *Collector) collectWatch(out chan<- prometheus.Metric) {
-	status := c.updateWatch()
+	status, started := c.updateWatch()
 	labels := c.watchLabels()
 	for i, count := range c.total {
 		out <- counter(c.metrics.counts[i], count, labels...)
@@ -253,8 +277,12 @@ func (c *Collector) collectWatch(out chan<- prometheus.Metric) {
 		watching = 1
 	}
 	out <- gauge(c.metrics.watching, watching, labels...)
+	out <- gauge(c.metrics.started, float64(started), labels...)
 	if !status.LastContact.IsZero() {
 		out <- gauge(c.metrics.contact, seconds(status.LastContact), labels...)
+	}
+	if !status.LastVerification.IsZero() {
+		out <- gauge(c.metrics.verified, seconds(status.LastVerification), labels...)
 	}
 	if status.Decoder != "" {
 		out <- gauge(c.metrics.decoder, 1, c.watchLabels(status.Decoder)...)

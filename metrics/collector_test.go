@@ -40,6 +40,14 @@ func (a *application) start(t *testing.T) {
 	t.Cleanup(a.source.Stop)
 }
 
+// addTo adds the application to a collector.
+func (a *application) addTo(t *testing.T, collector *metrics.Collector) {
+	t.Helper()
+	if err := collector.Add(a.source, a.store); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // single is the constructor of a source with its own watch.
 func single(server *watchtest.Server) func(watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource {
 	return func(store watchsource.SnapshotsStore) *watchsource.WatchSnapshotSource {
@@ -126,7 +134,7 @@ watchsource_errors_total 0
 # HELP watchsource_events_total Pod events received.
 # TYPE watchsource_events_total counter
 watchsource_events_total 0
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{reason="Completed",state="Succeeded"} 0
 watchsource_executor_ends_total{reason="Error",state="Failed"} 0
@@ -152,6 +160,9 @@ watchsource_resumes_total 0
 # HELP watchsource_stalls_total Watches given up because they went silent.
 # TYPE watchsource_stalls_total counter
 watchsource_stalls_total 0
+# HELP watchsource_started_sources Sources that are started.
+# TYPE watchsource_started_sources gauge
+watchsource_started_sources 0
 # HELP watchsource_watching 1 if the view of the executors is current, 0 otherwise.
 # TYPE watchsource_watching gauge
 watchsource_watching 0
@@ -167,7 +178,7 @@ watchsource_errors_total 0
 # HELP watchsource_events_total Pod events received.
 # TYPE watchsource_events_total counter
 watchsource_events_total 4
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{reason="Completed",state="Succeeded"} 1
 watchsource_executor_ends_total{reason="Error",state="Failed"} 0
@@ -196,6 +207,9 @@ watchsource_resumes_total 0
 # HELP watchsource_stalls_total Watches given up because they went silent.
 # TYPE watchsource_stalls_total counter
 watchsource_stalls_total 0
+# HELP watchsource_started_sources Sources that are started.
+# TYPE watchsource_started_sources gauge
+watchsource_started_sources 1
 # HELP watchsource_synced_timestamp_seconds When the last complete list arrived.
 # TYPE watchsource_synced_timestamp_seconds gauge
 watchsource_synced_timestamp_seconds 9.466848e+08
@@ -227,7 +241,7 @@ func TestWatchMetrics(t *testing.T) {
 		requireMetrics(t, collector, watchingText(1), "watchsource_watching")
 
 		collector.Remove(a.source)
-		collector.Add(a.source, a.store)
+		a.addTo(t, collector)
 		a.source.Stop()
 		requireMetrics(t, collector, watchingText(0), "watchsource_watching")
 		a.start(t)
@@ -253,6 +267,28 @@ func watchingText(n int) string {
 	return fmt.Sprintf("# HELP watchsource_watching 1 if the view of the executors is current, 0 otherwise.\n# TYPE watchsource_watching gauge\nwatchsource_watching %d\n", n)
 }
 
+// reasonsOf returns the values of a metric that are not 0, by the label reason.
+func reasonsOf(t *testing.T, collector prometheus.Collector, name string) map[string]int {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(collector)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]int{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if n := int(metric.GetCounter().GetValue()); family.GetName() == name && label.GetName() == "reason" && n != 0 {
+					values[label.GetValue()] += n
+				}
+			}
+		}
+	}
+	return values
+}
+
 // value returns the value of a metric without labels.
 func value(t *testing.T, collector prometheus.Collector, name string) float64 {
 	t.Helper()
@@ -269,65 +305,6 @@ func value(t *testing.T, collector prometheus.Collector, name string) float64 {
 	}
 	t.Fatalf("there is no metric %s", name)
 	return 0
-}
-
-// A reader that lags shows with its line of code. The collector's reader does not.
-func TestBacklogs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server := watchtest.NewServer()
-		a := newApplication("app", single(server), watchsource.WithBacklogLimit(3))
-		collector := metrics.NewCollector(a.source, a.store)
-		defer collector.Close()
-		a.start(t)
-		blocked := make(chan struct{})
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for range a.store.Batches(t.Context(), 0) {
-				<-blocked
-			}
-		}()
-		synctest.Wait()
-		for i := range 2 {
-			createPod(server, "app", fmt.Sprint("exec-", i))
-		}
-		synctest.Wait()
-		if got := value(t, collector, "watchsource_backlog_changes"); got != 2 {
-			t.Errorf("%v changes wait, want 2", got)
-		}
-		for i := range 5 {
-			createPod(server, "app", fmt.Sprint("more-", i))
-		}
-		synctest.Wait()
-		for range 2 {
-			if got := value(t, collector, "watchsource_backlog_dropped_total"); got != 1 {
-				t.Errorf("the backlog was dropped %v times, want 1", got)
-			}
-		}
-		close(blocked)
-		synctest.Wait()
-		if got := value(t, collector, "watchsource_backlog_changes"); got != 0 {
-			t.Errorf("%v changes wait, want 0 after the reader has continued", got)
-		}
-		if n := testutil.CollectAndCount(collector, "watchsource_backlog_changes"); n != 1 {
-			t.Errorf("%d readers, want only that of the test", n)
-		}
-	})
-}
-
-// Changes that wait for the collector's own reader are no backlog.
-func TestOwnReader(t *testing.T) {
-	store := watchsource.NewStore()
-	source := watchsource.NewWatchSnapshotSource(store, watchtest.NewServer().Client())
-	collector := metrics.NewCollector(source, store)
-	defer collector.Close()
-	for version := range 1000 {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "exec", UID: "exec", ResourceVersion: fmt.Sprint(version + 1)}}
-		store.UpdatePod(pod)
-		if n := testutil.CollectAndCount(collector, "watchsource_backlog_changes"); n != 0 {
-			t.Fatalf("%d readers, want none", n)
-		}
-	}
 }
 
 // The names and types follow Prometheus's conventions.

@@ -25,7 +25,7 @@ func TestDecoderMetric(t *testing.T) {
 		for _, id := range []string{"a", "b"} {
 			a := newApplication(id, shared.Source)
 			applications = append(applications, a)
-			collector.Add(a.source, a.store)
+			a.addTo(t, collector)
 		}
 		requireMetrics(t, collector, "", "watchsource_decoder_info")
 		for _, a := range applications {

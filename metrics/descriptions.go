@@ -11,7 +11,8 @@ import (
 type descriptions struct {
 	executors, ends, synced *prometheus.Desc
 	counts                  [len(watchCounters)]*prometheus.Desc
-	watching, contact       *prometheus.Desc
+	watching, started       *prometheus.Desc
+	contact, verified       *prometheus.Desc
 	decoder                 *prometheus.Desc
 	backlog, drops          *prometheus.Desc
 }
@@ -39,9 +40,11 @@ func describe(executorApp, watchApp bool) descriptions {
 	}
 	d := descriptions{
 		executors: executors("executors", "Executors by state.", "state"),
-		ends:      executors("executor_ends_total", "Executors that have ended, by state and reason. Deleted: without an end.", "state", "reason"),
+		ends:      executors("executor_ends_total", "Executors that have ended since the collector began, by state and reason. Deleted: without an end.", "state", "reason"),
 		synced:    executors("synced_timestamp_seconds", "When the last complete list arrived."),
 		watching:  watch("watching", "1 if the view of the executors is current, 0 otherwise."),
+		started:   watch("started_sources", "Sources that are started."),
+		verified:  watch("last_verification_timestamp_seconds", "When the pods were last verified, with WithVerification."),
 		contact:   watch("last_contact_timestamp_seconds", "When the API server last answered."),
 		decoder:   watch("decoder_info", "What decodes the pods: protobuf is the decoder of watchsource.", "decoder"),
 		backlog:   watch("backlog_changes", "Changes that wait for a reader of batches, by the reader's line of code.", "reader"),
@@ -61,5 +64,5 @@ func newDesc(name, help string, app bool, labels []string) *prometheus.Desc {
 }
 
 func (d descriptions) all() []*prometheus.Desc {
-	return append(d.counts[:], d.executors, d.ends, d.synced, d.watching, d.contact, d.decoder, d.backlog, d.drops)
+	return append(d.counts[:], d.executors, d.ends, d.synced, d.watching, d.started, d.contact, d.verified, d.decoder, d.backlog, d.drops)
 }

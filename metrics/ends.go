@@ -2,13 +2,7 @@
 
 package metrics
 
-import (
-	"maps"
-	"slices"
-	"sync"
-
-	"github.com/executorpods/watchsource"
-)
+import "slices"
 
 // endLabels are the labels of the ends.
 type endLabels struct{ app, state, reason string }
@@ -47,52 +41,5 @@ func reasonLabel(reason string) string {
 		return reason
 	default:
 		return otherReason
-	}
-}
-
-// endCounts counts ends. The zero value is ready for use.
-type endCounts struct {
-	mu     sync.Mutex
-	counts map[endLabels]float64
-}
-
-// add counts the ends in a batch of an application.
-func (c *endCounts) add(app string, batch watchsource.Batch) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.counts == nil {
-		c.counts = map[endLabels]float64{}
-	}
-	for _, change := range batch.Changes {
-		if state, ended := endOf(change); ended {
-			c.counts[endLabels{app, state.String(), reasonLabel(change.After.Reason)}]++
-		}
-	}
-	if batch.Missed > 0 {
-		c.counts[endLabels{app, watchsource.Deleted.String(), otherReason}] += float64(batch.Missed)
-	}
-}
-
-func (c *endCounts) read() map[endLabels]float64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	counts := map[endLabels]float64{}
-	maps.Copy(counts, c.counts)
-	return counts
-}
-
-// endOf returns the state of the end that a change shows. An executor has another end if the
-// kubelet starts its container again.
-func endOf(change watchsource.Change) (state watchsource.State, ended bool) {
-	gone := change.After.State == watchsource.Deleted
-	switch {
-	case change.Ended && gone && change.After.ExitCode == 0:
-		return watchsource.Succeeded, true
-	case change.Ended && gone:
-		return watchsource.Failed, true
-	case change.Ended:
-		return change.After.State, true
-	default:
-		return watchsource.Deleted, gone && (change.Before == nil || !change.Before.State.Ended())
 	}
 }

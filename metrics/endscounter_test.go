@@ -33,7 +33,7 @@ func TestEndsAreCountedOnce(t *testing.T) {
 		createPod(server, "app", "killed")
 		server.Delete("default", "killed")
 		const want = `
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{reason="Completed",state="Succeeded"} 0
 watchsource_executor_ends_total{reason="Error",state="Failed"} 1
@@ -96,7 +96,7 @@ func TestEndsAreCountedAfterAnotherStart(t *testing.T) {
 
 func endsText(completed, failed, outOfMemory, deleted int) string {
 	return fmt.Sprintf(`
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{reason="Completed",state="Succeeded"} %d
 watchsource_executor_ends_total{reason="Error",state="Failed"} %d
@@ -118,7 +118,7 @@ func TestRemoveCountsAllEnds(t *testing.T) {
 			app := fmt.Sprint("app-", i)
 			createPod(server, app, app)
 			a := newApplication(app, shared.Source)
-			collector.Add(a.source, a.store)
+			a.addTo(t, collector)
 			a.start(t)
 			end(server, app, 1, "Error")
 			for a.store.Snapshot().Count(watchsource.Failed) == 0 {
@@ -130,7 +130,7 @@ func TestRemoveCountsAllEnds(t *testing.T) {
 		}
 		collector.Close()
 		requireMetrics(t, collector, fmt.Sprintf(`
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{reason="Error",state="Failed"} %d
 `, apps), "watchsource_executor_ends_total")

@@ -77,7 +77,10 @@ func ExampleNewSharedCollector() {
 	for _, appID := range []string{"app-1", "app-2"} {
 		store := watchsource.NewStore()
 		source := shared.Source(store)
-		collector.Add(source, store) // before Start
+		if err := collector.Add(source, store); err != nil { // before Start
+			fmt.Println(err)
+			return
+		}
 		if err := source.Start(appID); err != nil {
 			fmt.Println(err)
 			return

@@ -78,7 +78,7 @@ watchsource_executors{state="Pending"} %d
 watchsource_executors{state="Running"} 0
 watchsource_executors{state="Succeeded"} 0
 watchsource_executors{state="Unknown"} 0
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{reason="Completed",state="Succeeded"} 0
 watchsource_executor_ends_total{reason="Error",state="Failed"} 0

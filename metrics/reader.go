@@ -5,36 +5,36 @@ package metrics
 import (
 	"context"
 	"iter"
-	"maps"
+	"time"
 
 	"github.com/executorpods/watchsource"
-	"k8s.io/apimachinery/pkg/types"
 )
 
-// An endReader reads the batches of a view until finish. The batches end when the source
-// stops, so it reads again after each Start.
+// An endReader reads the batches of a view until finish, and counts the ends. The batches end when
+// the source stops, so it reads again after each Start.
 type endReader struct {
 	// Fixed after newEndReader.
 	source  *watchsource.WatchSnapshotSource
 	view    view
 	name    string // among the backlogs of the view
 	batches iter.Seq2[any, watchsource.Batch]
-	count   func(watchsource.Batch)
+	perApp  bool
+	counts  *endCounts
 	stop    context.CancelFunc
 	done    chan struct{}
 
 	// Owned by newEndReader, then by the goroutine of run.
 	appID string
-	last  map[any]watchsource.Snapshot // of the last batch of each owner that has executors
+	sight sight
 }
 
-// newEndReader counts the executors that are present, and then in the background all that
+// newEndReader looks at the executors that are present, and then in the background at all that
 // change.
-func newEndReader(source *watchsource.WatchSnapshotSource, view view, count func(watchsource.Batch)) *endReader {
+func newEndReader(source *watchsource.WatchSnapshotSource, view view, perApp bool, counts *endCounts) *endReader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &endReader{
-		source: source, view: view, count: count, stop: cancel, done: make(chan struct{}),
-		last: map[any]watchsource.Snapshot{},
+		source: source, view: view, perApp: perApp, counts: counts, stop: cancel, done: make(chan struct{}),
+		sight: sight{began: time.Now(), last: map[any]watchsource.Snapshot{}},
 	}
 	r.batches, r.name = view.batches(ctx)
 	next, stop := iter.Pull2(r.batches)
@@ -49,54 +49,114 @@ func newEndReader(source *watchsource.WatchSnapshotSource, view view, count func
 		}
 		stop()
 		r.readAgain(ctx)
+		r.forget()
 	}()
 	return r
 }
 
+// handle counts the new ends in a batch of an owner.
 func (r *endReader) handle(owner any, batch watchsource.Batch) {
-	r.appID = r.source.Status().AppID
-	if batch.Snapshot.Len() > 0 {
-		r.last[owner] = batch.Snapshot
-	} else {
-		delete(r.last, owner)
+	if r.appID == "" && batch.Snapshot.Complete() {
+		r.appID = r.source.Status().AppID
 	}
-	r.count(batch)
+	for _, change := range batch.Changes {
+		r.look(owner, change)
+	}
+	if batch.Missed > 0 {
+		r.countMissed(owner, batch)
+	}
+	r.sight.keep(owner, batch.Snapshot)
+}
+
+// look counts the end that a change shows, if the collector has seen the executor before, or if the
+// executor has not ended before the collector began.
+func (r *endReader) look(owner any, change watchsource.Change) {
+	switch {
+	case change.Ended:
+		if isSeen := r.sight.has(owner, change.After); isSeen || !r.sight.isOld(change.After) {
+			r.counts.addEnd(r.app(), change.After, isSeen)
+		}
+	case change.After.State == watchsource.Deleted:
+		r.lookAtDeparture(change)
+	}
+}
+
+// lookAtDeparture counts an executor that has left without an end. A pod that is no longer selected
+// exists, and has not ended.
+func (r *endReader) lookAtDeparture(change watchsource.Change) {
+	r.counts.depart(change.After)
+	if hadEnded := change.Before != nil && change.Before.State.Ended(); !hadEnded && change.Gone != watchsource.Unselected {
+		r.counts.addDeparture(r.app(), change.After.Reason)
+	}
+}
+
+// countMissed counts the executors that have left while the backlog of the reader was dropped. The
+// ends of those that it saw ended were counted, or are old.
+func (r *endReader) countMissed(owner any, batch watchsource.Batch) {
+	missed := batch.Missed
+	for e := range r.sight.last[owner].All() {
+		if contains(batch.Snapshot, &e) {
+			continue
+		}
+		r.counts.depart(&e)
+		if e.State.Ended() {
+			missed--
+		}
+	}
+	r.counts.addDepartures(r.app(), otherReason, max(missed, 0))
 }
 
 // readAgain reads after each further Start until ctx ends. The first batch of each owner then has
-// every executor, so the changes since the last batch are counted instead.
+// every executor.
 func (r *endReader) readAgain(ctx context.Context) {
-	for r.awaitStart(ctx) {
-		if r.source.Status().AppID != r.appID {
-			clear(r.last) // executors of another application have not left
+	for ended := time.Now(); r.awaitStart(ctx); ended = time.Now() {
+		if appID := r.source.Status().AppID; appID != r.appID {
+			r.forget() // executors of another application have not left
+			r.appID, r.sight.began = appID, ended
 		}
-		away := maps.Clone(r.last) // the owners without a batch since the Start
-		firstRound, seen := true, map[any]bool{}
+		r.sight.startAgain()
+		isShown := map[any]bool{}
 		for owner, batch := range r.batches {
-			if firstRound && (!batch.Full || seen[owner]) {
-				firstRound = false
-				r.handleAway(away)
+			if batch.Full && !isShown[owner] {
+				batch.Changes = r.sight.sinceStart(batch)
+			} else {
+				r.countAway()
 			}
-			if firstRound {
-				seen[owner] = true
-				delete(away, owner)
-				batch.Changes = r.changesTo(owner, batch)
-			}
+			isShown[owner] = true
 			r.handle(owner, batch)
+			if r.view.showsAtOnce() {
+				r.countAway()
+			}
 		}
-		if firstRound {
-			r.handleAway(away)
-		}
+		r.countAway()
 	}
 }
 
-// handleAway counts the executors of owners that have none after another Start.
-func (r *endReader) handleAway(owners map[any]watchsource.Snapshot) {
-	for owner := range owners {
-		var none watchsource.Batch
-		none.Changes = r.changesTo(owner, none)
-		r.handle(owner, none)
+// countAway counts the executors that have left between two Starts.
+func (r *endReader) countAway() {
+	for _, e := range r.sight.before {
+		gone := *e
+		gone.State = watchsource.Deleted
+		r.lookAtDeparture(watchsource.Change{Before: e, After: &gone, Gone: watchsource.Missed})
 	}
+	r.sight.before = nil
+}
+
+// forget forgets all executors.
+func (r *endReader) forget() {
+	for e := range r.sight.executors {
+		r.counts.depart(e)
+	}
+	clear(r.sight.last)
+	r.sight.before = nil
+}
+
+// app returns the label of the application, or "" if the collector adds them up.
+func (r *endReader) app() string {
+	if !r.perApp {
+		return ""
+	}
+	return r.appID
 }
 
 // awaitStart returns true once the view has the list of another Start, and false when ctx
@@ -114,37 +174,6 @@ func (r *endReader) awaitStart(ctx context.Context) bool {
 		}
 	}
 }
-
-// changesTo returns the changes from the last batch of an owner to a batch that shows every
-// executor.
-func (r *endReader) changesTo(owner any, batch watchsource.Batch) []watchsource.Change {
-	before := map[podKey]*watchsource.Executor{}
-	for e := range r.last[owner].All() {
-		before[keyOf(&e)] = &e
-	}
-	var changes []watchsource.Change
-	for _, change := range batch.Changes {
-		key := keyOf(change.After)
-		last := before[key]
-		ended := change.After.State.Ended() && (last == nil || !last.State.Ended())
-		changes = append(changes, watchsource.Change{Before: last, After: change.After, Ended: ended})
-		delete(before, key)
-	}
-	for _, e := range before {
-		gone := *e
-		gone.State = watchsource.Deleted
-		changes = append(changes, watchsource.Change{Before: e, After: &gone})
-	}
-	return changes
-}
-
-// A podKey identifies a pod. Fakes may give no UID.
-type podKey struct {
-	namespace, name string
-	uid             types.UID
-}
-
-func keyOf(e *watchsource.Executor) podKey { return podKey{e.Namespace, e.Name, e.UID} }
 
 // finish ends the reader, which first counts what waits for it.
 func (r *endReader) finish() {

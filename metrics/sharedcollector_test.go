@@ -25,7 +25,7 @@ func TestSharedCollector(t *testing.T) {
 		for _, id := range []string{"one", "two", "three"} {
 			createPod(server, id, id+"-exec")
 			apps[id] = newApplication(id, shared.Source)
-			collector.Add(apps[id].source, apps[id].store)
+			apps[id].addTo(t, collector)
 			apps[id].start(t)
 			setPhase(server, id+"-exec", corev1.PodRunning)
 		}
@@ -39,7 +39,7 @@ func TestSharedCollector(t *testing.T) {
 
 		server.Update("default", "two-exec", func(pod *corev1.Pod) { pod.Labels["x"] = "y" })
 		late := newApplication("late", shared.Source)
-		collector.Add(late.source, late.store)
+		late.addTo(t, collector)
 		late.start(t)
 		requireMetrics(t, collector, sharedText(2, 7, 1), "watchsource_executors", "watchsource_events_total", "watchsource_executor_ends_total")
 		if watching := value(t, collector, "watchsource_watching"); watching != 1 {
@@ -62,7 +62,7 @@ watchsource_executors{state="Succeeded"} 0
 watchsource_executors{state="Unknown"} 0
 `, events, running)
 	text += fmt.Sprintf(`
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{reason="Completed",state="Succeeded"} 0
 watchsource_executor_ends_total{reason="Error",state="Failed"} 0
@@ -82,12 +82,12 @@ func TestPerApplication(t *testing.T) {
 		for _, id := range []string{"one", "two"} {
 			createPod(server, id, id+"-exec")
 			a := newApplication(id, shared.Source)
-			collector.Add(a.source, a.store)
+			a.addTo(t, collector)
 			a.start(t)
 			end(server, id+"-exec", 1, "Error")
 		}
 		requireMetrics(t, collector, `
-# HELP watchsource_executor_ends_total Executors that have ended, by state and reason. Deleted: without an end.
+# HELP watchsource_executor_ends_total Executors that have ended since the collector began, by state and reason. Deleted: without an end.
 # TYPE watchsource_executor_ends_total counter
 watchsource_executor_ends_total{app="one",reason="Completed",state="Succeeded"} 0
 watchsource_executor_ends_total{app="one",reason="Error",state="Failed"} 1

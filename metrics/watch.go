@@ -30,10 +30,9 @@ func (c counts) since(last counts) counts {
 }
 
 // updateWatch adds what the sources have counted since the last update, and returns the
-// status with the latest contact. All sources of a shared watch count the same events, some
+// status with the latest contact, and the number of sources that are started. All sources of a shared watch count the same events, some
 // of them from a later Start. So the watch has the highest count.
-func (c *Collector) updateWatch() watchsource.Status {
-	var newest watchsource.Status
+func (c *Collector) updateWatch() (newest watchsource.Status, started int) {
 	var most counts
 	for _, m := range c.members {
 		status := m.source.Status()
@@ -48,6 +47,7 @@ func (c *Collector) updateWatch() watchsource.Status {
 		if stopped {
 			continue
 		}
+		started++
 		if newest.Phase == watchsource.Stopped || status.LastContact.After(newest.LastContact) {
 			newest = status
 		}
@@ -55,5 +55,5 @@ func (c *Collector) updateWatch() watchsource.Status {
 	for i := range c.total {
 		c.total[i] += most[i]
 	}
-	return newest
+	return newest, started
 }
