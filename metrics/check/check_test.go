@@ -5,13 +5,10 @@
 package check
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http/httptest"
-	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
-	"github.com/prometheus/prometheus/promql/parser"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -107,49 +103,6 @@ func TestAlerts(t *testing.T) {
 		command := exec.CommandContext(t.Context(), "go", append([]string{"tool", "promtool"}, arguments...)...)
 		if out, err := command.CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(arguments, " "), err, out)
-		}
-	}
-}
-
-// The queries of the dashboard can be parsed, and use metrics and labels that exist.
-func TestDashboard(t *testing.T) {
-	encoded, err := os.ReadFile("../dashboard.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(encoded, &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	known := metricNames(t)
-	used := map[string]bool{}
-	for _, panel := range dashboard.Panels {
-		for _, target := range panel.Targets {
-			query := strings.NewReplacer("$__rate_interval", "5m", "$instance", ".+").Replace(target.Expr)
-			expr, err := parser.NewParser(parser.Options{}).ParseExpr(query)
-			if err != nil {
-				t.Errorf("%s: %v", panel.Title, err)
-				continue
-			}
-			parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-				if selector, ok := node.(*parser.VectorSelector); ok {
-					used[selector.Name] = true
-					if !slices.Contains(known, selector.Name) {
-						t.Errorf("%s: there is no metric %s", panel.Title, selector.Name)
-					}
-				}
-				return nil
-			})
-		}
-	}
-	for _, name := range known {
-		if !used[name] {
-			t.Errorf("no panel shows %s, want one", name)
 		}
 	}
 }

@@ -10,6 +10,7 @@ replace (
 require (
 	github.com/executorpods/watchsource v0.0.0-00010101000000-000000000000
 	github.com/executorpods/watchsource/metrics v0.0.0-00010101000000-000000000000
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/prometheus v0.316.0
 	k8s.io/api v0.37.2
