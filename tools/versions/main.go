@@ -73,11 +73,11 @@ func (v versions) differences() []string {
 		if len(v[module]) < 2 {
 			continue
 		}
-		text := module + ":"
+		lines := []string{module + ":"}
 		for _, version := range slices.Sorted(maps.Keys(v[module])) {
-			text += fmt.Sprintf("\n  %s in %s", version, strings.Join(v[module][version], ", "))
+			lines = append(lines, fmt.Sprintf("  %s in %s", version, strings.Join(v[module][version], ", ")))
 		}
-		texts = append(texts, text)
+		texts = append(texts, strings.Join(lines, "\n"))
 	}
 	return texts
 }

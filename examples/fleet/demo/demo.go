@@ -112,14 +112,14 @@ func leaseClient(leases clienttesting.ObjectTracker, isCut func() bool) kubernet
 // observe prints a row of the table, and what has changed since the last one.
 func (d *demo) observe(at time.Duration) {
 	all := 0
-	row := fmt.Sprintf("%5s", at)
+	fmt.Fprintf(d.out, "%5s", at)
 	for _, replica := range d.replicas {
 		n := replica.Status().Applications
 		all += n
-		row += fmt.Sprintf("  %9d", n)
+		fmt.Fprintf(d.out, "  %9d", n)
 	}
 	handled, waiting := d.platform.ends()
-	fmt.Fprintf(d.out, "%s  %5d  %12d  %7d\n", row, all, handled, waiting)
+	fmt.Fprintf(d.out, "  %5d  %12d  %7d\n", all, handled, waiting)
 
 	switch {
 	case d.wasCut == 0:

@@ -29,20 +29,26 @@ func TestModulesAsDependencies(t *testing.T) {
 	if !found {
 		t.Fatal("the README has no section about modules")
 	}
-	imports := map[string]string{"the root, `watchtest`": "/watchtest", "`metrics`": "/metrics", "`kubectl`": "/kubectl/screen", "`controller`": "/controller"}
+	imports := map[string]string{
+		"the root, `watchtest`": "/watchtest",
+		"`metrics`":             "/metrics",
+		"`kubectl`":             "/kubectl/screen",
+		"`controller`":          "/controller",
+	}
 	rows := regexp.MustCompile("(?m)^\\| (.*`) \\| (`watchsource.*`) \\|$").FindAllStringSubmatch(section, -1)
 	if len(rows) != len(imports) {
 		t.Errorf("the table has %d rows, want %d", len(rows), len(imports))
 	}
 	for _, row := range rows {
 		t.Run(row[1], func(t *testing.T) {
-			commands := "go mod init example.com/program"
+			commands := []string{"go mod init example.com/program"}
 			for name := range strings.SplitSeq(row[2], ", ") {
 				path := strings.TrimPrefix(strings.Trim(name, "`"), "watchsource")
-				commands += fmt.Sprintf("\ngo mod edit -replace=%s%s='%s%s'", library, path, root, path)
+				commands = append(commands, fmt.Sprintf("go mod edit -replace=%s%s='%s%s'", library, path, root, path))
 			}
-			commands += fmt.Sprintf("\necho 'package main; import _ %q; func main() {}' >main.go", library+imports[row[1]])
-			shell(t, t.TempDir(), commands+"\ngo mod tidy\ngo list -deps >packages")
+			program := fmt.Sprintf("package main; import _ %q; func main() {}", library+imports[row[1]])
+			commands = append(commands, "echo '"+program+"' >main.go", "go mod tidy", "go list -deps >packages")
+			shell(t, t.TempDir(), strings.Join(commands, "\n"))
 		})
 	}
 

@@ -148,7 +148,8 @@ func (r *report) watched(status watchsource.Status, left int) {
 func (r *report) summary() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	text := r.prefix() + "summary\n"
+	var text strings.Builder // written at once, so that the lines of other applications are not in between
+	fmt.Fprintln(&text, r.prefix()+"summary")
 	for _, row := range []struct {
 		name  string
 		value any
@@ -162,9 +163,9 @@ func (r *report) summary() {
 		{"left behind", r.left},
 		{"the watch", describeWatch(r.watch)},
 	} {
-		text += fmt.Sprintf("        %-24s%v\n", row.name, row.value)
+		fmt.Fprintf(&text, "        %-24s%v\n", row.name, row.value)
 	}
-	fmt.Fprint(r.out, text) // at once, so that the lines of other applications are not in between
+	fmt.Fprint(r.out, text.String())
 }
 
 func describeWatch(status watchsource.Status) string {
