@@ -10,12 +10,13 @@ import (
 	"time"
 
 	uv "github.com/charmbracelet/ultraviolet"
+	"github.com/charmbracelet/x/ansi"
 )
 
 // A Frame is a screen of a recording.
 type Frame struct {
 	Screen  Screen
-	Caption string        // A line below the screen.
+	Caption string        // A line below the screen, which should not be longer than the screen's.
 	For     time.Duration // How long the frame is shown. It must be positive.
 }
 
@@ -79,7 +80,8 @@ func partsOf(frames []Frame, captionLine int) []*part {
 }
 
 func caption(text string, line int) string {
-	return fmt.Sprintf("<text x=\"%d\" y=\"%d\" class=\"bold\">%s</text>\n", margin, margin+line*cellHeight+fontSize, escaped(text))
+	caption := run{text: text, width: ansi.StringWidth(text), style: uv.Style{Attrs: uv.AttrBold}}
+	return caption.element(line)
 }
 
 func partName(i int) string { return "p" + strconv.Itoa(i) }

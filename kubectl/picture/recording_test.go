@@ -138,7 +138,7 @@ func (s svg) shown(t *testing.T, visible map[string]bool) []string {
 // want returns what a frame shows: its screen, and its caption below.
 func want(t *testing.T, frame picture.Frame) []string {
 	t.Helper()
-	all := append(parse(t, picture.SVG(frame.Screen, "")).strings(), "14|118||bold|"+frame.Caption)
+	all := append(parse(t, picture.SVG(frame.Screen, "")).strings(), "14.0|118||bold|"+frame.Caption)
 	slices.Sort(all)
 	return all
 }

@@ -30,6 +30,9 @@ type recording struct {
 func (r *recording) show(shown time.Duration, caption string) {
 	r.settle()
 	caption = time.Now().Format(time.TimeOnly) + "  " + caption
+	if len(caption) > r.emulator.Width() {
+		r.t.Errorf("the caption %q is longer than the lines of the screen", caption)
+	}
 	r.frames = append(r.frames, picture.Frame{Screen: picture.Copy(r.emulator), Caption: caption, For: shown})
 	fmt.Fprintf(&r.text, "%s%s, for %v\n\n", r.emulator, caption, shown)
 }
@@ -58,7 +61,7 @@ func TestOutage(t *testing.T) {
 		server.Strike(watchtest.Reset())
 		time.Sleep(3 * time.Second)
 		still := len(rec.frames)
-		rec.watch("The API server cannot be reached. The screen keeps the last view, and says why it is BLIND.")
+		rec.watch("The API server cannot be reached. The screen keeps the last view, and says why.")
 		endUnseen(c)
 		rec.show(4*time.Second, "Meanwhile three executors have ended, and others have taken their place.")
 
