@@ -124,8 +124,8 @@ func TestEndsDuringAnOutage(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				lift()
-				time.Sleep(2 * time.Minute) // with the next attempt in it
-				term.settle()
+				time.Sleep(2 * time.Minute) // with the next attempt in it, and not close to the end of a second
+				synctest.Wait()
 				if status := term.source.Status(); (status.Relists == 1) != expired || status.Resumes == 0 {
 					t.Fatalf("%d relists, %d resumes; want it to be %s", status.Relists, status.Resumes, name)
 				}
