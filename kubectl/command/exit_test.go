@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/klog/v2"
 )
 
 // A writerFunc is a writer.
@@ -105,11 +106,23 @@ func TestBrokenPipe(t *testing.T) {
 
 // The log of the library and of client-go is on stderr with -v only.
 func TestLog(t *testing.T) {
+	var other buffer // what klog writes without a logger
+	klog.LogToStderr(false)
+	klog.SetOutput(&other)
+	t.Cleanup(func() {
+		klog.SetOutput(os.Stderr)
+		klog.LogToStderr(true)
+	})
 	t.Setenv("KUBECONFIG", "/dev/null")
 	args := []string{"app-a", "-s", "http://127.0.0.1:1", "--request-timeout=100ms"}
 	_, _, silent := runCommand(t, args...)
 	if strings.Count(silent, "\n") != 1 || !strings.HasPrefix(silent, "error: ") {
 		t.Errorf("got %q, want the error only", silent)
+	}
+	klog.Error("an error of client-go")
+	klog.Flush()
+	if got := other.String(); got != "" {
+		t.Errorf("klog wrote %q, want nothing", got)
 	}
 	_, out, log := runCommand(t, append(args, "-v=8")...)
 	if out != "" || !strings.HasSuffix(log, silent) || !strings.Contains(log, `verb="GET" url="http://127.0.0.1:1`) {

@@ -143,12 +143,25 @@ func TestInCluster(t *testing.T) {
 // --request-timeout bounds the wait for the first view. As the timeout of the client it would end
 // each watch.
 func TestRequestTimeout(t *testing.T) {
+	t.Setenv("KUBECONFIG", "/dev/null")
+	o := newOptions(genericiooptions.IOStreams{})
+	if err := o.command().ParseFlags([]string{"--request-timeout=7s", "-s", "http://127.0.0.1:1"}); err != nil {
+		t.Fatal(err)
+	}
+	target, err := o.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, ok := target.client.CoreV1().RESTClient().(*rest.RESTClient)
+	if !ok || client.Client.Timeout != 0 || target.startTimeout != 7*time.Second {
+		t.Errorf("got the timeout %s of the start and the client %+v, want 7s and no timeout", target.startTimeout, client)
+	}
+
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	t.Setenv("KUBECONFIG", "/dev/null")
 	code, _, errOut := runCommand(t, "app-a", "--request-timeout=50ms", "-s", "http://"+silent.Addr().String())
 	if code != exitError || !strings.Contains(errOut, "50ms") {
 		t.Errorf("code %d and %q, want %d and the time in the error", code, errOut, exitError)

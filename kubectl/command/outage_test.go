@@ -3,6 +3,7 @@
 package command
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 func TestOutage(t *testing.T) {
 	for _, args := range []string{"app-a -w", "-A -w -o json", "app-a --until-ended", "app-a --until-ended -w"} {
 		t.Run(args, func(t *testing.T) {
+			log := captureLog(t)
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()
 				server.Create(pod("jobs", "app-a", 1, running))
@@ -35,8 +37,20 @@ func TestOutage(t *testing.T) {
 				c.cancel()
 				<-c.done
 			})
+			if got := log.String(); got != "" {
+				t.Errorf("got the log %q, want none", got)
+			}
 		})
 	}
+}
+
+// captureLog returns what the default logger of the library writes until the end of the test.
+func captureLog(t *testing.T) *buffer {
+	t.Helper()
+	log, before := new(buffer), slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	return log
 }
 
 // outage makes the watch fail for ten minutes.
@@ -88,6 +102,27 @@ func TestOutageText(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := c.errOut.String(); !strings.Contains(got, "^[]0;owned") || strings.ContainsAny(got, "\x1b\u009b\u202e\x07") {
 			t.Errorf("got %q, want the error without escape sequences", got)
+		}
+		c.cancel()
+		<-c.done
+	})
+}
+
+// A server that accepts requests and sends nothing is an outage too.
+func TestOutageOfASilentServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		c := startCall(t, server, "app-a", "-w")
+		lift := server.Inject(watchtest.Fault{Do: watchtest.Silence()})
+		server.Strike(watchtest.Silence())
+		time.Sleep(10 * time.Minute)
+		if got := c.errOut.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "  The watch is lost: ") {
+			t.Errorf("got %q, want one line", got)
+		}
+		lift()
+		time.Sleep(time.Hour)
+		if got := c.errOut.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "  The watch is back after ") {
+			t.Errorf("got %q, want one more line", got)
 		}
 		c.cancel()
 		<-c.done

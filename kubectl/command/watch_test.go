@@ -58,6 +58,10 @@ func TestWatch(t *testing.T) {
 			t.Errorf("-w -o json: got %q, want %q", states, want)
 		}
 
+		if got := strings.Count(objects.out.String(), "\n"); got != len(states) {
+			t.Errorf("-w -o json: got %d lines for %d objects, want one for each", got, len(states))
+		}
+
 		lines.cancel()
 		if err := <-lines.done; err != nil {
 			t.Errorf("after the end of the context: err = %v, want nil", err)
