@@ -14,12 +14,8 @@ import (
 	"github.com/executorpods/watchsource/kubectl/application"
 )
 
-const (
-	// outageInterval is the time between two looks at the state of the watch.
-	outageInterval = time.Second
-	// maxSilence is how long the API server may send nothing before the watch counts as lost.
-	maxSilence = 3 * time.Minute
-)
+// outageInterval is the time between two looks at the state of the watch.
+const outageInterval = time.Second
 
 // reportOutages prints a line to stderr when the watch is lost, and another when it is back. The
 // returned function ends it, and waits until it has ended.
@@ -29,7 +25,7 @@ func (o *options) reportOutages(ctx context.Context, source *watchsource.WatchSn
 	running.Go(func() {
 		var lost time.Time // zero while the watch is not lost
 		for sleep.For(ctx, outageInterval) {
-			now, err := time.Now(), whyLost(source)
+			now, err := time.Now(), application.WhyBlind(source, source.Status())
 			switch {
 			case err != nil && lost.IsZero():
 				lost = now
@@ -47,12 +43,4 @@ func (o *options) reportOutages(ctx context.Context, source *watchsource.WatchSn
 		cancel()
 		running.Wait()
 	}
-}
-
-// whyLost returns why the view may be out of date, or nil.
-func whyLost(source *watchsource.WatchSnapshotSource) error {
-	if status := source.Status(); status.Phase == watchsource.Retrying && status.Err != nil {
-		return status.Err
-	}
-	return source.Healthy(maxSilence)
 }

@@ -111,12 +111,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 func (m *model) observe() {
 	m.now = time.Now()
 	m.status = m.config.Source.Status()
-	switch {
-	case m.status.Phase == watchsource.Retrying && m.status.Err != nil:
-		m.blind = m.status.Err
-	default:
-		m.blind = m.config.Source.Healthy(maxSilence)
-	}
+	m.blind = application.WhyBlind(m.config.Source, m.status)
 	m.interruption.observe(m.now, m.status, m.blind == nil)
 }
 

@@ -29,8 +29,6 @@ const (
 	// maxBatches bounds the batches that wait for a message. Each application has its own batch, and
 	// a message costs a frame.
 	maxBatches = 1024
-	// maxSilence is how long the API server may send nothing before the view counts as blind.
-	maxSilence = 3 * time.Minute
 )
 
 // A Config has what a screen shows.

@@ -12,6 +12,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/exp/golden"
+	"github.com/executorpods/watchsource/kubectl/application"
 	"github.com/executorpods/watchsource/watchtest"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -95,7 +96,7 @@ func TestBlindWhenSilent(t *testing.T) {
 		term := open(t, server, testApp, 80, 24)
 		server.Inject(watchtest.Fault{Do: watchtest.Silence()})
 		server.Strike(watchtest.Silence())
-		time.Sleep(maxSilence + time.Minute)
+		time.Sleep(application.MaxSilence + time.Minute)
 		term.require("BLIND")
 	})
 }

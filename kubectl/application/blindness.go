@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package application
+
+import (
+	"time"
+
+	"github.com/executorpods/watchsource"
+)
+
+// MaxSilence is how long the API server may send nothing before a view may be out of date.
+const MaxSilence = 3 * time.Minute
+
+// WhyBlind returns why the view of a source may be out of date, or nil. The status is one that the
+// source has returned now.
+func WhyBlind(source *watchsource.WatchSnapshotSource, status watchsource.Status) error {
+	if status.Phase == watchsource.Retrying && status.Err != nil {
+		return status.Err
+	}
+	return source.Healthy(MaxSilence)
+}
