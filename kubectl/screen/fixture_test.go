@@ -106,7 +106,7 @@ func openIn(t *testing.T, server *watchtest.Server, namespace, appID string, wid
 // namespace or, if that is empty, in all.
 func startSource(t *testing.T, server *watchtest.Server, namespace, appID string) (*watchsource.WatchSnapshotSource, *application.Store) {
 	t.Helper()
-	store := application.NewStore(appID)
+	store := application.NewStore(appID, watchsource.WithLogger(logr.Discard()))
 	opts := []watchsource.Option{watchsource.WithLogger(logr.Discard())}
 	if namespace != "" {
 		opts = append(opts, watchsource.WithNamespace(namespace))
@@ -126,6 +126,13 @@ func startSource(t *testing.T, server *watchtest.Server, namespace, appID string
 	}
 	t.Cleanup(source.Stop)
 	return source, store
+}
+
+// stop ends the program, and returns its model to draw it at any size.
+func (t *terminal) stop() *model {
+	t.cancel()
+	<-t.done
+	return t.model
 }
 
 // settleTime is how long settle takes. It is no multiple of the time of a frame, so that no frame

@@ -192,14 +192,18 @@ func bar(width, running, pending, all int) string {
 
 // rule returns the line below the totals. It names the parts that the tables leave out of names.
 func (m *model) rule() string {
-	line := strings.Repeat("─", m.width)
 	var parts []string
 	for _, names := range [][2]string{{"pods", "POD"}, {"nodes", "NODE"}} {
 		if c := m.layout.common[names[1]]; c != nil && c.summary() != "" {
-			parts = append(parts, names[0]+" "+cutMiddle(c.summary(), m.width/2-12))
+			parts = append(parts, names[0]+" "+c.summary())
 		}
 	}
+	line := strings.Repeat("─", m.width)
 	if len(parts) > 0 {
+		limit := (m.width - 8) / len(parts)
+		for i, part := range parts {
+			parts[i] = cutMiddle(part, limit)
+		}
 		line = "── " + strings.Join(parts, "  ") + " " + line
 	}
 	return styles.rule.Render(ansi.Truncate(line, m.width, ""))

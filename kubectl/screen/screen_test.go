@@ -18,9 +18,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// The screen at three sizes. To update the files, run the test with -update.
+// The screen at four sizes. To update the files, run the test with -update.
 func TestGolden(t *testing.T) {
-	for _, size := range [][2]int{{80, 24}, {120, 40}, {40, 10}} {
+	for _, size := range [][2]int{{80, 24}, {120, 40}, {40, 10}, {200, 50}} {
 		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := watchtest.NewServer()

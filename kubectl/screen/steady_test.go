@@ -71,6 +71,7 @@ func TestSteadyWhenOneFails(t *testing.T) {
 		term := open(t, server, testApp, 80, 24)
 		c := cluster{server, testApp}
 		c.create(1, 12)
+		term.settle()
 		c.run(1, 12)
 		term.settle()
 		words := []string{"rv ", " running ", "pending", "terminating"}
@@ -80,7 +81,7 @@ func TestSteadyWhenOneFails(t *testing.T) {
 		}
 		c.delete(1, 2, 3, 4)
 		term.settle()
-		term.require(" 8 running  0 pending", "✗ 4 failed", " 8 of  8 running")
+		term.require(" 8 running   0 pending", "✗ 4 failed", " 8 of  8 running")
 		if got := places(term.emulator.String(), words...); got != want {
 			t.Errorf("got %s\nwant %s\n%s", got, want, term.emulator.String())
 		}

@@ -25,7 +25,7 @@ func (m *model) watchFields() [][2]string {
 		{"at", m.lastErrorAt()},
 		{"version", application.Printable(s.ResourceVersion)},
 		{"decoder", application.Printable(s.Decoder)},
-		{"lists", fmt.Sprintf("%d, %d of them after the first", s.Lists, s.Relists)},
+		{"lists", fmt.Sprintf("%d, %d after the first", s.Lists, s.Relists)},
 		{"resumes", fmt.Sprint(s.Resumes)},
 		{"stalls", fmt.Sprint(s.Stalls)},
 		{"errors", fmt.Sprint(s.Errors)},

@@ -29,8 +29,14 @@ type terminal struct {
 // openTerminal starts a shell with job control, in which kubectl-executors is a command.
 func openTerminal(t *testing.T, width, height int) *terminal {
 	t.Helper()
+	return startIn(t, width, height, "bash", "--norc", "--noprofile", "-i")
+}
+
+// startIn starts a command as the leader of the session of a terminal, in which kubectl-executors is one, too.
+func startIn(t *testing.T, width, height int, name string, args ...string) *terminal {
+	t.Helper()
 	bin := filepath.Dir(program)
-	shell := exec.CommandContext(t.Context(), "bash", "--norc", "--noprofile", "-i")
+	shell := exec.CommandContext(t.Context(), name, args...)
 	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TERM=xterm-256color", "PS1=ready> ", "KUBECONFIG=/dev/null")
 	file, err := pty.StartWithSize(shell, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
 	if err != nil {

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"testing"
+)
+
+const (
+	ctrlZ         = "\x1a"
+	cannotSuspend = "cannot suspend: no job control here"
+)
+
+// Where no shell could continue the program, Ctrl-Z says so, and the program goes on.
+func TestSuspendWithoutJobControl(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		args []string
+	}{
+		{"leader of the session", []string{program, "-demo"}}, // as a window of tmux, ssh -t, or PID 1
+		{"child of a shell", []string{"sh", "-c", "kubectl-executors -demo; exit"}},
+		{"grandchild of a shell", []string{"sh", "-c", "sh -c 'kubectl-executors -demo; exit'; exit"}},
+		{"shell with set +m", []string{"bash", "--norc", "--noprofile", "-ic", "set +m; kubectl-executors -demo; exit"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			term := startIn(t, 80, 24, row.args[0], row.args[1:]...)
+			term.wait(true, "LIVE", "q quit")
+			term.send(ctrlZ)
+			term.wait(true, "LIVE", cannotSuspend)
+			term.wait(true, "LIVE", "q quit") // the notice goes, the ages go on
+			term.send("?")
+			term.wait(true, "move the cursor")
+			term.send("q")
+			term.wait(false)
+		})
+	}
+}
+
+// A shell with job control suspends its job, whatever runs the program in it.
+func TestSuspendInJob(t *testing.T) {
+	term := openTerminal(t, 80, 24)
+	term.wait(false, "ready>")
+	for _, command := range []string{"sh -c 'kubectl-executors -demo; exit'", "env -u A kubectl-executors -demo"} {
+		term.send("clear; " + command + "\n")
+		term.wait(true, "LIVE", "q quit")
+		term.send(ctrlZ)
+		term.wait(false, "Stopped", "ready>")
+		term.send("fg\n")
+		term.wait(true, "LIVE", "q quit")
+		term.send("q")
+		term.wait(false, "ready>")
+	}
+}
