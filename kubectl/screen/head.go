@@ -104,7 +104,8 @@ func (m *model) runningAndAge() string {
 	if a := m.app.Age(m.now); a > 0 {
 		age = duration.HumanDuration(a)
 	}
-	running, all := m.number("running", m.app.Count(watchsource.Running)), m.number("executors", m.app.Rows.Total())
+	all := m.number("executors", m.app.Rows.Total())
+	running := m.number("executors", m.app.Count(watchsource.Running))
 	return fmt.Sprintf("%s of %s running  %*s", running, all, ageWidth, age)
 }
 
@@ -142,8 +143,8 @@ func (m *model) totals() string {
 		return m.applicationTotals()
 	}
 	running, pending := m.app.Count(watchsource.Running), m.app.Count(watchsource.Pending)
-	text := m.fitting(m.failed(m.app.Ends.Failed()), m.number("running", running)+" running",
-		m.number("pending", pending)+" pending", m.number("terminating", m.app.Terminating())+" terminating")
+	text := m.fitting(m.failed(m.app.Ends.Failed()), m.number("executors", running)+" running",
+		m.number("executors", pending)+" pending", m.number("executors", m.app.Terminating())+" terminating")
 	barWidth := min(46, m.width-ansi.StringWidth(text)-5)
 	if barWidth < 8 {
 		return " " + text
