@@ -83,7 +83,7 @@ func TestShorten(t *testing.T) {
 	}
 }
 
-// A column grows up to its limit and never shrinks, and what is left out of names becomes less.
+// A column grows up to its limit and never shrinks, and the parts that are left out of names become shorter.
 func TestColumnsDoNotShrink(t *testing.T) {
 	l := newLayout()
 	for _, step := range []struct {

@@ -17,8 +17,8 @@ type notice struct {
 	until time.Time
 }
 
-// suspend stops the program like any other at Ctrl-Z. If nobody could continue it, it does not: the
-// system would not stop it, and Bubble Tea would wait for a SIGCONT for ever.
+// suspend stops the program like any other at Ctrl-Z. Without a shell that can
+// continue it the system does not stop it, and Bubble Tea would wait for a SIGCONT for ever.
 func (m *model) suspend() tea.Cmd {
 	if m.suspendable() {
 		return tea.Suspend

@@ -12,7 +12,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// A program that nobody could continue shows a notice for a while. Others are suspended.
+// A program that no shell can continue shows a notice for a while. Others are suspended.
 func TestSuspend(t *testing.T) {
 	const text = "cannot suspend: no job control here"
 	for _, suspendable := range []bool{false, true} {

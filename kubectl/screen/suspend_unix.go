@@ -17,8 +17,8 @@ func suspendable() bool {
 }
 
 // continuable reports whether a process in the session of self, but of another process group, waits for
-// the group of self. A shell with job control does: it gives each job a group. Without one the group
-// is that of the session's leader, or is orphaned, and the system does not stop it for SIGTSTP.
+// the group of self. A shell with job control does: it gives each job a group. Without one the
+// session's leader is in the group, or the group is orphaned, and the system does not stop it for SIGTSTP.
 func continuable(self, parent process) bool {
 	return self.id != 1 && self.group != self.session && parent.session == self.session
 }
