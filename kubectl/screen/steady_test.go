@@ -19,8 +19,8 @@ func places(screen string, words ...string) string {
 	var found []string
 	for y, line := range strings.Split(screen, "\n") {
 		for _, word := range words {
-			if at := strings.Index(line, word); at >= 0 {
-				found = append(found, fmt.Sprintf("%s %d:%d", word, y, ansi.StringWidth(line[:at])))
+			if before, _, ok := strings.Cut(line, word); ok {
+				found = append(found, fmt.Sprintf("%s %d:%d", word, y, ansi.StringWidth(before)))
 			}
 		}
 		if y == 1 {
