@@ -80,6 +80,19 @@ func TestGuarantee7LostStoreIsNotHealthy(t *testing.T) {
 	}
 }
 
+// The error of Healthy is for people: it has no nanoseconds.
+func TestHealthyRoundsTheSilence(t *testing.T) {
+	eachInBubble(t, func(t *testing.T, newSource modeltest.NewSource) {
+		env := newEnv(t, newSource)
+		env.start()
+		time.Sleep(1_234_567_891 * time.Nanosecond)
+		const want = "watchsource: nothing heard from the API server for 1.2s"
+		if err := env.source.Healthy(time.Second); err == nil || err.Error() != want {
+			t.Errorf("Healthy = %v, want %q", err, want)
+		}
+	})
+}
+
 // liveCluster advances the version of a server every ten seconds while it is true, as the leases
 // of nodes and components do.
 func liveCluster(t *testing.T, server *watchtest.Server) *atomic.Bool {

@@ -91,14 +91,14 @@ func (s Status) healthy(maxSilence time.Duration, about string) error {
 		heard = s.Since // of the start
 	}
 	silence := time.Since(heard)
-	switch {
-	case silence <= maxSilence:
+	if silence <= maxSilence {
 		return nil
-	case s.Err == nil:
-		return fmt.Errorf("watchsource: nothing heard from the API server%s for %v", about, silence)
-	default:
-		return fmt.Errorf("watchsource: nothing heard from the API server%s for %v: %w", about, silence, s.Err)
 	}
+	text := fmt.Sprintf("watchsource: nothing heard from the API server%s for %v", about, silence.Round(100*time.Millisecond))
+	if s.Err == nil {
+		return errors.New(text)
+	}
+	return fmt.Errorf("%s: %w", text, s.Err)
 }
 
 // together returns the status of several watches together. It is Watching if all are, and Retrying if
