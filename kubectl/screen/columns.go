@@ -115,8 +115,10 @@ func endColumns(width int) []column {
 			named("ID", 6, 20), fixed("CAUSE", min(max(width/4, 30), 48)), fixed("LIVED", 7),
 			nodes(min(width/8, 30), width/6), growing("ENDED", 9, endedWidth), fixed("POD", 8), rest("MESSAGE"),
 		}
-	case width >= 60:
+	case width >= 80:
 		return []column{named("ID", 6, 12), fixed("CAUSE", 28), fixed("LIVED", 6), nodes(14, width/5), growing("ENDED", 9, endedWidth), rest("POD")}
+	case width >= 60:
+		return []column{named("ID", 6, 12), fixed("CAUSE", min(width-41, 28)), fixed("LIVED", 6), growing("ENDED", 9, endedWidth), rest("POD")}
 	default:
 		return []column{named("ID", 5, 10), growing("ENDED", 9, endedWidth), rest("CAUSE")}
 	}
