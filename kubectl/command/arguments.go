@@ -4,6 +4,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/executorpods/watchsource/kubectl/demo"
 	"github.com/spf13/pflag"
@@ -56,6 +57,10 @@ func (o *options) checkWays(flags *pflag.FlagSet) error {
 		return usagef("--exit-status needs --until-ended")
 	case flags.Changed("settle") && !o.untilEnded:
 		return usagef("--settle needs --until-ended")
+	case o.untilEnded && o.output != "" && !o.watch:
+		return usagef("--until-ended prints changes only, with -w: -o needs -w too")
+	case flags.Changed("executor-container") && (len(o.containers) == 0 || slices.Contains(o.containers, "")):
+		return usagef("--executor-container has an empty name")
 	case o.settle < 0:
 		return usagef("--settle must not be negative, as %s is", o.settle)
 	case o.verbosity < 0:

@@ -87,7 +87,9 @@ func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 }
 
 func newOptions(streams genericiooptions.IOStreams) *options {
-	return &options{streams: streams, config: genericclioptions.NewConfigFlags(true), inCluster: rest.InClusterConfig}
+	config := genericclioptions.NewConfigFlags(true)
+	config.CacheDir = nil // no flag: it is for discovery, which this command does not need
+	return &options{streams: streams, config: config, inCluster: rest.InClusterConfig}
 }
 
 // longFlags turns -demo into --demo, because Go's own tools have one dash.
