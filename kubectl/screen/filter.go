@@ -39,7 +39,7 @@ func (m *model) editFilter(key tea.KeyPressMsg) {
 	filter := *m.currentFilter()
 	switch key.String() {
 	case "enter":
-		m.filtering = false
+		m.keepFilter()
 	case "esc":
 		m.filtering = false
 		m.setFilter("")
@@ -57,6 +57,14 @@ func (m *model) editFilter(key tea.KeyPressMsg) {
 		m.setFilter(withoutLastWord(filter))
 	default:
 		m.setFilter(filter + key.Text)
+	}
+}
+
+// keepFilter ends the editing. The user has seen the row under the cursor, which keeps that row from now on.
+func (m *model) keepFilter() {
+	m.filtering = false
+	if *m.currentFilter() != "" && m.list().Len() > 0 {
+		m.move(0)
 	}
 }
 

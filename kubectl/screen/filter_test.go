@@ -107,6 +107,12 @@ func TestCursorInAFilter(t *testing.T) {
 		term.require(" ▸ 24    Running")
 		term.press(escape)
 		term.require(" ▸ 24    Running", "of 60")
+		term.press("/", "n", "o", "d", "e", "-", "3")
+		term.require(" ▸ 2     Running", "7 of 60")
+		term.press(enter, escape) // the user has found the row, and wants to see it among the others
+		term.require(" ▸ 2     Running", "of 60")
+		term.press("/", "z", enter, escape) // nothing was found
+		term.require(" ▸ 1     Running", "of 60")
 	})
 }
 
