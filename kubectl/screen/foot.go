@@ -47,19 +47,28 @@ func (m *model) listHints() hints {
 	if filter := *m.currentFilter(); filter != "" {
 		keys[0] = hint{"filter: " + ansi.Truncate(application.Printable(filter), maxShownFilter, "…"), 0}
 	}
+	if m.list().Len() > 0 {
+		keys = append(keys, hint{"enter " + m.enterHint(), 5})
+	}
 	switch {
-	case m.page == applications:
-		keys = append(keys, hint{"enter executors", 5})
+	case !m.hasEnds():
 	case m.ends:
-		keys = append(keys, hint{"enter details", 5}, hint{"tab executors", 6})
+		keys = append(keys, hint{"tab executors", 6})
 	default:
-		keys = append(keys, hint{"enter details", 5}, hint{"tab ends", 6})
+		keys = append(keys, hint{"tab ends", 6})
 	}
 	keys = append(keys, hint{"? help", 2})
 	if m.hasApplications() {
 		keys = append(keys, hint{"a applications", 7})
 	}
 	return keys
+}
+
+func (m *model) enterHint() string {
+	if m.app == nil {
+		return "executors"
+	}
+	return "details"
 }
 
 // filterLine returns the filter while it is edited, with the number of rows that pass it.

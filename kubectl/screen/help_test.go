@@ -123,3 +123,29 @@ func TestDetailsScroll(t *testing.T) {
 		term.require("executor      1")
 	})
 }
+
+// The last line has no key that does nothing.
+func TestHintsOfKeysThatDoSomething(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		term := open(t, server, "", 80, 24)
+		term.requireNot("enter executors")
+		c := cluster{server, testApp}
+		c.create(1, 1)
+		c.run(1, 1)
+		term.settle()
+		term.require("enter executors")
+		term.press(enter)
+		term.require("enter details   ? help")
+		term.requireNot("tab ends")
+		c.end(1, 0, "Completed")
+		term.settle()
+		term.require("tab ends")
+		term.requireNot("enter details")
+		term.press(tab)
+		term.require("enter details   tab executors")
+		term.press("/", "z", enter)
+		term.require("filter: z", "tab executors")
+		term.requireNot("enter details")
+	})
+}

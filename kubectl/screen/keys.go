@@ -73,7 +73,7 @@ func (m *model) listBindings() []binding {
 	} else {
 		all = append(all, binding{"enter", m.whatEnterOpens(), map[string]func(){"enter": m.enter}})
 	}
-	if m.app != nil && (m.ends || m.app.Ends.Total() > 0) {
+	if m.hasEnds() {
 		all = append(all, binding{"tab", "go to the ends and back", map[string]func(){"tab": m.switchTable}})
 	}
 	all = append(all,

@@ -54,6 +54,9 @@ func (m *model) move(n int) {
 	}
 }
 
+// hasEnds reports whether there is a table of ends to go to, or from.
+func (m *model) hasEnds() bool { return m.app != nil && (m.ends || m.app.Ends.Total() > 0) }
+
 // switchTable goes from the executors to the ends, or back.
 func (m *model) switchTable() {
 	m.ends = !m.ends
