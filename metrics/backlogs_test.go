@@ -123,3 +123,32 @@ func TestEndsOfADroppedBacklog(t *testing.T) {
 		t.Errorf("ends %s, want %s", got, want)
 	}
 }
+
+// A reader that never continues does not hide those that lag later, at the same line of code.
+func TestDropsOfSeveralSources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		shared := watchsource.NewSharedWatch(server.Client())
+		collector := metrics.NewSharedCollector()
+		defer collector.Close()
+		blocked := make(chan struct{})
+		defer close(blocked)
+		for i, id := range []string{"one", "two"} {
+			a := newApplication(id, shared.Source, watchsource.WithBacklogLimit(3))
+			a.addTo(t, collector)
+			a.start(t)
+			go func() {
+				for range a.store.Batches(t.Context(), 0) {
+					<-blocked
+				}
+			}()
+			synctest.Wait()
+			for i := range 6 {
+				createPod(server, id, fmt.Sprint(id, "-", i))
+			}
+			if got := value(t, collector, "watchsource_backlog_dropped_total"); got != float64(i+1) {
+				t.Errorf("dropped %v, want %d", got, i+1)
+			}
+		}
+	})
+}

@@ -25,9 +25,9 @@ type Collector struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	members  map[*watchsource.WatchSnapshotSource]*member
-	added    bool                // a source was added
-	total    counts              // of the watch
-	backlogs map[string]*backlog // by reader
+	added    bool              // a source was added
+	totals   map[string]counts // of the watch, by its label app
+	backlogs map[backlogLabels]*backlog
 }
 
 // A member is a source and the view that it feeds.
@@ -39,13 +39,17 @@ type member struct {
 	// When last looked at.
 	counted counts
 	stopped bool
+	stops   int64
+	dropped map[string]int // how many readers have a dropped backlog, by their lines of code
 }
+
+// backlogLabels are the labels of a backlog.
+type backlogLabels struct{ app, reader string }
 
 // A backlog adds up the readers at one line of code.
 type backlog struct {
 	changes int
-	drops   float64 // how often its backlog was found dropped
-	dropped bool    // when last looked at
+	drops   float64 // how often a backlog was found dropped
 }
 
 // An Option changes what a [Collector] collects.
@@ -84,7 +88,8 @@ func newCollector(shared bool, options []Option) *Collector {
 	c := &Collector{
 		shared:   shared,
 		members:  map[*watchsource.WatchSnapshotSource]*member{},
-		backlogs: map[string]*backlog{},
+		totals:   map[string]counts{},
+		backlogs: map[backlogLabels]*backlog{},
 	}
 	for _, option := range options {
 		option(c)
@@ -119,7 +124,8 @@ func (c *Collector) add(source *watchsource.WatchSnapshotSource, store watchsour
 	m := &member{source: source, view: view}
 	if c.added {
 		// The total has the events of the watch so far.
-		m.counted = countsOf(source.Status())
+		status := source.Status()
+		m.counted, m.stopped = countsOf(status), status.Phase == watchsource.Stopped
 	}
 	c.added = true
 	c.members[source] = m
@@ -217,60 +223,72 @@ func (c *Collector) collectExecutors(out chan<- prometheus.Metric) {
 // Without that, Prometheus's function increase would miss the first of them.
 func (c *Collector) collectEnds(out chan<- prometheus.Metric) {
 	ends := c.ends.read()
+	if !c.perApp {
+		addUsual(ends, "")
+	}
 	for _, m := range c.members {
-		app := c.appOf(m.source)
-		for _, usual := range usualEnds {
-			labels := endLabels{app, usual.state, usual.reason}
-			ends[labels] += 0
-		}
+		addUsual(ends, c.appOf(m.source))
 	}
 	for labels, n := range ends {
 		out <- counter(c.metrics.ends, n, c.labels(labels.app, labels.state, labels.reason)...)
 	}
 }
 
+func addUsual(ends map[endLabels]float64, app string) {
+	for _, usual := range usualEnds {
+		ends[endLabels{app, usual.state, usual.reason}] += 0
+	}
+}
+
 // collectBacklogs keeps the readers that it has seen, so that no time series ends.
 func (c *Collector) collectBacklogs(out chan<- prometheus.Metric) {
 	c.readBacklogs()
-	for reader, b := range c.backlogs {
-		out <- gauge(c.metrics.backlog, float64(b.changes), c.watchLabels(reader)...)
-		out <- counter(c.metrics.drops, b.drops, c.watchLabels(reader)...)
+	for labels, b := range c.backlogs {
+		out <- gauge(c.metrics.backlog, float64(b.changes), c.watchLabels(labels.app, labels.reader)...)
+		out <- counter(c.metrics.drops, b.drops, c.watchLabels(labels.app, labels.reader)...)
 	}
 }
 
 // readBacklogs updates the backlogs of all readers except its own.
 func (c *Collector) readBacklogs() {
-	dropped := map[string]bool{}
 	for _, b := range c.backlogs {
 		b.changes = 0
 	}
+	app := c.watchApp()
 	for _, m := range c.members {
+		dropped := map[string]int{}
 		for _, waiting := range m.view.Backlogs() {
 			if waiting.Reader == m.ends.name {
 				continue
 			}
-			b := c.backlogs[waiting.Reader]
-			if b == nil {
-				b = &backlog{}
-				c.backlogs[waiting.Reader] = b
-			}
+			b := c.backlogOf(backlogLabels{app, waiting.Reader})
 			b.changes += waiting.Changes
-			dropped[waiting.Reader] = dropped[waiting.Reader] || waiting.Dropped
+			if waiting.Dropped {
+				dropped[waiting.Reader]++
+			}
 		}
-	}
-	for reader, b := range c.backlogs {
-		if dropped[reader] && !b.dropped {
-			b.drops++
+		for reader, n := range dropped {
+			c.backlogOf(backlogLabels{app, reader}).drops += float64(max(n-m.dropped[reader], 0))
 		}
-		b.dropped = dropped[reader]
+		m.dropped = dropped
 	}
+}
+
+// backlogOf returns the backlog with some labels.
+func (c *Collector) backlogOf(labels backlogLabels) *backlog {
+	if c.backlogs[labels] == nil {
+		c.backlogs[labels] = &backlog{}
+	}
+	return c.backlogs[labels]
 }
 
 func (c *Collector) collectWatch(out chan<- prometheus.Metric) {
 	status, started := c.updateWatch()
-	labels := c.watchLabels()
-	for i, count := range c.total {
-		out <- counter(c.metrics.counts[i], count, labels...)
+	labels := c.watchLabels(c.watchApp())
+	for app, total := range c.totals {
+		for i, count := range total {
+			out <- counter(c.metrics.counts[i], count, c.watchLabels(app)...)
+		}
 	}
 	watching := 0.0
 	if status.Phase == watchsource.Watching {
@@ -285,7 +303,7 @@ func (c *Collector) collectWatch(out chan<- prometheus.Metric) {
 		out <- gauge(c.metrics.verified, seconds(status.LastVerification), labels...)
 	}
 	if status.Decoder != "" {
-		out <- gauge(c.metrics.decoder, 1, c.watchLabels(status.Decoder)...)
+		out <- gauge(c.metrics.decoder, 1, c.watchLabels(c.watchApp(), status.Decoder)...)
 	}
 }
 
@@ -305,13 +323,20 @@ func (c *Collector) labels(app string, values ...string) []string {
 	return values
 }
 
-// watchLabels are labels of a metric of the watch.
-func (c *Collector) watchLabels(values ...string) []string {
-	if c.perApp && !c.shared {
+// watchApp returns the label app of the metrics of the watch, or "" if they have none.
+func (c *Collector) watchApp() string {
+	if !c.shared {
 		for _, m := range c.members {
-			return append(values, c.appOf(m.source))
+			return c.appOf(m.source)
 		}
-		return append(values, "")
+	}
+	return ""
+}
+
+// watchLabels are labels of a metric of the watch.
+func (c *Collector) watchLabels(app string, values ...string) []string {
+	if c.perApp && !c.shared {
+		return append(values, app)
 	}
 	return values
 }

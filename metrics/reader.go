@@ -3,8 +3,10 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/executorpods/watchsource"
@@ -23,7 +25,12 @@ type endReader struct {
 	stop    context.CancelFunc
 	done    chan struct{}
 
-	// Owned by newEndReader, then by the goroutine of run.
+	// stops counts how often the source was found stopped.
+	stops atomic.Int64
+
+	// Owned by newEndReader, then by the goroutine that reads.
+
+	// appID is the application of the executors in sight, "" if unknown.
 	appID string
 	sight sight
 }
@@ -56,8 +63,8 @@ func newEndReader(source *watchsource.WatchSnapshotSource, view view, perApp boo
 
 // handle counts the new ends in a batch of an owner.
 func (r *endReader) handle(owner any, batch watchsource.Batch) {
-	if r.appID == "" && batch.Snapshot.Complete() {
-		r.appID = r.source.Status().AppID
+	if r.appID == "" {
+		r.appID = r.appOf(batch.Snapshot)
 	}
 	for _, change := range batch.Changes {
 		r.look(owner, change)
@@ -73,7 +80,7 @@ func (r *endReader) handle(owner any, batch watchsource.Batch) {
 func (r *endReader) look(owner any, change watchsource.Change) {
 	switch {
 	case change.Ended:
-		if isSeen := r.sight.has(owner, change.After); isSeen || !r.sight.isOld(change.After) {
+		if isSeen := change.Before != nil || r.sight.has(owner, change.After); isSeen || !r.sight.isOld(change.After) {
 			r.counts.addEnd(r.app(), change.After, isSeen)
 		}
 	case change.After.State == watchsource.Deleted:
@@ -106,40 +113,92 @@ func (r *endReader) countMissed(owner any, batch watchsource.Batch) {
 	r.counts.addDepartures(r.app(), otherReason, max(missed, 0))
 }
 
+// appOf returns the application of a snapshot. It returns "" if the source has been stopped since: it
+// may then have been started for another application.
+func (r *endReader) appOf(snapshot watchsource.Snapshot) string {
+	status := r.source.Status()
+	latest, _ := r.view.latest()
+	isOfStart := status.Phase != watchsource.Stopped && !r.view.stopped()
+	if !isOfStart || !snapshot.Complete() || !snapshot.SyncedAt().Equal(latest.SyncedAt()) {
+		return ""
+	}
+	return status.AppID
+}
+
 // readAgain reads after each further Start until ctx ends. The first batch of each owner then has
 // every executor.
 func (r *endReader) readAgain(ctx context.Context) {
-	for ended := time.Now(); r.awaitStart(ctx); ended = time.Now() {
-		if appID := r.source.Status().AppID; appID != r.appID {
+	for ended := time.Now(); ; ended = time.Now() {
+		r.stops.Add(1)
+		if !r.awaitStart(ctx) {
+			return
+		}
+		latest, _ := r.view.latest()
+		if appID := r.appOf(latest); appID == "" || appID != r.appID {
 			r.forget() // executors of another application have not left
 			r.appID, r.sight.began = appID, ended
 		}
 		r.sight.startAgain()
-		isShown := map[any]bool{}
-		for owner, batch := range r.batches {
-			if batch.Full && !isShown[owner] {
-				batch.Changes = r.sight.sinceStart(batch)
-			} else {
-				r.countAway()
-			}
-			isShown[owner] = true
-			r.handle(owner, batch)
-			if r.view.showsAtOnce() {
-				r.countAway()
-			}
+		r.countAbsent(latest.SyncedAt())
+		r.readStarted(latest.SyncedAt())
+	}
+}
+
+// readStarted reads the batches of a Start, with the list of a time.
+func (r *endReader) readStarted(listed time.Time) {
+	isShown := map[any]bool{}
+	for owner, batch := range r.batches {
+		if len(isShown) == 0 && !batch.Snapshot.SyncedAt().Equal(listed) { // perhaps of yet another Start
+			r.forget()
+			r.appID = ""
 		}
-		r.countAway()
+		if batch.Full && !isShown[owner] {
+			batch.Changes = r.sight.sinceStart(batch)
+		} else {
+			r.countAway()
+		}
+		isShown[owner] = true
+		r.handle(owner, batch)
+		if r.view.showsAtOnce() {
+			r.countAway()
+		}
+	}
+	r.countAway()
+}
+
+// countAbsent counts the executors from before a Start that no owner has after its list. Without an
+// owner there is no batch that shows that they have left.
+func (r *endReader) countAbsent(listed time.Time) {
+	present := map[string]bool{}
+	for snapshot := range r.view.snapshots() {
+		if !snapshot.SyncedAt().Equal(listed) {
+			return // the list of yet another Start
+		}
+		for e := range snapshot.All() {
+			present[keyOf(&e)] = true
+		}
+	}
+	for key, e := range r.sight.before {
+		if !present[key] {
+			r.countLeft(e)
+			delete(r.sight.before, key)
+		}
 	}
 }
 
 // countAway counts the executors that have left between two Starts.
 func (r *endReader) countAway() {
 	for _, e := range r.sight.before {
-		gone := *e
-		gone.State = watchsource.Deleted
-		r.lookAtDeparture(watchsource.Change{Before: e, After: &gone, Gone: watchsource.Missed})
+		r.countLeft(e)
 	}
 	r.sight.before = nil
+}
+
+// countLeft counts an executor that has left between two Starts.
+func (r *endReader) countLeft(e *watchsource.Executor) {
+	gone := *e
+	gone.State = watchsource.Deleted
+	r.lookAtDeparture(watchsource.Change{Before: e, After: &gone, Gone: watchsource.Missed})
 }
 
 // forget forgets all executors.
@@ -156,7 +215,7 @@ func (r *endReader) app() string {
 	if !r.perApp {
 		return ""
 	}
-	return r.appID
+	return cmp.Or(r.appID, r.source.Status().AppID)
 }
 
 // awaitStart returns true once the view has the list of another Start, and false when ctx

@@ -3,6 +3,7 @@
 package metrics_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/executorpods/watchsource"
 	"github.com/executorpods/watchsource/metrics"
 	"github.com/executorpods/watchsource/watchtest"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -113,5 +115,43 @@ watchsource_lists_total 1
 # TYPE watchsource_lists_total counter
 watchsource_lists_total{app="one"} 1
 `, "watchsource_lists_total")
+	})
+}
+
+// The usual ends are present before the first source is added, so that increase() misses none.
+func TestUsualEndsWithoutASource(t *testing.T) {
+	collector := metrics.NewSharedCollector()
+	if n := testutil.CollectAndCount(collector, "watchsource_executor_ends_total"); n != 5 {
+		t.Errorf("%d time series of ends, want the 5 usual ones", n)
+	}
+}
+
+// A source that waits for its Start does not hide that the watch of the others is current.
+func TestWatchingWhileASourceStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := watchtest.NewServer()
+		shared := watchsource.NewSharedWatch(server.Client())
+		collector := metrics.NewSharedCollector()
+		defer collector.Close()
+		a := newApplication("one", shared.Source)
+		a.addTo(t, collector)
+		a.start(t)
+		createPod(server, "two", "two-exec") // so that the source of "two" must list
+		server.Inject(watchtest.Fault{On: watchtest.List | watchtest.StreamingList, Do: watchtest.Hang()})
+		b := newApplication("two", shared.Source)
+		b.addTo(t, collector)
+		started := make(chan error)
+		go func() { started <- b.source.Start("two") }()
+		synctest.Wait()
+		for range 50 { // in the random order of a map
+			if watching := value(t, collector, "watchsource_watching"); watching != 1 {
+				t.Errorf("watching is %v, want 1 for the first source", watching)
+				break
+			}
+		}
+		b.source.Stop()
+		if err := <-started; !errors.Is(err, watchsource.ErrStopped) {
+			t.Errorf("Start = %v, want ErrStopped", err)
+		}
 	})
 }

@@ -30,30 +30,60 @@ func (c counts) since(last counts) counts {
 }
 
 // updateWatch adds what the sources have counted since the last update, and returns the
-// status with the latest contact, and the number of sources that are started. All sources of a shared watch count the same events, some
-// of them from a later Start. So the watch has the highest count.
+// status with the latest contact, and the number of sources that are started. All sources of a
+// shared watch count the same events, some of them from a later Start. So the watch has the highest
+// count. A source that waits for its Start says nothing of a watch that others have.
 func (c *Collector) updateWatch() (newest watchsource.Status, started int) {
 	var most counts
 	for _, m := range c.members {
 		status := m.source.Status()
-		now, stopped := countsOf(status), status.Phase == watchsource.Stopped
-		if m.stopped && !stopped {
-			m.counted = counts{} // another Start
-		}
-		for i, n := range now.since(m.counted) {
+		for i, n := range m.countSince(status) {
 			most[i] = max(most[i], n)
 		}
-		m.counted, m.stopped = now, stopped
-		if stopped {
+		if m.stopped {
 			continue
 		}
 		started++
-		if newest.Phase == watchsource.Stopped || status.LastContact.After(newest.LastContact) {
+		if saysMore(status, newest) {
 			newest = status
 		}
 	}
-	for i := range c.total {
-		c.total[i] += most[i]
+	app := c.watchApp()
+	total := c.totals[app]
+	for i := range total {
+		total[i] += most[i]
 	}
+	if app == "" && c.perApp && !c.shared && total == (counts{}) {
+		return newest, started // before the first Start
+	}
+	c.totals[app] = total
 	return newest, started
+}
+
+// countSince returns what a source has counted since it was last looked at.
+func (m *member) countSince(status watchsource.Status) counts {
+	now, stopped, stops := countsOf(status), status.Phase == watchsource.Stopped, m.ends.stops.Load()
+	if !stopped && (m.stopped || stops != m.stops) { // another Start
+		m.counted = counts{}
+	}
+	if !stopped {
+		m.stops = stops
+	}
+	since := now.since(m.counted)
+	m.counted, m.stopped = now, stopped
+	return since
+}
+
+// saysMore reports whether the status of a source that is started says more of the watch than another
+// status.
+func saysMore(status, other watchsource.Status) bool {
+	isStarting, isOtherStarting := status.Phase == watchsource.Starting, other.Phase == watchsource.Starting
+	switch {
+	case other.Phase == watchsource.Stopped:
+		return true
+	case isStarting != isOtherStarting:
+		return isOtherStarting
+	default:
+		return status.LastContact.After(other.LastContact)
+	}
 }
