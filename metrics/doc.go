@@ -45,10 +45,12 @@
 //   - watchsource_executor_ends_total{state,reason}, counter: the executors that have ended
 //     since the collector began. The state is Succeeded or Failed, or Deleted for an executor whose pod is gone without
 //     an end. The reason is one of a fixed list, "other", or "none". The usual reasons are
-//     present from the beginning.
+//     present from the beginning,
+//     also without a source, unless PerApplication is given.
 //   - watchsource_lists_total, watchsource_relists_total, watchsource_resumes_total,
 //     watchsource_stalls_total, watchsource_errors_total, watchsource_events_total, counters:
-//     those of [watchsource.Status].
+//     those of [watchsource.Status]. They go on after another Start. What a source counts between the
+//     last scrape before Stop and the next Start does not count if no scrape finds the source stopped.
 //   - watchsource_watching, gauge: 1 if the view is current, 0 otherwise.
 //   - watchsource_started_sources, gauge: the sources that are started.
 //   - watchsource_last_contact_timestamp_seconds, gauge: when the API server last answered.

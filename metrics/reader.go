@@ -30,9 +30,9 @@ type endReader struct {
 
 	// Owned by newEndReader, then by the goroutine that reads.
 
-	// appID is the application of the executors in sight, "" if unknown.
+	// appID is the application of the executors that were seen, "" if unknown.
 	appID string
-	sight sight
+	seen  seenExecutors
 }
 
 // newEndReader looks at the executors that are present, and then in the background at all that
@@ -41,7 +41,7 @@ func newEndReader(source *watchsource.WatchSnapshotSource, view view, perApp boo
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &endReader{
 		source: source, view: view, perApp: perApp, counts: counts, stop: cancel, done: make(chan struct{}),
-		sight: sight{began: time.Now(), last: map[any]watchsource.Snapshot{}},
+		seen: seenExecutors{began: time.Now(), last: map[any]watchsource.Snapshot{}},
 	}
 	r.batches, r.name = view.batches(ctx)
 	next, stop := iter.Pull2(r.batches)
@@ -72,7 +72,7 @@ func (r *endReader) handle(owner any, batch watchsource.Batch) {
 	if batch.Missed > 0 {
 		r.countMissed(owner, batch)
 	}
-	r.sight.keep(owner, batch.Snapshot)
+	r.seen.keep(owner, batch.Snapshot)
 }
 
 // look counts the end that a change shows, if the collector has seen the executor before, or if the
@@ -80,7 +80,7 @@ func (r *endReader) handle(owner any, batch watchsource.Batch) {
 func (r *endReader) look(owner any, change watchsource.Change) {
 	switch {
 	case change.Ended:
-		if isSeen := change.Before != nil || r.sight.has(owner, change.After); isSeen || !r.sight.isOld(change.After) {
+		if isSeen := change.Before != nil || r.seen.has(owner, change.After); isSeen || !r.seen.endedBeforeBegin(change.After) {
 			r.counts.addEnd(r.app(), change.After, isSeen)
 		}
 	case change.After.State == watchsource.Deleted:
@@ -101,7 +101,7 @@ func (r *endReader) lookAtDeparture(change watchsource.Change) {
 // ends of those that it saw ended were counted, or are old.
 func (r *endReader) countMissed(owner any, batch watchsource.Batch) {
 	missed := batch.Missed
-	for e := range r.sight.last[owner].All() {
+	for e := range r.seen.last[owner].All() {
 		if contains(batch.Snapshot, &e) {
 			continue
 		}
@@ -136,9 +136,9 @@ func (r *endReader) readAgain(ctx context.Context) {
 		latest, _ := r.view.latest()
 		if appID := r.appOf(latest); appID == "" || appID != r.appID {
 			r.forget() // executors of another application have not left
-			r.appID, r.sight.began = appID, ended
+			r.appID, r.seen.began = appID, ended
 		}
-		r.sight.startAgain()
+		r.seen.startAgain()
 		r.countAbsent(latest.SyncedAt())
 		r.readStarted(latest.SyncedAt())
 	}
@@ -153,7 +153,7 @@ func (r *endReader) readStarted(listed time.Time) {
 			r.appID = ""
 		}
 		if batch.Full && !isShown[owner] {
-			batch.Changes = r.sight.sinceStart(batch)
+			batch.Changes = r.seen.sinceStart(batch)
 		} else {
 			r.countAway()
 		}
@@ -178,20 +178,20 @@ func (r *endReader) countAbsent(listed time.Time) {
 			present[keyOf(&e)] = true
 		}
 	}
-	for key, e := range r.sight.before {
+	for key, e := range r.seen.before {
 		if !present[key] {
 			r.countLeft(e)
-			delete(r.sight.before, key)
+			delete(r.seen.before, key)
 		}
 	}
 }
 
 // countAway counts the executors that have left between two Starts.
 func (r *endReader) countAway() {
-	for _, e := range r.sight.before {
+	for _, e := range r.seen.before {
 		r.countLeft(e)
 	}
-	r.sight.before = nil
+	r.seen.before = nil
 }
 
 // countLeft counts an executor that has left between two Starts.
@@ -203,11 +203,11 @@ func (r *endReader) countLeft(e *watchsource.Executor) {
 
 // forget forgets all executors.
 func (r *endReader) forget() {
-	for e := range r.sight.executors {
+	for e := range r.seen.executors {
 		r.counts.depart(e)
 	}
-	clear(r.sight.last)
-	r.sight.before = nil
+	clear(r.seen.last)
+	r.seen.before = nil
 }
 
 // app returns the label of the application, or "" if the collector adds them up.

@@ -8,9 +8,9 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// A sight is what a reader of batches has seen. An executor that the reader first sees when it has
+// seenExecutors are the executors that a reader of batches has seen. An executor that the reader first sees when it has
 // ended may have ended before the collector began.
-type sight struct {
+type seenExecutors struct {
 	// began is when the collector began with the application.
 	began time.Time
 	// last has the snapshot of the last batch of each owner that has executors.
@@ -21,14 +21,14 @@ type sight struct {
 }
 
 // has reports whether an executor of an owner was seen before.
-func (s *sight) has(owner any, e *watchsource.Executor) bool {
+func (s *seenExecutors) has(owner any, e *watchsource.Executor) bool {
 	return contains(s.last[owner], e) || s.before[keyOf(e)] != nil
 }
 
-// isOld reports whether an executor ended before the collector began. Its times are compared to the
+// endedBeforeBegin reports whether an executor had ended before the collector began. Its times are compared to the
 // second, because those of Kubernetes have no fraction. If the end has no time, the executor was at
 // least created and started before. A fake may give no times at all.
-func (s *sight) isOld(e *watchsource.Executor) bool {
+func (s *seenExecutors) endedBeforeBegin(e *watchsource.Executor) bool {
 	latest := e.CreatedAt
 	for _, at := range []time.Time{e.StartedAt, e.FinishedAt} {
 		if at.After(latest) {
@@ -39,7 +39,7 @@ func (s *sight) isOld(e *watchsource.Executor) bool {
 }
 
 // keep notes the snapshot of an owner.
-func (s *sight) keep(owner any, snapshot watchsource.Snapshot) {
+func (s *seenExecutors) keep(owner any, snapshot watchsource.Snapshot) {
 	if snapshot.Len() > 0 {
 		s.last[owner] = snapshot
 	} else {
@@ -53,7 +53,7 @@ func (s *sight) keep(owner any, snapshot watchsource.Snapshot) {
 }
 
 // startAgain makes the executors of all owners those from before a Start.
-func (s *sight) startAgain() {
+func (s *seenExecutors) startAgain() {
 	s.before = map[string]*watchsource.Executor{}
 	for e := range s.executors {
 		s.before[keyOf(e)] = e
@@ -62,7 +62,7 @@ func (s *sight) startAgain() {
 }
 
 // executors yields the executors of all owners.
-func (s *sight) executors(yield func(*watchsource.Executor) bool) {
+func (s *seenExecutors) executors(yield func(*watchsource.Executor) bool) {
 	for _, snapshot := range s.last {
 		for e := range snapshot.All() {
 			if !yield(&e) {
@@ -74,7 +74,7 @@ func (s *sight) executors(yield func(*watchsource.Executor) bool) {
 
 // sinceStart returns the changes since the time before a Start, for a batch that shows every
 // executor.
-func (s *sight) sinceStart(batch watchsource.Batch) []watchsource.Change {
+func (s *seenExecutors) sinceStart(batch watchsource.Batch) []watchsource.Change {
 	var changes []watchsource.Change
 	for _, change := range batch.Changes {
 		if last := s.before[keyOf(change.After)]; last != nil {
