@@ -45,8 +45,7 @@
 //   - watchsource_executor_ends_total{state,reason}, counter: the executors that have ended
 //     since the collector began. The state is Succeeded or Failed, or Deleted for an executor whose pod is gone without
 //     an end. The reason is one of a fixed list, "other", or "none". The usual reasons are
-//     present from the beginning,
-//     also without a source, unless PerApplication is given.
+//     present from the beginning. With PerApplication they are present once a source is added.
 //   - watchsource_lists_total, watchsource_relists_total, watchsource_resumes_total,
 //     watchsource_stalls_total, watchsource_errors_total, watchsource_events_total, counters:
 //     those of [watchsource.Status]. They go on after another Start. What a source counts between the

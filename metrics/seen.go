@@ -8,8 +8,8 @@ import (
 	"github.com/executorpods/watchsource"
 )
 
-// seenExecutors are the executors that a reader of batches has seen. An executor that the reader first sees when it has
-// ended may have ended before the collector began.
+// seenExecutors are the executors that a reader of batches has seen. An executor that the reader
+// first sees when it has ended may have ended before the collector began.
 type seenExecutors struct {
 	// began is when the collector began with the application.
 	began time.Time
@@ -25,9 +25,9 @@ func (s *seenExecutors) has(owner any, e *watchsource.Executor) bool {
 	return contains(s.last[owner], e) || s.before[keyOf(e)] != nil
 }
 
-// endedBeforeBegin reports whether an executor had ended before the collector began. Its times are compared to the
-// second, because those of Kubernetes have no fraction. If the end has no time, the executor was at
-// least created and started before. A fake may give no times at all.
+// endedBeforeBegin reports whether an executor had ended before the collector began. Its times are
+// compared to the second, because those of Kubernetes have no fraction. If the end has no time, the
+// executor was at least created and started before. A fake may give no times at all.
 func (s *seenExecutors) endedBeforeBegin(e *watchsource.Executor) bool {
 	latest := e.CreatedAt
 	for _, at := range []time.Time{e.StartedAt, e.FinishedAt} {
