@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Run takes part in the fleet until ctx ends. Then it stops to act, waits for the calls of
+// Run takes part in the fleet until ctx ends. Then it stops acting, waits for the calls of
 // Act in progress, and releases its Lease, so that others take over at once. It returns the
 // error of the release. Call it once.
 func (r *Replica) Run(ctx context.Context) error {

@@ -103,7 +103,7 @@ func TestByNamespace(t *testing.T) {
 	}
 }
 
-// A replica that cannot reach the Leases, but still sees the pods, stops to act before the
+// A replica that cannot reach the Leases, but still sees the pods, stops acting before the
 // others begin. It takes part again later.
 func TestReplicaLosesItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestReplicaLosesItsLease(t *testing.T) {
 	})
 }
 
-// A replica that can read the Leases, but not renew its own one, stops to act. The context
+// A replica that can read the Leases, but not renew its own one, stops acting. The context
 // of a call of Act in progress ends.
 func TestReplicaCannotRenew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -125,7 +125,7 @@ func (d *demo) observe(at time.Duration) {
 	case d.wasCut == 0:
 	case d.stoppedActing == 0 && d.replicas[victim].Status().Applications == 0:
 		d.stoppedActing = at
-		d.event(at, "%s has stopped to act, 10 s after its last renewal; nobody acts for its applications now", names[victim])
+		d.event(at, "%s has stopped acting, 10 s after its last renewal; nobody acts for its applications now", names[victim])
 	case d.stoppedActing != 0 && d.takenOver == 0 && all == d.apps:
 		d.takenOver = at
 		d.event(at, "the Lease of %s is dead, and the others act for all applications", names[victim])

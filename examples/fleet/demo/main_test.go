@@ -28,13 +28,13 @@ func TestDemo(t *testing.T) {
 			` time  replica-0  replica-1  replica-2    all       handled  waiting\n`,
 			`\n   9s .*  60 +540        0\n`,
 			`\n  10s  > replica-2 loses its connection to the Leases`,
-			`\n  (1[5-9]|20)s  > replica-2 has stopped to act`,
+			`\n  (1[5-9]|20)s  > replica-2 has stopped acting`,
 			`\n  2[0-9]s .* [1-9][0-9]*\n`, // ends wait
 			`\n  (2[0-9]|30)s  > the Lease of replica-2 is dead`,
 			`\n  39s .*        0  +60 +2340        0\n`,
 			`\n\nThe demo ends after 40s: the time is over \(-for\)\.\n`,
 			`\n2400 of 2400 ends have been handled, 0 wait\.\n`,
-			`\nreplica-2 stopped to act ([5-9]|10)s after it had lost its connection, `+
+			`\nreplica-2 stopped acting ([5-9]|10)s after it had lost its connection, `+
 				`and the others acted for its applications after (1[0-9]|20)s\.\n$`,
 		)
 	})

@@ -26,7 +26,7 @@ func (d *demo) plan() string {
 	}
 	return fmt.Sprintf(`
 After %v %s loses its connection to the Leases, which looks to the others as if it had been killed.
-It stops to act 10 s after its last renewal. 5 s later its Lease is dead, and the others take over its
+It stops acting 10 s after its last renewal. 5 s later its Lease is dead, and the others take over its
 applications: within 20 s in all. Until then the ends of these applications wait, and none is lost.`, d.cutAfter, names[victim])
 }
 
@@ -50,7 +50,7 @@ func (d *demo) conclude(took time.Duration) {
 		fmt.Fprintf(d.out, "The others have not taken over the applications of %s yet: give -for more than %v.\n",
 			names[victim], d.wasCut+20*time.Second)
 	default:
-		fmt.Fprintf(d.out, "%s stopped to act %v after it had lost its connection, and the others acted for its applications after %v.\n",
+		fmt.Fprintf(d.out, "%s stopped acting %v after it had lost its connection, and the others acted for its applications after %v.\n",
 			names[victim], d.stoppedActing-d.wasCut, d.takenOver-d.wasCut)
 	}
 }
