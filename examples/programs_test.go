@@ -29,10 +29,15 @@ func TestProgramsForANewcomer(t *testing.T) {
 		}{
 			{"-h", "", 0, usage},
 			{"-typo x", "", 2, "flag provided but not defined: -typo\n|" + usage},
-			{"x", "", 1, noCluster + "[" + filepath.Join(home, ".kube/config") + "] "},
-			{"x", "KUBECONFIG=/no/a:/no/b", 1, noCluster + "[/no/a /no/b] "},
-			{"x", "KUBECONFIG=programs_test.go", 1, noCluster + "[programs_test.go] |error loading config file"},
+			{"", "", 2, usage}, // before it looks for a cluster
+			{"x y", "", 2, usage},
+			{"x", "", 1, noCluster + "[" + filepath.Join(home, ".kube/config") + "]: "},
+			{"x", "KUBECONFIG=/no/a:/no/b", 1, noCluster + "[/no/a /no/b]: "},
+			{"x", "KUBECONFIG=programs_test.go", 1, noCluster + "[programs_test.go]: |error loading config file"},
 		} {
+			if tt.args == "x y" && name == "steps" {
+				continue // takes any number of commands
+			}
 			run := exec.CommandContext(t.Context(), filepath.Join(dir, name), strings.Fields(tt.args)...)
 			run.Env = []string{"HOME=" + home, tt.env}
 			var stdout, stderr bytes.Buffer

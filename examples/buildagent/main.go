@@ -29,11 +29,15 @@ func main() {
 	namespace := flag.String("namespace", "default", "`namespace` of the Job")
 	limit := flag.Duration("limit", 5*time.Minute, "`time` that a pod may be pending")
 	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: buildagent [flags] JOB"); flag.PrintDefaults() }
-	flag.Parse()
+	if flag.Parse(); flag.NArg() != 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
-	exitOn(err, "found no cluster, set KUBECONFIG or run in a pod; looked at", clientcmd.NewDefaultClientConfigLoadingRules().Precedence)
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	exitOn(err, fmt.Sprintf("found no cluster, set KUBECONFIG or run in a pod; looked at %v:", rules.Precedence))
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	exitOn(watch(ctx, client, *namespace, flag.Arg(0), *limit, os.Stdout))

@@ -23,11 +23,15 @@ import (
 func main() {
 	namespace := flag.String("namespace", "", "`namespace` of the executors; by default all, which needs a ClusterRole")
 	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: minimal [flags] APP"); flag.PrintDefaults() }
-	flag.Parse()
+	if flag.Parse(); flag.NArg() != 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
-	exitOn(err, "found no cluster, set KUBECONFIG or run in a pod; looked at", clientcmd.NewDefaultClientConfigLoadingRules().Precedence)
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	exitOn(err, fmt.Sprintf("found no cluster, set KUBECONFIG or run in a pod; looked at %v:", rules.Precedence))
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	exitOn(follow(ctx, client, *namespace, flag.Arg(0), os.Stdout))
