@@ -100,6 +100,8 @@ func (c config) check(arguments int) error {
 		return fmt.Errorf("-executors must be at least 1, not %d", c.executors)
 	case c.maxFailures < 0:
 		return fmt.Errorf("-max-failures must not be negative, as %d is", c.maxFailures)
+	case c.runFor < 0:
+		return fmt.Errorf("-for must not be negative, as %v is", c.runFor)
 	case c.kubeconfig != "" && c.inCluster:
 		return fmt.Errorf("-kubeconfig and -in-cluster exclude each other")
 	default:

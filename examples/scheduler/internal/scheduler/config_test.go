@@ -25,6 +25,7 @@ func TestCommandLine(t *testing.T) {
 		{args: "-executors 0", code: 2, says: "-executors must be at least 1, not 0"},
 		{args: "-apps 0", code: 2, says: "-apps must be at least 1, not 0"},
 		{args: "-max-failures -1", code: 2, says: "-max-failures must not be negative"},
+		{args: "-for -1s", code: 2, says: "-for must not be negative, as -1s is; -h shows the flags"},
 		{args: "-kubeconfig x -in-cluster", code: 2, says: "exclude each other"},
 		{args: "five", code: 2, says: "no arguments"},
 		{args: "-kubeconfig testdata/no-such-file", code: 1, says: "scheduler: read the kubeconfig"},
