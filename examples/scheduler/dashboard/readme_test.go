@@ -59,6 +59,20 @@ func TestModulesAsDependencies(t *testing.T) {
 		t.Fatalf("the README has no commands with %q", program)
 	}
 	shell(t, root, strings.Replace(commands, program, "program="+filepath.Join(t.TempDir(), "monitor")+"\n", 1))
+	writesNothingHere(t, strings.Replace(commands, program, "program="+t.TempDir()+"\n", 1))
+}
+
+// writesNothingHere runs commands that make a directory which exists. An interactive shell goes on
+// after an error, so each command must depend on the one before it.
+func writesNothingHere(t *testing.T, commands string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "sh", "-c", commands)
+	command.Dir = t.TempDir()
+	out, err := command.CombinedOutput()
+	files, readErr := os.ReadDir(command.Dir)
+	if err == nil || readErr != nil || len(files) > 0 {
+		t.Errorf("got %v and %v, %v in the directory of the repository, want an error and nothing\n%s", err, readErr, files, out)
+	}
 }
 
 // shell runs commands in a directory, as a user who has set no GOFLAGS.
