@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command buildagent prints why the pods of a Job do not begin, as the agent of a CI system does: an
-// init container has failed, or a pod is pending for too long, for example because of an image.
+// Command buildagent prints why the pods of a Job do not begin: failed init containers and long waits.
 package main
 
 import (
@@ -35,9 +34,8 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	exitOn(err, fmt.Sprintf("found no cluster, set KUBECONFIG or run in a pod; looked at %v:", rules.Precedence))
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	exitOn(err, fmt.Sprintf("found no cluster, set KUBECONFIG or run in a pod; looked at %v:", clientcmd.NewDefaultClientConfigLoadingRules().Precedence))
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	exitOn(watch(ctx, client, *namespace, flag.Arg(0), *limit, os.Stdout))
@@ -67,9 +65,7 @@ func watch(ctx context.Context, client kubernetes.Interface, namespace, job stri
 		}
 	}()
 	p := printer{out, map[string]bool{}}
-	ticker := time.NewTicker(10 * time.Second)
-	defer ticker.Stop()
-	for {
+	for tick := time.Tick(10 * time.Second); ; {
 		select {
 		case batch, more := <-batches:
 			if !more {
@@ -78,7 +74,7 @@ func watch(ctx context.Context, client kubernetes.Interface, namespace, job stri
 			for _, change := range batch.Changes {
 				p.printFailures(change.After)
 			}
-		case now := <-ticker.C: // a pod that is stuck does not change
+		case now := <-tick: // a pod that is stuck does not change
 			for e := range store.Snapshot().All() {
 				if e.State == watchsource.Pending && now.Sub(e.CreatedAt) >= limit {
 					p.printPending(e, limit)

@@ -29,9 +29,8 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	exitOn(err, fmt.Sprintf("found no cluster, set KUBECONFIG or run in a pod; looked at %v:", rules.Precedence))
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	exitOn(err, fmt.Sprintf("found no cluster, set KUBECONFIG or run in a pod; looked at %v:", clientcmd.NewDefaultClientConfigLoadingRules().Precedence))
 	client, err := kubernetes.NewForConfig(config)
 	exitOn(err)
 	exitOn(follow(ctx, client, *namespace, flag.Arg(0), os.Stdout))
@@ -49,10 +48,7 @@ func follow(ctx context.Context, client kubernetes.Interface, namespace, appID s
 	source := watchsource.NewWatchSnapshotSource(store, client, watchsource.WithNamespace(namespace))
 	result := make(chan error, 1)
 	reading, stop := context.WithCancel(context.Background())
-	go func() {
-		defer stop() // if Start fails, no source ends the loop
-		result <- source.Run(ctx, appID)
-	}()
+	go func() { defer stop(); result <- source.Run(ctx, appID) }() // stop: if Start fails, no source ends the loop
 	for batch := range store.Batches(reading, time.Second) {
 		for _, change := range batch.Changes {
 			if e := change.After; change.Ended {
