@@ -37,7 +37,10 @@ func main() {
 	flag.StringVar(&s.probes, "health-probe-bind-address", "0", "where to serve /healthz, 0 for nowhere")
 	flag.DurationVar(&s.lease, "lease", 15*time.Second, "how long the lease of the leader lasts")
 	flag.Parse()
-	ctrl.SetLogger(zap.New())
+	if flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "there are flags only, no arguments; -h shows the flags")
+		os.Exit(2)
+	}
 	if err := run(ctrl.SetupSignalHandler(), s); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -47,8 +50,9 @@ func main() {
 func run(ctx context.Context, s settings) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return err
+		return fmt.Errorf("found no cluster, give -kubeconfig, set KUBECONFIG or run in a pod: %w", err)
 	}
+	ctrl.SetLogger(zap.New())
 	config.QPS = -1 // the API server limits its clients itself
 	mgr, err := ctrl.NewManager(config, s.options())
 	if err != nil {
