@@ -87,6 +87,13 @@ func (l *life) write(do func() error) error {
 	return errDied
 }
 
+// count returns the number of writes.
+func (l *life) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writes
+}
+
 // A mortalClient sends nothing after the end of its life.
 type mortalClient struct {
 	client.Client

@@ -85,7 +85,7 @@ func writesOfAJob(t *testing.T) int {
 		defer p.stop()
 		c.awaitComplete()
 		time.Sleep(time.Minute)
-		writes = p.client.life.writes
+		writes = p.client.life.count()
 	})
 	return writes
 }

@@ -48,8 +48,8 @@ func TestDemoEnds(t *testing.T) {
 		want       []string
 	}{
 		{"with Ctrl-C", "", 4500 * time.Millisecond, 4500 * time.Millisecond, []string{`\nThe demo ends after 4s: asked to stop\.\n`}},
-		{"without a fault", "-for 3s -cut-after 0", time.Hour, 3 * time.Second,
-			[]string{`\nNo replica fails \(-cut-after 0\)\.\n`, `\n   3s .*  12 +36        0\n`, `36 of 36 ends have been handled, 0 wait\.\n$`}},
+		{"without a fault", "-for 9s -cut-after 0", time.Hour, 9 * time.Second,
+			[]string{`\nNo replica fails \(-cut-after 0\)\.\n`, `\n   9s .*  12 +108        0\n`, `108 of 108 ends have been handled, 0 wait\.\n$`}},
 		{"too early to see who takes over", "-for 12s", time.Hour, 12 * time.Second,
 			[]string{`not taken over the applications of replica-2 yet: give -for more than 30s\.\n$`}},
 	} {
