@@ -74,8 +74,8 @@ func checkStore(store SnapshotsStore) error {
 	return nil
 }
 
-// mayReach reports whether the calls of one store reach another. It does not know of a store of the
-// user, also if that embeds a Store, and then returns true.
+// mayReach reports whether the calls of one store may reach another. A store of the user may pass
+// its calls on to any store, even if it embeds a Store.
 func mayReach(from, to SnapshotsStore) bool {
 	if isnil.Value(from) || isnil.Value(to) {
 		return false

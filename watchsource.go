@@ -122,10 +122,10 @@ func (s *WatchSnapshotSource) Stop() {
 	}
 }
 
-// Feeds reports whether the pods of the source come to a store: whether it is the store of the source,
-// one in its [Tee], or one that is embedded in these. A type of your own may pass its calls on to
-// any store, and the package cannot look into it: if the source feeds one, Feeds returns true for
-// every store that is not nil. The source need not be started.
+// Feeds reports whether the pods of the source come to a store: whether store is the store of the
+// source, or one in its [Tee]. A type of your own may pass its calls on to any store, and the package
+// cannot look into it: if the source feeds one, Feeds returns true for every store that is not nil.
+// The source need not be started.
 func (s *WatchSnapshotSource) Feeds(store SnapshotsStore) bool { return mayReach(s.store, store) }
 
 // Status returns the state of the watch.

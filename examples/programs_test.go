@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Without a cluster each program says where it has looked for a kubeconfig. -h names the argument.
+// Without a cluster each program names the kubeconfigs that it has tried. -h names the argument.
 func TestProgramsForANewcomer(t *testing.T) {
 	dir, home := t.TempDir(), t.TempDir()
 	command := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "./minimal", "./handlers", "./steps", "./buildagent")

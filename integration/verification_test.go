@@ -63,8 +63,11 @@ func TestLostFrameIsRepaired(t *testing.T) {
 			before := loss.verified.Load()
 			eventually(t, "two more verifications", func() bool {
 				touchPod(t, client, pods[1])
-				return loss.verified.Load() >= before+2
+				return loss.verified.Load() >= before+2 && w.source.Status().LastVerification.After(status.LastVerification)
 			})
+			if at := blind.source.Status().LastVerification; status.LastVerification.IsZero() || !at.IsZero() {
+				t.Errorf("LastVerification = %v with verification, %v without, want a time and none", status.LastVerification, at)
+			}
 			if again := w.source.Status(); again.Relists != 1 || again.Errors != status.Errors {
 				t.Errorf("%d relists and %d errors later, want 1 and %d", again.Relists, again.Errors, status.Errors)
 			}

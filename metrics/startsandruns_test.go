@@ -41,7 +41,7 @@ func TestQuickStartsOfOtherApplications(t *testing.T) {
 	}
 }
 
-// The executors of a StoreBy that have left between two Starts count, also if nothing changes after it.
+// The executors of a StoreBy that have left between two Starts count even if nothing changes later.
 func TestOwnersThatLeaveBetweenStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()
@@ -65,7 +65,7 @@ func TestOwnersThatLeaveBetweenStarts(t *testing.T) {
 	})
 }
 
-// Runs that end within one batch count each, also if their times are of the same second.
+// Each run that ends within one batch counts, even if their times are of the same second.
 func TestEndsOfOneBatch(t *testing.T) {
 	store := watchsource.NewStore()
 	source := watchsource.NewWatchSnapshotSource(store, watchtest.NewServer().Client())

@@ -13,7 +13,7 @@ import (
 	"github.com/executorpods/watchsource/watchtest"
 )
 
-// A source that is removed after Stop, and added and started again, counts what follows.
+// A source that is removed after Stop, and added and started again, counts the events from then on.
 func TestCountsOfASourceThatIsAddedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := watchtest.NewServer()

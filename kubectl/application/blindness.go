@@ -11,8 +11,8 @@ import (
 // MaxSilence is how long the API server may send nothing before a view may be out of date.
 const MaxSilence = 3 * time.Minute
 
-// WhyBlind returns why the view of a source may be out of date, or nil. The status is one that the
-// source has returned now.
+// WhyBlind returns why the view of a source may be out of date, or nil. The caller has just
+// read the status from the source.
 func WhyBlind(source *watchsource.WatchSnapshotSource, status watchsource.Status) error {
 	if status.Phase == watchsource.Retrying && status.Err != nil {
 		return status.Err

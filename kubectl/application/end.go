@@ -18,7 +18,7 @@ const relabelled = "Relabelled"
 type End struct {
 	Number   int                   // counts the ends of the application from 1
 	Executor *watchsource.Executor // in its last state before the pod left
-	// At is when the executor ended or left, or the earliest time at which it is known to have.
+	// At is when the executor ended or left. If Before is true, it is when that was first seen.
 	At time.Time
 	// Before is true if the executor may have ended or left any time before At: nothing says when.
 	Before     bool

@@ -54,7 +54,7 @@ func TestDashboardSchema(t *testing.T) {
 	cog.NewRuntime().RegisterDataqueryVariant(prometheus.VariantConfig())
 	//lint:ignore SA1019 dashboard.json has the older version of the schema, which every Grafana imports
 	var d dashboard.Dashboard
-	// The error is an empty BuildErrors if there is none.
+	// For a valid dashboard the error is an empty BuildErrors.
 	if err := d.UnmarshalJSONStrict(dashboardJSON(t)); err != nil && err.Error() != "" {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestDashboardSchema(t *testing.T) {
 	}
 }
 
-// Each panel says what it shows, in which unit, and of which data source and schedulers.
+// Each panel has a description, a unit, a data source and a selection of schedulers.
 func TestPanels(t *testing.T) {
 	titles := map[string]bool{}
 	for _, panel := range readDashboard(t).Panels {

@@ -3,7 +3,7 @@
 // Demo runs a fleet of three replicas in one process, with an embedded cluster. Executors
 // fail all the time. After ten seconds one replica loses its connection to the Leases, and
 // the other two take over. It prints once a second which replica acts for how many
-// applications, and at the end what was seen.
+// applications, and at the end how long the others took.
 package main
 
 import (

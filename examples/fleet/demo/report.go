@@ -30,12 +30,12 @@ It stops acting 10 s after its last renewal. 5 s later its Lease is dead, and th
 applications: within 20 s in all. Until then the ends of these applications wait, and none is lost.`, d.cutAfter, names[victim])
 }
 
-// event prints what has happened at a time.
+// event prints a line about an event, with its time.
 func (d *demo) event(at time.Duration, format string, args ...any) {
 	fmt.Fprintf(d.out, "%5s  > %s\n", at, fmt.Sprintf(format, args...))
 }
 
-// conclude prints what was seen.
+// conclude prints the result at the end of the table.
 func (d *demo) conclude(took time.Duration) {
 	reason := "the time is over (-for)"
 	if took < d.runFor {

@@ -75,7 +75,7 @@ func writesNothingHere(t *testing.T, commands string) {
 	}
 }
 
-// shell runs commands in a directory, as a user who has set no GOFLAGS.
+// shell runs commands in a directory, without GOFLAGS, as for most users.
 func shell(t *testing.T, dir, commands string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "sh", "-eu", "-c", commands)

@@ -37,7 +37,7 @@ func TestSuspendWithoutJobControl(t *testing.T) {
 	}
 }
 
-// A shell with job control suspends its job, also if another shell runs the program in it.
+// A shell with job control suspends its job, even if another shell runs the program in it.
 func TestSuspendInJob(t *testing.T) {
 	term := openTerminal(t, 80, 24)
 	term.wait(false, "ready>")

@@ -84,7 +84,7 @@ func (m clusterManager) createBackend() *schedulerBackend {
 	}
 }
 
-// createSource returns a source of the shared watch, or one with a watch of its own. The rest of
+// createSource returns a source of the shared watch, or one that opens a watch. The rest of
 // the scheduler sees no difference.
 func (m clusterManager) createSource(store *watchsource.Store) *watchsource.WatchSnapshotSource {
 	if m.shared != nil {
