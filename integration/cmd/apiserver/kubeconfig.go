@@ -20,8 +20,7 @@ func reserve(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("-kubeconfig: %w", err)
 	}
-	config, err := clientcmd.LoadFromFile(path)
-	if err == nil && len(config.Clusters) > 0 && config.Clusters[cluster.Name] == nil || err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if content, err := os.ReadFile(path); !errors.Is(err, fs.ErrNotExist) && (err != nil || !isOwn(content)) {
 		return fmt.Errorf("-kubeconfig: %s is there already and is not of this command, which would remove it; name another file", path)
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
@@ -29,4 +28,13 @@ func reserve(path string) error {
 		return fmt.Errorf("-kubeconfig: %w", err)
 	}
 	return file.Close()
+}
+
+// isOwn reports whether a file was written by this command, or is empty, as reserve makes it.
+func isOwn(content []byte) bool {
+	if len(content) == 0 {
+		return true
+	}
+	config, err := clientcmd.Load(content)
+	return err == nil && len(config.Clusters) == 1 && config.Clusters[cluster.Name] != nil
 }

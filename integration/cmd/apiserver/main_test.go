@@ -62,15 +62,20 @@ func hasInOrder(text string, parts []string) bool {
 	return true
 }
 
-// Wrong flags are errors before anything is built. A kubeconfig of another cluster stays.
+// Wrong flags are errors before anything is built. A file that the command has not written stays.
 func TestUsage(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("KUBEBUILDER_ASSETS", "/no/assets") // so that a mistake of the test starts nothing
 	write(t, 0o600, dir, "text")
-	other := filepath.Join(dir, "other")
-	const mine = "apiVersion: v1\nkind: Config\nclusters: [{name: mine, cluster: {server: 'https://mine'}}]\n"
-	if err := os.WriteFile(other, []byte(mine), 0o600); err != nil {
-		t.Fatal(err)
+	files := map[string]string{
+		"other":  "apiVersion: v1\nkind: Config\nclusters: [{name: mine, cluster: {server: 'https://mine'}}]\n",
+		"merged": "apiVersion: v1\nkind: Config\nclusters: [{name: mine, cluster: {server: 'https://mine'}}, {name: watchsource, cluster: {server: 'https://127.0.0.1'}}]\n",
+		"values": "replicas: 3\n",
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, tt := range []struct {
 		args string
@@ -84,7 +89,9 @@ func TestUsage(t *testing.T) {
 		{"-store files", 2, "invalid value \"files\" for flag -store: not one of [\"etcd\" \"kine-sqlite\" \"kine-postgres\"]\n"},
 		{"-kubeconfig " + dir + "/text/config", 1, "apiserver: -kubeconfig: mkdir " + dir + "/text: not a directory\n"},
 		{"-kubeconfig " + dir + "/text", 1, "/text is there already and is not of this command, which would remove it; name another file\n"},
-		{"-kubeconfig " + other, 1, "/other is there already and is not of this command, which would remove it; name another file\n"},
+		{"-kubeconfig " + dir + "/merged", 1, "/merged is there already and is not of this command, which would remove it; name another file\n"},
+		{"-kubeconfig " + dir + "/values", 1, "/values is there already and is not of this command, which would remove it; name another file\n"},
+		{"-kubeconfig " + dir + "/other", 1, "/other is there already and is not of this command, which would remove it; name another file\n"},
 	} {
 		var stdout, stderr strings.Builder
 		code := run(t.Context(), strings.Fields(tt.args), &stdout, &stderr)
@@ -93,8 +100,10 @@ func TestUsage(t *testing.T) {
 				tt.args, code, stdout.String(), stderr.String(), tt.code, tt.want)
 		}
 	}
-	if got, err := os.ReadFile(other); string(got) != mine || err != nil {
-		t.Errorf("the other kubeconfig is now %q, error %v", got, err)
+	for name, want := range files {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); string(got) != want || err != nil {
+			t.Errorf("the file %s is now %q, error %v", name, got, err)
+		}
 	}
 }
 
